@@ -1,0 +1,72 @@
+"""`freshet`: the command line. Each command is imported when it is called, so that `freshet --help` is quick."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError, Group
+
+from freshet.errors import FreshetError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+app = App(
+    name="freshet",
+    help="Freshet, a real-time personalization engine: an event in Kafka changes the next feed.\n\n"
+    "`freshet demo` shows all of it with real films. `freshet up` starts Kafka, Redis, Flink and the server on this "
+    "machine, `freshet import` loads your own items, users and events, `freshet train` fits a model to them.",
+)
+
+_FIRST = Group("First steps", sort_key=1)
+_STACK = Group("The local stack", sort_key=2)
+_DATA = Group("Data and models", sort_key=3)
+_WORK = Group("Measuring and upkeep", sort_key=4)
+
+for group, name, where, summary in (
+    (_FIRST, "demo", "freshet.commands.demo:demo", "Real films for real people: data, model, stack and page at once."),
+    (_STACK, "up", "freshet.commands.stack:up", "Start Kafka, Redis, Flink and the server, whichever is missing."),
+    (_STACK, "down", "freshet.commands.stack:down", "Stop them. The job's state is kept in a savepoint."),
+    (_STACK, "status", "freshet.commands.stack:status", "Show what runs, and where."),
+    (_STACK, "logs", "freshet.commands.stack:logs", "Show the log of a component, or of all."),
+    (_DATA, "import", "freshet.commands.load:load", "Send files of JSON lines to Kafka."),
+    (_DATA, "replay", "freshet.commands.replay:replay", "Send a file of interactions at a chosen rate."),
+    (_DATA, "train", "training.cli:train", "Fit a model to the event log and write a bundle."),
+    (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),
+    (_WORK, "jars", "freshet.commands.jars:app", "Fetch the jars of Kafka and Flink, or pin them anew."),
+):
+    app.command(where, name=name, help=summary, group=group)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 1 failed, 2 the command line or a setting was wrong."""
+    from pydantic import ValidationError
+
+    try:
+        tokens = sys.argv[1:] if argv is None else argv
+        result = app(tokens, exit_on_error=False, result_action="return_value")
+    except FreshetError as error:
+        return _fail(str(error), 1)
+    except ValidationError as error:
+        return _fail("\n".join(_setting_problems(error)), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        return 0  # `freshet logs | head` closes our output early
+    except CycloptsError:
+        return 2  # cyclopts has printed what is wrong with the command line
+    return result if isinstance(result, int) else 0
+
+
+def _setting_problems(error: "ValidationError") -> list[str]:
+    from freshet.settings import setting_name
+
+    return [f"{setting_name('_'.join(map(str, e['loc'])))}: {e['msg']}" for e in error.errors()]
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"freshet: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

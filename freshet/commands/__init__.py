@@ -1,0 +1,1 @@
+"""The subcommands of `freshet`, one module for each group of them."""

@@ -1,0 +1,24 @@
+"""`freshet jars fetch` warms the cache (for a machine that goes offline); `freshet jars lock` is for maintainers."""
+
+from cyclopts import App
+
+from freshet import jars
+from freshet.settings import Settings
+
+app = App(name="jars")
+
+
+@app.command
+def fetch() -> int:
+    """Download every jar that the lock names and check it."""
+    for group in jars.ROOTS:
+        found = jars.fetch(group, Settings().cache, report=print)
+        print(f"{group}: {len(found)} jars, all as the lock says")
+    return 0
+
+
+@app.command
+def lock() -> int:
+    """Resolve the wanted versions again and write freshet/jars.lock with the checksums found."""
+    print(f"{jars.write_lock()} jars pinned in {jars.LOCK.name}")
+    return 0

@@ -1,0 +1,127 @@
+"""`freshet up`, `down`, `status`, `logs`."""
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from freshet.errors import FreshetError
+from freshet.flink import Flink
+from freshet.kafka import Kafka
+from freshet.processes import tail
+from freshet.redis import Redis
+from freshet.server import Server
+from freshet.settings import Settings
+from freshet.stack import Stack
+
+console = Console(highlight=False)
+
+Names = Annotated[list[str] | None, Parameter(consume_multiple=True)]
+
+
+def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
+    """Start the local stack and return when all of it is healthy; what already runs is left as it is.
+
+    Parameters
+    ----------
+    only
+        Start just these, as in `--only kafka,redis`.
+    without
+        Start everything but these.
+    restore
+        `--no-restore` starts the Flink job with empty state, reading the event log from its beginning.
+    """
+    settings = Settings()
+    components = (Kafka(), Redis(), Flink(restore=restore), Server())
+    stack = Stack(settings, report=_say, components=components)
+    stack.up(_names(only) or None, _names(without))
+    running = {status.name for status in stack.status() if status.state == "running"}
+    if "server" in running:
+        console.print(f"the page is at {settings.http_url}, the API at {settings.http_url}/docs")
+    if "flink" in running:
+        console.print(f"Flink's own page is at {settings.flink_url}")
+    return 0
+
+
+def down() -> int:
+    """Stop everything in reverse order. The Flink job leaves a savepoint, from which the next `up` resumes."""
+    stack = Stack(Settings(), report=_say)
+    stack.down()
+    return 0
+
+
+def status() -> int:
+    """Show each component. Exit status 1 unless all of them run."""
+    found = Stack(Settings()).status()
+    table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
+    colours = {"running": "green", "stopped": "dim"}
+    for one in found:
+        since = f"{datetime.fromtimestamp(one.since):%Y-%m-%d %H:%M:%S}" if one.since else ""
+        state = f"[{colours.get(one.state, 'red')}]{one.state}"
+        table.add_row(one.name, state, one.address, str(one.pid or ""), since)
+    console.print(table)
+    return 0 if all(one.state == "running" for one in found) else 1
+
+
+def logs(
+    name: str = "",
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 40,
+) -> int:
+    """Show the last lines of a component's log.
+
+    Parameters
+    ----------
+    name
+        kafka, redis, flink, server or feast; all of them when left out.
+    follow
+        Keep on showing what is added, until Ctrl-C.
+    lines
+        How many lines of each.
+    """
+    found = sorted(Settings().logs.glob(f"{name or '*'}.log"))
+    if not found:
+        raise FreshetError(f"there is no log of {name}" if name else "there are no logs yet: nothing has been started")
+    for path in found:
+        for line in tail(path, lines):
+            _show(path, line, several=len(found) > 1)
+    if follow:
+        _follow(found)
+    return 0
+
+
+def _follow(paths: list[Path]) -> None:
+    files = [(path, path.open(errors="replace")) for path in paths]
+    try:
+        for _, file in files:
+            file.seek(0, 2)
+        while True:
+            quiet = True
+            for path, file in files:
+                for line in file:
+                    quiet = False
+                    _show(path, line.rstrip("\n"), several=len(files) > 1)
+            if quiet:
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+    finally:
+        for _, file in files:
+            file.close()
+
+
+def _show(path: Path, line: str, *, several: bool) -> None:
+    print(f"{path.stem:6} | {line}" if several else line, flush=True)
+
+
+def _say(message: str) -> None:
+    console.print(message, soft_wrap=True)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

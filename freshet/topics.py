@@ -1,0 +1,49 @@
+"""Kafka's topics, created by us and never by a client's typing error (the broker does not create topics itself)."""
+
+from freshet.errors import ComponentError
+from freshet.settings import Settings
+from schemas import topics
+
+_ITEM_PARTITIONS = 4
+
+
+def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
+    """Every topic with its number of partitions and its configuration.
+
+    Topics keyed by user have equal numbers of partitions, so that one user's events of all kinds meet in one place.
+    """
+    # An event carries its own time, which may be years ago (an imported log). Were the broker to stamp messages with
+    # it, retention would delete old events as they arrive; so the broker's clock stamps them, and nothing expires.
+    kept = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
+    found: dict[str, tuple[int, dict[str, str]]] = {}
+    for topic in (*topics.EVENT_TOPICS, topics.ITEM_FEATURES):
+        count = partitions if topic in topics.USER_KEYED else _ITEM_PARTITIONS
+        compact = {"cleanup.policy": "compact"} if topic in topics.COMPACTED else {}
+        found[topic] = (count, {**kept, **compact})
+    for topic in topics.EVENT_TOPICS:
+        found[topics.dlq(topic)] = (1, dict(kept))
+    return found
+
+
+def create(settings: Settings) -> list[str]:
+    """Create the topics that are missing and return their names. Raises ComponentError if the broker refuses."""
+    from kafka.admin import KafkaAdminClient, NewTopic
+    from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=15_000)
+        try:
+            present = set(admin.list_topics())
+            missing = {name: spec for name, spec in layout(settings.partitions).items() if name not in present}
+            if missing:
+                admin.create_topics(
+                    [NewTopic(name, count, 1, topic_configs=config) for name, (count, config) in missing.items()],
+                    wait_for_metadata=True,
+                )
+            return list(missing)
+        finally:
+            admin.close()
+    except TopicAlreadyExistsError:
+        return []  # somebody else was quicker: what we wanted exists
+    except KafkaError as error:
+        raise ComponentError(f"kafka: the topics could not be created ({error})") from error
