@@ -1,0 +1,1 @@
+"""What ML engineers declare: views of streaming features, their Feast objects, the ranker's inputs."""

@@ -1,0 +1,137 @@
+"""Item features as NumPy columns, one array a feature, one row an item.
+
+Reading 100 item rows from the online store takes 20 ms; reading 500 from these takes microseconds.
+The server keeps them up from the topics `items` and `item_features`; training fills them from a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.views import item as item_view
+from feature_repo.views import item_region as region_view
+from operators.contract import Row, Vector
+from operators.history import hash64
+from schemas.events import Item
+
+Rows = npt.NDArray[np.int64]
+UNKNOWN_POPULARITY = -1e9
+MAX_CATEGORIES = 8
+SCALARS = tuple(
+    f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price"
+)
+
+
+class Vocabulary(dict[str, int]):
+    """Names → dense codes; code 0 means none, so that padding is harmless."""
+
+    def code(self, name: str) -> int:
+        """The name's code, a new one where it is new."""
+        return self.setdefault(name, len(self) + 1)
+
+
+class ItemColumns:
+    """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
+
+    def __init__(self, dim: int, capacity: int = 1024) -> None:
+        self.n = 0
+        self.dim = dim
+        self.row_of: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.items: list[Item | None] = []
+        self.category_codes = Vocabulary()
+        self.brand_codes = Vocabulary()
+        self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
+        self._arrays: dict[str, npt.NDArray[Any]] = {
+            "vectors": np.zeros((capacity, dim), np.float32),
+            "hashes": np.zeros(capacity, np.uint64),
+            "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
+            "brand": np.zeros(capacity, np.int64),
+            "price": np.full(capacity, np.nan),
+            "created_at": np.zeros(capacity),
+            "available": np.zeros(capacity, bool),
+            "events_7d": np.zeros(capacity),
+            **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
+        }
+
+    def __getattr__(self, name: str) -> npt.NDArray[Any]:
+        """A column, shape (n,), (n, dim) for `vectors`, (n, 8) for `categories`."""
+        try:
+            return self.__dict__["_arrays"][name][: self.n]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def row(self, item_id: str) -> int:
+        """The item's row, a new one where it is new."""
+        row = self.row_of.get(item_id)
+        if row is not None:
+            return row
+        row = self.n
+        if row == len(self._arrays["hashes"]):
+            self._grow()
+        self.ids.append(item_id)
+        self.items.append(None)
+        self._arrays["hashes"][row] = hash64(item_id)
+        self.n += 1
+        self.row_of[item_id] = row
+        return row
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """Rows of the known ones among `item_ids`, in their order."""
+        found = (self.row_of.get(i) for i in item_ids)
+        return np.array([r for r in found if r is not None], dtype=np.int64)
+
+    def put_item(self, item: Item, vector: Vector | None) -> int:
+        """Takes a catalogue entry in; `vector` (dim,) is left as it was where None. Returns the row."""
+        row = self.row(item.item_id)
+        arrays = self._arrays
+        codes = [self.category_codes.code(c) for c in item.categories[:MAX_CATEGORIES]]
+        arrays["categories"][row] = codes + [0] * (MAX_CATEGORIES - len(codes))
+        arrays["brand"][row] = self.brand_codes.code(item.brand) if item.brand else 0
+        arrays["price"][row] = np.nan if item.price is None else item.price
+        arrays["created_at"][row] = item.created_at or 0
+        arrays["available"][row] = item.available
+        if vector is not None:
+            arrays["vectors"][row] = vector
+        self.items[row] = item
+        return row
+
+    def put_features(self, row: Row) -> None:
+        """Takes in a row of `item_activity` or `item_region_activity`."""
+        at = self.row(row.key[0])
+        if row.view == item_view.name:
+            for position, name in _SCALAR_POSITIONS:
+                self._arrays[name][at] = row.values[position]
+            self._arrays["events_7d"][at] = sum(row.values[_EVENTS_7D][:-1])
+        elif row.view == region_view.name:
+            column = self.region_popularity.get(row.key[1])
+            if column is None:
+                column = np.full(len(self._arrays["hashes"]), UNKNOWN_POPULARITY)
+                self.region_popularity[row.key[1]] = column
+            column[at] = row.values[_REGION_POPULARITY]
+
+    def popular_in(self, region: str) -> npt.NDArray[np.float64] | None:
+        """Popularity (n,) within a region, or None where nothing happened there."""
+        column = self.region_popularity.get(region)
+        return None if column is None else column[: self.n]
+
+    def _grow(self) -> None:
+        fills = {f.name: f.default for f in SCALARS} | {"price": np.nan}
+        for name, old in self._arrays.items():
+            new = np.full((2 * len(old), *old.shape[1:]), fills.get(name, 0), old.dtype)
+            new[: len(old)] = old
+            self._arrays[name] = new
+        for region, old in self.region_popularity.items():
+            self.region_popularity[region] = np.concatenate(
+                [old, np.full(len(old), UNKNOWN_POPULARITY)]
+            )
+
+
+_NAMES = [f.name for f in item_view.fields]
+_SCALAR_POSITIONS = [(_NAMES.index(f.name), f.name) for f in SCALARS]
+_EVENTS_7D = _NAMES.index("events_7d")
+_REGION_POPULARITY = [f.name for f in region_view.fields].index("popularity")

@@ -1,0 +1,76 @@
+"""The Feast objects, derived from `views`: the one file that `feast apply` scans."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
+from feast import types as feast_types
+
+from feature_repo import views
+from operators.contract import View
+
+TYPES = {
+    "int64": feast_types.Int64,
+    "float32": feast_types.Float32,
+    "float64": feast_types.Float64,
+    "string": feast_types.String,
+    "bool": feast_types.Bool,
+    "bytes": feast_types.Bytes,
+    "int64[]": feast_types.Array(feast_types.Int64),
+    "float32[]": feast_types.Array(feast_types.Float32),
+    "string[]": feast_types.Array(feast_types.String),
+}
+
+ENTITIES = {
+    name: Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
+    for name in ("user", "item", "region")
+}
+
+
+def feature_view(view: View[Any]) -> FeatureView:
+    """The Feast view of a declared one. Rows come from the stream; the files are their archive."""
+    archive = FileSource(
+        name=f"{view.name}_archive",
+        path=f"../.freshet/archive/{view.name}.parquet",
+        timestamp_field="event_timestamp",
+    )
+    return FeatureView(
+        name=view.name,
+        entities=[ENTITIES[name] for name in view.entities],
+        schema=[
+            Field(name=f.name, dtype=TYPES[f.dtype], description=f.doc)  # type: ignore[abstract]
+            for f in view.fields
+        ],
+        source=PushSource(name=f"{view.name}_stream", batch_source=archive),
+        ttl=timedelta(0),
+        online=True,
+        description=view.doc,
+    )
+
+
+user, item, region = ENTITIES.values()
+user_activity = feature_view(views.user)
+item_activity = feature_view(views.item)
+item_region_activity = feature_view(views.item_region)
+
+user_feed = FeatureService(
+    name="user_feed",
+    features=[user_activity],
+    description="what a feed request reads of a person",
+)
+user_session = FeatureService(
+    name="user_session",
+    features=[
+        user_activity[[f.name for f in views.user.fields if f.dtype != "bytes" and "vector" not in f.name]]
+    ],
+    description="a person's features for people to read",
+)
+item_stats = FeatureService(name="item_stats", features=[item_activity], description="one item")
+item_region_stats = FeatureService(
+    name="item_region_stats", features=[item_region_activity], description="one item in one region"
+)
+
+VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
+DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}

@@ -1,0 +1,80 @@
+"""The features, declared once. Flink state, Feast views and the ranker's inputs derive from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.contract import View
+from operators.decay import Affinity, Popularity
+from operators.history import Applied, Recent, Seen, Session
+from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
+from operators.contract import World
+from operators.subject import Catalogue, Profile
+from operators.time import days, hours, minutes
+from operators.vector import UserVector
+from operators.windows import Counts, Rate
+from schemas.events import EVENT_TYPES
+
+TASTE = {
+    "view": 0.5, "click": 1.0, "play": 1.5, "share": 2.0, "add_to_cart": 2.0, "purchase": 3.0,
+    "like": 3.0, "rating": 3.0, "dislike": -3.0,
+}  # fmt: skip
+"""What an event says about a person's taste. A rating's weight is scaled by its stars."""
+
+INTEREST = {name: abs(weight) for name, weight in TASTE.items() if name != "dislike"} | {"rating": 1.0}
+"""What an event adds to an item's popularity."""
+
+MET = frozenset({"view", "click", "play", "add_to_cart", "purchase", "like", "dislike", "rating"})
+
+ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
+
+CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
+
+user: View[Any] = View(
+    "user_activity",
+    entities=("user",),
+    aggregations=(
+        Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
+        Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
+        Recent(k=50),
+        Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+        Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+        UserVector(half_life=days(7), weights=TASTE),
+        Seen(MET),
+        Profile(),
+        Applied(),
+    ),
+    extra=(STATE_FIELD,),
+    doc="one person: session, counts, recents, affinities, vector",
+)
+
+item: View[Any] = View(
+    "item_activity",
+    entities=("item",),
+    aggregations=(
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Popularity("popularity", half_life=days(7), weights=INTEREST),
+        Catalogue(),
+    ),
+    doc="one item, everywhere",
+)
+
+item_region: View[Any] = View(
+    "item_region_activity",
+    entities=("item", "region"),
+    aggregations=(
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Popularity("popularity", half_life=days(7), weights=INTEREST),
+    ),
+    doc="one item in one region",
+)
+
+
+def user_operator(world: World, lateness: int = hours(24)) -> UserOperator:
+    """The operator behind `user_activity`."""
+    return UserOperator(user, world, lateness)
+
+
+def item_operator(world: World) -> ItemOperator:
+    """The operator behind `item_activity` and `item_region_activity`."""
+    return ItemOperator(item, item_region, world)

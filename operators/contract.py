@@ -1,0 +1,173 @@
+"""What an operator is, and what passes through it.
+
+An operator owns the state of one key (a user, an item), cut into *parts* that each make one row
+of one feature view: a user has one part, an item has one overall and one for each region. It has
+no clock: `at` is always given, by the wall clock in production and by event time in a replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.events import Impression, Interaction, Item, User
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+Dtype: TypeAlias = Literal[
+    "int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One feature: its name in the view, type, value where nothing is known, and meaning."""
+
+    name: str
+    dtype: Dtype
+    default: Any
+    doc: str = ""
+
+
+class ItemEvent(NamedTuple):
+    """What the user operator tells the item operator about one item of an accepted event."""
+
+    item_id: str
+    event_type: str
+    """an interaction's event_type, or "impression" """
+    timestamp: int
+    region: str
+
+
+class Record(NamedTuple):
+    """An event with its place in Kafka. `arrived` is the broker's clock in epoch ms."""
+
+    event: Interaction | Impression | User | Item | ItemEvent
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    arrived: int = 2**53
+
+
+class Signal(NamedTuple):
+    """An event as aggregations see it: flat, and enriched with the catalogue."""
+
+    event_type: str
+    timestamp: int
+    item_id: str = ""
+    session_id: str = ""
+    region: str = ""
+    categories: tuple[str, ...] | list[str] = ()
+    brand: str = ""
+    partition: int = -1
+    offset: int = -1
+    subject: User | Item | None = None
+    """the profile or catalogue entry, where that is what arrived"""
+    rating: float | None = None
+
+
+class Space(Protocol):
+    """One embedding space: vectors of different spaces are never mixed."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def vector(self, item_id: str) -> Vector | None:
+        """Unit vector (dim,) of the item, or None where even its content is unknown."""
+
+
+class World(Protocol):
+    """What operators may look up, kept up to date by whoever runs them."""
+
+    def item(self, item_id: str) -> Item | None: ...
+
+    @property
+    def space(self) -> Space: ...
+
+
+State = TypeVar("State")
+
+
+class Aggregation(Protocol[State]):
+    """One family of features over the signals of one part."""
+
+    state: type[State]
+
+    @property
+    def fields(self) -> tuple[Field, ...]: ...
+
+    def new(self) -> State: ...
+
+    def update(self, state: State, signal: Signal, world: World) -> None:
+        """Takes the signal in, in place."""
+
+    def values(self, state: State, at: int) -> tuple[Any, ...]:
+        """One value a field, as of `at` (never before the latest signal)."""
+
+    def due(self, state: State, at: int) -> int | None:
+        """The first time after `at` when `values` changes without a signal, if any."""
+
+
+class Operator(Protocol[State]):
+    """Runs in Flink through one adapter and over logs through one replay driver."""
+
+    name: str
+
+    def parts(self, record: Record) -> tuple[str, ...]:
+        """Which parts of the key the record changes."""
+
+    def new(self, part: str) -> State: ...
+
+    def encode(self, state: State) -> bytes: ...
+
+    def decode(self, part: str, blob: bytes) -> State: ...
+
+    def on_event(self, state: State, record: Record) -> list[ItemEvent]:
+        """Applies the record in place. Returns what the item operator must hear.
+
+        Raises EventError, state untouched, where the record cannot be taken.
+        """
+
+    def watermark(self, state: State) -> int:
+        """The latest event time that the state has seen."""
+
+    def row(self, key: str, part: str, state: State, at: int) -> Row:
+        """What the online store holds for this part as of `at`."""
+
+    def due(self, part: str, state: State, at: int) -> int | None:
+        """When the row next changes by itself."""
+
+
+class Row(NamedTuple):
+    """One whole row of one view: absolute values, so that writing it twice changes nothing."""
+
+    view: str
+    key: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class View(Generic[State]):
+    """A feature view: whose rows, made of which aggregations."""
+
+    name: str
+    entities: tuple[str, ...]
+    aggregations: tuple[Aggregation[Any], ...]
+    doc: str = ""
+    extra: tuple[Field, ...] = ()
+    """fields that the operator itself adds after the aggregations'"""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every field in the order of `Row.values`."""
+        return tuple(f for a in self.aggregations for f in a.fields) + self.extra
+
+
+Weights: TypeAlias = dict[str, float]
+Clock: TypeAlias = Callable[[], int]

@@ -1,0 +1,136 @@
+"""Counts and rates over sliding windows, kept as tiles that merge.
+
+A window of length W is W / tile tiles, the current one included; a value at time t merges the
+tiles whose index is above floor(t / tile) - W / tile. The window therefore slides in steps of a
+tile, and `due` says when the oldest tile falls out, so that a timer can write the new value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from operators.contract import Field, Signal, World
+from operators.time import DAY, HOUR, MINUTE, SECOND, label
+
+TILES = ((5 * MINUTE, 15 * SECOND), (HOUR, MINUTE), (DAY, 30 * MINUTE), (7 * DAY, 4 * HOUR))
+
+
+def tile_of(window: int) -> int:
+    """Tile length for a window: the resolution at which it slides, ms."""
+    for longest, tile in TILES:
+        if window <= longest:
+            return tile
+    return DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """(top + prior[0]) / (bottom + prior[1]): a share smoothed towards prior[0] / prior[1]."""
+
+    name: str
+    top: str
+    bottom: str
+    prior: tuple[float, float]
+
+
+class CountsState(Struct, array_like=True, gc=False):
+    """For each window: tile index → event type's position → count."""
+
+    windows: list[dict[int, dict[int, int]]]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Events by type over each window: int64[] in the order of `types`, and rates between them."""
+
+    name: str
+    types: tuple[str, ...]
+    windows: tuple[int, ...]
+    rates: tuple[Rate, ...] = ()
+    state: type[CountsState] = CountsState
+    _index: dict[str, int] = field(init=False, repr=False, compare=False)
+    _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)
+    _rates: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index = {name: i for i, name in enumerate(self.types)}
+        object.__setattr__(self, "_index", index)
+        object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
+        object.__setattr__(
+            self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates]
+        )
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        types = ", ".join(self.types)
+        return tuple(
+            f
+            for w in self.windows
+            for f in (
+                Field(
+                    f"{self.name}_{label(w)}",
+                    "int64[]",
+                    [0] * len(self.types),
+                    f"events in the last {label(w)}, in the order {types}",
+                ),
+                *(
+                    Field(
+                        f"{r.name}_{label(w)}",
+                        "float32",
+                        r.prior[0] / r.prior[1],
+                        f"({r.top} + {r.prior[0]:g}) / ({r.bottom} + {r.prior[1]:g}), last {label(w)}",
+                    )
+                    for r in self.rates
+                ),
+            )
+        )
+
+    def new(self) -> CountsState:
+        return CountsState([{} for _ in self.windows])
+
+    def update(self, state: CountsState, signal: Signal, world: World) -> None:
+        kind = self._index.get(signal.event_type)
+        if kind is None:
+            return
+        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
+            at = signal.timestamp // tile
+            if at in tiles:
+                counts = tiles[at]
+                counts[kind] = counts.get(kind, 0) + 1
+                continue
+            newest = max(tiles, default=at)
+            if at <= newest - n:
+                continue  # already out of the window
+            tiles[at] = {kind: 1}
+            if at > newest:
+                for old in [i for i in tiles if i <= at - n]:
+                    del tiles[old]
+
+    def values(self, state: CountsState, at: int) -> tuple[Any, ...]:
+        out: list[Any] = []
+        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
+            totals = [0] * len(self.types)
+            first = at // tile - n
+            for index, counts in tiles.items():
+                if index > first:
+                    for kind, count in counts.items():
+                        totals[kind] += count
+            out.append(totals)
+            for top, bottom, a, b in self._rates:
+                out.append((totals[top] + a) / (totals[bottom] + b))
+        return tuple(out)
+
+    def due(self, state: CountsState, at: int) -> int | None:
+        soonest: int | None = None
+        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
+            first = at // tile - n
+            for index in tiles:
+                if index > first:
+                    end = (index + n) * tile
+                    if soonest is None or end < soonest:
+                        soonest = end
+        return soonest

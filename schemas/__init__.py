@@ -1,0 +1,1 @@
+"""The vocabulary: event contracts, their codec, the bundle contract and the exception tree."""

@@ -1,0 +1,70 @@
+"""Every error Freshet raises on purpose.
+
+`FreshetError` is the root. An `EventError` says why one event cannot be taken: it always
+carries a machine-readable `reason`, the `field` at fault ("" where the whole payload is) and a
+sentence for people, because those three go into dead letters and HTTP receipts unchanged.
+"""
+
+from __future__ import annotations
+
+
+class FreshetError(Exception):
+    """Root of the tree."""
+
+
+class BundleError(FreshetError):
+    """A model bundle is missing, incomplete or does not match its manifest."""
+
+
+class SchemaError(FreshetError):
+    """A schema file is invalid or clashes with another one."""
+
+
+class EventError(FreshetError):
+    """One event cannot be taken; the stream goes on."""
+
+    reason = "invalid"
+
+    def __init__(self, detail: str, field: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}" if self.field else self.detail
+
+
+class Undecodable(EventError):
+    """The bytes are not an event of any known schema."""
+
+    reason = "undecodable"
+
+
+class UnknownSchema(Undecodable):
+    """The fingerprint names a schema that `schemas/avro` does not hold."""
+
+    reason = "unknown_schema"
+
+
+class InvalidEvent(EventError):
+    """The event was read, but a field breaks the contract."""
+
+    reason = "invalid"
+
+
+class TooLate(EventError):
+    """The event is older than its user's watermark minus the allowed lateness."""
+
+    reason = "too_late"
+
+
+class TooFarInFuture(EventError):
+    """The event's time is later than the broker's clock allows."""
+
+    reason = "too_far_in_future"
+
+
+class Duplicate(EventError):
+    """An event with this id was applied before."""
+
+    reason = "duplicate"

@@ -1,0 +1,158 @@
+"""Typed events, one struct a topic, with the limits that hold wherever an event comes from.
+
+The structs are the single place of the rules: JSON from people, Avro from Kafka and the replay
+of a file all pass through them, so that an event accepted at one door is accepted at each.
+Times are epoch milliseconds, UTC.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct, ValidationError, convert
+
+from schemas.errors import InvalidEvent
+
+EventType: TypeAlias = Literal[
+    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share"
+]
+EVENT_TYPES: tuple[str, ...] = EventType.__args__  # type: ignore[attr-defined]
+
+EARLIEST_MS = 631_152_000_000
+"""1990-01-01: nothing that happened in an app is older, so an older time is a unit mistake
+(seconds sent as milliseconds fall here) and is refused rather than kept for ever."""
+
+MAX_FUTURE_MS = 5 * 60_000
+"""How far ahead of the broker's clock an event's time may be: client clocks drift."""
+
+Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+Text: TypeAlias = Annotated[str, Meta(max_length=8192)]
+Millis: TypeAlias = Annotated[int, Meta(ge=EARLIEST_MS, le=2**53)]
+Scalar: TypeAlias = bool | int | float | Annotated[str, Meta(max_length=2048)]
+Properties: TypeAlias = Annotated[dict[Name, Scalar], Meta(max_length=64)]
+Attributes: TypeAlias = Annotated[
+    dict[Name, Scalar | Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(max_length=256)]],
+    Meta(max_length=64),
+]
+Names: TypeAlias = Annotated[list[Name], Meta(max_length=64)]
+
+NUMERIC_PROPERTIES = ("quantity", "price", "rating", "watch_seconds", "position")
+TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency")
+
+
+class Interaction(Struct, forbid_unknown_fields=True, frozen=True):
+    """One thing a person did. `item_id` is None only for a search."""
+
+    event_id: Id
+    event_type: EventType
+    user_id: Id
+    timestamp: Millis
+    item_id: Id | None = None
+    session_id: Id | None = None
+    request_id: Id | None = None
+    properties: Properties = {}
+
+
+class Item(Struct, forbid_unknown_fields=True, frozen=True):
+    """A catalogue entry; a later one with the same id replaces it whole."""
+
+    item_id: Id
+    title: Text = ""
+    categories: Names = []
+    brand: Name | None = None
+    price: Annotated[float, Meta(ge=0)] | None = None
+    created_at: Millis | None = None
+    available: bool = True
+    attributes: Attributes = {}
+
+
+class User(Struct, forbid_unknown_fields=True, frozen=True):
+    """What a person (or the app for them) has said about themself."""
+
+    user_id: Id
+    attributes: Attributes = {}
+    interests: Names = []
+    consent: bool = True
+
+
+class Impression(Struct, forbid_unknown_fields=True, frozen=True):
+    """A list as it was shown: `items[k]` stood at position k, counted from 0."""
+
+    request_id: Id
+    user_id: Id
+    timestamp: Millis
+    items: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+    surface: Name = "home"
+    region: Name | None = None
+    device: Name | None = None
+    model_version: Name | None = None
+    variant: Name | None = None
+
+
+Event: TypeAlias = Interaction | Item | User | Impression
+
+
+def field_of(error: ValidationError) -> tuple[str, str]:
+    """(path of the field at fault, what is wrong) from a msgspec message.
+
+    msgspec says "Expected `str`, got `int` - at `$.properties[...]`" or "Object contains unknown
+    field `x`" or "Object missing required field `x`"; receipts need the two halves apart.
+    """
+    message = str(error)
+    detail, _, where = message.partition(" - at `")
+    path = where.rstrip("`").removeprefix("$").removeprefix(".")
+    for start in ("Object contains unknown field `", "Object missing required field `"):
+        if detail.startswith(start):
+            name = detail[len(start) : -1]
+            path = f"{path}.{name}" if path else name
+            detail = "is not a field of this event" if "unknown" in start else "is required"
+    return path, detail
+
+
+def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
+    """A validated event of `kind` from decoded fields.
+
+    Raises InvalidEvent naming the field.
+    """
+    try:
+        event = convert(fields, kind)
+    except ValidationError as error:
+        path, detail = field_of(error)
+        raise InvalidEvent(detail, path) from None
+    check(event)
+    return event
+
+
+def check(event: Event) -> None:
+    """The rules that types alone do not say. Raises InvalidEvent naming the field."""
+    if type(event) is Interaction:
+        if event.item_id is None and event.event_type != "search":
+            raise InvalidEvent("is required unless event_type is search", "item_id")
+        if event.properties:
+            _check_properties(event.properties)
+    elif type(event) is Item:
+        if event.price is not None and not math.isfinite(event.price):
+            raise InvalidEvent("must be a finite number", "price")
+        _check_finite(event.attributes, "attributes")
+    elif type(event) is User:
+        _check_finite(event.attributes, "attributes")
+
+
+def _check_properties(properties: dict[str, Any]) -> None:
+    _check_finite(properties, "properties")
+    for name in NUMERIC_PROPERTIES:
+        value = properties.get(name)
+        if value is not None and (isinstance(value, (str, bool))):
+            raise InvalidEvent("must be a number", f"properties.{name}")
+    for name in TEXT_PROPERTIES:
+        value = properties.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InvalidEvent("must be text", f"properties.{name}")
+
+
+def _check_finite(values: dict[str, Any], where: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidEvent("must be a finite number", f"{where}.{name}")

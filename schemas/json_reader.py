@@ -1,0 +1,46 @@
+"""The JSON that people write, read strictly: an unknown or wrong field is an error that names it.
+
+`timestamp` and `created_at` may be ISO 8601 (a missing offset means UTC) or epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.errors import InvalidEvent, Undecodable
+from schemas.events import from_fields
+from schemas.topics import EVENT_TYPES_OF
+
+TIME_FIELDS = ("timestamp", "created_at")
+
+
+def loads(topic: str, text: bytes | str) -> Any:
+    """The event of `topic` in one JSON document. Raises Undecodable or InvalidEvent."""
+    try:
+        return parse(topic, msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Undecodable(f"not JSON: {error}") from None
+
+
+def parse(topic: str, document: Any) -> Any:
+    """The event of `topic` in one decoded JSON object. Raises InvalidEvent naming the field."""
+    if not isinstance(document, dict):
+        raise InvalidEvent("an event is a JSON object")
+    fields = dict(document)
+    for name in TIME_FIELDS:
+        if isinstance(fields.get(name), str):
+            fields[name] = _millis(name, fields[name])
+    return from_fields(EVENT_TYPES_OF[topic], fields)
+
+
+def _millis(name: str, text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=UTC)
+        return round(time.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidEvent("must be ISO 8601 or epoch milliseconds", name) from None

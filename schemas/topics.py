@@ -1,0 +1,40 @@
+"""Kafka topics: their names, what each carries, and how it is keyed."""
+
+from __future__ import annotations
+
+from schemas.events import Event, Impression, Interaction, Item, User
+
+INTERACTIONS = "interactions"
+IMPRESSIONS = "impressions"
+USERS = "users"
+ITEMS = "items"
+ITEM_FEATURES = "item_features"
+"""Compacted; the job writes it, servers keep their item columns from it."""
+
+EVENT_TYPES_OF: dict[str, type[Event]] = {
+    INTERACTIONS: Interaction,
+    IMPRESSIONS: Impression,
+    USERS: User,
+    ITEMS: Item,
+}
+EVENT_TOPICS = tuple(EVENT_TYPES_OF)
+USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
+COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
+
+
+def dlq(topic: str) -> str:
+    """The dead-letter topic of an event topic."""
+    return f"{topic}.dlq"
+
+
+def topic_of(event: Event) -> str:
+    """The topic that carries events of this type."""
+    for topic, kind in EVENT_TYPES_OF.items():
+        if type(event) is kind:
+            return topic
+    raise TypeError(f"{type(event).__name__} is not an event")
+
+
+def key_of(event: Event) -> bytes:
+    """The Kafka key: the item for an item, else the user, so that one user's events keep their order."""
+    return (event.item_id if isinstance(event, Item) else event.user_id).encode()
