@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group
 
-from freshet.errors import FreshetError
+from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -1,28 +1,31 @@
-"""What can go wrong in the local stack, each a one-line message that a person can act on.
+"""What can go wrong in the local stack and its commands, each a one-line message that a person can act on.
 
-FreshetError
-├── JarError          a jar that cannot be fetched, or whose checksum differs from the lock
-├── JavaError         no Java runtime where a setting says there is one, or too old a one
-├── PortTaken         another program listens on a port of ours
-├── NotReady          a component did not become healthy before its deadline
-├── ComponentError    a step of a component (format, topics, `feast apply`, savepoint) failed
-└── InputError        a file that `freshet import` or `replay` cannot read
+FreshetError (the project's root, in schemas)
+└── StackError
+    ├── JarError          a jar that cannot be fetched, or whose checksum differs from the lock
+    ├── JavaError         no Java runtime where a setting says there is one, or too old a one
+    ├── PortTaken         another program listens on a port of ours
+    ├── NotReady          a component did not become healthy before its deadline
+    ├── ComponentError    a step of a component (format, topics, `feast apply`) failed, or none has that name
+    └── InputError        a file that `import` or `replay` cannot read
 """
 
-
-class FreshetError(Exception):
-    """The root: the command line prints its text and exits with status 1."""
+from schemas.errors import FreshetError
 
 
-class JarError(FreshetError):
+class StackError(FreshetError):
     pass
 
 
-class JavaError(FreshetError):
+class JarError(StackError):
     pass
 
 
-class PortTaken(FreshetError):
+class JavaError(StackError):
+    pass
+
+
+class PortTaken(StackError):
     def __init__(self, name: str, port: int, setting: str, owner: str = "") -> None:
         by = f" by {owner}" if owner else ""
         super().__init__(f"port {port} of {name} is taken{by}: stop that program or set {setting} to a free port")
@@ -30,13 +33,13 @@ class PortTaken(FreshetError):
         self.setting = setting
 
 
-class NotReady(FreshetError):
+class NotReady(StackError):
     pass
 
 
-class ComponentError(FreshetError):
+class ComponentError(StackError):
     pass
 
 
-class InputError(FreshetError):
+class InputError(StackError):
     pass

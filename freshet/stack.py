@@ -10,7 +10,7 @@ from typing import Self
 
 from freshet import feast, ports, processes
 from freshet.components import Component, Report
-from freshet.errors import FreshetError, NotReady, PortTaken
+from freshet.errors import ComponentError, NotReady, PortTaken
 from freshet.flink import Flink
 from freshet.kafka import Kafka
 from freshet.redis import Redis
@@ -108,7 +108,9 @@ class Stack:
         known = {component.name for component in self._components}
         chosen = known if only is None else set(only)
         for name in sorted((chosen | set(without)) - known):
-            raise FreshetError(f"no component is named {name}; there are {', '.join(c.name for c in self._components)}")
+            raise ComponentError(
+                f"no component is named {name}; there are {', '.join(c.name for c in self._components)}"
+            )
         return [c for c in self._components if c.name in chosen - set(without)]
 
     def _runs(self, component: Component) -> bool:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from freshet.errors import FreshetError
+from freshet.errors import ComponentError
 from freshet.flink import Flink
 from freshet.kafka import Kafka
 from freshet.processes import tail
@@ -86,7 +86,9 @@ def logs(
     """
     found = sorted(Settings().logs.glob(f"{name or '*'}.log"))
     if not found:
-        raise FreshetError(f"there is no log of {name}" if name else "there are no logs yet: nothing has been started")
+        raise ComponentError(
+            f"there is no log of {name}" if name else "there are no logs yet: nothing has been started"
+        )
     for path in found:
         for line in tail(path, lines):
             _show(path, line, several=len(found) > 1)

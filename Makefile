@@ -1,0 +1,70 @@
+# Every chore has a target; `make` or `make help` lists them. Each target sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/data.txt
+COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
+JOBS ?= 2
+
+.PHONY: help setup demo up down test unit lint typecheck format bench lock jars-lock docker clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## install everything, with every hash checked, into .venv
+
+$(STAMP): $(REQUIREMENTS) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name it with make PYTHON=…" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/data.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## real films for real people in the browser; CHECK=1 tries it without a person and exits
+	$(BIN)/freshet demo $(if $(CHECK),--check)
+
+up: setup  ## start Kafka, Redis, Flink and the server
+	$(BIN)/freshet up
+
+down: setup  ## stop them
+	$(BIN)/freshet down
+
+test: lint typecheck  ## everything: lint, types, unit and integration tests
+	$(BIN)/pytest
+
+unit: setup  ## the tests that start no server
+	$(BIN)/pytest -m "not integration" -n $(JOBS)
+
+lint: setup  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: setup  ## mypy, strict
+	$(BIN)/mypy
+
+bench: setup  ## freshness, throughput and feed latency, each on a stack of its own
+	$(BIN)/freshet bench freshness
+	$(BIN)/freshet bench throughput
+	$(BIN)/freshet bench feed
+
+lock: setup  ## resolve the Python requirements again
+	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt
+	$(BIN)/$(COMPILE) --upgrade --extra train --extra dev pyproject.toml -o requirements/lock.txt
+
+jars-lock: setup  ## resolve the jars of Kafka and Flink again
+	$(BIN)/freshet jars lock
+
+docker: setup  ## build the images and check the compose file
+	docker compose -f docker/compose.yaml build
+
+clean:  ## remove caches and .freshet (all local data); keeps .venv
+	@test ! -x $(BIN)/freshet || $(BIN)/freshet down
+	rm -rf .freshet .mypy_cache .pytest_cache .ruff_cache .coverage build dist *.egg-info

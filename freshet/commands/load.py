@@ -1,0 +1,126 @@
+"""`freshet import`."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from freshet import importer, json_lines
+from freshet.producer import Producer
+from freshet.settings import Settings
+from schemas import topics
+
+_SHOWN = 20
+
+
+def load(
+    *,
+    items: Path | None = None,
+    users: Path | None = None,
+    interactions: Path | None = None,
+    impressions: Path | None = None,
+    rejects: Path | None = None,
+    restart: bool = False,
+) -> int:
+    """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import goes on when it is called again.
+
+    Exit status 1 if a line was rejected.
+
+    Parameters
+    ----------
+    items
+        One item a line: {"item_id": "i9", "title": "…", "categories": ["comedy"], …}
+    users
+        One user a line: {"user_id": "u1", "attributes": {"age": 30}, …}
+    interactions
+        One event a line: {"event_id": "e1", "event_type": "click", "user_id": "u1", "item_id": "i9", "timestamp": …}
+    impressions
+        One shown list a line: {"request_id": "r1", "user_id": "u1", "timestamp": …, "items": ["i9", "i3"]}
+    rejects
+        Write each rejected line's number and reason to this file, as JSON lines.
+    restart
+        Begin at the first line again, whatever has been sent before.
+    """
+    chosen = [
+        (topics.ITEMS, items),
+        (topics.USERS, users),
+        (topics.IMPRESSIONS, impressions),
+        (topics.INTERACTIONS, interactions),
+    ]
+    files = [(topic, path) for topic, path in chosen if path is not None]
+    for _, path in files:
+        json_lines.check(path)
+    if not files:
+        raise json_lines.InputError("nothing to import: name a file with --items, --users, --interactions or …")
+    return run(Settings(), files, rejects=rejects, restart=restart)
+
+
+def run(
+    settings: Settings, files: list[tuple[str, Path]], *, rejects: Path | None = None, restart: bool = False
+) -> int:
+    """Import files in the given order; returns the exit status."""
+    console = Console(highlight=False)
+    records = importer.Records(settings.root / "imports")
+    if restart:
+        for topic, path in files:
+            records.forget(path, topic)
+    refusals: list[importer.Rejection] = []
+    with ExitStack() as stack:
+        out = stack.enter_context(rejects.open("w" if restart else "a")) if rejects else None
+        sender = stack.enter_context(Producer(settings))
+        bar = stack.enter_context(_bar(console))
+
+        def rejected(refusal: importer.Rejection) -> None:
+            _note(refusal, refusals, out)
+
+        results = [_one(bar, topic, path, sender, records, rejected) for topic, path in files]
+    for refusal in refusals[:_SHOWN]:
+        console.print(str(refusal), markup=False, soft_wrap=True)
+    if len(refusals) > _SHOWN:
+        console.print(f"… and {len(refusals) - _SHOWN} more rejected lines" + ("" if rejects else " (--rejects FILE)"))
+    for result in results:
+        console.print(f"{result.path}: {result.accepted:,} sent to {result.topic}, {result.rejected:,} rejected")
+    return 1 if any(result.rejected for result in results) else 0
+
+
+def _one(
+    bar: Progress,
+    topic: str,
+    path: Path,
+    sender: Producer,
+    records: importer.Records,
+    rejected: importer.Callable[[importer.Rejection], None],
+) -> importer.Progress:
+    before = records.load(path, topic)
+    task = bar.add_task(topic, total=path.stat().st_size, lines=f"{before.line:,} lines")
+    if before.done:
+        bar.console.print(f"{path} has been imported already ({before.line:,} lines); --restart sends it again")
+    elif before.line:
+        bar.console.print(f"{path}: going on after line {before.line:,}")
+
+    def advanced(progress: importer.Progress, position: int) -> None:
+        bar.update(task, completed=position, lines=f"{progress.line:,} lines")
+
+    result = importer.load(path, topic, sender, records, rejected=rejected, advanced=advanced)
+    bar.update(task, completed=path.stat().st_size)
+    return result
+
+
+def _note(refusal: importer.Rejection, refusals: list[importer.Rejection], out: IO[str] | None) -> None:
+    refusals.append(refusal)
+    if out:
+        out.write(json.dumps(asdict(refusal), ensure_ascii=False) + "\n")
+
+
+def _bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[lines]}"),
+    )
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)

@@ -1,0 +1,112 @@
+"""`freshet replay`: interactions of a file, sent as if they happened now, at a rate of one's choice."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter, Token
+from rich.console import Console
+
+from freshet import json_lines
+from freshet.errors import InputError
+from freshet.producer import Producer
+from freshet.settings import Settings
+from schemas import codec, json_reader, topics
+from schemas.errors import EventError
+from schemas.events import Interaction
+
+_LAG_WORTH_A_WORD = 1.0
+
+
+def rate(text: str) -> float:
+    """Events a second from `300`, `300/s` or `18000/min`. Raises ValueError."""
+    number, _, unit = text.partition("/")
+    found = float(number) / {"": 1, "s": 1, "min": 60}[unit.strip()]
+    if not 0 < found < float("inf"):
+        raise ValueError(text)
+    return found
+
+
+def _rate(kind: type, tokens: list[Token] | tuple[Token, ...]) -> float:
+    try:
+        return rate(tokens[0].value)
+    except (ValueError, KeyError):
+        raise ValueError("a rate is a positive number of events a second, such as 300/s") from None
+
+
+def replay(
+    *,
+    interactions: Path,
+    rate: Annotated[float | None, Parameter(converter=_rate, n_tokens=1)] = None,
+    speed: float | None = None,
+    now: bool = False,
+    limit: int | None = None,
+) -> int:
+    """Send a file of interactions in its own order, paced.
+
+    Parameters
+    ----------
+    interactions
+        A file of JSON lines, plain or gzip.
+    rate
+        So many events a second, as in `--rate 300/s`, evenly spaced.
+    speed
+        Instead of a rate: follow the events' own times, so many times as fast.
+    now
+        Shift all timestamps by one and the same amount, so that the last event of the file happens at the moment at
+        which the replay starts. Without it, events keep the times that they have.
+    limit
+        Stop after so many events.
+    """
+    json_lines.check(interactions)
+    if (rate is None) == (speed is None):
+        raise InputError("say either --rate or --speed")
+    if speed is not None and speed <= 0:
+        raise InputError("--speed must be positive")
+    events, bad = _read(interactions, limit)
+    if not events:
+        raise InputError(f"{interactions} has no valid interaction")
+    shift = round(time.time() * 1000) - max(event.timestamp for event in events) if now else 0
+    first = events[0].timestamp
+    sent, seconds, behind = 0, 0.0, 0.0
+    with Producer(Settings()) as producer:
+        began = time.monotonic()
+        for sent, event in enumerate(events, 1):
+            due = (sent - 1) / rate if rate else (event.timestamp - first) / 1000 / (speed or 1)
+            behind = max(behind, _wait(began + due))
+            shifted = msgspec.structs.replace(event, timestamp=event.timestamp + shift) if shift else event
+            producer.send(topics.INTERACTIONS, topics.key_of(shifted), codec.encode(shifted))
+        producer.flush()
+        seconds = time.monotonic() - began
+    console = Console(highlight=False)
+    console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {bad:,} lines rejected")
+    if behind > _LAG_WORTH_A_WORD:
+        console.print(f"the asked pace could not be kept: up to {behind:.1f} s behind")
+    return 1 if bad else 0
+
+
+def _read(path: Path, limit: int | None) -> tuple[list[Interaction], int]:
+    events: list[Interaction] = []
+    bad = 0
+    for line in _first(path):
+        try:
+            events.append(json_reader.loads(topics.INTERACTIONS, line))
+        except EventError:
+            bad += 1
+        if limit and len(events) >= limit:
+            break
+    return events, bad
+
+
+def _first(path: Path) -> Iterator[bytes]:
+    return (line.text for line in json_lines.read(path))
+
+
+def _wait(due: float) -> float:
+    """Sleep until `due` and return how many seconds it had already passed."""
+    ahead = due - time.monotonic()
+    if ahead > 0:
+        time.sleep(ahead)
+    return max(0.0, -ahead)

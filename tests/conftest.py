@@ -1,0 +1,28 @@
+"""Fixtures that every test may use: a real local stack in a temporary home, on ports of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from freshet.ports import free_ports
+from freshet.settings import Settings
+from freshet.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A real Kafka and Redis for the session; a test that wants Flink calls `stack.up(["flink"])`.
+
+    Under pytest-xdist each worker has a stack of its own. Only the cache of jars is shared.
+    """
+    settings = Settings(home=tmp_path_factory.mktemp("stack"), **free_ports())
+    with Stack(settings, report=print) as stack:
+        stack.up(["kafka", "redis"])
+        yield stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for the stack is an integration test, whether or not it says so."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.integration)
