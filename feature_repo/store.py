@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from feast import FeatureStore
 from feast.protos.feast.types import Value_pb2 as pb
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.repo_config import RepoConfig, load_repo_config
+from feast.repo_config import RepoConfig
 
 from feature_repo import features
 from operators.contract import Row
@@ -36,21 +37,10 @@ PROTO: dict[str, Callable[[Any], pb.Value]] = {
 }
 
 
-def config(redis: str = "", registry: str = "", timeout_s: float | None = None) -> RepoConfig:
-    """The repo's configuration, with another Redis ("host:port"), registry file or socket timeout
-    where given."""
-    found = load_repo_config(FOLDER, FOLDER / "feature_store.yaml")
-    document = {
-        "project": found.project,
-        "provider": found.provider,
-        "registry": dict(found.registry_config)
-        | ({"path": registry} if registry else {}),
-        "online_store": dict(found.online_config),
-        "offline_store": dict(found.offline_config),
-        "entity_key_serialization_version": found.entity_key_serialization_version,
-    }
-    if redis:
-        document["online_store"]["connection_string"] = redis
+def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConfig:
+    """The configuration in `file` (a feature_store.yaml; the repository's own by default), with
+    Redis socket timeouts where given."""
+    document = yaml.safe_load((file or FOLDER / "feature_store.yaml").read_text())
     if timeout_s is not None:
         document["online_store"]["connection_string"] += (
             f",socket_timeout={timeout_s},socket_connect_timeout={timeout_s}"
@@ -61,8 +51,9 @@ def config(redis: str = "", registry: str = "", timeout_s: float | None = None) 
 class Writer:
     """Writes whole rows of any view, one round trip a view."""
 
-    def __init__(self, redis: str = "", timeout_s: float = 5.0) -> None:
-        self._store = FeatureStore(config=config(redis, timeout_s=timeout_s))
+    def __init__(self, file: Path | None = None, timeout_s: float = 5.0) -> None:
+        """`file` is a feature_store.yaml, as in `config`."""
+        self._store = FeatureStore(config=config(file, timeout_s))
         self._config = self._store.config
         self._online = self._store._get_provider().online_store  # type: ignore[attr-defined]
         self._fields = {
@@ -102,8 +93,9 @@ class Writer:
 class UserReader:
     """Reads a person's row through the feature service `user_feed`."""
 
-    def __init__(self, redis: str = "", registry: str = "", timeout_s: float = 0.05) -> None:
-        self._store = FeatureStore(config=config(redis, registry, timeout_s))
+    def __init__(self, file: Path | None = None, timeout_s: float = 0.05) -> None:
+        """`file` is a feature_store.yaml, as in `config`."""
+        self._store = FeatureStore(config=config(file, timeout_s))
         self._service = self._store.get_feature_service(features.user_feed.name)
         self._defaults = {f.name: f.default for f in features.DECLARED[features.user_activity.name].fields}
 

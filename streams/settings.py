@@ -1,0 +1,45 @@
+"""The job's settings, from the environment (`FRESHET_…`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class JobSettings(BaseSettings):
+    """Sent with the job to every task manager, so that they need no environment of their own."""
+
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="ignore", frozen=True)
+
+    kafka: str = "127.0.0.1:19092"
+    feature_store: Path | None = None
+    """feature_store.yaml; the feature repository's own where not given"""
+    bundles: Path = Path(".freshet/bundles")
+    parallelism: int = 1
+
+    checkpoints: str = ""
+    """where checkpoints go, a URI; none are taken where empty"""
+    checkpoint_seconds: float = 10.0
+    savepoint: str = ""
+    """checkpoint or savepoint to resume from"""
+    state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
+    flink_port: int = 0
+    """set where the job runs in a mini cluster of its own: the port of Flink's page"""
+    jars: str = ""
+    """connector jars, URIs joined with ";" (a cluster may have them in its lib folder)"""
+
+    allowed_lateness_hours: float = 24.0
+    write_ms: int = 10
+    """changed rows of users reach the store at the next multiple of this"""
+    item_write_ms: int = 1000
+    """the same for items, whose rows change with everybody's events"""
+    cached_keys: int = 50_000
+    """keys whose state is kept decoded, per operator instance"""
+    clock: Literal["wall", "event"] = "wall"
+    """"event" makes every emission a function of the log alone: for parity tests"""
+    rows_to: Path | None = None
+    """write rows to this JSON-lines file instead of the online store: for parity tests"""
+    bounded: bool = False
+    """stop at the end of the topics as they are when the job starts"""

@@ -1,0 +1,61 @@
+"""Where rows go: the online store, with retries for as long as it takes; or a file, for parity tests."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from redis.exceptions import RedisError
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from operators.contract import Row
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_S = 600
+
+
+class RowSink(Protocol):
+    """Takes whole rows; returns when they are stored."""
+
+    def write(self, rows: Iterable[Row]) -> None: ...
+
+
+class StoreSink:
+    """Feast's online store.
+
+    While the store is away the operator waits: Kafka keeps the events, checkpoints keep the state,
+    and nothing is dropped. After `GIVE_UP_S` the task fails, and Flink restarts it from the last
+    checkpoint, so that a stop of the job is never blocked for ever.
+    """
+
+    def __init__(self, feature_store: Path | None) -> None:
+        # Feast takes a second to import, which the client that only submits the job need not pay.
+        from feature_repo.store import Writer
+
+        self._writer = Writer(feature_store)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type((RedisError, OSError)),
+            wait=wait_exponential(multiplier=0.01, max=1.0),
+            stop=stop_after_delay(GIVE_UP_S),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+
+    def write(self, rows: Iterable[Row]) -> None:
+        self._retrying(self._writer.write, list(rows))
+
+
+class FileSink:
+    """One JSON array [view, key, values] a line; bytes as hex."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, rows: Iterable[Row]) -> None:
+        with self._path.open("a") as file:
+            for row in rows:
+                file.write(json.dumps(row, default=bytes.hex) + "\n")
