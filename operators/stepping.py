@@ -1,0 +1,66 @@
+"""One record through one part, in event time: what the Flink adapter and the replay driver share.
+
+    watermark ──due──due──> max(watermark, record's time)
+                 │    │      │
+                 row  row    apply, then row
+
+Timers due up to the new watermark fire first, in order, on the state from before the record; then
+the record is applied and the row is read as of the new watermark. A rejected record fires nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from operators.contract import ItemEvent, Operator, Record, Row
+from schemas.events import Item, User
+
+
+class Emission(NamedTuple):
+    """A row and the event time, in epoch ms, as of which it was read."""
+
+    row: Row
+    at: int
+
+
+class Step(NamedTuple):
+    """What one record did to one part."""
+
+    emissions: list[Emission]
+    forwarded: list[ItemEvent]
+
+
+def event_time(record: Record) -> int:
+    """The record's event time, epoch ms; 0 for profiles and catalogue entries, which have none."""
+    event = record.event
+    return 0 if isinstance(event, (User, Item)) else event.timestamp
+
+
+def timers(operator: Operator[Any], part: str, state: Any, since: int, until: int | None = None) -> Iterator[int]:
+    """Times in (since, until] at which the part's row changes by itself, in order; `until` None is for ever."""
+    due = operator.due(part, state, since)
+    while due is not None and (until is None or due <= until):
+        yield due
+        due = operator.due(part, state, due)
+
+
+def expire(
+    operator: Operator[Any], key: str, part: str, state: Any, since: int, until: int | None = None
+) -> list[Emission]:
+    """The row at each timer in (since, until], in order."""
+    return [Emission(operator.row(key, part, state, at), at) for at in timers(operator, part, state, since, until)]
+
+
+def step(operator: Operator[Any], key: str, part: str, state: Any, record: Record) -> Step:
+    """Applies the record to the state in place.
+
+    Raises EventError, state untouched and nothing emitted, where the record cannot be taken.
+    """
+    before = operator.watermark(state)
+    ahead = event_time(record) > before
+    emissions = expire(operator, key, part, state, before, event_time(record)) if ahead else []
+    forwarded = operator.on_event(state, record)
+    at = operator.watermark(state)
+    emissions.append(Emission(operator.row(key, part, state, at), at))
+    return Step(emissions, forwarded)
