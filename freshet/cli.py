@@ -1,6 +1,7 @@
 """`freshet`: the command line. Each command is imported when it is called, so that `freshet --help` is quick."""
 
 import sys
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group
@@ -22,7 +23,7 @@ _STACK = Group("The local stack", sort_key=2)
 _DATA = Group("Data and models", sort_key=3)
 _WORK = Group("Measuring and upkeep", sort_key=4)
 
-for group, name, where, summary in (
+COMMANDS = (
     (_FIRST, "demo", "freshet.commands.demo:demo", "Real films for real people: data, model, stack and page at once."),
     (_STACK, "up", "freshet.commands.stack:up", "Start Kafka, Redis, Flink and the server, whichever is missing."),
     (_STACK, "down", "freshet.commands.stack:down", "Stop them. The job's state is kept in a savepoint."),
@@ -33,7 +34,8 @@ for group, name, where, summary in (
     (_DATA, "train", "training.cli:train", "Fit a model to the event log and write a bundle."),
     (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),
     (_WORK, "jars", "freshet.commands.jars:app", "Fetch the jars of Kafka and Flink, or pin them anew."),
-):
+)
+for group, name, where, summary in COMMANDS:
     app.command(where, name=name, help=summary, group=group)
 
 
@@ -41,13 +43,23 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 failed, 2 the command line or a setting was wrong."""
     from pydantic import ValidationError
 
+    tokens = sys.argv[1:] if argv is None else argv
+    names = [command[1] for command in COMMANDS]
+    if tokens and not tokens[0].startswith("-") and tokens[0] not in names:
+        # Asked here, because cyclopts would import every command to look for the nearest name.
+        near = get_close_matches(tokens[0], names, 1)
+        return _fail(f"no command {tokens[0]!r}" + (f", did you mean {near[0]!r}?" if near else "; see --help"), 2)
     try:
-        tokens = sys.argv[1:] if argv is None else argv
         result = app(tokens, exit_on_error=False, result_action="return_value")
     except FreshetError as error:
         return _fail(str(error), 1)
     except ValidationError as error:
         return _fail("\n".join(_setting_problems(error)), 2)
+    except ImportError as error:
+        missing = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else error
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
+        return _fail(f"{tokens[0]} needs {missing.name}, which is not installed: run `make setup`", 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:

@@ -1,5 +1,6 @@
 """The feature repository: its configuration with this stack's ports, and `feast apply`."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ _TIMEOUT = 180
 def write_config(settings: Settings) -> Path:
     """Copy `feature_repo/feature_store.yaml` into the home with the ports and the registry of this stack."""
     config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
-    config["registry"] = str(settings.root / "registry.db")
+    registry = config.get("registry")
+    config["registry"] = {**(registry if isinstance(registry, dict) else {}), "path": str(settings.registry)}
     config.setdefault("online_store", {})["connection_string"] = settings.redis
     settings.feature_store.parent.mkdir(parents=True, exist_ok=True)
     settings.feature_store.write_text(yaml.safe_dump(config, sort_keys=False))
@@ -31,6 +33,10 @@ def apply(settings: Settings, report: Report) -> None:
         report("feast apply is skipped: feature_repo has no feature_store.yaml")
         return
     config = write_config(settings)
+    stamp = settings.run / "feast-applied"
+    declared = _fingerprint(config)
+    if settings.registry.exists() and stamp.exists() and stamp.read_text() == declared:
+        return  # it takes seconds, and nothing that it reads has changed
     command = [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-c", str(REPOSITORY), "-f", str(config)]
     env = {**base_env(), "FEAST_USAGE": "False"}
     done = subprocess.run([*command, "apply"], env=env, capture_output=True, text=True, timeout=_TIMEOUT)
@@ -40,4 +46,15 @@ def apply(settings: Settings, report: Report) -> None:
         words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         last = words[-1] if words else "no output"
         raise ComponentError(f"feast apply failed: {last}; all of it: `freshet logs feast`")
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(declared)
     report("feast apply: feature views registered")
+
+
+def _fingerprint(config: Path) -> str:
+    """Changes with any source that the declarations are made of."""
+    found = hashlib.sha256(config.read_bytes())
+    for folder in (REPOSITORY, REPOSITORY.parent / "operators", REPOSITORY.parent / "schemas"):
+        for source in sorted(folder.rglob("*.py")):
+            found.update(f"{source.name}\0".encode() + source.read_bytes())
+    return found.hexdigest()

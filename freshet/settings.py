@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         return self.root / "run"
 
     @property
+    def registry(self) -> Path:
+        """Feast's registry, a file."""
+        return self.root / "registry.db"
+
+    @property
     def feature_store(self) -> Path:
         """The feature store's configuration with this stack's real ports."""
         return self.root / "feature_store.yaml"

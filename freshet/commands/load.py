@@ -1,15 +1,18 @@
 """`freshet import`."""
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from freshet import importer, json_lines
+from freshet.errors import InputError
 from freshet.producer import Producer
 from freshet.settings import Settings
 from schemas import topics
@@ -24,7 +27,7 @@ def load(
     interactions: Path | None = None,
     impressions: Path | None = None,
     rejects: Path | None = None,
-    restart: bool = False,
+    restart: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import goes on when it is called again.
 
@@ -55,7 +58,7 @@ def load(
     for _, path in files:
         json_lines.check(path)
     if not files:
-        raise json_lines.InputError("nothing to import: name a file with --items, --users, --interactions or …")
+        raise InputError("nothing to import: name a file with --items, --users, --interactions or …")
     return run(Settings(), files, rejects=rejects, restart=restart)
 
 
@@ -83,7 +86,9 @@ def run(
     if len(refusals) > _SHOWN:
         console.print(f"… and {len(refusals) - _SHOWN} more rejected lines" + ("" if rejects else " (--rejects FILE)"))
     for result in results:
-        console.print(f"{result.path}: {result.accepted:,} sent to {result.topic}, {result.rejected:,} rejected")
+        console.print(
+            f"{result.path}: {result.accepted:,} sent to {result.topic}, {result.rejected:,} rejected", soft_wrap=True
+        )
     return 1 if any(result.rejected for result in results) else 0
 
 
@@ -93,7 +98,7 @@ def _one(
     path: Path,
     sender: Producer,
     records: importer.Records,
-    rejected: importer.Callable[[importer.Rejection], None],
+    rejected: Callable[[importer.Rejection], None],
 ) -> importer.Progress:
     before = records.load(path, topic)
     task = bar.add_task(topic, total=path.stat().st_size, lines=f"{before.line:,} lines")

@@ -41,7 +41,7 @@ def replay(
     interactions: Path,
     rate: Annotated[float | None, Parameter(converter=_rate, n_tokens=1)] = None,
     speed: float | None = None,
-    now: bool = False,
+    now: Annotated[bool, Parameter(negative=())] = False,
     limit: int | None = None,
 ) -> int:
     """Send a file of interactions in its own order, paced.

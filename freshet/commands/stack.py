@@ -20,8 +20,6 @@ from freshet.stack import Stack
 
 console = Console(highlight=False)
 
-Names = Annotated[list[str] | None, Parameter(consume_multiple=True)]
-
 
 def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     """Start the local stack and return when all of it is healthy; what already runs is left as it is.
@@ -70,7 +68,7 @@ def status() -> int:
 def logs(
     name: str = "",
     *,
-    follow: Annotated[bool, Parameter(name=["--follow", "-f"])] = False,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
     lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 40,
 ) -> int:
     """Show the last lines of a component's log.
@@ -86,9 +84,7 @@ def logs(
     """
     found = sorted(Settings().logs.glob(f"{name or '*'}.log"))
     if not found:
-        raise ComponentError(
-            f"there is no log of {name}" if name else "there are no logs yet: nothing has been started"
-        )
+        raise ComponentError(f"there is no log of {name}" if name else "there are no logs: nothing was started")
     for path in found:
         for line in tail(path, lines):
             _show(path, line, several=len(found) > 1)

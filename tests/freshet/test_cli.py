@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freshet.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("up", "down", "status", "logs", "import", "replay", "train", "bench", "demo"):
+        assert f" {name} " in shown
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from freshet.cli import main; main(['--help']); "
+        "print([m for m in ('pyflink', 'feast', 'kafka', 'redis', 'numpy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("words", [["up", "--nonsense"], ["nonsense"], ["import", "--items"]])
+def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
+    assert main(words) == 2
+
+
+def test_a_wrong_setting_has_status_2_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FRESHET_KAFKA_PORT", "none")
+    assert main(["status"]) == 2
+    assert "FRESHET_KAFKA_PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["import"], "nothing to import"),
+        (["import", "--items", "absent.jsonl"], "absent.jsonl is not a file"),
+        (["logs"], "nothing was started"),
+        (["up", "--only", "zookeeper"], "no component is named zookeeper"),
+    ],
+)
+def test_a_failure_has_status_1_and_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_status_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 1
+    assert "stopped" in capsys.readouterr().out
+
+
+def test_down_of_nothing_is_fine() -> None:
+    assert main(["down"]) == 0

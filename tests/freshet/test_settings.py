@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from freshet.settings import Settings, setting_name
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a developer's own .env has no say here
+
+
+def test_the_environment_sets_every_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_KAFKA_PORT", "12345")
+    monkeypatch.setenv("FRESHET_API_KEY", "secret")
+    settings = Settings()
+    assert settings.kafka == "127.0.0.1:12345"
+    assert settings.api_key is not None
+    assert "secret" not in repr(settings)
+
+
+def test_a_dotenv_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("FRESHET_REDIS_PORT=1111\nFRESHET_HTTP_PORT=2222\n")
+    monkeypatch.setenv("FRESHET_HTTP_PORT", "3333")
+    assert (Settings().redis, Settings().http_port) == ("127.0.0.1:1111", 3333)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_API_KEY", "")
+    assert Settings().api_key is None
+
+
+def test_the_cache_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert Settings().cache == tmp_path / "freshet"
+
+
+@pytest.mark.parametrize(("field", "value"), [("kafka_port", "0"), ("kafka_port", "x"), ("flink_heap", "lots")])
+def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+    monkeypatch.setenv(setting_name(field), value)
+    with pytest.raises(ValidationError, match=field):
+        Settings()
