@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from operators.contract import Row
+
+if TYPE_CHECKING:
+    from feature_repo.store import Writer
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +37,7 @@ class StoreSink:
     """
 
     def __init__(self, feature_store: Path | None) -> None:
-        # Feast takes a second to import, which the client that only submits the job need not pay.
-        from feature_repo.store import Writer
-
-        self._writer = Writer(feature_store)
+        self._writer = _writer(feature_store)
         self._retrying = Retrying(
             retry=retry_if_exception_type((RedisError, OSError)),
             wait=wait_exponential(multiplier=0.01, max=1.0),
@@ -47,6 +48,20 @@ class StoreSink:
 
     def write(self, rows: Iterable[Row]) -> None:
         self._retrying(self._writer.write, list(rows))
+
+
+def _writer(feature_store: Path | None) -> Writer:
+    """Feast's writer, imported in the worker only: it takes seconds, which a submitting client need not pay.
+
+    Feast imports dask, which imports scipy where it is installed (with the extra `train`), and loading
+    scipy's pybind11 modules in an interpreter that Flink embeds waits for ever on the interpreter's own
+    lock. Dask does without scipy where it cannot be imported.
+    """
+    if "scipy" not in sys.modules:
+        sys.modules["scipy"] = None  # type: ignore[assignment]
+    from feature_repo.store import Writer
+
+    return Writer(feature_store)
 
 
 class FileSink:

@@ -17,7 +17,7 @@ from schemas.topics import ITEMS
 
 log = logging.getLogger(__name__)
 
-CATALOGUE_DEADLINE_S = 60
+CATALOGUE_DEADLINE_S = 30
 
 
 class LiveWorld:

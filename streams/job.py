@@ -1,0 +1,165 @@
+"""The main job: Kafka → user operator → item operator → online store, dead letters and item features.
+
+    interactions ┐
+    impressions  ├─ keyed by user ─► user operator ─ news of items ─ keyed by item ─► item operator
+    users        ┘                                        ▲
+    items ────────────────────────────────────────────────┘
+
+Two Python operators and no more: each crossing between Java and Python costs as much as an update.
+`python -m streams.job` runs it in a mini cluster of its own; `flink run` takes the same module.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from pyflink.common import Configuration, Types
+from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+
+from schemas.topics import EVENT_TOPICS, ITEM_FEATURES, ITEMS, USER_KEYED, dlq
+from streams.adapter import OperatorFunction
+from streams.settings import JobSettings
+from streams.wire import DEAD, FEATURES, KEYED_MESSAGE, MESSAGE
+
+GROUP = "freshet"
+
+
+def configuration(settings: JobSettings) -> Configuration:
+    """Flink's options for this job; a cluster's own win where this sets none."""
+    options = {
+        "python.execution-mode": "thread",
+        "pipeline.name": "freshet",
+        "pipeline.object-reuse": "true",
+        # The default holds a record back for up to 100 ms to fill a network buffer.
+        "execution.buffer-timeout.interval": "1 ms",
+        "table.local-time-zone": "UTC",
+        "state.backend.type": settings.state_backend,
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "200 ms",
+        "restart-strategy.exponential-delay.max-backoff": "10 s",
+    }
+    if settings.checkpoints:
+        options |= {
+            "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
+            "execution.checkpointing.min-pause": "500 ms",
+            "execution.checkpointing.dir": settings.checkpoints,
+            "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+            "execution.checkpointing.num-retained": "2",
+        }
+    if settings.savepoint:
+        options["execution.state-recovery.path"] = settings.savepoint
+    if settings.flink_port:
+        options["rest.port"] = str(settings.flink_port)
+        options["rest.bind-address"] = "127.0.0.1"
+    if settings.jars:
+        options["pipeline.jars"] = settings.jars
+    found = Configuration()
+    for name, value in options.items():
+        found.set_string(name, value)
+    return found
+
+
+class Job:
+    """Builds the graph. Splitting it from `main` lets tests run it against their own topics."""
+
+    def __init__(self, settings: JobSettings) -> None:
+        self.settings = settings
+        self.env = StreamExecutionEnvironment.get_execution_environment(configuration(settings))
+        self.env.set_parallelism(settings.parallelism)
+        self.tables = StreamTableEnvironment.create(self.env)
+
+    def build(self) -> None:
+        """Source to sinks."""
+        users = self._operator("user", self._source("events", USER_KEYED), KEYED_MESSAGE)
+        everything = users.union(self._source("catalogue", (ITEMS,)))
+        items = self._operator("item", everything, FEATURES)
+        dead = users.get_side_output(DEAD).union(items.get_side_output(DEAD))
+        statements = self.tables.create_statement_set()
+        for name, stream, columns, topics in (
+            ("dead_letters", dead, ", t STRING METADATA FROM 'topic'", [dlq(t) for t in EVENT_TOPICS]),
+            ("item_features", items, "", [ITEM_FEATURES]),
+        ):
+            self.tables.execute_sql(
+                f"CREATE TEMPORARY TABLE {name} (k STRING, v BYTES{columns}) WITH ({self._kafka(topics)},"
+                " 'key.format' = 'raw', 'key.fields' = 'k',"
+                " 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY',"
+                " 'properties.linger.ms' = '5')"
+            )
+            statements.add_insert(name, self.tables.from_data_stream(stream))
+        statements.attach_as_datastream()
+
+    def run(self) -> None:
+        """Runs until cancelled (or to the end of the topics, where bounded)."""
+        self.env.execute("freshet")
+
+    def _source(self, name: str, topics: tuple[str, ...]) -> DataStream:
+        """Messages of the topics as KEYED_MESSAGE, keyed as in Kafka.
+
+        The Table API's source is the one that gives a message's place as well as its bytes.
+        """
+        bounded = ", 'scan.bounded.mode' = 'latest-offset'" if self.settings.bounded else ""
+        self.tables.execute_sql(
+            f"CREATE TEMPORARY TABLE {name} (k BYTES, v BYTES,"
+            " topic STRING NOT NULL METADATA VIRTUAL, `partition` INT NOT NULL METADATA VIRTUAL,"
+            " `offset` BIGINT NOT NULL METADATA VIRTUAL,"
+            " arrived TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL) WITH ("
+            f"{self._kafka(topics)}, 'properties.group.id' = '{GROUP}-{name}',"
+            " 'scan.startup.mode' = 'earliest-offset', 'key.format' = 'raw', 'key.fields' = 'k',"
+            f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
+        )
+        table = self.tables.sql_query(
+            "SELECT k, ROW(k, v, topic, p, o, s) FROM (SELECT COALESCE(DECODE(k, 'UTF-8'), '') AS k, v,"
+            " topic, `partition` AS p, `offset` AS o, EXTRACT(EPOCH FROM CAST(arrived AS TIMESTAMP(3))) AS s"
+            f" FROM {name})"
+        )
+        stream = self.tables.to_data_stream(table)
+        # Rows of both APIs are the same objects; the keyed Python operator only accepts the
+        # DataStream API's description of them.
+        transformation = stream._j_data_stream.getTransformation()
+        transformation.setOutputType(KEYED_MESSAGE.get_java_type_info())
+        _identify(transformation, name)
+        return stream
+
+    def _operator(self, name: str, stream: DataStream, out: Types) -> DataStream:
+        """The operator over the stream. The key is already the first field, so Flink's own selector
+        takes it, which saves the additional Python operator that `key_by` would put before it."""
+        gateway = get_gateway()
+        keyed = KeyedStream(
+            stream._j_data_stream.keyBy(
+                gateway.jvm.KeyByKeySelector(), Types.ROW([Types.STRING()]).get_java_type_info()
+            ),
+            MESSAGE,
+            stream,
+        )
+        function = OperatorFunction(name, self.settings)
+        return keyed.process(function, output_type=out).name(f"{name} operator").uid(f"{name}-operator")
+
+    def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
+        return (
+            f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}',"
+            f" 'properties.bootstrap.servers' = '{self.settings.kafka}'"
+        )
+
+
+def _identify(transformation: object, name: str, depth: int = 0) -> None:
+    """Gives the transformations of a table source uids of our own, from the last to the first, so that
+    state finds its operator whatever else changes in the job."""
+    if transformation.getUid() is None:  # type: ignore[attr-defined]
+        transformation.setUid(f"{name}-{depth}")  # type: ignore[attr-defined]
+    for before in transformation.getInputs():  # type: ignore[attr-defined]
+        _identify(before, name, depth + 1)
+
+
+def main() -> None:
+    """Entry of `python -m streams.job` and of `flink run -pym streams.job`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Python's own entry module cannot be imported by workers under its name, so functions live elsewhere.
+    job = Job(JobSettings())
+    job.build()
+    job.run()
+
+
+if __name__ == "__main__":
+    main()

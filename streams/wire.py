@@ -1,0 +1,89 @@
+"""Rows as they travel between Flink and the adapter, and their translation into records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import msgspec
+from pyflink.common import Row as FlinkRow
+from pyflink.common import Types
+from pyflink.datastream import OutputTag
+
+from operators.contract import ItemEvent, Record, Row
+from schemas import codec
+from schemas.errors import EventError, InvalidEvent, Undecodable
+from schemas.events import Item, User
+from schemas.topics import ITEMS, USERS, dlq
+
+BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+
+MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
+"""(Kafka key, value, topic, partition, offset, broker's time in s); topic "" for news of an item"""
+
+KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
+"""What Flink's embedded keyed operators expect: the key, then what the function is given"""
+
+FEATURES = Types.ROW([Types.STRING(), BYTES])
+"""(key, value) for the topic item_features"""
+
+DEAD = OutputTag("dead-letters", Types.ROW([Types.STRING(), BYTES, Types.STRING()]))
+"""(key, value, dead-letter topic)"""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
+
+
+def news(event: ItemEvent) -> FlinkRow:
+    """An ItemEvent on its way to the item operator."""
+    payload = _pack((event.event_type, event.timestamp, event.region))
+    return FlinkRow(event.item_id, FlinkRow(event.item_id, payload, "", 0, 0, 0))
+
+
+def record(message: Any) -> Record:
+    """The record in a MESSAGE. Raises EventError where the bytes are not an event of their key."""
+    key, value, topic, partition, offset, seconds = message
+    if not topic:
+        kind, at, region = _unpack(value)
+        return Record(ItemEvent(key, kind, at, region))
+    if value is None:
+        event = _tombstone(topic, key)
+    else:
+        event = codec.decode(topic, value)
+    owner, field = (event.item_id, "item_id") if topic == ITEMS else (event.user_id, "user_id")
+    if key != owner:
+        raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
+    return Record(event, topic, partition, offset, seconds * 1000 + 999)
+
+
+def _tombstone(topic: str, key: str) -> Item | User:
+    """A deleted key of a compacted topic: an item that cannot be had, a person without a profile."""
+    if topic == ITEMS:
+        return Item(key, available=False)
+    if topic == USERS:
+        return User(key)
+    raise Undecodable("the value is empty")
+
+
+def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
+    """What went wrong with a message, the message itself included, for its dead-letter topic."""
+    key, value, topic, partition, offset, seconds = message
+    letter = {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "reason": error.reason,
+        "field": error.field,
+        "detail": error.detail,
+        "arrived_at": seconds * 1000,
+        "rejected_at": int(time.time() * 1000),
+        "payload": base64.b64encode(value or b"").decode(),
+    }
+    return DEAD, FlinkRow(key, json.dumps(letter).encode(), dlq(topic))
+
+
+def features(row: Row) -> FlinkRow:
+    """A row for the compacted topic from which servers keep their item columns."""
+    return FlinkRow("|".join((row.view, *row.key)), _pack(row))
