@@ -6,6 +6,7 @@ it; after a crash the next start resumes from the newest complete checkpoint.
 
 import os
 import shlex
+import shutil
 import sys
 import sysconfig
 import time
@@ -55,6 +56,9 @@ class Flink:
         connectors = jars.fetch("flink", settings.cache, report=report)
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
+        # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
+        shutil.rmtree(_scratch(settings), ignore_errors=True)
+        _scratch(settings).mkdir(parents=True)
         log4j = settings.run / "log4j.properties"
         log4j.write_text(_LOG4J)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
@@ -73,6 +77,7 @@ class Flink:
             "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
             "JAVA_HOME": str(_java_with_one_output(settings)),
             "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:ParallelGCThreads=2",
+            "TMPDIR": str(_scratch(settings)),
             "LOG4J_PROPERTIES": str(log4j),
             "FLINK_LOG_DIR": str(settings.logs),
             # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
@@ -139,6 +144,10 @@ def _get(settings: Settings, path: str) -> dict[str, Any]:
     return found
 
 
+def _scratch(settings: Settings) -> Path:
+    return settings.root / "tmp"
+
+
 def _java_with_one_output(settings: Settings) -> Path:
     """A JAVA_HOME whose `java` writes its errors to its output.
 
@@ -149,6 +158,7 @@ def _java_with_one_output(settings: Settings) -> Path:
     home = settings.run / "java"
     program = home / "bin" / "java"
     program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(real))} "$@" 2>&1\n')
+    temporary = shlex.quote(f"-Djava.io.tmpdir={_scratch(settings)}")
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(real))} {temporary} "$@" 2>&1\n')
     program.chmod(0o755)
     return home
