@@ -30,6 +30,7 @@ Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Meta(max_length=8192)]
 Millis: TypeAlias = Annotated[int, Meta(ge=EARLIEST_MS, le=2**53)]
+Date: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Scalar: TypeAlias = bool | int | float | Annotated[str, Meta(max_length=2048)]
 Properties: TypeAlias = Annotated[dict[Name, Scalar], Meta(max_length=64)]
 Attributes: TypeAlias = Annotated[
@@ -63,7 +64,7 @@ class Item(Struct, forbid_unknown_fields=True, frozen=True):
     categories: Names = []
     brand: Name | None = None
     price: Annotated[float, Meta(ge=0)] | None = None
-    created_at: Millis | None = None
+    created_at: Date | None = None
     available: bool = True
     attributes: Attributes = {}
 

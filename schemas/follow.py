@@ -69,7 +69,6 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self._poll_ms,
-            api_version_auto_timeout_ms=5000,
         )
         try:
             partitions = [

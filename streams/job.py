@@ -20,6 +20,7 @@ from pyflink.table import StreamTableEnvironment
 
 from schemas.topics import EVENT_TOPICS, ITEM_FEATURES, ITEMS, USER_KEYED, dlq
 from streams.adapter import OperatorFunction
+from streams.event_clock import EventClockFunction
 from streams.settings import JobSettings
 from streams.wire import DEAD, FEATURES, KEYED_MESSAGE, MESSAGE
 
@@ -53,6 +54,7 @@ def configuration(settings: JobSettings) -> Configuration:
     if settings.flink_port:
         options["rest.port"] = str(settings.flink_port)
         options["rest.bind-address"] = "127.0.0.1"
+        options["metrics.fetcher.update-interval"] = "1000"
     if settings.jars:
         options["pipeline.jars"] = settings.jars
     found = Configuration()
@@ -133,7 +135,8 @@ class Job:
             MESSAGE,
             stream,
         )
-        function = OperatorFunction(name, self.settings)
+        kind = OperatorFunction if self.settings.clock == "wall" else EventClockFunction
+        function = kind(name, self.settings)
         return keyed.process(function, output_type=out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
