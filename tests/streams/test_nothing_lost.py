@@ -1,0 +1,128 @@
+"""A replay goes on while Flink is killed and Redis's connections are cut; nothing is lost or counted twice."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from feast import FeatureStore
+from kafka import KafkaProducer
+from msgspec import structs
+
+from feature_repo.store import config
+from feature_repo.views import item_operator, user, user_operator
+from freshet.stack import Stack
+from operators.contract import Record
+from operators.space import BundleSpace
+from operators.time import DAY
+from schemas import bundle, codec
+from schemas.events import Interaction
+from schemas.topics import INTERACTIONS, ITEMS, key_of
+from tests.bundles import write_bundle
+from training import datasets
+from training.replay import Catalogue, Replay
+
+RATE = 1500
+DEADLINE_S = 240
+COMPARED = [f for f in user.fields if f.name != "state"]
+
+
+def squeezed(events: list[Interaction]) -> Iterator[Interaction]:
+    """The events over the last five days instead of seven months, so that windows hold some of them."""
+    first, last = events[0].timestamp, events[-1].timestamp
+    now = int(time.time() * 1000)
+    for event in events:
+        share = (last - event.timestamp) / (last - first)
+        yield structs.replace(event, timestamp=now - int(share * 5 * DAY))
+
+
+def same(name: str, stored: Any, expected: Any) -> bool:
+    """Equal; floats to 1e-5, and packed sets of hashes whatever their order."""
+    if name == "seen":
+        return sorted(np.frombuffer(stored, "<u8")) == sorted(np.frombuffer(expected, "<u8"))
+    if isinstance(expected, list) and expected and isinstance(expected[0], float):
+        return len(stored) == len(expected) and bool(np.allclose(stored, expected, atol=1e-5))
+    if isinstance(expected, float):
+        return math.isclose(stored, expected, rel_tol=1e-5, abs_tol=1e-5)
+    return bool(stored == expected)
+
+
+def differences(store: FeatureStore, replay: Replay, users: list[str]) -> list[str]:
+    """What differs between the store and the replay driver, each read as of the same moment."""
+    found = []
+    for start in range(0, len(users), 100):
+        chunk = users[start : start + 100]
+        before = int(time.time() * 1000)
+        rows = store.get_online_features(
+            features=[f"user_activity:{f.name}" for f in COMPARED],
+            entity_rows=[{"user_id": u} for u in chunk],
+        ).to_dict()
+        after = int(time.time() * 1000)
+        for position, who in enumerate(chunk):
+            early, late = replay.user_row(who, before), replay.user_row(who, after)
+            for f in COMPARED:
+                stored = rows[f.name][position]
+                stored = f.default if stored is None else stored
+                if not (same(f.name, stored, early[f.name]) or same(f.name, stored, late[f.name])):
+                    found.append(f"{who}.{f.name}: stored {stored!r:.200}, expected {late[f.name]!r:.200}")
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = datasets.movielens()
+    events = list(squeezed(data.interactions))
+    version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
+    monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
+    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
+    for item in data.items:
+        producer.send(ITEMS, key=key_of(item), value=codec.encode(item))
+    producer.flush()
+    stack.up(["flink"])
+
+    world = Catalogue(data.items)
+    world.space = BundleSpace.of(bundle.load(stack.settings.bundles / version), world.item)
+    replay = Replay(user_operator(world), item_operator(world))
+    sent: list[Any] = []
+
+    def produce() -> None:
+        started = time.monotonic()
+        for n, event in enumerate(events):
+            if n % 50 == 0:
+                time.sleep(max(0.0, started + n / RATE - time.monotonic()))
+            sent.append(producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event)))
+        producer.flush()
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    while not list(stack.settings.checkpoints.glob("*/chk-*/_metadata")) or len(sent) < len(events) // 8:
+        time.sleep(0.1)
+    stack.kill("flink")
+    stack.up(["flink"])
+    assert len(sent) < len(events), "the replay must still be under way"
+    client = redis.Redis(port=stack.settings.redis_port)
+    cut = client.client_kill_filter(_type="normal", skipme=True)
+    assert cut >= 1
+    thread.join()
+    client.close()
+
+    for event, future in zip(events, sent, strict=True):
+        placed = future.get(timeout=30)
+        replay.feed(Record(event, INTERACTIONS, placed.partition, placed.offset))
+    producer.close()
+    assert not replay.dead
+    users = sorted(replay.users)
+    store = FeatureStore(config=config(stack.settings.feature_store))
+    deadline = time.monotonic() + DEADLINE_S
+    while found := differences(store, replay, users):
+        assert time.monotonic() < deadline, f"{len(found)} differ: {found[:5]}"
+        time.sleep(2)
+    counted = sum(sum(replay.user_row(u, int(time.time() * 1000))["events_7d"]) for u in users)
+    assert counted == len(events)
