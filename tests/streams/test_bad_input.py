@@ -1,0 +1,97 @@
+"""10,000 broken messages among good ones: the job stays up, each is in the dead-letter topic with a reason
+that names its field, and every good event arrives."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import time
+from typing import Any
+
+import httpx
+import pytest
+from feast import FeatureStore
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from feature_repo.store import config
+from freshet.stack import Stack
+from schemas.topics import INTERACTIONS, dlq
+from tests.streams import fuzz
+
+N_BAD = 10_000
+N_GOOD = 2_000
+USERS = [f"fuzz-{n}" for n in range(20)]
+UNDECODABLE = {"undecodable", "unknown_schema"}
+
+
+def _letters(kafka: str, at_least: int) -> list[dict[str, Any]]:
+    consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    partition = TopicPartition(dlq(INTERACTIONS), 0)
+    consumer.assign([partition])
+    consumer.seek(partition, 0)
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + 90
+    while len(found) < at_least and time.monotonic() < deadline:
+        for records in consumer.poll(timeout_ms=500).values():
+            found += [json.loads(r.value) for r in records]
+    consumer.close()
+    return found
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(400)
+def test_every_broken_message_is_accounted_for(stack: Stack) -> None:
+    stack.up(["flink"])
+    rng = random.Random(11)
+    producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
+    goods: dict[str, int] = dict.fromkeys(USERS, 0)
+
+    def send_good(n: int) -> None:
+        user = USERS[n % len(USERS)]
+        fields = fuzz.good(n, user, int(time.time() * 1000))
+        producer.send(INTERACTIONS, key=user.encode(), value=fuzz.avro(fields))
+        goods[user] += 1
+
+    send_good(0)
+    placed: dict[tuple[int, int], fuzz.Bad] = {}
+    waiting = []
+    for n in range(N_BAD):
+        found = fuzz.bad(rng, n, USERS, "good-0")
+        waiting.append((found, producer.send(INTERACTIONS, key=found.key, value=found.value)))
+        if n % (N_BAD // N_GOOD) == 0:
+            send_good(1 + n * N_GOOD // N_BAD)
+    for found, future in waiting:
+        meta = future.get(timeout=60)
+        placed[meta.partition, meta.offset] = found
+    producer.close()
+
+    letters = {
+        place: letter
+        for letter in _letters(stack.settings.kafka, N_BAD)
+        if (place := (letter["partition"], letter["offset"])) in placed
+    }
+    missing = [found.kind for place, found in placed.items() if place not in letters]
+    assert not missing, f"{len(missing)} not in the dead-letter topic: {set(missing)}"
+    for place, found in placed.items():
+        letter = letters[place]
+        assert letter["detail"], found
+        if found.field:
+            assert letter["field"] == found.field, (found.kind, letter["field"], letter["detail"])
+        elif found.kind not in ("truncated", "noise", "trailing bytes"):
+            assert letter["reason"] in UNDECODABLE, (found.kind, letter)
+        assert base64.b64decode(letter["payload"]) == (found.value or b"")
+
+    jobs = httpx.get(f"{stack.settings.flink_url}/jobs/overview", trust_env=False).json()["jobs"]
+    assert [job["state"] for job in jobs] == ["RUNNING"]
+    store = FeatureStore(config=config(stack.settings.feature_store))
+    deadline = time.monotonic() + 30
+    while True:
+        rows = store.get_online_features(
+            features=["user_activity:events_7d"], entity_rows=[{"user_id": u} for u in USERS]
+        ).to_dict()
+        arrived = {u: sum(v or []) for u, v in zip(USERS, rows["events_7d"], strict=True)}
+        if arrived == goods or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert arrived == goods
