@@ -1,0 +1,109 @@
+"""`freshet train`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from schemas.bundle import Manifest
+from schemas.errors import FreshetError
+
+if TYPE_CHECKING:
+    from training.log import EventLog
+
+NEEDED = ("implicit", "lightgbm", "onnx", "onnxmltools", "scipy", "sklearn")
+DEFAULT_KAFKA = "127.0.0.1:19092"
+
+
+class ExtraMissing(FreshetError):
+    """What only training needs is not installed."""
+
+
+class BadArguments(FreshetError):
+    """The arguments contradict one another."""
+
+
+def train(
+    *,
+    kafka: Annotated[str | None, Parameter(env_var="FRESHET_KAFKA")] = None,
+    interactions: list[Path] | None = None,
+    items: list[Path] | None = None,
+    bundles: Annotated[Path, Parameter(env_var="FRESHET_BUNDLES")] = Path(".freshet/bundles"),
+    dim: int = 64,
+    seed: int = 0,
+    quiet: bool = False,
+) -> int:
+    """Fit a model to the event log and write a bundle.
+
+    Reads the whole log from Kafka, or files of JSON lines (plain or gzip) where --interactions or --items is given.
+
+    Parameters
+    ----------
+    kafka
+        Kafka's address, host:port; 127.0.0.1:19092 where nothing is said.
+    interactions
+        Files of interactions, instead of Kafka.
+    items
+        Files of items, instead of Kafka.
+    bundles
+        Folder of bundles; the new one becomes the one in force.
+    dim
+        Dimensions of the embedding space, 2 to 1024.
+    seed
+        Seed of everything random: the same log and seed make the same model.
+    quiet
+        No progress bar.
+    """
+    if not 2 <= dim <= 1024:
+        raise BadArguments(f"--dim {dim}: must be from 2 to 1024")
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise ExtraMissing(
+            f"training needs {', '.join(absent)}: run `make setup`, or install the extra `freshet[train]`"
+        )
+    from training import train as training
+
+    console = Console(stderr=True, quiet=quiet)
+    log = _read(kafka, interactions, items, console)
+    note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
+    console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
+    manifest = training.train(
+        log.interactions, log.items.values(), bundles, dim=dim, seed=seed, show_progress=not quiet
+    )
+    Console().print(summary(manifest, bundles))
+    return 0
+
+
+def _read(kafka: str | None, interactions: list[Path] | None, items: list[Path] | None, console: Console) -> EventLog:
+    from training.log import from_files, from_kafka
+
+    if interactions or items:
+        return from_files(interactions or [], items or [])
+    address = kafka or DEFAULT_KAFKA
+    console.print(f"reading the log from Kafka at {address}")
+    return from_kafka(address)
+
+
+def summary(manifest: Manifest, bundles: Path) -> Table:
+    """The manifest for people."""
+    table = Table(show_header=False, box=None)
+    for name, value in (
+        ("bundle", str(bundles / manifest.version)),
+        ("space", f"{manifest.space_id}, {manifest.items:,} items of {manifest.dim} dimensions"),
+        ("ranker", _ranker(manifest)),
+        ("events", f"{manifest.metrics.get('events', 0):,.0f}"),
+        ("time", f"{manifest.metrics.get('seconds', 0):.1f} s"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _ranker(manifest: Manifest) -> str:
+    examples = manifest.metrics.get("examples", 0)
+    learned = f"learned from {examples:,.0f} moments" if examples else "prior (too little data to learn one)"
+    return f"{len(manifest.features)} inputs, {learned}"

@@ -1,0 +1,211 @@
+"""Ranking examples: what a person met next, among candidates, with features as they were then.
+
+The log is replayed in the order of event time. Just before a sampled event is applied, the person's row and the
+item columns are read as of that moment; what the person meets from that event on are the labels.
+Nothing later than the moment can reach the features, as nothing later has been applied.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.columns import ItemColumns, Rows
+from feature_repo.ranking import Request, matrix
+from feature_repo.views import MET, item_operator, user_operator
+from operators.contract import Record
+from operators.time import minutes
+from schemas.events import Interaction, Item
+from training.factors import Space, taste
+from training.live import LiveColumns
+from training.replay import Catalogue, Replay
+
+AHEAD = 20
+"""interactions from the moment on that count as what the person wanted: as many as a feed shows"""
+VISIT_GAP = minutes(30)
+NEAREST, SIMILAR, RECENTS, POPULAR, RANDOM = 200, 20, 5, 200, 50
+"""candidates of each source, as many as serving takes"""
+OTHERS = 100
+"""candidates not wanted that a group keeps, drawn at random"""
+
+
+class Group(NamedTuple):
+    """One moment of one person: features float32 (candidates, inputs), labels int (candidates,)."""
+
+    features: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+
+
+class Moment(NamedTuple):
+    """A request as it stands just before event `number` of the log."""
+
+    number: int
+    event: Interaction
+    request: Request
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log in order of event time, and the catalogue."""
+
+    interactions: Sequence[Interaction]
+    items: Sequence[Item]
+
+    def cut(self, share: float) -> int:
+        """The number of events in the first `share` of the log."""
+        return round(len(self.interactions) * share)
+
+
+def replay(
+    log: Log,
+    space: Space,
+    moments: Sequence[int] = (),
+    look: Callable[[Moment], None] = lambda moment: None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[Replay, LiveColumns]:
+    """Replays the whole log; `look` sees the request of each of the event numbers `moments`."""
+    world = Catalogue(log.items)
+    world.space = space.over(world.item)
+    driver = Replay(user_operator(world), item_operator(world))
+    live = LiveColumns(driver, columns_of(log.items, space))
+    wanted = set(moments)
+    for index, event in enumerate(log.interactions):
+        if index in wanted:
+            look(Moment(index, event, request_of(driver, live, event, space.id)))
+        live.hear(driver.feed(Record(event)))
+        if index % 1000 == 0:
+            progress(index / len(log.interactions))
+    progress(1.0)
+    return driver, live
+
+
+def request_of(driver: Replay, live: LiveColumns, event: Interaction, space_id: str) -> Request:
+    """The request that the event's person would have made just before it."""
+    state = driver.users.get(event.user_id)
+    at = max(event.timestamp, state.watermark if state else 0)
+    region = str(event.properties.get("region", ""))
+    return Request(driver.user_row(event.user_id, at), live.at(at), at, region, space_id)
+
+
+def columns_of(items: Sequence[Item], space: Space) -> ItemColumns:
+    """Columns without activity; the rows of the space's items are its rows."""
+    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1))
+    catalogue = {item.item_id: item for item in items}
+    for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
+        columns.put_item(catalogue.get(item_id) or Item(item_id), vector)
+    return columns
+
+
+def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
+    """Event numbers from `start` on: beginnings of visits first (a feed is asked for then), then any."""
+    last: dict[str, int] = {}
+    visits = []
+    for index, event in enumerate(log.interactions):
+        if index >= start and event.timestamp > last.get(event.user_id, -VISIT_GAP) + VISIT_GAP:
+            visits.append(index)
+        last[event.user_id] = event.timestamp
+    chance = np.random.default_rng(seed)
+    visits = sorted(chance.permutation(visits)[: limit // 2].tolist())
+    others = np.setdiff1d(np.arange(start, len(log.interactions)), visits)
+    return sorted([*visits, *chance.permutation(others)[: limit - len(visits)].tolist()])
+
+
+def wanted(log: Log) -> Callable[[int], dict[str, int]]:
+    """For an event's number: item id → grade, over its person's next AHEAD interactions from it on.
+
+    3 loved, 2 liked, 1 met without a word, 0 disliked: taste in thirds of a purchase.
+    """
+    by_user: dict[str, list[int]] = defaultdict(list)
+    place = []
+    for index, event in enumerate(log.interactions):
+        place.append(len(by_user[event.user_id]))
+        by_user[event.user_id].append(index)
+
+    def grades(index: int) -> dict[str, int]:
+        own = by_user[log.interactions[index].user_id]
+        found: dict[str, int] = {}
+        for later in own[place[index] : place[index] + AHEAD]:
+            event = log.interactions[later]
+            if event.item_id and event.event_type in MET:
+                found[event.item_id] = max(found.get(event.item_id, 0), grade(event))
+        return found
+
+    return grades
+
+
+def grade(event: Interaction) -> int:
+    """0 to 3 by taste: below nothing, nothing said to a third, two thirds, above."""
+    weight = taste(event)
+    return 0 if weight < 0 else 1 + min(2, int(weight))
+
+
+def examples(
+    log: Log,
+    space: Space,
+    start: int,
+    limit: int,
+    seed: int,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Group]:
+    """Groups of at least one wanted and one other candidate, from the log's events from `start` on.
+
+    What retrieval did not find is left out even where it was wanted: put in, it would teach the ranker
+    that the way to be wanted is to look like nothing that retrieval finds.
+
+    `space` must know nothing of those events, or similarity would know the answers.
+    """
+    chance = np.random.default_rng(seed)
+    grades = wanted(log)
+    groups: list[Group] = []
+
+    def look(moment: Moment) -> None:
+        request, columns = moment.request, moment.request.items
+        if not columns.n:
+            return  # the very first event of a log without a catalogue
+        labels = np.zeros(columns.n, np.int64)
+        for item_id, value in grades(moment.number).items():
+            if item_id in columns.row_of:
+                labels[columns.row_of[item_id]] = value
+        rows = candidates(request, chance)
+        rows = rows[unseen(request, rows)]
+        others = rows[labels[rows] == 0]
+        rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
+        if labels[rows].any() and not labels[rows].all():
+            groups.append(Group(matrix(request, rows), labels[rows]))
+
+    replay(log, space, sample(log, start, limit, seed), look, progress)
+    return groups
+
+
+def candidates(request: Request, chance: np.random.Generator) -> Rows:
+    """Rows as retrieval finds them (near the person, near what they met last, popular there and
+    everywhere), and some at random, so that the ranker also knows what nobody would retrieve."""
+    columns = request.items
+    queries = [] if request.vector is None else [(request.vector, NEAREST)]
+    recent = columns.rows(request.user["recent_items"][:RECENTS])
+    queries += [(columns.vectors[row], SIMILAR) for row in recent]
+    found = [top(columns.vectors @ vector, k) for vector, k in queries]
+    found.append(top(columns.popularity, POPULAR))
+    regional = columns.popular_in(request.region)
+    if regional is not None:
+        found.append(top(regional, POPULAR))
+    found.append(chance.integers(0, columns.n, RANDOM))
+    return np.unique(np.concatenate(found))
+
+
+def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
+    """Rows of the k highest scores, in no order."""
+    if k >= len(scores):
+        return np.arange(len(scores))
+    return np.argpartition(-scores, k)[:k]
+
+
+def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
+    """Which rows the person has not met."""
+    seen = np.frombuffer(request.user["seen"], "<u8")
+    return np.isin(request.items.hashes[rows], seen, invert=True)

@@ -1,0 +1,165 @@
+"""From a log to a bundle.
+
+    first 80 % of the log ──> vectors ──┐
+    last 20 %, replayed moment by moment ──> examples ──> ranker ──┐
+    the whole log ──> vectors ──> index ───────────────────────────┴──> bundle
+
+The ranker learns over vectors that know nothing of its examples' events, then serves over vectors of the
+whole log. The two spaces are rotations of one another; its inputs are cosines, which mean the same in both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import msgspec
+import numpy as np
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from feature_repo.ranking import NAMES
+from schemas import bundle
+from schemas.bundle import Manifest
+from schemas.errors import FreshetError
+from schemas.events import Interaction, Item
+from training import examples, factors, ranker
+from training.examples import Group, Log
+from training.factors import Space, Vectors
+
+PREFIX = 0.8
+"""share of the log that the vectors of the ranker's examples know"""
+MOMENTS = 6000
+M, EF_CONSTRUCTION = 16, 200
+"""links a node and search width while building (Malkov and Yashunin, TPAMI 2018, section 4.1)"""
+
+
+class NothingToTrain(FreshetError):
+    """The log and the catalogue say nothing of any item."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a bundle is made of; `metrics` are for people."""
+
+    space: Space
+    ranker: bytes
+    metrics: dict[str, float]
+
+
+class Steps:
+    """One bar a step of training; silent with `show=False`."""
+
+    def __init__(self, show: bool) -> None:
+        columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        self._progress = Progress(*columns, TimeElapsedColumn()) if show else None
+
+    def __enter__(self) -> Steps:
+        (self._progress or nullcontext()).__enter__()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        (self._progress or nullcontext()).__exit__(*problem)
+
+    def step(self, name: str) -> Step:
+        """A new step; call it with the share done."""
+        return Step(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Hears how far one step has come, 0 to 1."""
+
+    progress: Progress | None
+    task: TaskID
+
+    def __call__(self, share: float) -> None:
+        if self.progress:
+            self.progress.update(self.task, completed=share)
+
+
+def train(
+    interactions: Iterable[Interaction],
+    items: Iterable[Item],
+    bundles: Path,
+    *,
+    dim: int = 64,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Manifest:
+    """Fits the models and publishes them as the bundle in force in the folder `bundles`.
+
+    Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
+    """
+    with Steps(show_progress) as steps:
+        models = fit(interactions, items, dim=dim, seed=seed, steps=steps)
+        return write(models, bundles, seed, steps.step("bundle"))
+
+
+def fit(interactions: Iterable[Interaction], items: Iterable[Item], *, dim: int, seed: int, steps: Steps) -> Models:
+    """Space and ranker of a log, which may come in any order. Deterministic for a seed."""
+    started = time.perf_counter()
+    log = Log(sorted(interactions, key=lambda event: event.timestamp), list(items))
+    past = log.cut(PREFIX)
+    early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
+    groups = examples.examples(log, early, past, MOMENTS, seed, steps.step("examples, as of their time"))
+    booster = ranker.fit(groups, seed, steps.step("ranker"))
+    model = ranker.export(booster, _inputs(groups))
+    space = factors.fit(log.interactions, log.items, dim, seed, steps.step("vectors"))
+    if not space.item_ids:
+        raise NothingToTrain("no item has an event, a category, a title or an attribute: nothing to train on")
+    return Models(
+        space,
+        model,
+        {
+            "events": float(len(log.interactions)),
+            "examples": float(len(groups)) if booster else 0.0,
+            "seconds": round(time.perf_counter() - started, 1),
+        },
+    )
+
+
+def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
+    """Publishes the models."""
+    space = models.space
+    now = time.time()
+    version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{space.id[:8]}"
+    with bundle.publish(bundles, version) as folder:
+        (folder / "items.json").write_bytes(msgspec.json.encode(space.item_ids))
+        (folder / "tokens.json").write_bytes(msgspec.json.encode(space.tokens))
+        np.save(folder / "vectors.npy", space.vectors)
+        np.save(folder / "content.npy", space.content)
+        index(space.vectors, seed).save_index(str(folder / "index.hnsw"))
+        (folder / "ranker.onnx").write_bytes(models.ranker)
+        progress(0.9)
+        manifest = bundle.seal(
+            folder,
+            version=version,
+            space_id=space.id,
+            dim=space.vectors.shape[1],
+            items=len(space.item_ids),
+            features=list(NAMES),
+            created_at=round(now * 1000),
+            metrics=models.metrics,
+        )
+    progress(1.0)
+    return manifest
+
+
+def index(vectors: Vectors, seed: int) -> Any:
+    """An HNSW index by inner product; a label is a row. One thread builds it, so that a seed decides it."""
+    made = hnswlib.Index(space="ip", dim=vectors.shape[1])
+    made.init_index(max_elements=len(vectors), M=M, ef_construction=EF_CONSTRUCTION, random_seed=seed)
+    made.add_items(vectors, np.arange(len(vectors)), num_threads=1)
+    return made
+
+
+def _inputs(groups: list[Group], most: int = 20_000) -> Any:
+    """Some of the examples' inputs, float32 (n, inputs), to compare the exported model on."""
+    rows = [g.features for g in groups]
+    return np.concatenate(rows)[:most] if rows else np.zeros((0, len(NAMES)), np.float32)
