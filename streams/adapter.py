@@ -63,12 +63,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             else item_operator(found)
         )
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
-        self._parts = context.get_map_state(
-            MapStateDescriptor("parts", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
-        )
-        self._sink: RowSink = (
-            FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store)
-        )
+        self._parts = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
+        self._sink: RowSink = FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store)
         self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
         self._interval_ms = self._base_ms
         self._entries: dict[str, Entry] = {}
@@ -130,7 +126,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         return state
 
     def _load_all(self, entry: Entry) -> list[str]:
-        parts = [str(part) for part in self._parts.keys()]
+        parts = [str(part) for part in self._parts.keys()]  # noqa: SIM118 (a state, not a dict)
         for part in parts:
             self._state(entry, part)
         return parts
@@ -175,9 +171,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sink.write(rows)
         self._pending.clear()
         took_ms = (time.time() - started) * 1000
-        self._interval_ms = min(
-            LONGEST_INTERVAL_MS, max(self._base_ms, int(took_ms / WRITING_SHARE))
-        )
+        self._interval_ms = min(LONGEST_INTERVAL_MS, max(self._base_ms, int(took_ms / WRITING_SHARE)))
         self._count("rows", len(rows))
         self._count("writes")
         self._publish_counts()

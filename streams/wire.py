@@ -52,8 +52,8 @@ def record(message: Any) -> Record:
         event = _tombstone(topic, key)
     else:
         event = codec.decode(topic, value)
-    owner, field = (event.item_id, "item_id") if topic == ITEMS else (event.user_id, "user_id")
-    if key != owner:
+    field = "item_id" if topic == ITEMS else "user_id"
+    if key != getattr(event, field):
         raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
     return Record(event, topic, partition, offset, seconds * 1000 + 999)
 

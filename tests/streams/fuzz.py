@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import random
 import time
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import fastavro
-from io import BytesIO
 
 from operators.time import DAY
 from schemas import codec

@@ -31,8 +31,7 @@ from training.replay import Replay
 
 BASE = 1_700_000_000_000
 ITEMS = [
-    Item(f"i{n}", f"Title {n}", [f"c{n % 4}", f"c{n % 3}"], f"b{n % 5}", created_at=BASE - n * DAY)
-    for n in range(40)
+    Item(f"i{n}", f"Title {n}", [f"c{n % 4}", f"c{n % 3}"], f"b{n % 5}", created_at=BASE - n * DAY) for n in range(40)
 ]
 
 
