@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError
@@ -75,7 +74,7 @@ def train(
     manifest = training.train(
         log.interactions, log.items.values(), bundles, dim=dim, seed=seed, show_progress=not quiet
     )
-    Console().print(summary(manifest, bundles))
+    print(summary(manifest, bundles))
     return 0
 
 
@@ -89,18 +88,16 @@ def _read(kafka: str | None, interactions: list[Path] | None, items: list[Path] 
     return from_kafka(address)
 
 
-def summary(manifest: Manifest, bundles: Path) -> Table:
-    """The manifest for people."""
-    table = Table(show_header=False, box=None)
-    for name, value in (
-        ("bundle", str(bundles / manifest.version)),
-        ("space", f"{manifest.space_id}, {manifest.items:,} items of {manifest.dim} dimensions"),
-        ("ranker", _ranker(manifest)),
-        ("events", f"{manifest.metrics.get('events', 0):,.0f}"),
-        ("time", f"{manifest.metrics.get('seconds', 0):.1f} s"),
-    ):
-        table.add_row(name, value)
-    return table
+def summary(manifest: Manifest, bundles: Path) -> str:
+    """The manifest for people, one fact a line."""
+    facts = {
+        "bundle": bundles / manifest.version,
+        "space": f"{manifest.space_id}, {manifest.items:,} items of {manifest.dim} dimensions",
+        "ranker": _ranker(manifest),
+        "events": f"{manifest.metrics.get('events', 0):,.0f}",
+        "time": f"{manifest.metrics.get('seconds', 0):.1f} s",
+    }
+    return "\n".join(f"{name:<8}{value}" for name, value in facts.items())
 
 
 def _ranker(manifest: Manifest) -> str:

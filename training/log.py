@@ -13,6 +13,7 @@ from schemas.errors import EventError, FreshetError
 from schemas.events import Event, Impression, Interaction, Item, User
 
 GZIP_MAGIC = b"\x1f\x8b"
+BOOTSTRAP_MS = 10_000
 POLL_MS = 500
 PATIENCE = 20
 """polls in a row without a message after which the broker is taken for gone"""
@@ -82,7 +83,7 @@ def from_kafka(address: str) -> EventLog:
     from kafka.errors import KafkaError
 
     try:
-        consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, bootstrap_timeout_ms=10_000)
+        consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, bootstrap_timeout_ms=BOOTSTRAP_MS)
     except (KafkaError, ValueError) as error:
         raise LogError(f"Kafka at {address}: {error or type(error).__name__}; is it up? (`freshet up`)") from None
     log = EventLog()

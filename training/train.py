@@ -21,6 +21,7 @@ from typing import Any
 import hnswlib
 import msgspec
 import numpy as np
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from feature_repo.ranking import NAMES
@@ -57,7 +58,8 @@ class Steps:
 
     def __init__(self, show: bool) -> None:
         columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        self._progress = Progress(*columns, TimeElapsedColumn()) if show else None
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console) if show else None
 
     def __enter__(self) -> Steps:
         (self._progress or nullcontext()).__enter__()

@@ -32,7 +32,8 @@ def test_a_new_item_stands_among_its_genre(log: Log) -> None:
 
 def test_an_item_without_events_gets_its_tokens_place(log: Log) -> None:
     space = factors.fit(log.interactions, [*log.items, Item("new", "", ["comedy"])], 16)
-    assert (by_content := space.over(lambda _: None).tokens_vector(["category:comedy"])) is not None
+    by_content = space.over(lambda _: None).tokens_vector(["category:comedy"])
+    assert by_content is not None
     np.testing.assert_allclose(space.vectors[space.item_ids.index("new")], by_content, atol=1e-5)
 
 
