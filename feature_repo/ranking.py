@@ -60,9 +60,7 @@ def _recent(request: Request) -> tuple[Rows, npt.NDArray[np.float64]]:
     def make() -> tuple[Rows, npt.NDArray[np.float64]]:
         pairs = [
             (row, np.sign(TASTE.get(kind, 0.0)))
-            for name, kind in zip(
-                request.user["recent_items"][:20], request.user["recent_types"][:20], strict=True
-            )
+            for name, kind in zip(request.user["recent_items"][:20], request.user["recent_types"][:20], strict=True)
             if (row := request.items.row_of.get(name)) is not None
         ]
         return np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs])
@@ -70,23 +68,22 @@ def _recent(request: Request) -> tuple[Rows, npt.NDArray[np.float64]]:
     return request.once("recent", make)  # type: ignore[no-any-return]
 
 
-def _recent_similarities(request: Request, rows: Rows) -> Column:
-    """(candidates, recents) signed cosines."""
-    recent, signs = _recent(request)
-    vectors = request.items.vectors
-    return (vectors[rows] @ vectors[recent].T) * signs
-
-
 def recent_mean(request: Request, rows: Rows) -> Column:
-    """Mean signed cosine to the last 20 items."""
-    found = _recent_similarities(request, rows)
-    return found.mean(axis=1) if found.shape[1] else np.zeros(len(rows))
+    """Mean signed cosine to the last 20 items: the cosine to their signed mean, which is cheaper."""
+    recent, signs = _recent(request)
+    if not len(recent):
+        return np.zeros(len(rows))
+    vectors = request.items.vectors
+    return vectors[rows] @ (signs @ vectors[recent] / len(recent)).astype(np.float32)
 
 
 def recent_max(request: Request, rows: Rows) -> Column:
-    """Largest cosine to any of the last 20 items."""
-    found = _recent_similarities(request, rows)
-    return found.max(axis=1) if found.shape[1] else np.zeros(len(rows))
+    """Largest signed cosine to any of the last 20 items."""
+    recent, signs = _recent(request)
+    if not len(recent):
+        return np.zeros(len(rows))
+    vectors = request.items.vectors
+    return (vectors[rows] @ (vectors[recent] * signs[:, None].astype(np.float32)).T).max(axis=1)
 
 
 def _by_code(codes: Mapping[str, int], names: list[str], values: Any) -> Column:
@@ -103,9 +100,7 @@ def category_affinity(request: Request, rows: Rows) -> Column:
     user, items = request.user, request.items
     weights = request.once(
         "categories",
-        lambda: _by_code(
-            items.category_codes, user["category_affinity"], user["category_affinity_scores"]
-        ),
+        lambda: _by_code(items.category_codes, user["category_affinity"], user["category_affinity_scores"]),
     )
     codes = items.categories[rows]
     return weights[codes].sum(axis=1) / np.maximum((codes > 0).sum(axis=1), 1)

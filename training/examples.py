@@ -28,6 +28,8 @@ from training.replay import Catalogue, Replay
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
 VISIT_GAP = minutes(30)
+FEW = 500
+"""moments that a log gives even if it has fewer visits"""
 NEAREST, SIMILAR, RECENTS, POPULAR, RANDOM = 200, 20, 5, 200, 50
 """candidates of each source, as many as serving takes"""
 OTHERS = 100
@@ -102,17 +104,30 @@ def columns_of(items: Sequence[Item], space: Space) -> ItemColumns:
 
 
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
-    """Event numbers from `start` on: beginnings of visits first (a feed is asked for then), then any."""
-    last: dict[str, int] = {}
-    visits = []
-    for index, event in enumerate(log.interactions):
-        if index >= start and event.timestamp > last.get(event.user_id, -VISIT_GAP) + VISIT_GAP:
-            visits.append(index)
-        last[event.user_id] = event.timestamp
+    """Event numbers from `start` on: the beginning of each visit and one moment within it.
+
+    One of each a visit, however long it is, since a feed serves people rather than the busiest of them; and
+    beginnings as well as middles, since a person comes back to a feed without a session. A short log gives
+    FEW moments even so, the others drawn from all.
+    """
+    visits: list[list[int]] = []
+    latest: dict[str, tuple[int, list[int]]] = {}
+    for number, event in enumerate(log.interactions):
+        seen = latest.get(event.user_id)
+        if seen and event.timestamp <= seen[0] + VISIT_GAP:
+            visit = seen[1]
+        else:
+            visit = []
+            visits.append(visit)
+        visit.append(number)
+        latest[event.user_id] = event.timestamp, visit
     chance = np.random.default_rng(seed)
-    visits = sorted(chance.permutation(visits)[: limit // 2].tolist())
-    others = np.setdiff1d(np.arange(start, len(log.interactions)), visits)
-    return sorted([*visits, *chance.permutation(others)[: limit - len(visits)].tolist()])
+    begun = [visit for visit in visits if visit[0] >= start]
+    chosen = chance.permutation(len(begun))[: limit // 2]
+    moments = {begun[k][0] for k in chosen}
+    moments |= {int(chance.choice(begun[k][1:])) for k in chosen if len(begun[k]) > 1}
+    left = np.setdiff1d(np.arange(start, len(log.interactions)), list(moments))
+    return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
 
 
 def wanted(log: Log) -> Callable[[int], dict[str, int]]:

@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Space:
     tokens: list[str]
     content: Vectors
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A hash of what the space says: equal vectors are one space, whenever they were made."""
         digest = hashlib.sha256()

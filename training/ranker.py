@@ -24,19 +24,21 @@ PARAMETERS: dict[str, Any] = {
     "objective": "lambdarank",
     "lambdarank_truncation_level": 20,
     "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_data_in_leaf": 50,
+    "num_leaves": 7,
     "feature_fraction": 0.8,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "lambda_l2": 1.0,
-    "label_gain": [0, 1, 2, 3],
+    "label_gain": [0, 2, 3, 4],
     "max_bin": 127,
     "num_threads": 2,
     "deterministic": True,
     "force_row_wise": True,
     "verbose": -1,
 }
+RISING = {"similarity", "category_affinity", "popularity", "region_popularity", "trend"}
+"""inputs of which more is never worse: a bound on what a small log can make the model believe"""
+ROWS_A_LEAF = 200
 FEWEST_GROUPS = 30
 """below this there is nothing to learn from, and `PRIOR` ranks"""
 PRIOR = {"similarity": 1.0, "recent_max": 0.5, "category_affinity": 0.5, "popularity": 0.1}
@@ -55,14 +57,20 @@ def fit(
     """A booster, or None where there are fewer than FEWEST_GROUPS groups."""
     if len(groups) < FEWEST_GROUPS:
         return None
+    features = np.concatenate([g.features for g in groups])
     data = lightgbm.Dataset(
-        np.concatenate([g.features for g in groups]),
+        features,
         np.concatenate([g.labels for g in groups]),
         group=[len(g.labels) for g in groups],
         feature_name=list(NAMES),
     )
     booster = lightgbm.train(
-        PARAMETERS | {"seed": seed},
+        PARAMETERS
+        | {
+            "seed": seed,
+            "monotone_constraints": [int(name in RISING) for name in NAMES],
+            "min_data_in_leaf": min(ROWS_A_LEAF, len(features) // 50),
+        },
         data,
         ROUNDS,
         callbacks=[lambda env: progress((env.iteration + 1) / ROUNDS)],
