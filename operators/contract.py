@@ -17,9 +17,7 @@ import numpy.typing as npt
 from schemas.events import Impression, Interaction, Item, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
-Dtype: TypeAlias = Literal[
-    "int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]"
-]
+Dtype: TypeAlias = Literal["int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]"]
 
 
 @dataclass(frozen=True, slots=True)

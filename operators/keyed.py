@@ -14,16 +14,21 @@ from msgspec import Struct
 from operators.contract import Field, ItemEvent, Record, Row, Signal, View, World
 from operators.history import hash64
 from operators.time import HOUR, hours
-from schemas.errors import Duplicate, InvalidEvent, TooFarInFuture, TooLate
+from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, TooLate
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, Item, User
 
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 IMPRESSION = "impression"
+REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
 class KeyedState(Struct, array_like=True, gc=False):
-    """State of one part: `ids` are the hashes of accepted event ids by hour of event time."""
+    """State of one part: `ids` are the hashes of accepted event ids by hour of event time.
 
+    `layout` is a hash of the view's fields: state of another layout is refused rather than misread.
+    """
+
+    layout: int
     watermark: int
     ids: dict[int, set[int]]
     parts: tuple[Any, ...]
@@ -38,17 +43,25 @@ class Aggregator:
         kinds = tuple(a.state for a in self._all)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(
-            tuple[int, dict[int, set[int]], tuple[kinds]]  # type: ignore[valid-type]
+            tuple[int, int, dict[int, set[int]], tuple[kinds]]  # type: ignore[valid-type]
         )
+        self._layout = hash64(repr([(type(a).__name__, [f.name for f in a.fields]) for a in self._all])) >> 40
 
     def new(self) -> KeyedState:
-        return KeyedState(0, {}, tuple(a.new() for a in self._all))
+        return KeyedState(self._layout, 0, {}, tuple(a.new() for a in self._all))
 
     def encode(self, state: KeyedState) -> bytes:
         return self._encoder.encode(state)
 
     def decode(self, blob: bytes) -> KeyedState:
-        return KeyedState(*self._decoder.decode(blob))
+        """Raises StateError where the blob is another view's, or an older version's of this one."""
+        try:
+            state = KeyedState(*self._decoder.decode(blob))
+        except msgspec.MsgspecError as error:
+            raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
+        if state.layout != self._layout:
+            raise StateError(f"{self.view.name}: the view's fields have changed; {REBUILD}")
+        return state
 
     def update(self, state: KeyedState, signal: Signal, world: World) -> None:
         for aggregation, part in zip(self._all, state.parts, strict=True):
@@ -208,9 +221,7 @@ class ItemOperator:
 
     def row(self, key: str, part: str, state: KeyedState, at: int) -> Row:
         features = self._of(part)
-        return Row(
-            features.view.name, (key, part) if part else (key,), features.values(state, at)
-        )
+        return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)

@@ -60,9 +60,7 @@ class Counts:
         index = {name: i for i, name in enumerate(self.types)}
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
-        object.__setattr__(
-            self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates]
-        )
+        object.__setattr__(self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates])
 
     @property
     def fields(self) -> tuple[Field, ...]:

@@ -20,6 +20,10 @@ class SchemaError(FreshetError):
     """A schema file is invalid or clashes with another one."""
 
 
+class StateError(FreshetError):
+    """Saved operator state does not fit the views as they are declared now."""
+
+
 class EventError(FreshetError):
     """One event cannot be taken; the stream goes on."""
 

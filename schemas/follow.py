@@ -87,9 +87,7 @@ class Follower:
                     for record in records:
                         self._on_record(record.topic, record.key or b"", record.value)
                     positions[partition] = records[-1].offset + 1
-                if not self.caught_up.is_set() and all(
-                    consumer.position(p) >= end for p, end in ends.items()
-                ):
+                if not self.caught_up.is_set() and all(consumer.position(p) >= end for p, end in ends.items()):
                     self.caught_up.set()
                 self._on_idle()
         finally:

@@ -30,7 +30,7 @@ from streams.sinks import FileSink, RowSink, StoreSink
 
 log = logging.getLogger(__name__)
 
-WRITING_SHARE = 0.35
+WRITING_SHARE = {"user": 0.35, "item": 0.1}
 """of the time that an operator may spend writing rows; above it, boundaries move apart, so that a
 backlog is worked off with fewer, larger writes of rows that changed several times in between"""
 
@@ -171,7 +171,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sink.write(rows)
         self._pending.clear()
         took_ms = (time.time() - started) * 1000
-        self._interval_ms = min(LONGEST_INTERVAL_MS, max(self._base_ms, int(took_ms / WRITING_SHARE)))
+        self._interval_ms = min(LONGEST_INTERVAL_MS, max(self._base_ms, int(took_ms / WRITING_SHARE[self._name])))
         self._count("rows", len(rows))
         self._count("writes")
         self._publish_counts()
