@@ -18,7 +18,7 @@ import numpy.typing as npt
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.ranking import Request, matrix
 from feature_repo.views import MET, item_operator, user_operator
-from operators.contract import Record
+from operators.contract import Record, World
 from operators.time import minutes
 from schemas.events import Interaction, Item
 from training.factors import Space, taste
@@ -63,25 +63,35 @@ class Log:
         return round(len(self.interactions) * share)
 
 
+def world_of(log: Log, space: Space) -> tuple[Catalogue, ItemColumns]:
+    """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
+    first rows are those of the space."""
+    world = Catalogue(log.items)
+    world.space = space.over(world.item)
+    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1))
+    for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
+        columns.put_item(world.item(item_id) or Item(item_id), vector)
+    return world, columns
+
+
 def replay(
     log: Log,
-    space: Space,
+    world: World,
+    columns: ItemColumns,
     moments: Sequence[int] = (),
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[Replay, LiveColumns]:
     """Replays the whole log; `look` sees the request of each of the event numbers `moments`."""
-    world = Catalogue(log.items)
-    world.space = space.over(world.item)
     driver = Replay(user_operator(world), item_operator(world))
-    live = LiveColumns(driver, columns_of(log.items, space))
+    live = LiveColumns(driver, columns)
     wanted = set(moments)
-    for index, event in enumerate(log.interactions):
-        if index in wanted:
-            look(Moment(index, event, request_of(driver, live, event, space.id)))
+    for number, event in enumerate(log.interactions):
+        if number in wanted:
+            look(Moment(number, event, request_of(driver, live, event, world.space.id)))
         live.hear(driver.feed(Record(event)))
-        if index % 1000 == 0:
-            progress(index / len(log.interactions))
+        if number % 1000 == 0:
+            progress(number / len(log.interactions))
     progress(1.0)
     return driver, live
 
@@ -92,15 +102,6 @@ def request_of(driver: Replay, live: LiveColumns, event: Interaction, space_id: 
     at = max(event.timestamp, state.watermark if state else 0)
     region = str(event.properties.get("region", ""))
     return Request(driver.user_row(event.user_id, at), live.at(at), at, region, space_id)
-
-
-def columns_of(items: Sequence[Item], space: Space) -> ItemColumns:
-    """Columns without activity; the rows of the space's items are its rows."""
-    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1))
-    catalogue = {item.item_id: item for item in items}
-    for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
-        columns.put_item(catalogue.get(item_id) or Item(item_id), vector)
-    return columns
 
 
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
@@ -193,7 +194,7 @@ def examples(
         if labels[rows].any() and not labels[rows].all():
             groups.append(Group(matrix(request, rows), labels[rows]))
 
-    replay(log, space, sample(log, start, limit, seed), look, progress)
+    replay(log, *world_of(log, space), sample(log, start, limit, seed), look, progress)
     return groups
 
 

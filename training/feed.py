@@ -1,59 +1,57 @@
-"""A bundle's feed over a replay: retrieve, filter, rank, with no server around it."""
+"""The server's own pipeline over a replay: the feed as a person would have got it at any moment of a log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import onnxruntime
-
-from feature_repo.ranking import NAMES, Request, matrix
 from operators.contract import Record
 from schemas.bundle import Bundle
-from schemas.errors import BundleError
 from schemas.events import Interaction
-from training.examples import Log, candidates, replay, unseen
-from training.factors import Space
-from training.ranker import INPUT
+from serving import rerank
+from serving.catalogue import Catalogue
+from serving.model import Model
+from serving.pipeline import STAGES, Pipeline, Stage
+from serving.query import FeedRequest
+from training.examples import Log, replay
+
+PLAIN = tuple(Stage(s.name, rerank.by_score, rerank.by_score) if s.name == "rerank" else s for s in STAGES)
+"""the stages without re-ranking, to see what it costs"""
+
+
+class FeedError(AssertionError):
+    """A stage fell back, so that what was measured would not be the feed."""
 
 
 class Feed:
     """Answers for any person as of any moment after the log; `apply` brings it further."""
 
-    def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], seed: int = 0) -> None:
+    def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str]) -> None:
         """Loads the bundle and replays the log; `regions` is where each user asks from.
 
-        Raises BundleError where the bundle's ranker wants other inputs than ours.
+        Raises BundleError where the server would not take the bundle.
         """
-        if bundle.manifest.features != list(NAMES):
-            raise BundleError(f"{bundle.version}: made for other ranker inputs")
-        space = Space(
-            bundle.item_ids, np.array(bundle.array("vectors")), bundle.tokens, np.array(bundle.array("content"))
-        )
-        self._space_id = space.id
-        self._driver, self._live = replay(log, space)
+        world = Catalogue()
+        world.install(Model.of(bundle, world.item))
+        for item in log.items:
+            world.put_item(item)
+        columns, model = world.generation.columns, world.generation.model
+        self._driver, self._live = replay(log, world, columns)
         self._regions = regions
-        self._chance = np.random.default_rng(seed)
-        self._session = onnxruntime.InferenceSession(
-            (bundle.path / "ranker.onnx").read_bytes(), providers=["CPUExecutionProvider"]
-        )
+        self._pipelines = {False: Pipeline(columns, model, stages=PLAIN), True: Pipeline(columns, model)}
 
     def apply(self, event: Interaction) -> None:
         """Takes an event in."""
         self._live.hear(self._driver.feed(Record(event)))
 
-    def recommend(self, user_id: str, at: int, n: int = 20) -> list[str]:
-        """Item ids of the feed, best first; `at` in epoch ms, never before an earlier call's."""
-        request = Request(
-            self._driver.user_row(user_id, at),
-            self._live.at(at),
-            at,
-            self._regions.get(user_id, ""),
-            self._space_id,
-        )
-        rows = candidates(request, self._chance)
-        rows = rows[unseen(request, rows)]
-        if not len(rows):
-            return []
-        scores = self._session.run(None, {INPUT: matrix(request, rows)})[0].reshape(-1)
-        return [request.items.ids[row] for row in rows[np.argsort(-scores, kind="stable")[:n]]]
+    def recommend(self, user_id: str, at: int, n: int = 20, reranked: bool = True) -> list[str]:
+        """Item ids of the feed, best first; `at` in epoch ms, never before an earlier call's.
+
+        Raises FeedError where a stage fell back.
+        """
+        self._live.at(at)
+        row = self._driver.user_row(user_id, at)
+        request = FeedRequest(row, at, self._regions.get(user_id, ""), n, explain=False)
+        feed = self._pipelines[reranked].recommend(request)
+        if feed.degraded:
+            raise FeedError(f"{', '.join(feed.degraded)} fell back")
+        return feed.item_ids

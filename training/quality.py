@@ -7,7 +7,10 @@ candidates. Recall@20 is |relevant in the list| / |relevant|; NDCG@20 has gains 
 
 Two tables: "at the split" asks for each person's list once, as of the first moment of the test; "before each
 event" asks again before each rating of the test, everything before it applied (a streaming engine's task),
-where the film that is rated next is what is relevant. Baselines are fitted on the past alone in both.
+where the film that is rated next is what is relevant. Baselines are fitted on the past alone in both; one
+that is "folded in" solves the person's factors anew from all that they have met by then.
+
+The feed is `serving/pipeline.py` itself over the rows of a replay, all stages. The bundle is trained on the past.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ import numpy.typing as npt
 from implicit.als import AlternatingLeastSquares
 from rich.console import Console
 from rich.table import Table
+from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from schemas import bundle
@@ -85,7 +89,9 @@ class Baselines:
         self.matrix, self.items = factors.met(past)
         self.matrix.data[:] = 1.0
         self.users = {user: row for row, user in enumerate(dict.fromkeys(e.user_id for e in past))}
-        self.counts: npt.NDArray[Any] = np.asarray(self.matrix.sum(axis=0)).ravel()
+        counts: npt.NDArray[Any] = np.asarray(self.matrix.sum(axis=0)).ravel()
+        self.ranked = [self.items[i] for i in np.argsort(-counts, kind="stable")]
+        self.columns = {item: column for column, item in enumerate(self.items)}
         self.met: dict[str, set[str]] = defaultdict(set)
         for event in past:
             self.met[event.user_id].add(event.item_id or "")
@@ -95,16 +101,28 @@ class Baselines:
 
     def popularity(self, user: str) -> list[str]:
         """The most rated films that the person has not met."""
-        order = np.argsort(-self.counts, kind="stable")
-        return [self.items[i] for i in order if self.items[i] not in self.met.get(user, ())][:K]
+        met = self.met.get(user, set())
+        return [item for item in self.ranked[: K + len(met)] if item not in met][:K]
 
     def factorization(self, user: str) -> list[str]:
         """What `implicit` recommends; to people without a past, what is popular."""
         row = self.users.get(user)
-        if row is None:
+        return self.popularity(user) if row is None else self._recommended(user, row, self.matrix[row])
+
+    def folded_in(self, user: str) -> list[str]:
+        """The same with the person's factors solved anew from all that they have met by now (`recalculate_user`)."""
+        columns = sorted(c for item in self.met.get(user, ()) if (c := self.columns.get(item)) is not None)
+        if not columns:
             return self.popularity(user)
-        found, _ = self.model.recommend(row, self.matrix[row], N=K + len(self.met[user]))
-        return [self.items[i] for i in found if self.items[i] not in self.met[user]][:K]
+        ones = np.ones(len(columns), np.float32)
+        row = sparse.csr_matrix((ones, columns, [0, len(columns)]), (1, len(self.items)))
+        return self._recommended(user, 0, row, recalculate_user=True)
+
+    def _recommended(self, user: str, row: int, likes: Any, **options: bool) -> list[str]:
+        met = self.met[user]
+        with threadpool_limits(1, "blas"):
+            found, _ = self.model.recommend(row, likes, N=min(K + len(met), len(self.items)), **options)
+        return [item for i in found if (item := self.items[i]) not in met][:K]
 
 
 def at_split(split: Split, recommenders: Mapping[str, Recommend]) -> dict[str, Figures]:
@@ -125,6 +143,8 @@ def before_each(split: Split, baselines: Baselines, feed: Feed) -> dict[str, Fig
         answers = {
             "popularity": baselines.popularity(user),
             "factorization": baselines.factorization(user),
+            "factorization, folded in": baselines.folded_in(user),
+            "freshet before re-ranking": feed.recommend(user, event.timestamp, reranked=False),
             "freshet feed": feed.recommend(user, event.timestamp),
         }
         for name, answer in answers.items():
@@ -163,6 +183,7 @@ def measure(dataset: Dataset, start: float = 0.9, end: float = 1.0, seed: int = 
     recommenders: dict[str, Recommend] = {
         "popularity": baselines.popularity,
         "factorization": baselines.factorization,
+        "freshet before re-ranking": lambda user: feed.recommend(user, moment, reranked=False),
         "freshet feed": lambda user: feed.recommend(user, moment),
     }
     return {

@@ -31,7 +31,7 @@ def features_at(log: Log, space: Space, number: int) -> tuple[Array, dict[str, o
         rows = np.arange(moment.request.items.n)
         found.append((matrix(moment.request, rows), dict(moment.request.user)))
 
-    examples.replay(log, space, [number], look)
+    examples.replay(log, *examples.world_of(log, space), [number], look)
     return found[0]
 
 
@@ -57,7 +57,7 @@ def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: 
                 found[moment.number] = np.stack([items.popularity, items.events_7d, items.ctr_7d])
 
         every = range(len(log.interactions)) if found is eager else moments
-        examples.replay(log, space, every, look)
+        examples.replay(log, *examples.world_of(log, space), every, look)
 
     look_into(lazy)
     look_into(eager)
@@ -67,7 +67,7 @@ def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: 
 
 
 def test_a_week_later_the_counts_of_the_week_are_zero(log: Log, space: Space) -> None:
-    _, live = examples.replay(log, space)
+    _, live = examples.replay(log, *examples.world_of(log, space))
     end = log.interactions[-1].timestamp
     assert live.at(end).events_7d.sum() > 0
     assert live.at(end + 8 * 86_400_000).events_7d.sum() == 0
