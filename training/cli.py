@@ -32,6 +32,7 @@ def train(
     kafka: Annotated[str | None, Parameter(env_var="FRESHET_KAFKA")] = None,
     interactions: list[Path] | None = None,
     items: list[Path] | None = None,
+    impressions: list[Path] | None = None,
     bundles: Annotated[Path, Parameter(env_var="FRESHET_BUNDLES")] = Path(".freshet/bundles"),
     dim: int = 64,
     seed: int = 0,
@@ -49,6 +50,8 @@ def train(
         Files of interactions, instead of Kafka.
     items
         Files of items, instead of Kafka.
+    impressions
+        Files of impressions, beside those: click-through rates need them.
     bundles
         Folder of bundles; the new one becomes the one in force.
     dim
@@ -68,21 +71,29 @@ def train(
     from training import train as training
 
     console = Console(stderr=True, quiet=quiet)
-    log = _read(kafka, interactions, items, console)
+    log = _read(kafka, interactions or [], items or [], impressions or [], console)
     note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
     console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
     manifest = training.train(
-        log.interactions, log.items.values(), bundles, dim=dim, seed=seed, show_progress=not quiet
+        log.interactions,
+        log.items.values(),
+        bundles,
+        impressions=log.impressions,
+        dim=dim,
+        seed=seed,
+        show_progress=not quiet,
     )
     print(summary(manifest, bundles))
     return 0
 
 
-def _read(kafka: str | None, interactions: list[Path] | None, items: list[Path] | None, console: Console) -> EventLog:
+def _read(
+    kafka: str | None, interactions: list[Path], items: list[Path], impressions: list[Path], console: Console
+) -> EventLog:
     from training.log import from_files, from_kafka
 
     if interactions or items:
-        return from_files(interactions or [], items or [])
+        return from_files(interactions, items, impressions=impressions)
     address = kafka or DEFAULT_KAFKA
     console.print(f"reading the log from Kafka at {address}")
     return from_kafka(address)

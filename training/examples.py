@@ -7,8 +7,8 @@ Nothing later than the moment can reach the features, as nothing later has been 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from feature_repo.ranking import Request, matrix
 from feature_repo.views import MET, item_operator, user_operator
 from operators.contract import Record, World
 from operators.time import minutes
-from schemas.events import Interaction, Item
+from schemas.events import Impression, Interaction, Item
 from training.factors import Space, taste
 from training.live import LiveColumns
 from training.replay import Catalogue, Replay
@@ -51,12 +51,24 @@ class Moment(NamedTuple):
     request: Request
 
 
+def _time(event: Interaction | Impression) -> int:
+    return event.timestamp
+
+
 @dataclass(frozen=True)
 class Log:
     """A log in order of event time, and the catalogue."""
 
     interactions: Sequence[Interaction]
     items: Sequence[Item]
+    impressions: Sequence[Impression] = ()
+
+    @classmethod
+    def of(
+        cls, interactions: Iterable[Interaction], items: Iterable[Item], impressions: Iterable[Impression] = ()
+    ) -> Log:
+        """The log of events in any order; those of the same time keep theirs."""
+        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time))
 
     def cut(self, share: float) -> int:
         """The number of events in the first `share` of the log."""
@@ -86,12 +98,17 @@ def replay(
     driver = Replay(user_operator(world), item_operator(world))
     live = LiveColumns(driver, columns)
     wanted = set(moments)
+    shown = deque(log.impressions)
     for number, event in enumerate(log.interactions):
+        while shown and shown[0].timestamp <= event.timestamp:  # what was clicked had been shown before
+            live.hear(driver.feed(Record(shown.popleft())))
         if number in wanted:
             look(Moment(number, event, request_of(driver, live, event, world.space.id)))
         live.hear(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
+    for impression in shown:
+        live.hear(driver.feed(Record(impression)))
     progress(1.0)
     return driver, live
 

@@ -25,16 +25,17 @@ class LogError(FreshetError):
 
 @dataclass
 class EventLog:
-    """What was read: items and users as last told, interactions in the order of the log."""
+    """What was read: items and users as last told, the others in the order of the log."""
 
     interactions: list[Interaction] = field(default_factory=list)
+    impressions: list[Impression] = field(default_factory=list)
     items: dict[str, Item] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     invalid: int = 0
     """entries skipped because they break the contract"""
 
     def add(self, event: Event) -> None:
-        """Takes one event in; impressions are not used."""
+        """Takes one event in."""
         if isinstance(event, Interaction):
             self.interactions.append(event)
         elif isinstance(event, Item):
@@ -42,7 +43,7 @@ class EventLog:
         elif isinstance(event, User):
             self.users[event.user_id] = event
         else:
-            assert isinstance(event, Impression)
+            self.impressions.append(event)
 
     def take(self, topic: str, entries: Iterable[bytes], decode: Callable[[str, bytes], Event]) -> None:
         """Adds each entry that can be decoded; counts the others."""
@@ -53,10 +54,21 @@ class EventLog:
                 self.invalid += 1
 
 
-def from_files(interactions: Iterable[Path], items: Iterable[Path] = (), users: Iterable[Path] = ()) -> EventLog:
+def from_files(
+    interactions: Iterable[Path],
+    items: Iterable[Path] = (),
+    users: Iterable[Path] = (),
+    impressions: Iterable[Path] = (),
+) -> EventLog:
     """The log in files of JSON lines, plain or gzip. Raises LogError where one cannot be read."""
     log = EventLog()
-    for topic, paths in ((topics.ITEMS, items), (topics.USERS, users), (topics.INTERACTIONS, interactions)):
+    files = {
+        topics.ITEMS: items,
+        topics.USERS: users,
+        topics.IMPRESSIONS: impressions,
+        topics.INTERACTIONS: interactions,
+    }
+    for topic, paths in files.items():
         for path in paths:
             log.take(topic, lines(path), json_reader.loads)
     return log
@@ -75,7 +87,7 @@ def lines(path: Path) -> Iterator[bytes]:
 
 
 def from_kafka(address: str) -> EventLog:
-    """The topics items, users and interactions from their beginning to their end as of now.
+    """The event topics from their beginning to their end as of now.
 
     Raises LogError where the broker cannot be reached or stops answering.
     """
@@ -88,7 +100,7 @@ def from_kafka(address: str) -> EventLog:
         raise LogError(f"Kafka at {address}: {error or type(error).__name__}; is it up? (`freshet up`)") from None
     log = EventLog()
     try:
-        for topic in (topics.ITEMS, topics.USERS, topics.INTERACTIONS):
+        for topic in topics.EVENT_TOPICS:
             log.take(topic, values(consumer, topic), codec.decode)
     except KafkaError as error:
         raise LogError(f"Kafka at {address}: {error}") from None

@@ -28,7 +28,7 @@ from feature_repo.ranking import NAMES
 from schemas import bundle
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError
-from schemas.events import Interaction, Item
+from schemas.events import Impression, Interaction, Item
 from training import examples, factors, ranker
 from training.examples import Group, Log
 from training.factors import Space, Vectors
@@ -90,23 +90,23 @@ def train(
     items: Iterable[Item],
     bundles: Path,
     *,
+    impressions: Iterable[Impression] = (),
     dim: int = 64,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Manifest:
-    """Fits the models and publishes them as the bundle in force in the folder `bundles`.
+    """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order.
 
     Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
     """
     with Steps(show_progress) as steps:
-        models = fit(interactions, items, dim=dim, seed=seed, steps=steps)
+        models = fit(Log.of(interactions, items, impressions), dim=dim, seed=seed, steps=steps)
         return write(models, bundles, seed, steps.step("bundle"))
 
 
-def fit(interactions: Iterable[Interaction], items: Iterable[Item], *, dim: int, seed: int, steps: Steps) -> Models:
-    """Space and ranker of a log, which may come in any order. Deterministic for a seed."""
+def fit(log: Log, *, dim: int, seed: int, steps: Steps) -> Models:
+    """Space and ranker of a log. Deterministic for a seed."""
     started = time.perf_counter()
-    log = Log(sorted(interactions, key=lambda event: event.timestamp), list(items))
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
     groups = examples.examples(log, early, past, MOMENTS, seed, steps.step("examples, as of their time"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from feature_repo.ranking import NAMES, matrix
-from schemas.events import Interaction
+from schemas.events import Impression, Interaction
 from training import examples, factors
 from training.examples import Log, Moment
 from training.factors import Space
@@ -71,6 +71,24 @@ def test_a_week_later_the_counts_of_the_week_are_zero(log: Log, space: Space) ->
     end = log.interactions[-1].timestamp
     assert live.at(end).events_7d.sum() > 0
     assert live.at(end + 8 * 86_400_000).events_7d.sum() == 0
+
+
+def test_impressions_are_applied_in_their_place(log: Log, space: Space) -> None:
+    end = log.interactions[-1].timestamp
+    middle = log.interactions[500].timestamp
+    shown = [Impression(f"r{at}", "viewer", at, ["i0"]) for at in (end + 1, middle - 1)]
+    whole = Log.of(log.interactions, log.items, shown)
+    row = space.item_ids.index("i0")
+    counts: list[float] = []
+    _, live = examples.replay(
+        whole,
+        *examples.world_of(whole, space),
+        [499, 501],
+        lambda moment: counts.append(moment.request.items.ctr_7d[row]),
+    )
+    prior, once = 1 / 20, 1 / 21
+    assert counts == pytest.approx([prior, once])
+    assert live.at(end + 1).ctr_7d[row] < prior
 
 
 def test_groups(log: Log, space: Space) -> None:
