@@ -21,9 +21,7 @@ from schemas.events import Item
 Rows = npt.NDArray[np.int64]
 UNKNOWN_POPULARITY = -1e9
 MAX_CATEGORIES = 8
-SCALARS = tuple(
-    f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price"
-)
+SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
 
 
 class Vocabulary(dict[str, int]):
@@ -119,6 +117,25 @@ class ItemColumns:
         column = self.region_popularity.get(region)
         return None if column is None else column[: self.n]
 
+    def arranged(self, item_ids: Sequence[str], dim: int) -> ItemColumns:
+        """The same features with rows 0 … k-1 those of `item_ids` and the other items after them, for vectors
+        of another space, which are left at zero."""
+        made = ItemColumns(dim, max(len(item_ids) + self.n, 1))
+        for item_id in (*item_ids, *self.ids):
+            made.row(item_id)
+        to = np.fromiter((made.row_of[item_id] for item_id in self.ids), np.int64, self.n)
+        for name, old in self._arrays.items():
+            if name != "vectors":
+                made._arrays[name][to] = old[: self.n]
+        for row, item in zip(to.tolist(), self.items, strict=True):
+            made.items[row] = item
+        made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
+        for region, old in self.region_popularity.items():
+            column = np.full(len(made._arrays["hashes"]), UNKNOWN_POPULARITY)
+            column[to] = old[: self.n]
+            made.region_popularity[region] = column
+        return made
+
     def _grow(self) -> None:
         fills = {f.name: f.default for f in SCALARS} | {"price": np.nan}
         for name, old in self._arrays.items():
@@ -126,9 +143,7 @@ class ItemColumns:
             new[: len(old)] = old
             self._arrays[name] = new
         for region, old in self.region_popularity.items():
-            self.region_popularity[region] = np.concatenate(
-                [old, np.full(len(old), UNKNOWN_POPULARITY)]
-            )
+            self.region_popularity[region] = np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
 
 
 _NAMES = [f.name for f in item_view.fields]

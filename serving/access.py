@@ -1,0 +1,67 @@
+"""ASGI middleware: who may call, and how long it took."""
+
+from __future__ import annotations
+
+import hmac
+import time
+
+from pydantic import SecretStr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.metrics import Metrics
+from serving.problems import Unauthorized
+
+GUARDED = "/v1/"
+
+
+class RequireKey:
+    """Asks for the key on every call under /v1/."""
+
+    def __init__(self, app: ASGIApp, key: SecretStr) -> None:
+        self._app = app
+        self._key = key.get_secret_value().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
+        if guarded and not self._allowed(dict(scope["headers"])):
+            await Unauthorized().response()(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _allowed(self, headers: dict[bytes, bytes]) -> bool:
+        given = headers.get(b"x-api-key", b"")
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer":
+            given = token.strip()
+        # Compared in constant time: how far a guess is right must not show in how long the answer takes.
+        return hmac.compare_digest(given, self._key)
+
+
+class Timed:
+    """Observes every request, by the endpoint's name and the status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._seconds = metrics.requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            # The route is known once the router has run; unknown paths share one name, or anybody could
+            # make as many series as they like.
+            route = scope.get("route")
+            name = getattr(route, "name", None) or "none"
+            self._seconds.labels(name, str(status)).observe(time.perf_counter() - started)

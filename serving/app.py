@@ -1,0 +1,94 @@
+"""The whole application, as a list."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from serving import openapi
+from serving.access import RequireKey, Timed
+from serving.endpoint import Endpoint
+from serving.feeds import Feeds
+from serving.health import HealthChecks
+from serving.ingest import Ingest
+from serving.people import People
+from serving.problems import Problem, document, on_error, on_http_exception, on_problem
+from serving.services import Services
+from serving.settings import ServingSettings
+
+STATIC = Path(__file__).parent / "static"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+
+
+def endpoints_of(services: Services) -> list[Endpoint]:
+    """Every call, in the order of the documentation."""
+    return [
+        *Ingest(services).endpoints(),
+        *Feeds(services).endpoints(),
+        *People(services).endpoints(),
+        *HealthChecks(services).endpoints(),
+    ]
+
+
+def create_app(
+    settings: ServingSettings,
+    make_services: Callable[[ServingSettings], Services] = Services.of,
+    follow: bool = True,
+) -> Starlette:
+    """The ASGI application; `follow` False leaves Kafka's catalogue alone."""
+    services = make_services(settings)
+    endpoints = endpoints_of(services)
+    described = openapi.build(endpoints, settings.api_key is not None)
+
+    async def describe(request: Request) -> Response:
+        return document(described)
+
+    routes: list[BaseRoute] = [
+        *(Route(e.path, e.handler, methods=[e.method], name=e.name) for e in _by_use(endpoints)),
+        Route("/openapi.json", describe, name="openapi"),
+        Route("/docs", _page("docs.html"), name="docs"),
+        Route("/", _page("index.html"), name="demo"),
+        Mount("/static", StaticFiles(directory=STATIC), name="static"),
+    ]
+    middleware = [Middleware(Timed, metrics=services.metrics)]
+    if settings.api_key is not None:
+        middleware.append(Middleware(RequireKey, key=settings.api_key))
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await services.start(follow)
+        try:
+            yield
+        finally:
+            await services.stop()
+
+    app = Starlette(
+        routes=routes,
+        middleware=middleware,
+        exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_error},
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    return app
+
+
+def _by_use(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Feeds first: the router looks at one route after another."""
+    return sorted(endpoints, key=lambda e: e.name != "feed")
+
+
+def _page(name: str) -> Callable[[Request], Response]:
+    def page(request: Request) -> Response:
+        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+        return FileResponse(STATIC / name, headers=headers, media_type="text/html; charset=utf-8")
+
+    return page

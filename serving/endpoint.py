@@ -1,0 +1,36 @@
+"""What an endpoint is: a value in a list, from which both the routes and the OpenAPI document are made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.parameters import Parameter, Whole
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+USER_ID = Parameter(name="id", doc="the person", path=True)
+ITEM_ID = Parameter(name="id", doc="the item", path=True)
+N = Whole(name="n", doc="how many items", default=20)
+REGION = Parameter(name="region", doc="where the person is, as in the events' `properties.region`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One call. `body` and `answer` are msgspec types; `many` says that a list of bodies is taken too."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    parameters: tuple[Parameter, ...] = ()
+    body: Any = None
+    many: bool = False
+    status: int = 200
+    answer: Any = None
+    problems: tuple[int, ...] = ()

@@ -1,0 +1,168 @@
+"""Posting events: validated one by one, written to Kafka, and acknowledged only once the broker has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from operators.contract import Record
+from schemas import json_reader
+from schemas.errors import EventError, TooFarInFuture
+from schemas.events import MAX_FUTURE_MS, Event, Impression, Interaction, Item, User
+from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
+from serving.endpoint import Endpoint
+from serving.hydrate import now_ms
+from serving.problems import BadRequest, BodyTooLarge, Fault, Unavailable, Unprocessable, document
+from serving.producer import KafkaAway, Place
+from serving.services import Services
+from serving.tokens import Token
+
+MOST = 1000
+ALONE = 16
+"""up to this many events are read in the event loop; more of them in a thread, so that others need not wait"""
+
+
+class Rejection(Struct, frozen=True):
+    """Why an event of the body was not taken. `index` is its place in the list, 0 for a single one."""
+
+    index: int
+    reason: str
+    field: str
+    detail: str
+
+
+class Receipt(Struct, frozen=True):
+    """What has been stored. `token` is for `feed?after=`."""
+
+    accepted: int
+    token: str
+    rejected: list[Rejection]
+
+
+class Ingest:
+    """The four endpoints that write."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limit = services.settings.body_limit
+
+    def endpoints(self) -> list[Endpoint]:
+        """One for each topic."""
+        topics = (
+            (INTERACTIONS, "/v1/events", "events", "Store what people did", Interaction),
+            (ITEMS, "/v1/items", "items", "Store catalogue entries", Item),
+            (USERS, "/v1/users", "users", "Store profiles", User),
+            (IMPRESSIONS, "/v1/impressions", "impressions", "Store lists as they were shown", Impression),
+        )
+        return [
+            Endpoint(
+                method="POST", path=path, name=f"post_{name}", summary=summary, handler=self._handler(topic),
+                body=kind, many=True, status=202, answer=Receipt, problems=(400, 413, 422, 503),
+            )
+            for topic, path, name, summary, kind in topics
+        ]  # fmt: skip
+
+    def _handler(self, topic: str) -> Any:
+        async def handle(request: Request) -> Response:
+            return await self._post(topic, request)
+
+        return handle
+
+    async def _post(self, topic: str, request: Request) -> Response:
+        if request.query_params:
+            name = next(iter(request.query_params))[:100]
+            raise Unprocessable(
+                f"{name}: is not a parameter; there are none here", [Fault(name, "is not a parameter; leave it out")]
+            )
+        documents = _documents(await self._body(request))
+        if len(documents) > ALONE:
+            events, rejected = await asyncio.to_thread(_read, topic, documents)
+        else:
+            events, rejected = _read(topic, documents)
+        count = self._services.metrics.events
+        if not events:
+            count.labels(topic, "rejected").inc(len(rejected))
+            raise Unprocessable("None of the events can be taken.", [_fault(r) for r in rejected])
+        try:
+            places = await self._services.events.append([event for _, event in events])
+        except KafkaAway:
+            count.labels(topic, "not_stored").inc(len(events))
+            raise Unavailable("Nothing has been stored: Kafka does not acknowledge. Send the same again.") from None
+        receipt = self._receipt(topic, events, places, rejected)
+        for result, n in Counter(r.reason for r in receipt.rejected).items():
+            count.labels(topic, "not_stored" if result == "not_stored" else "rejected").inc(n)
+        count.labels(topic, "accepted").inc(receipt.accepted)
+        return document(receipt, 202)
+
+    async def _body(self, request: Request) -> bytes:
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdigit() or int(declared) > self._limit:
+            raise self._too_large()
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > self._limit:
+                raise self._too_large()
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The limit is {self._limit} bytes; send less at a time.")
+
+    def _receipt(
+        self,
+        topic: str,
+        events: list[tuple[int, Event]],
+        places: list[Place | None],
+        rejected: list[Rejection],
+    ) -> Receipt:
+        now = now_ms()
+        stored: list[Place] = []
+        for (index, event), place in zip(events, places, strict=True):
+            if place is None:
+                detail = "the broker did not acknowledge it in time; send the same again"
+                rejected.append(Rejection(index, "not_stored", "", detail))
+                continue
+            stored.append(place)
+            self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
+        token = Token.of(self._services.issuer, [place[:3] for place in stored])
+        return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))
+
+
+def _documents(body: bytes) -> list[Any]:
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not JSON: {error}") from None
+    documents = found if isinstance(found, list) else [found]
+    if not 1 <= len(documents) <= MOST:
+        detail = f"must hold 1 to {MOST} events; this one holds {len(documents)}"
+        raise Unprocessable(f"The list {detail}.", [Fault("body", detail)])
+    return documents
+
+
+def _read(topic: str, documents: list[Any]) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+    events: list[tuple[int, Event]] = []
+    rejected: list[Rejection] = []
+    latest = now_ms() + MAX_FUTURE_MS
+    for index, found in enumerate(documents):
+        try:
+            event = json_reader.parse(topic, found)
+            if isinstance(event, (Interaction, Impression)) and event.timestamp > latest:
+                raise TooFarInFuture("is ahead of the server's clock by more than five minutes", "timestamp")
+        except EventError as error:
+            rejected.append(Rejection(index, error.reason, error.field[:300], error.detail[:300]))
+        else:
+            events.append((index, event))
+    return events, rejected
+
+
+def _fault(rejection: Rejection) -> Fault:
+    return Fault(rejection.field or "body", rejection.detail, rejection.reason, rejection.index)

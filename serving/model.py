@@ -1,0 +1,68 @@
+"""What one bundle brings into the server: the space, the index and the ranker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from feature_repo.ranking import NAMES
+from operators.space import BundleSpace
+from schemas.bundle import Bundle
+from schemas.errors import BundleError
+from schemas.events import Item
+from serving.index import ItemIndex
+
+
+class Ranker:
+    """An ONNX model: float32 (n, inputs) → scores (n,), higher is better."""
+
+    def __init__(self, model: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        # A request's few hundred rows are too little work to share between threads.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self._output = self._session.get_outputs()[0].name
+
+    def score(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Scores (n,) of the candidates whose inputs are given."""
+        (found,) = self._session.run([self._output], {self._input: inputs})
+        return np.asarray(found, np.float32).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle in memory. Its item at row r is row r of the item columns and label r of the index."""
+
+    version: str
+    space: BundleSpace
+    item_ids: list[str]
+    index: ItemIndex
+    ranker: Ranker
+
+    @classmethod
+    def of(cls, bundle: Bundle, item: Callable[[str], Item | None]) -> Model:
+        """Reads a verified bundle; `item` finds the catalogue entries of items without a trained vector.
+
+        Raises BundleError where the ranker wants other inputs than ours, or a file cannot be used.
+        """
+        if tuple(bundle.manifest.features) != NAMES:
+            raise BundleError(f"{bundle.version}: its ranker wants other inputs, or in another order, than this server")
+        try:
+            item_ids = bundle.item_ids
+            index = ItemIndex(bundle.manifest.dim, bundle.path / "index.hnsw", len(item_ids))
+            ranker = Ranker((bundle.path / "ranker.onnx").read_bytes())
+            space = BundleSpace.of(bundle, item)
+        except BundleError:
+            raise
+        except Exception as error:  # each library has errors of its own for a file that it cannot use
+            raise BundleError(f"{bundle.version}: {error}") from error
+        if len(item_ids) != len(space.vectors) or len(index) != len(item_ids):
+            raise BundleError(f"{bundle.version}: items, vectors and index differ in length")
+        return cls(bundle.version, space, item_ids, index, ranker)

@@ -1,0 +1,83 @@
+"""The OpenAPI document, made from the endpoints and their msgspec types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from serving.endpoint import Endpoint
+from serving.problems import MEDIA_TYPE, ProblemDetails
+
+REF = "#/components/schemas/{name}"
+VERSION = "0.1.0"
+
+
+def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
+    """An OpenAPI 3.1 document."""
+    types = [ProblemDetails]
+    types += [t for e in endpoints for t in (e.body, e.answer) if t is not None and t is not str]
+    types = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    schema_of = dict(zip(types, schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema_of, secured)
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Freshet",
+            "version": VERSION,
+            "description": "Events in, personal feeds out. Errors are problem documents (RFC 9457).",
+        },
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+    if secured:
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+    return document
+
+
+def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> dict[str, Any]:
+    guarded = endpoint.path.startswith("/v1/")
+    found: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "responses": {str(endpoint.status): _answer(endpoint, schema_of)},
+    }
+    if endpoint.parameters:
+        found["parameters"] = [
+            {
+                "name": p.name,
+                "in": "path" if p.path else "query",
+                "required": p.path,
+                "description": p.doc,
+                "schema": p.schema,
+            }
+            for p in endpoint.parameters
+        ]
+    if endpoint.body is not None:
+        one = schema_of[endpoint.body]
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": 1000}
+        schema = {"oneOf": [one, several]} if endpoint.many else one
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    problem = {MEDIA_TYPE: {"schema": schema_of[ProblemDetails]}}
+    for status in (*endpoint.problems, *((401,) if secured and guarded else ())):
+        found["responses"][str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
+    if secured and guarded:
+        found["security"] = [{"bearer": []}, {"key": []}]
+    return found
+
+
+def _answer(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    description = HTTPStatus(endpoint.status).phrase
+    if endpoint.answer is None:
+        return {"description": description}
+    if endpoint.answer is str:
+        return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {"description": description, "content": {"application/json": {"schema": schema_of[endpoint.answer]}}}

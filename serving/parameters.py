@@ -1,0 +1,110 @@
+"""Reading path and query parameters, strictly: an unknown one is an error that names those there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from serving.problems import Fault, Unprocessable
+from serving.tokens import InvalidToken, Token
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """Text of limited length; the base of the others."""
+
+    name: str
+    doc: str = ""
+    default: Any = None
+    path: bool = False
+    longest: int = 256
+
+    def read(self, text: str) -> Any:
+        """The value. Raises ValueError with what to do instead."""
+        if not 1 <= len(text) <= self.longest:
+            raise ValueError(f"must have 1 to {self.longest} characters")
+        if CONTROL.search(text):
+            raise ValueError("must not hold control characters")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """As JSON Schema."""
+        found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest}
+        return found if self.default is None else {**found, "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Parameter):
+    """A whole number from `least` to `most`."""
+
+    least: int = 1
+    most: int = 200
+
+    def read(self, text: str) -> int:
+        # isdecimal alone takes digits of other scripts, which callers do not mean
+        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and self.least <= int(text) <= self.most):
+            raise ValueError(f"must be a whole number from {self.least} to {self.most}")
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Parameter):
+    """true or false."""
+
+    def read(self, text: str) -> bool:
+        if text not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text == "true"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean", "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class After(Parameter):
+    """A token from a receipt."""
+
+    def read(self, text: str) -> Token:
+        try:
+            return Token.decode(text)
+        except InvalidToken as error:
+            raise ValueError(f"{error}; send the `token` of the receipt as it came") from None
+
+
+def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Name → value, defaults filled in. Raises Unprocessable naming every parameter at fault."""
+    given: Mapping[str, str] = request.query_params
+    path = request.path_params
+    values: dict[str, Any] = {}
+    faults: list[Fault] = []
+    known = 0
+    for parameter in parameters:
+        name = parameter.name
+        text = path.get(name) if parameter.path else given.get(name)
+        if text is None:
+            values[name] = parameter.default
+            continue
+        known += not parameter.path
+        try:
+            values[name] = parameter.read(text)
+        except ValueError as error:
+            faults.append(Fault(name, str(error)))
+    if known < len(given):
+        names = [p.name for p in parameters if not p.path]
+        there = f"there are {', '.join(names)}" if names else "there are none here"
+        faults += [Fault(name[:100], f"is not a parameter; {there}") for name in given if name not in names]
+    if faults:
+        raise Unprocessable(f"{faults[0].name}: {faults[0].detail}", faults)
+    return values

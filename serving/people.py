@@ -1,0 +1,100 @@
+"""Some people with a profile, for pages on which one is picked: read from the end of the topic when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas import codec
+from schemas.errors import EventError
+from schemas.events import User
+from schemas.topics import USERS
+from serving import parameters
+from serving.endpoint import Endpoint
+from serving.parameters import Whole
+from serving.problems import document
+from serving.services import Services
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 30.0
+DEADLINE_S = 3.0
+MOST = 100
+N_PEOPLE = Whole(name="n", doc="how many people", default=20, most=MOST)
+
+
+class Profiles(Struct, frozen=True):
+    """Profiles, the latest of each person."""
+
+    users: list[User]
+
+
+class People:
+    """One endpoint; its answer is kept for a while, as every miss opens a consumer."""
+
+    def __init__(self, services: Services) -> None:
+        self._kafka = services.settings.kafka
+        self._lock = asyncio.Lock()
+        self._found: list[User] = []
+        self._read_at = -KEEP_S
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                method="GET", path="/v1/users", name="users", summary="Some people who have a profile",
+                handler=self.users, parameters=(N_PEOPLE,), answer=Profiles, problems=(422,),
+            )
+        ]  # fmt: skip
+
+    async def users(self, request: Request) -> Response:
+        """Profiles near the end of the topic; none while Kafka is away."""
+        n = parameters.read(request, (N_PEOPLE,))["n"]
+        async with self._lock:
+            if time.monotonic() - self._read_at >= KEEP_S:
+                self._found = await asyncio.to_thread(latest, self._kafka)
+                self._read_at = time.monotonic() if self._found else -KEEP_S
+        return document(Profiles(self._found[:n]))
+
+
+def latest(kafka: str, n: int = MOST) -> list[User]:
+    """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
+    users: dict[str, User] = {}
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=kafka, enable_auto_commit=False, bootstrap_timeout_ms=int(DEADLINE_S * 1000)
+        )
+        try:
+            numbers = sorted(consumer.partitions_for_topic(USERS) or ())
+            partitions = [TopicPartition(USERS, number) for number in numbers]
+            consumer.assign(partitions)
+            ends = consumer.end_offsets(partitions)
+            for partition, end in ends.items():
+                consumer.seek(partition, max(0, end - n // len(partitions) - 1))
+            deadline = time.monotonic() + DEADLINE_S
+            while time.monotonic() < deadline and any(consumer.position(p) < e for p, e in ends.items()):
+                for records in consumer.poll(timeout_ms=200).values():
+                    for record in records:
+                        _take(users, record.key, record.value)
+        finally:
+            consumer.close()
+    except (KafkaError, OSError, ValueError) as error:
+        log.warning("profiles cannot be read: %s", error)
+    return list(users.values())[:n]
+
+
+def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> None:
+    if value is None:
+        users.pop((key or b"").decode(errors="replace"), None)
+        return
+    try:
+        user = codec.decode(USERS, value)
+    except EventError:
+        return
+    users[user.user_id] = user

@@ -1,0 +1,142 @@
+"""Writing to Kafka: nothing is claimed that the broker has not acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from schemas import codec
+from schemas.events import Event
+from schemas.topics import key_of, topic_of
+
+log = logging.getLogger(__name__)
+
+THREADS = 8
+REFUSE_S = 1.0
+"""for this long after a failed delivery, others are refused at once"""
+
+
+class KafkaAway(Exception):
+    """The broker does not acknowledge."""
+
+
+class Place(NamedTuple):
+    """Where an event is stored; `arrived` is the broker's clock, epoch ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    arrived: int
+
+
+class EventLog:
+    """An idempotent producer with acks=all, made when it is first needed."""
+
+    def __init__(self, kafka: str, delivery_timeout_ms: float) -> None:
+        self._kafka = kafka
+        self._timeout_ms = int(delivery_timeout_ms)
+        self._lock = threading.Lock()
+        self._producer: KafkaProducer | None = None
+        self._refuse_until = 0.0
+        self._threads = ThreadPoolExecutor(THREADS, "kafka-send")
+
+    async def append(self, events: Sequence[Event]) -> list[Place | None]:
+        """Writes the events; for each its place, or None where the broker has not acknowledged it.
+
+        Raises KafkaAway where none of them has been stored.
+        """
+        if time.monotonic() < self._refuse_until:
+            raise KafkaAway("Kafka did not acknowledge a moment ago")
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[Place | None]] = loop.create_future()
+
+        def finish(places: list[Place | None]) -> None:
+            loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(places))
+
+        sending = loop.run_in_executor(self._threads, self._send, events, _Pending(len(events), finish))
+        await sending
+        places = await asyncio.wait_for(done, 2 * self._timeout_ms / 1000)
+        if not any(places):
+            self._refuse_until = time.monotonic() + REFUSE_S
+            raise KafkaAway("Kafka did not acknowledge in time")
+        return places
+
+    def send(self, event: Event) -> Any:
+        """Hands over one event without waiting; a kafka-python future. May block for as long as the delivery
+        timeout, so not for the event loop. Raises KafkaAway."""
+        topic = topic_of(event)
+        try:
+            return self._open().send(topic, key=key_of(event), value=codec.encode(event))
+        except (KafkaError, OSError, ValueError) as error:
+            raise KafkaAway(str(error)) from error
+
+    def close(self) -> None:
+        """Gives what is under way a moment to arrive."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._producer:
+            self._producer.close(timeout=2)
+
+    def _send(self, events: Sequence[Event], pending: _Pending) -> None:
+        for index, event in enumerate(events):
+            try:
+                future = self.send(event)
+            except KafkaAway as error:
+                log.warning("not sent: %s", error)
+                for rest in range(index, len(events)):  # the others would wait as long, in vain
+                    pending.failed(rest)
+                return
+            future.add_callback(pending.stored, index)
+            future.add_errback(pending.failed, index)
+
+    def _open(self) -> KafkaProducer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = KafkaProducer(
+                    bootstrap_servers=self._kafka,
+                    acks="all",
+                    enable_idempotence=True,
+                    linger_ms=0,
+                    allow_auto_create_topics=False,
+                    bootstrap_timeout_ms=min(2000, self._timeout_ms),
+                    max_block_ms=self._timeout_ms,
+                    request_timeout_ms=max(self._timeout_ms - 500, 500),
+                    delivery_timeout_ms=self._timeout_ms,
+                    reconnect_backoff_max_ms=1000,
+                )
+            return self._producer
+
+
+class _Pending:
+    """Counts acknowledgements down; called from the producer's thread."""
+
+    def __init__(self, n: int, finish: Any) -> None:
+        self._places: list[Place | None] = [None] * n
+        self._left = n
+        self._lock = threading.Lock()
+        self._finish = finish
+        if not n:
+            finish([])
+
+    def stored(self, index: int, metadata: Any) -> None:
+        self._places[index] = Place(metadata.topic, metadata.partition, metadata.offset, metadata.timestamp)
+        self._count()
+
+    def failed(self, index: int, error: Exception | None = None) -> None:
+        if error is not None:
+            log.warning("not acknowledged: %s", error)
+        self._count()
+
+    def _count(self) -> None:
+        with self._lock:
+            self._left -= 1
+            last = self._left == 0
+        if last:
+            self._finish(self._places)

@@ -1,0 +1,131 @@
+"""One feed request on its way through the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from feature_repo import views
+from feature_repo.columns import ItemColumns, Rows
+from feature_repo.ranking import Request
+from feature_repo.views import TASTE
+from operators.vector import UserVector
+from serving.model import Model
+from serving.popular import Popular
+
+HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
+ANCHORS = 20
+"""distinct recent items that count as what a person has been drawn to"""
+
+
+class Source(IntFlag):
+    """Which retrievers found a candidate."""
+
+    NEAREST = 1
+    SIMILAR = 2
+    REGION = 4
+    POPULAR = 8
+
+
+class FeedRequest(NamedTuple):
+    """Who asks, as features (field name → value, as in `user_activity`), when (epoch ms) and where."""
+
+    user: Mapping[str, Any]
+    at: int
+    region: str = ""
+    n: int = 20
+    explain: bool = True
+
+
+class Reason(Struct, frozen=True, omit_defaults=True):
+    """Why an item is in the feed: a code for programs, a sentence for people, the item that led there."""
+
+    code: str
+    text: str
+    item_id: str | None = None
+
+
+class Anchors(NamedTuple):
+    """Items that a person was drawn to lately, newest first, and how much each still pulls (decayed weight)."""
+
+    rows: Rows
+    kinds: list[str]
+    pull: npt.NDArray[np.float64]
+
+
+@dataclass
+class Query:
+    """The request and what the stages have made of it so far. Candidates are three parallel arrays."""
+
+    request: FeedRequest
+    columns: ItemColumns
+    model: Model | None
+    popular: Popular
+    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    sources: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    reasons: list[Reason] = field(default_factory=list)
+    removed: dict[str, int] = field(default_factory=dict)
+    """how many candidates each filter took out"""
+
+    def keep(self, chosen: npt.NDArray[Any]) -> None:
+        """Leaves the candidates that a mask or an array of positions chooses, in that order."""
+        self.rows, self.sources = self.rows[chosen], self.sources[chosen]
+        if len(self.scores):
+            self.scores = self.scores[chosen]
+
+    @cached_property
+    def from_interests(self) -> bool:
+        """Whether stated interests stand in for events that are not there yet."""
+        user = self.request.user
+        return len(user["vector"]) == 0 and len(user["interests"]) > 0
+
+    @cached_property
+    def ranking(self) -> Request:
+        """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
+        user, space = self.request.user, self.model.space if self.model else None
+        if space and self.from_interests:
+            vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
+            if vector is not None:
+                user = {**user, "vector": vector, "vector_space": space.id}
+        return Request(user, self.columns, self.request.at, self.request.region, space.id if space else "")
+
+    @cached_property
+    def seen(self) -> npt.NDArray[np.uint64]:
+        """Hashes of the items that the person has met."""
+        return np.frombuffer(self.request.user["seen"], "<u8")
+
+    @cached_property
+    def disliked(self) -> Rows:
+        """Rows of recent items that the person turned down."""
+        user = self.request.user
+        pairs = zip(user["recent_items"], user["recent_types"], strict=True)
+        return self.columns.rows([item for item, kind in pairs if kind == "dislike"])
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """The person's anchors that have a vector."""
+        user, columns = self.request.user, self.columns
+        disliked = set(self.disliked.tolist())
+        rows: dict[int, tuple[str, float]] = {}
+        times = user["recent_times"]
+        newest = times[0] if len(times) else 0
+        for item, kind, at in zip(user["recent_items"], user["recent_types"], times, strict=True):
+            row, weight = columns.row_of.get(item), TASTE.get(kind, 0.0)
+            if row is None or weight <= 0 or row in disliked or row in rows:
+                continue
+            rows[row] = kind, weight * 2.0 ** ((at - newest) / HALF_LIFE)
+            if len(rows) == ANCHORS:
+                break
+        return Anchors(
+            np.fromiter(rows, np.int64, len(rows)),
+            [kind for kind, _ in rows.values()],
+            np.array([pull for _, pull in rows.values()]),
+        )

@@ -1,0 +1,74 @@
+"""Re-ranking: from scores to an order that people like to read.
+
+Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) on relevance scaled to 0 … 1, new items
+lifted a little, and no category more than twice in a row while anything else is there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.time import DAY
+from serving.query import Query
+
+DIVERSITY = 0.1
+"""what the largest cosine to the items above costs, in units of relevance"""
+FRESHNESS = 0.15
+"""what an item created just now gains; half of it after HALF_LIFE_DAYS"""
+HALF_LIFE_DAYS = 3.0
+NEW_DAYS = 14.0
+POOL = 5
+"""re-ranking looks at this many times n of the best: something weak is not lifted for variety's sake"""
+RUN = 2
+"""no category more often than this in a row"""
+
+
+def rerank(query: Query) -> None:
+    """Leaves the n items of the feed, in their order."""
+    n = min(query.request.n, len(query.rows))
+    pool = np.argsort(-query.scores, kind="stable")[: max(POOL * n, 50)]
+    columns = query.columns
+    rows = query.rows[pool]
+    vectors = columns.vectors[rows]
+    codes = columns.categories[rows]
+    value = _relevance(query.scores[pool]) + _boost(columns.created_at[rows], query.request.at)
+    nearest = np.zeros(len(pool), np.float32)
+    free = np.ones(len(pool), bool)
+    chosen: list[int] = []
+    for _ in range(n):
+        worth = np.where(free, value - DIVERSITY * nearest, -np.inf)
+        if len(chosen) >= RUN:
+            common = set.intersection(*(set(codes[i].tolist()) for i in chosen[-RUN:])) - {0}
+            if common:
+                fits = worth.copy()
+                fits[np.isin(codes, list(common)).any(axis=1)] = -np.inf
+                if fits.max() > -np.inf:
+                    worth = fits
+        best = int(worth.argmax())
+        chosen.append(best)
+        free[best] = False
+        if len(chosen) < n:
+            np.maximum(nearest, vectors @ vectors[best], out=nearest)
+    query.keep(pool[np.array(chosen, np.int64)])
+
+
+def by_score(query: Query) -> None:
+    """The n best by score: what is left where re-ranking fails."""
+    query.keep(np.argsort(-query.scores, kind="stable")[: query.request.n])
+
+
+def is_new(created_at: float, at: int) -> bool:
+    """Whether an item created at this time (epoch ms, 0 unknown) counts as new."""
+    return created_at > 0 and at - created_at < NEW_DAYS * DAY
+
+
+def _relevance(scores: np.ndarray) -> np.ndarray:
+    if not len(scores):
+        return scores
+    low, high = float(scores.min()), float(scores.max())
+    return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
+
+
+def _boost(created: np.ndarray, at: int) -> np.ndarray:
+    days = np.maximum(at - created, 0) / DAY
+    return np.where((created > 0) & (days < NEW_DAYS), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

@@ -1,0 +1,90 @@
+"""The online store behind a circuit breaker: requests never wait for a store that is known to be away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+PROBE = "freshet-probe"
+"""a person whom nobody is: reading them says whether the store answers"""
+
+
+class UserRows(Protocol):
+    """Reads a person's row: field name → value as in `user_activity`, None for a stranger."""
+
+    def read(self, user_id: str) -> Mapping[str, Any] | None: ...
+
+
+class StoreAway(Exception):
+    """The store does not answer."""
+
+
+class Store:
+    """A UserRows that is opened, watched and reopened in the background."""
+
+    def __init__(self, open_rows: Callable[[], UserRows], retry_s: float) -> None:
+        """`open_rows` may raise for as long as the store cannot be opened."""
+        self._open_rows = open_rows
+        self._retry_s = retry_s
+        self._rows: UserRows | None = None
+        self._recovering: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "store-probe")
+
+    @property
+    def healthy(self) -> bool:
+        return self._rows is not None and self._recovering is None
+
+    async def start(self) -> None:
+        """Opens the store; where that fails, goes on trying in the background."""
+        try:
+            await self._probe()
+        except Exception as error:
+            self._fail(error)
+
+    async def stop(self) -> None:
+        if self._recovering:
+            self._recovering.cancel()
+        self._thread.shutdown(wait=False)
+
+    def read(self, user_id: str) -> Mapping[str, Any] | None:
+        """The person's row. Raises StoreAway, at once where that is known already.
+
+        It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
+        thread and back costs more than the wait, and the socket's timeout bounds it.
+        """
+        if self._rows is None or self._recovering is not None:
+            raise StoreAway("the online store is away")
+        try:
+            return self._rows.read(user_id)
+        except Exception as error:
+            self._fail(error)
+            raise StoreAway(str(error)) from error
+
+    def _fail(self, error: Exception) -> None:
+        if self._recovering is None:
+            log.warning("the online store is away: %s", error)
+            self._recovering = asyncio.get_running_loop().create_task(self._recover())
+
+    async def _recover(self) -> None:
+        while True:
+            await asyncio.sleep(self._retry_s)
+            try:
+                await self._probe()
+                break
+            except Exception as error:
+                log.debug("the online store is still away: %s", error)
+        log.info("the online store is back")
+        self._recovering = None
+
+    async def _probe(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._probe_now)
+
+    def _probe_now(self) -> None:
+        rows = self._rows or self._open_rows()
+        rows.read(PROBE)
+        self._rows = rows
