@@ -59,7 +59,7 @@ class ItemColumns:
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), (n, dim) for `vectors`, (n, 8) for `categories`."""
         try:
-            return self.__dict__["_arrays"][name][: self.n]  # type: ignore[no-any-return]
+            return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
             raise AttributeError(name) from None
 

@@ -9,9 +9,9 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSo
 from feast import types as feast_types
 
 from feature_repo import views
-from operators.contract import View
+from operators.contract import Dtype, View
 
-TYPES = {
+TYPES: dict[Dtype, feast_types.FeastType] = {
     "int64": feast_types.Int64,
     "float32": feast_types.Float32,
     "float64": feast_types.Float64,
@@ -39,10 +39,7 @@ def feature_view(view: View[Any]) -> FeatureView:
     return FeatureView(
         name=view.name,
         entities=[ENTITIES[name] for name in view.entities],
-        schema=[
-            Field(name=f.name, dtype=TYPES[f.dtype], description=f.doc)  # type: ignore[abstract]
-            for f in view.fields
-        ],
+        schema=[Field(name=f.name, dtype=TYPES[f.dtype], description=f.doc) for f in view.fields],
         source=PushSource(name=f"{view.name}_stream", batch_source=archive),
         ttl=timedelta(0),
         online=True,
@@ -62,9 +59,7 @@ user_feed = FeatureService(
 )
 user_session = FeatureService(
     name="user_session",
-    features=[
-        user_activity[[f.name for f in views.user.fields if f.dtype != "bytes" and "vector" not in f.name]]
-    ],
+    features=[user_activity[[f.name for f in views.user.fields if f.dtype != "bytes" and "vector" not in f.name]]],
     description="a person's features for people to read",
 )
 item_stats = FeatureService(name="item_stats", features=[item_activity], description="one item")

@@ -65,7 +65,7 @@ def _recent(request: Request) -> tuple[Rows, npt.NDArray[np.float64]]:
         ]
         return np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs])
 
-    return request.once("recent", make)  # type: ignore[no-any-return]
+    return request.once("recent", make)
 
 
 def recent_mean(request: Request, rows: Rows) -> Column:

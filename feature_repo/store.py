@@ -55,20 +55,17 @@ class Writer:
         """`file` is a feature_store.yaml, as in `config`."""
         self._store = FeatureStore(config=config(file, timeout_s))
         self._config = self._store.config
-        self._online = self._store._get_provider().online_store  # type: ignore[attr-defined]
+        self._online = self._store._get_provider().online_store
         self._fields = {
-            name: [(f.name, PROTO[f.dtype]) for f in features.DECLARED[name].fields]
-            for name in features.VIEWS
+            name: [(f.name, PROTO[f.dtype]) for f in features.DECLARED[name].fields] for name in features.VIEWS
         }
-        self._join_keys = {
-            name: [f"{e}_id" for e in features.DECLARED[name].entities] for name in features.VIEWS
-        }
+        self._join_keys = {name: [f"{e}_id" for e in features.DECLARED[name].entities] for name in features.VIEWS}
 
     def write(self, rows: Iterable[Row]) -> None:
         """Writes the rows. Raises redis.exceptions.RedisError where the store cannot be reached;
         writing the same rows again is harmless."""
         now = datetime.now(UTC)
-        by_view = defaultdict(list)
+        by_view: dict[str, list[tuple[EntityKey, dict[str, pb.Value], datetime, datetime | None]]] = defaultdict(list)
         for row in rows:
             by_view[row.view].append(
                 (
@@ -76,12 +73,7 @@ class Writer:
                         join_keys=self._join_keys[row.view],
                         entity_values=[pb.Value(string_val=part) for part in row.key],
                     ),
-                    {
-                        name: make(value)
-                        for (name, make), value in zip(
-                            self._fields[row.view], row.values, strict=True
-                        )
-                    },
+                    {name: make(value) for (name, make), value in zip(self._fields[row.view], row.values, strict=True)},
                     now,
                     None,
                 )
@@ -104,13 +96,8 @@ class UserReader:
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
-        found = self._store.get_online_features(
-            features=self._service, entity_rows=[{"user_id": user_id}]
-        ).to_dict()
+        found = self._store.get_online_features(features=self._service, entity_rows=[{"user_id": user_id}]).to_dict()
         row = {name: values[0] for name, values in found.items()}
         if row.get("state") is None:
             return None
-        return {
-            name: default if row.get(name) is None else row[name]
-            for name, default in self._defaults.items()
-        }
+        return {name: default if row.get(name) is None else row[name] for name, default in self._defaults.items()}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.contract import View
+from operators.contract import View, World
 from operators.decay import Affinity, Popularity
 from operators.history import Applied, Recent, Seen, Session
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
-from operators.contract import World
 from operators.subject import Catalogue, Profile
 from operators.time import days, hours, minutes
 from operators.vector import UserVector

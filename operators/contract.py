@@ -95,7 +95,8 @@ State = TypeVar("State")
 class Aggregation(Protocol[State]):
     """One family of features over the signals of one part."""
 
-    state: type[State]
+    @property
+    def state(self) -> type[State]: ...
 
     @property
     def fields(self) -> tuple[Field, ...]: ...

@@ -15,7 +15,7 @@ from operators.contract import Field, Signal, World
 
 def hash64(text: str) -> int:
     """Unsigned 64-bit Murmur3 of the text: how ids are kept where only equality matters."""
-    return mmh3.hash64(text, signed=False)[0]  # type: ignore[no-any-return]
+    return mmh3.hash64(text, signed=False)[0]
 
 
 class SessionState(Struct, array_like=True, gc=False):

@@ -122,10 +122,10 @@ def publish(bundles: Path, version: str) -> Iterator[Path]:
     try:
         yield aside
         load(aside)
-        os.replace(aside, bundles / version)
+        aside.replace(bundles / version)
         pointer = bundles / f".{CURRENT}-{os.getpid()}"
         pointer.write_text(version + "\n")
-        os.replace(pointer, bundles / CURRENT)
+        pointer.replace(bundles / CURRENT)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -45,7 +45,7 @@ class Catalogue:
         self.generation = Generation(ItemColumns(0), None)
         self._items: dict[str, Item] = {}
         self._lock = threading.RLock()
-        self._unpack = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object]]).decode  # type: ignore[valid-type]
+        self._unpack = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object]]).decode
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
 

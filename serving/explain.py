@@ -50,7 +50,7 @@ def _anchors(query: Query) -> list[int]:
     found = np.where(query.sources & Source.NEAREST, by_vector, by_item)
     near = cosines[np.arange(len(found)), found] >= RELATED
     personal = (query.sources & PERSONAL) > 0
-    return np.where(near & personal, found, -1).tolist()  # type: ignore[no-any-return]
+    return np.where(near & personal, found, -1).tolist()
 
 
 def _because_item(query: Query, anchor: int) -> Reason | None:

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_repo import views
+from feature_repo.columns import Rows
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
@@ -248,7 +250,7 @@ class Feeds:
         values = columns.popular_in(region) if region else columns.popularity
         return self._related(rows, values[rows] if values is not None else np.zeros(0), [])
 
-    def _related(self, rows: np.ndarray, scores: np.ndarray, degraded: list[str]) -> Response:
+    def _related(self, rows: Rows, scores: npt.NDArray[np.floating[Any]], degraded: list[str]) -> Response:
         pipeline = self._services.pipeline
         columns = pipeline.columns
         items = [

@@ -24,7 +24,7 @@ from serving.tokens import Token
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
-VECTOR = next(i for i, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
+VECTOR, EMBEDDING = next((i, a) for i, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
 REMEMBERED = 1000
 """people whose last row is kept for when the store is away"""
 EMBEDDED = 10_000
@@ -156,14 +156,14 @@ class Hydrator:
         if found is None:
             state = self._operator.decode("", row["state"])
             self._embed(state)
-            vector, space_id = views.user.aggregations[VECTOR].values(state.parts[VECTOR], now)
+            vector, space_id = EMBEDDING.values(state.parts[VECTOR], now)
             found = self._embedded[key] = vector, space_id
             if len(self._embedded) > EMBEDDED:
                 self._embedded.popitem(last=False)
         return {**row, "vector": found[0], "vector_space": found[1]}
 
     def _embed(self, state: KeyedState) -> None:
-        views.user.aggregations[VECTOR].embed(state.parts[VECTOR], self._world)
+        EMBEDDING.embed(state.parts[VECTOR], self._world)
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
         row = self._operator.row(user_id, "", state, max(now, state.watermark))

@@ -56,4 +56,4 @@ class ItemIndex:
                 return np.zeros((len(vectors), 0), np.int64)
             self._index.set_ef(max(k, BREADTH))
             labels, _ = self._index.knn_query(vectors, k=k, num_threads=1)
-        return labels.astype(np.int64)  # type: ignore[no-any-return]
+        return labels.astype(np.int64)

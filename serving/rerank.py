@@ -7,6 +7,7 @@ lifted a little, and no category more than twice in a row while anything else is
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from operators.time import DAY
 from serving.query import Query
@@ -62,13 +63,13 @@ def is_new(created_at: float, at: int) -> bool:
     return created_at > 0 and at - created_at < NEW_DAYS * DAY
 
 
-def _relevance(scores: np.ndarray) -> np.ndarray:
+def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if not len(scores):
         return scores
     low, high = float(scores.min()), float(scores.max())
     return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
 
 
-def _boost(created: np.ndarray, at: int) -> np.ndarray:
+def _boost(created: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float64]:
     days = np.maximum(at - created, 0) / DAY
     return np.where((created > 0) & (days < NEW_DAYS), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

@@ -120,8 +120,7 @@ class Baselines:
 
     def _recommended(self, user: str, row: int, likes: Any, **options: bool) -> list[str]:
         met = self.met[user]
-        with threadpool_limits(1, "blas"):
-            found, _ = self.model.recommend(row, likes, N=min(K + len(met), len(self.items)), **options)
+        found, _ = self.model.recommend(row, likes, N=min(K + len(met), len(self.items)), **options)
         return [item for i in found if (item := self.items[i]) not in met][:K]
 
 

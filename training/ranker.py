@@ -108,7 +108,7 @@ def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32]) ->
     Raises ParityError where it differs from the booster on `sample` by more than TOLERANCE.
     """
     if booster is None:
-        return prior().SerializeToString()  # type: ignore[no-any-return]
+        return prior().SerializeToString()
     kinds = [(INPUT, FloatTensorType([None, len(NAMES)]))]
     model = convert_lightgbm(booster, "ranker", initial_types=kinds, target_opset=OPSET)
     encoded: bytes = model.SerializeToString()
