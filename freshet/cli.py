@@ -31,7 +31,7 @@ COMMANDS = (
     (_STACK, "logs", "freshet.commands.stack:logs", "Show the log of a component, or of all."),
     (_DATA, "import", "freshet.commands.load:load", "Send files of JSON lines to Kafka."),
     (_DATA, "replay", "freshet.commands.replay:replay", "Send a file of interactions at a chosen rate."),
-    (_DATA, "train", "training.cli:train", "Fit a model to the event log and write a bundle."),
+    (_DATA, "train", "freshet.commands.train:train", "Fit a model to the event log and write a bundle."),
     (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),
     (_WORK, "jars", "freshet.commands.jars:app", "Fetch the jars of Kafka and Flink, or pin them anew."),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from cyclopts import Parameter
 from rich.console import Console
 
+from freshet.settings import Settings
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from training.log import EventLog
 
 NEEDED = ("implicit", "lightgbm", "onnx", "onnxmltools", "scipy", "sklearn")
-DEFAULT_KAFKA = "127.0.0.1:19092"
 
 
 class ExtraMissing(FreshetError):
@@ -29,11 +28,11 @@ class BadArguments(FreshetError):
 
 def train(
     *,
-    kafka: Annotated[str | None, Parameter(env_var="FRESHET_KAFKA")] = None,
+    kafka: str | None = None,
     interactions: list[Path] | None = None,
     items: list[Path] | None = None,
     impressions: list[Path] | None = None,
-    bundles: Annotated[Path, Parameter(env_var="FRESHET_BUNDLES")] = Path(".freshet/bundles"),
+    bundles: Path | None = None,
     dim: int = 64,
     seed: int = 0,
     quiet: bool = False,
@@ -45,7 +44,7 @@ def train(
     Parameters
     ----------
     kafka
-        Kafka's address, host:port; 127.0.0.1:19092 where nothing is said.
+        Kafka's address, host:port; that of the local stack where nothing is said.
     interactions
         Files of interactions, instead of Kafka.
     items
@@ -53,7 +52,7 @@ def train(
     impressions
         Files of impressions, beside those: click-through rates need them.
     bundles
-        Folder of bundles; the new one becomes the one in force.
+        Folder of bundles, that of the local stack where nothing is said; the new one becomes the one in force.
     dim
         Dimensions of the embedding space, 2 to 1024.
     seed
@@ -71,7 +70,9 @@ def train(
     from training import train as training
 
     console = Console(stderr=True, quiet=quiet)
-    log = _read(kafka, interactions or [], items or [], impressions or [], console)
+    settings = Settings()
+    bundles = bundles or settings.bundles
+    log = _read(kafka or settings.kafka, interactions or [], items or [], impressions or [], console)
     note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
     console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
     manifest = training.train(
@@ -88,15 +89,14 @@ def train(
 
 
 def _read(
-    kafka: str | None, interactions: list[Path], items: list[Path], impressions: list[Path], console: Console
+    kafka: str, interactions: list[Path], items: list[Path], impressions: list[Path], console: Console
 ) -> EventLog:
     from training.log import from_files, from_kafka
 
     if interactions or items:
         return from_files(interactions, items, impressions=impressions)
-    address = kafka or DEFAULT_KAFKA
-    console.print(f"reading the log from Kafka at {address}")
-    return from_kafka(address)
+    console.print(f"reading the log from Kafka at {kafka}")
+    return from_kafka(kafka)
 
 
 def summary(manifest: Manifest, bundles: Path) -> str:
