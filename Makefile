@@ -8,7 +8,7 @@ REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/da
 COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
 JOBS ?= 2
 
-.PHONY: help setup demo up down test unit lint typecheck format bench lock jars-lock docker clean
+.PHONY: help setup demo up down test unit lint typecheck format bench quality lock jars-lock docker clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +55,17 @@ bench: setup  ## freshness, throughput and feed latency, each on a stack of its 
 	$(BIN)/freshet bench throughput
 	$(BIN)/freshet bench feed
 
+quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
+	$(BIN)/python -m training.quality
+
 lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt
 	$(BIN)/$(COMPILE) --upgrade --extra train --extra dev pyproject.toml -o requirements/lock.txt
 
-jars-lock: setup  ## resolve the jars of Kafka and Flink again
+jars-quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
+	$(BIN)/python -m training.quality
+
+lock: setup  ## resolve the jars of Kafka and Flink again
 	$(BIN)/freshet jars lock
 
 docker: setup  ## build the images and check the compose file

@@ -50,7 +50,7 @@ class ItemColumns:
             "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
             "brand": np.zeros(capacity, np.int64),
             "price": np.full(capacity, np.nan),
-            "created_at": np.zeros(capacity),
+            "created_at": np.full(capacity, np.nan),
             "available": np.zeros(capacity, bool),
             "events_7d": np.zeros(capacity),
             **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
@@ -91,7 +91,7 @@ class ItemColumns:
         arrays["categories"][row] = codes + [0] * (MAX_CATEGORIES - len(codes))
         arrays["brand"][row] = self.brand_codes.code(item.brand) if item.brand else 0
         arrays["price"][row] = np.nan if item.price is None else item.price
-        arrays["created_at"][row] = item.created_at or 0
+        arrays["created_at"][row] = np.nan if item.created_at is None else item.created_at
         arrays["available"][row] = item.available
         if vector is not None:
             arrays["vectors"][row] = vector
@@ -137,7 +137,7 @@ class ItemColumns:
         return made
 
     def _grow(self) -> None:
-        fills = {f.name: f.default for f in SCALARS} | {"price": np.nan}
+        fills = {f.name: f.default for f in SCALARS} | {"price": np.nan, "created_at": np.nan}
         for name, old in self._arrays.items():
             new = np.full((2 * len(old), *old.shape[1:]), fills.get(name, 0), old.dtype)
             new[: len(old)] = old

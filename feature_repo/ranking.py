@@ -150,7 +150,7 @@ def age(request: Request, rows: Rows) -> Column:
     """log(1 + days since the item was created); -1 where unknown."""
     created = request.items.created_at[rows]
     days = np.maximum(request.at - created, 0) / DAY
-    return np.where(created > 0, np.log1p(days), -1.0)
+    return np.where(np.isnan(created), -1.0, np.log1p(days))
 
 
 def history(request: Request, rows: Rows) -> Column:

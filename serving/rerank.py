@@ -59,8 +59,8 @@ def by_score(query: Query) -> None:
 
 
 def is_new(created_at: float, at: int) -> bool:
-    """Whether an item created at this time (epoch ms, 0 unknown) counts as new."""
-    return created_at > 0 and at - created_at < NEW_DAYS * DAY
+    """Whether an item created at this time (epoch ms, NaN where unknown) counts as new."""
+    return at - created_at < NEW_DAYS * DAY
 
 
 def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -72,4 +72,4 @@ def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _boost(created: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float64]:
     days = np.maximum(at - created, 0) / DAY
-    return np.where((created > 0) & (days < NEW_DAYS), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)
+    return np.where(days < NEW_DAYS, FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.errors import FreshetError
-from schemas.events import EARLIEST_MS, Event, Interaction, Item, User
+from schemas.events import Event, Interaction, Item, User
 
 NAME = "ml-100k"
 YEAR_AT_END = re.compile(r"\((\d{4})\)$")
@@ -110,12 +110,11 @@ def _item(row: dict[str, str]) -> Item:
     titled = YEAR_AT_END.search(row["movie_title"])  # some titles have kept their year
     text = titled[1] if titled else row["release_year"]
     year = int(text) if text.isdigit() else None
-    released = int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) if year else 0
     return Item(
         item_id=row["item_id"],
         title=row["movie_title"],
         categories=[genre for genre in row["class"].split() if genre != "unknown"],
-        created_at=released if released >= EARLIEST_MS else None,  # the contract has no older times
+        created_at=int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) if year else None,
         attributes={"year": year} if year else {},
     )
 

@@ -43,6 +43,12 @@ class Feed:
         """Takes an event in."""
         self._live.hear(self._driver.feed(Record(event)))
 
+    def popular(self, at: int) -> list[str]:
+        """Item ids by the decayed popularity that `/v1/trending` shows, most popular first, met ones included."""
+        self._live.at(at)
+        popular = self._pipelines[True].popular
+        return [popular.columns.ids[row] for row in popular.everywhere()]
+
     def recommend(self, user_id: str, at: int, n: int = 20, reranked: bool = True) -> list[str]:
         """Item ids of the feed, best first; `at` in epoch ms, never before an earlier call's.
 

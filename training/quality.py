@@ -8,7 +8,8 @@ candidates. Recall@20 is |relevant in the list| / |relevant|; NDCG@20 has gains 
 Two tables: "at the split" asks for each person's list once, as of the first moment of the test; "before each
 event" asks again before each rating of the test, everything before it applied (a streaming engine's task),
 where the film that is rated next is what is relevant. Baselines are fitted on the past alone in both; one
-that is "folded in" solves the person's factors anew from all that they have met by then.
+that is "folded in" solves the person's factors anew from all that they have met by then. "Decayed
+popularity" is the feed's own list for strangers: what the feed gains over it is personalization.
 
 The feed is `serving/pipeline.py` itself over the rows of a replay, all stages. The bundle is trained on the past.
 """
@@ -101,8 +102,12 @@ class Baselines:
 
     def popularity(self, user: str) -> list[str]:
         """The most rated films that the person has not met."""
+        return self.unmet(user, self.ranked)
+
+    def unmet(self, user: str, ranked: Sequence[str]) -> list[str]:
+        """The best of a list that the person has not met."""
         met = self.met.get(user, set())
-        return [item for item in self.ranked[: K + len(met)] if item not in met][:K]
+        return [item for item in ranked[: K + len(met)] if item not in met][:K]
 
     def factorization(self, user: str) -> list[str]:
         """What `implicit` recommends; to people without a past, what is popular."""
@@ -141,6 +146,7 @@ def before_each(split: Split, baselines: Baselines, feed: Feed) -> dict[str, Fig
         item, user = event.item_id or "", event.user_id
         answers = {
             "popularity": baselines.popularity(user),
+            "decayed popularity": baselines.unmet(user, feed.popular(event.timestamp)),
             "factorization": baselines.factorization(user),
             "factorization, folded in": baselines.folded_in(user),
             "freshet before re-ranking": feed.recommend(user, event.timestamp, reranked=False),
@@ -179,8 +185,10 @@ def measure(dataset: Dataset, start: float = 0.9, end: float = 1.0, seed: int = 
         feed = Feed(found, Log(split.past, dataset.items), dict(_regions(dataset)))
     baselines = Baselines(split.past, seed)
     moment = split.test[0].timestamp
+    trending = feed.popular(moment)
     recommenders: dict[str, Recommend] = {
         "popularity": baselines.popularity,
+        "decayed popularity": lambda user: baselines.unmet(user, trending),
         "factorization": baselines.factorization,
         "freshet before re-ranking": lambda user: feed.recommend(user, moment, reranked=False),
         "freshet feed": lambda user: feed.recommend(user, moment),
@@ -213,7 +221,7 @@ def tables(measured: Mapping[str, Mapping[str, Figures]]) -> list[Table]:
 def main() -> None:
     """Prints the tables and one JSON line."""
     measured = measure(movielens())
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, width=max(110, Console().width))
     for table in tables(measured):
         console.print(table)
     print(json.dumps({"feed_quality": measured}))
