@@ -41,7 +41,7 @@ def test_both_tables(log: Log) -> None:
     measured = measure(Dataset([*log.items], [], [*log.interactions]))
     assert list(measured) == ["at the split", "before each event"]
     for rows in measured.values():
-        assert list(rows)[:2] == ["popularity", "factorization"]
+        assert list(rows)[:3] == ["popularity", "decayed popularity", "factorization"]
         assert list(rows)[-1] == "freshet feed"
         assert all(0 <= figures["ndcg@20"] <= 1 for figures in rows.values())
     assert len(tables(measured)) == 2
