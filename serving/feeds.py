@@ -198,7 +198,7 @@ class Feeds:
             FeaturesAnswer(
                 user_id,
                 Session(
-                    row["session_id"], row["session_start"], row["session_length_s"], row["session_items"],
+                    row["session_id"], row["session_start"], round(row["session_length_s"], 3), row["session_items"],
                     _counts(row["session_counts"]), list(row["session_categories"]),
                 ),
                 {name.removeprefix("events_"): _counts(row[name]) for name in WINDOWS},

@@ -113,8 +113,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         entry = entries.pop(key, None) or Entry()
         entries[key] = entry  # most recently used last
         if len(entries) > self._settings.cached_keys:
-            oldest = next(k for k in entries if k not in self._pending)
-            del entries[oldest]
+            oldest = next((k for k in entries if k not in self._pending), None)
+            if oldest is not None:  # a backlog may leave nothing but keys whose rows are yet to be written
+                del entries[oldest]
         return entry
 
     def _state(self, entry: Entry, part: str) -> Any:
