@@ -1,0 +1,1 @@
+"""Measurements on a stack of their own: `freshet bench freshness | throughput | feed`."""

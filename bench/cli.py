@@ -1,0 +1,84 @@
+"""`freshet bench`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(
+    name="bench",
+    help="Measure freshness, throughput and feed latency, each on a stack of its own that is stopped at the end.\n\n"
+    "Prints a table with the targets, draws a picture and prints one JSON line. The exit status is 0 even where a "
+    "target is missed, and 1 where the measurement itself is not sound.",
+)
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+OUT = Path(".freshet/bench")
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+@app.command
+def freshness(*, seconds: float = 90, json: Json = False, out: Path = OUT) -> int:
+    """Produce → visible in Feast, and HTTP click → changed feed, at 300 events/s.
+
+    Parameters
+    ----------
+    seconds
+        How long to measure, after 20 s of warm-up.
+    json
+        Nothing but the JSON line on standard output.
+    out
+        Folder for the picture.
+    """
+    from bench.freshness import run
+
+    run(seconds, _say).show(out, json)
+    return 0
+
+
+@app.command
+def throughput(*, rounds: int = 3, json: Json = False, out: Path = OUT) -> int:
+    """Interactions a second through the job to Redis, on one slot.
+
+    Parameters
+    ----------
+    rounds
+        How many times over the 100,000 events of MovieLens are sent, each time as new ones.
+    json
+        Nothing but the JSON line on standard output.
+    out
+        Folder for the picture.
+    """
+    from bench.throughput import run
+
+    run(rounds, _say).show(out, json)
+    return 0
+
+
+@app.command
+def feed(*, items: int = 100_000, users: int = 2_000, seconds: float = 20, json: Json = False, out: Path = OUT) -> int:
+    """Feed latency and rate over a large catalogue, beside the sum of its bare parts.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue.
+    users
+        How many people ask.
+    seconds
+        How long each phase runs: one request at a time, eight at a time, the bare parts.
+    json
+        Nothing but the JSON line on standard output.
+    out
+        Folder for the picture.
+    """
+    from bench.feed import run
+
+    run(items, users, seconds, _say).show(out, json)
+    return 0

@@ -1,0 +1,60 @@
+"""How long until an event shows: produce → Feast, and HTTP click → changed feed, under a steady load."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from bench import probes
+from bench.errors import Unsound
+from bench.report import Report, Target
+from bench.stacks import Say, own_stack, send
+from training.datasets import movielens
+from training.train import train
+
+RATE = 300.0
+PROBES_A_SECOND = 12.0
+CLICKS_A_SECOND = 4.0
+WARM_UP_S = 20.0
+TARGETS = (
+    Target("produce_to_feast_ms.p50", "≤", 15),
+    Target("produce_to_feast_ms.p99", "≤", 60),
+    Target("click_to_feed_ms.p50", "≤", 40),
+    Target("click_to_feed_ms.p99", "≤", 150),
+)
+
+
+def run(seconds: float, say: Say) -> Report:
+    """The whole stack under RATE events a second of MovieLens, watched for `seconds` after a warm-up."""
+    data = movielens()
+    users, items = [u.user_id for u in data.users], [i.item_id for i in data.items]
+    with own_stack(say) as stack:
+        settings = stack.settings
+        say("training on MovieLens-100K")
+        train(data.interactions, data.items, settings.bundles)
+        send(settings, [*data.items, *data.users])
+        stack.up()
+        say(f"{WARM_UP_S:.0f} s of warm-up and {seconds:.0f} s of measurement at {RATE:.0f} events/s")
+        with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+            kafka = settings.kafka
+            load = pool.submit(probes.background, kafka, RATE, WARM_UP_S + seconds + 3)
+            watched = (kafka, settings.feature_store, users, items, PROBES_A_SECOND)
+            clicked = (settings.host, settings.http_port, users, CLICKS_A_SECOND)
+            warm = [
+                pool.submit(probes.produce_to_feast, *watched, WARM_UP_S),
+                pool.submit(probes.click_to_feed, *clicked, WARM_UP_S),
+            ]
+            for probe in warm:
+                probe.result()
+            feast = pool.submit(probes.produce_to_feast, *watched, seconds)
+            feeds = pool.submit(probes.click_to_feed, *clicked, seconds)
+            samples = {
+                "produce_to_feast_ms": np.array(feast.result()),
+                "click_to_feed_ms": np.array(feeds.result()),
+            }
+            rate = load.result()
+    if rate < 0.98 * RATE:
+        raise Unsound(f"the load was {rate:.0f} events/s instead of {RATE:.0f}")
+    return Report("freshness", samples, {"load_events_per_s": round(rate, 1)}, targets=TARGETS)

@@ -1,0 +1,136 @@
+"""Processes that load and watch a stack. Each runs alone, so that none slows another's clock."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kafka import KafkaProducer
+
+from bench.errors import Unsound
+from bench.stacks import shuffled
+from schemas import codec
+from schemas.events import Interaction
+from schemas.topics import INTERACTIONS, key_of
+
+GIVE_UP_S = 10.0
+SHOWN = 20
+
+
+def paced(rate: float, seconds: float) -> Iterator[int]:
+    """Numbers at a steady rate; one that is late is not waited for, so that the rate holds on average."""
+    started = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        wait = started + number / rate - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        yield number
+
+
+def _producer(kafka: str) -> KafkaProducer:
+    return KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=0)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def background(kafka: str, rate: float, seconds: float) -> float:
+    """Real ratings as if they happened now, at `rate` a second. Returns the rate that was reached."""
+    from training.datasets import movielens
+
+    events = shuffled(movielens().interactions)
+    producer = _producer(kafka)
+    started = time.perf_counter()
+    sent = 0
+    for number in paced(rate, seconds):
+        event = events[number % len(events)]
+        fresh = Interaction(
+            f"load-{number}", event.event_type, event.user_id, _now(), event.item_id, properties=event.properties
+        )
+        producer.send(INTERACTIONS, key=key_of(fresh), value=codec.encode(fresh))
+        sent += 1
+    took = time.perf_counter() - started
+    producer.flush()
+    producer.close()
+    return sent / took
+
+
+def produce_to_feast(
+    kafka: str, feature_store: Path, users: Sequence[str], items: Sequence[str], rate: float, seconds: float
+) -> list[float]:
+    """Milliseconds from just before `send` to the first Feast read that shows the event's offset.
+
+    Reads are a stock `get_online_features`, about 1 ms apart, which is what the figure is good to.
+    """
+    from feast import FeatureStore
+
+    from feature_repo.store import config
+
+    store = FeatureStore(config=config(feature_store))
+    wanted = ["user_activity:applied_partition", "user_activity:applied_offset"]
+    producer = _producer(kafka)
+    chance = random.Random(1)
+    found = []
+    for _ in paced(rate, seconds):
+        event = Interaction(uuid.uuid4().hex, "click", chance.choice(users), _now(), chance.choice(items))
+        key, value = key_of(event), codec.encode(event)
+        started = time.perf_counter()
+        place = producer.send(INTERACTIONS, key=key, value=value).get(timeout=GIVE_UP_S)
+        while True:
+            row = store.get_online_features(features=wanted, entity_rows=[{"user_id": event.user_id}]).to_dict()
+            partition, offset = row["applied_partition"][0], row["applied_offset"][0]
+            if partition == place.partition and offset is not None and offset >= place.offset:
+                break
+            if time.perf_counter() - started > GIVE_UP_S:
+                raise Unsound(f"an event is not in Feast after {GIVE_UP_S:.0f} s")
+            time.sleep(0.0005)
+        found.append((time.perf_counter() - started) * 1000)
+    producer.close()
+    return found
+
+
+def click_to_feed(host: str, port: int, users: Sequence[str], rate: float, seconds: float) -> list[float]:
+    """Milliseconds from before `POST /v1/events` to the whole feed that reflects the click.
+
+    Raises Unsound where a feed still holds the clicked item, is the same as before, or is not up to date.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=GIVE_UP_S)
+    chance = random.Random(2)
+    found = []
+    for _ in paced(rate, seconds):
+        user = chance.choice(users)
+        before = _ids(_call(connection, "GET", f"/v1/users/{user}/feed?n={SHOWN}"))
+        clicked = before[chance.randrange(5)]
+        click = {
+            "event_id": uuid.uuid4().hex, "event_type": "click", "user_id": user, "item_id": clicked,
+            "timestamp": _now(), "properties": {"surface": "home"},
+        }  # fmt: skip
+        body = json.dumps(click).encode()
+        started = time.perf_counter()
+        receipt = _call(connection, "POST", "/v1/events", body)
+        answer = _call(connection, "GET", f"/v1/users/{user}/feed?n={SHOWN}&after={receipt['token']}")
+        found.append((time.perf_counter() - started) * 1000)
+        after = _ids(answer)
+        if clicked in after or after == before or answer["degraded"] or not answer["freshness"]["caught_up"]:
+            raise Unsound(f"the feed of {user} does not reflect a click: {answer['freshness']}, {answer['degraded']}")
+    connection.close()
+    return found
+
+
+def _call(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> dict:  # type: ignore[type-arg]
+    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status >= 300:
+        raise Unsound(f"{method} {path}: {answer.status} {content[:200]!r}")
+    return json.loads(content)
+
+
+def _ids(feed: dict) -> list[str]:  # type: ignore[type-arg]
+    return [entry["item_id"] for entry in feed["items"]]

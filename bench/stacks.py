@@ -1,0 +1,55 @@
+"""A stack for one benchmark, and the real data in it."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import structs
+
+from freshet.ports import free_ports
+from freshet.producer import Producer
+from freshet.settings import Settings
+from freshet.stack import Stack
+from schemas import codec
+from schemas.events import Event, Interaction
+from schemas.topics import key_of, topic_of
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def own_stack(say: Say) -> Iterator[Stack]:
+    """Kafka and Redis in a temporary home on free ports; everything is stopped and removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="freshet-bench-") as home:
+        settings = Settings(home=Path(home), **free_ports())  # type: ignore[arg-type]
+        with Stack(settings, report=say) as stack:
+            stack.up(["kafka", "redis"])
+            yield stack
+
+
+def send(settings: Settings, events: Sequence[Event]) -> None:
+    """Writes the events to their topics; returns when all are acknowledged."""
+    with Producer(settings) as producer:
+        for event in events:
+            producer.send(topic_of(event), key_of(event), codec.encode(event))
+        producer.flush()
+
+
+def retimed(events: Sequence[Interaction], start: int, end: int, rounds: int = 1) -> Iterator[Interaction]:
+    """The events `rounds` times over, as new ones, evenly from `start` to `end` (epoch ms)."""
+    total = rounds * len(events)
+    for number in range(total):
+        event = events[number % len(events)]
+        at = start + (end - start) * number // total
+        yield structs.replace(event, event_id=f"b{number}-{event.event_id}"[:256], timestamp=at)
+
+
+def shuffled(events: Sequence[Interaction], seed: int = 0) -> list[Interaction]:
+    """In random order: a person's ratings stand together in the data, which would make few rows of many events."""
+    found = list(events)
+    random.Random(seed).shuffle(found)
+    return found

@@ -1,0 +1,133 @@
+"""How many interactions a second the job takes from Kafka to Redis on one slot, with every feature."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import psutil
+from feast import FeatureStore
+
+from bench.errors import Unsound
+from bench.report import Report, Target
+from bench.stacks import Say, own_stack, retimed, send, shuffled
+from feature_repo.store import config
+from freshet import processes
+from freshet.settings import Settings
+from operators.time import DAY
+from schemas.topics import INTERACTIONS
+from training.datasets import movielens
+from training.train import train
+
+TARGETS = (Target("events_per_s", "≥", 5000),)
+SKIPPED = 0.15
+"""share of the events at the start that is not measured: the job loads its model and warms up"""
+DEADLINE_S = 600
+COUNTERS = ("accepted", "rows", "writes")
+
+
+def run(rounds: int, say: Say) -> Report:
+    """The backlog of `rounds` × 100,000 ratings over the last five days is there before the job starts.
+
+    The rate is that from SKIPPED of the events on to the moment when Redis holds every user's last event.
+    """
+    data = movielens()
+    with own_stack(say) as stack:
+        settings = stack.settings
+        say("training on MovieLens-100K")
+        train(data.interactions, data.items, settings.bundles)
+        now = time.time_ns() // 1_000_000
+        events = list(retimed(shuffled(data.interactions), now - 5 * DAY, now, rounds))
+        send(settings, [*data.items, *data.users])
+        send(settings, events)
+        ends = _ends(settings)
+        if sum(ends.values()) != len(events):
+            raise Unsound(f"{len(events)} events were sent and {sum(ends.values())} are in Kafka")
+        stack.up(["flink"])
+        record = processes.load(settings.run, "flink")
+        assert record is not None
+        tree = [psutil.Process(record.pid), *psutil.Process(record.pid).children(recursive=True)]
+        points: list[tuple[float, int]] = []
+        first: tuple[float, dict[str, int], float] | None = None
+        deadline = time.monotonic() + DEADLINE_S
+        for counts in _counters(settings):
+            at = time.perf_counter()
+            points.append((at, counts["accepted"]))
+            if first is None and counts["accepted"] >= SKIPPED * len(events):
+                first = at, counts, _cpu(tree)
+            if counts["accepted"] >= len(events) + len(data.users):
+                break
+            if time.monotonic() > deadline:
+                raise Unsound(f"{counts['accepted']} of {len(events)} events after {DEADLINE_S} s")
+        assert first is not None
+        last_counts = counts
+        _await_store(settings, {u.user_id for u in data.users}, len(events), deadline)
+        ended, cpu = time.perf_counter(), _cpu(tree)
+    began, counts, cpu_before = first
+    seconds = ended - began
+    rows = last_counts["rows"] - counts["rows"]
+    series = [(b[0] - points[0][0], (b[1] - a[1]) / (b[0] - a[0])) for a, b in zip(points, points[4:], strict=False)]
+    figures = {
+        "events_per_s": round((last_counts["accepted"] - counts["accepted"]) / seconds, 1),
+        "rows_per_s": round(rows / seconds, 1),
+        "measured_s": round(seconds, 1),
+        "events": float(len(events)),
+        "cores_used_by_flink": round((cpu - cpu_before) / seconds, 2),
+    }
+    return Report("throughput", figures=figures, series=series, targets=TARGETS)
+
+
+def _ends(settings: Settings) -> dict[int, int]:
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka)
+    partitions = [TopicPartition(INTERACTIONS, p) for p in consumer.partitions_for_topic(INTERACTIONS)]
+    ends = consumer.end_offsets(partitions)
+    consumer.close()
+    return {partition.partition: end for partition, end in ends.items()}
+
+
+def _counters(settings: Settings) -> Iterator[dict[str, int]]:
+    """The user operator's counters, about four times a second."""
+    with httpx.Client(base_url=settings.flink_url, trust_env=False, timeout=10) as client:
+        path, names = _metrics(client)
+        while True:
+            found = client.get(path, params={"get": ",".join(names)}).json()
+            values = {metric["id"].rsplit(".", 1)[-1]: int(float(metric["value"])) for metric in found}
+            yield {name: values.get(name, 0) for name in COUNTERS}
+            time.sleep(0.25)
+
+
+def _metrics(client: httpx.Client) -> tuple[str, list[str]]:
+    """The path of the user operator's metrics and the names of its counters, once the job has made them."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for job in client.get("/jobs").json()["jobs"]:
+            for vertex in client.get(f"/jobs/{job['id']}").json()["vertices"]:
+                path = f"/jobs/{job['id']}/vertices/{vertex['id']}/metrics"
+                ids = [metric["id"] for metric in client.get(path).json()]
+                names = [i for i in ids if any(i.endswith(f"freshet.user.{c}") for c in COUNTERS)]
+                if len(names) == len(COUNTERS):
+                    return path, names
+        time.sleep(0.1)
+    raise Unsound("Flink shows no counters of the job")
+
+
+def _cpu(tree: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in tree)
+
+
+def _await_store(settings: Settings, users: set[str], events: int, deadline: float) -> None:
+    """Returns when the users' counts in the store add up to all events."""
+    store: Any = FeatureStore(config=config(settings.feature_store))
+    rows = [{"user_id": user} for user in sorted(users)]
+    while True:
+        found = store.get_online_features(features=["user_activity:events_7d"], entity_rows=rows).to_dict()
+        counted = sum(sum(counts or ()) for counts in found["events_7d"])
+        if counted == events:
+            return
+        if time.monotonic() > deadline:
+            raise Unsound(f"the store has counted {counted} of {events} events")
+        time.sleep(0.1)
