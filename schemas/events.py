@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from schemas.errors import InvalidEvent
 
@@ -98,18 +98,33 @@ Event: TypeAlias = Interaction | Item | User | Impression
 def field_of(error: ValidationError) -> tuple[str, str]:
     """(path of the field at fault, what is wrong) from a msgspec message.
 
-    msgspec says "Expected `str`, got `int` - at `$.properties[...]`" or "Object contains unknown
-    field `x`" or "Object missing required field `x`"; receipts need the two halves apart.
+    msgspec says "Expected `str`, got `int` - at `$.item_id`" or "Object contains unknown field `x`" or
+    "Object missing required field `x`"; receipts need the two halves apart.
     """
     message = str(error)
-    detail, _, where = message.partition(" - at `")
-    path = where.rstrip("`").removeprefix("$").removeprefix(".")
-    for start in ("Object contains unknown field `", "Object missing required field `"):
-        if detail.startswith(start):
-            name = detail[len(start) : -1]
-            path = f"{path}.{name}" if path else name
-            detail = "is not a field of this event" if "unknown" in start else "is required"
-    return path, detail
+    for start, detail in (
+        ("Object contains unknown field `", "is not a field of this event"),
+        ("Object missing required field `", "is required"),
+    ):
+        if message.startswith(start):
+            return message[len(start) : -1], detail
+    detail, at, where = message.rpartition(" - at `")
+    if not at:
+        return "", message
+    path = where.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
+    return path, f"a name in it: {detail}" if where.startswith("key`") else detail
+
+
+def _entry_of(kind: type[Any], fields: dict[str, Any], path: str) -> str:
+    """The path with the name of the map's entry, which msgspec leaves out: `properties[...]` → `properties.query`."""
+    where, _, rest = path.partition("[...]")
+    wanted = next(field.type for field in structs.fields(kind) if field.name == where)
+    for name, value in fields[where].items():
+        try:
+            convert({name: value}, wanted)
+        except ValidationError:
+            return f"{where}.{name}{rest}"
+    return where
 
 
 def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
@@ -121,6 +136,8 @@ def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
         event = convert(fields, kind)
     except ValidationError as error:
         path, detail = field_of(error)
+        if "[...]" in path:
+            path = _entry_of(kind, fields, path)
         raise InvalidEvent(detail, path) from None
     check(event)
     return event
