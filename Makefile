@@ -62,10 +62,7 @@ lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt
 	$(BIN)/$(COMPILE) --upgrade --extra train --extra dev pyproject.toml -o requirements/lock.txt
 
-jars-quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
-	$(BIN)/python -m training.quality
-
-lock: setup  ## resolve the jars of Kafka and Flink again
+jars-lock: setup  ## resolve the jars of Kafka and Flink again
 	$(BIN)/freshet jars lock
 
 docker: setup  ## build the images and check the compose file

@@ -32,6 +32,11 @@ FEATURES = Types.ROW([Types.STRING(), BYTES])
 DEAD = OutputTag("dead-letters", Types.ROW([Types.STRING(), BYTES, Types.STRING()]))
 """(key, value, dead-letter topic)"""
 
+LETTER_PAYLOAD_BYTES = 512 * 1024
+LETTER_TEXT = 1024
+"""How much of a broken message its letter holds, in bytes of payload and characters of any text: in base64 the
+largest message would not fit into another, and the job would fail on it again and again. The rest stays in Kafka."""
+
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 
@@ -70,18 +75,20 @@ def _tombstone(topic: str, key: str) -> Item | User:
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
     """What went wrong with a message, the message itself included, for its dead-letter topic."""
     key, value, topic, partition, offset, seconds = message
+    payload = value or b""
     letter = {
         "topic": topic,
         "partition": partition,
         "offset": offset,
         "reason": error.reason,
-        "field": error.field,
-        "detail": error.detail,
+        "field": error.field[:LETTER_TEXT],
+        "detail": error.detail[:LETTER_TEXT],
         "arrived_at": seconds * 1000,
         "rejected_at": int(time.time() * 1000),
-        "payload": base64.b64encode(value or b"").decode(),
+        "payload_bytes": len(payload),
+        "payload": base64.b64encode(payload[:LETTER_PAYLOAD_BYTES]).decode(),
     }
-    return DEAD, FlinkRow(key, json.dumps(letter).encode(), dlq(topic))
+    return DEAD, FlinkRow(key[:LETTER_TEXT], json.dumps(letter).encode(), dlq(topic))
 
 
 def features(row: Row) -> FlinkRow:

@@ -1,0 +1,73 @@
+"""Messages into records, and broken ones into letters that always fit their topic."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from schemas import codec
+from schemas.errors import InvalidEvent, Undecodable
+from schemas.events import Interaction, Item, User
+from streams import wire
+
+T0 = 1_767_225_600_000
+BROKER_LIMIT = 1 << 20
+CLICK = Interaction("e1", "click", "u1", T0, "i1")
+
+
+def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
+    record = wire.record(("u1", codec.encode(CLICK), "interactions", 3, 77, 1_767_225_601))
+    assert record == (CLICK, "interactions", 3, 77, 1_767_225_601_999)
+
+
+def test_news_of_an_item_comes_back_as_it_was_sent() -> None:
+    sent = wire.ItemEvent("i1", "click", T0, "DE")
+    key, message = wire.news(sent)
+    assert key == "i1"
+    assert wire.record(message).event == sent
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "expected"), [("items", "i1", Item("i1", available=False)), ("users", "u1", User("u1"))]
+)
+def test_a_tombstone_takes_the_entry_away(topic: str, key: str, expected: Item | User) -> None:
+    assert wire.record((key, None, topic, 0, 0, 0)).event == expected
+
+
+def test_an_interaction_cannot_be_deleted() -> None:
+    with pytest.raises(Undecodable):
+        wire.record(("u1", None, "interactions", 0, 0, 0))
+
+
+@pytest.mark.parametrize("key", ["", "u2", "k" * 100_000])
+def test_the_key_must_be_the_events_own(key: str) -> None:
+    with pytest.raises(InvalidEvent) as raised:
+        wire.record((key, codec.encode(CLICK), "interactions", 0, 0, 0))
+    assert raised.value.field == "user_id"
+    assert len(raised.value.detail) < 1000
+
+
+def test_a_letter_says_what_and_where_and_holds_the_message() -> None:
+    tag, row = wire.dead_letter(("u1", b"noise", "interactions", 3, 77, 5), InvalidEvent("must be a number", "price"))
+    assert tag is wire.DEAD
+    key, value, topic = row
+    letter = json.loads(value)
+    assert (key, topic) == ("u1", "interactions.dlq")
+    assert base64.b64decode(letter.pop("payload")) == b"noise"
+    assert letter.pop("rejected_at") > T0
+    assert letter == {
+        "topic": "interactions", "partition": 3, "offset": 77, "reason": "invalid", "field": "price",
+        "detail": "must be a number", "arrived_at": 5000, "payload_bytes": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(0, BROKER_LIMIT), (BROKER_LIMIT, 0), (BROKER_LIMIT // 2, BROKER_LIMIT // 2)]
+)
+def test_a_letter_fits_its_topic_however_large_the_message(key: int, value: int) -> None:
+    error = InvalidEvent("\u00e9" * BROKER_LIMIT, "\u00e9" * BROKER_LIMIT)
+    _, row = wire.dead_letter(("\ufffd" * key, b"x" * value, "interactions", 0, 0, 0), error)
+    assert len(row[0].encode()) + len(row[1]) < BROKER_LIMIT - 1024
+    assert json.loads(row[1])["payload_bytes"] == value
