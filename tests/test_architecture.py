@@ -1,0 +1,146 @@
+"""The rooms and their doors, as the table in docs/architecture.md states them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("schemas", "operators", "feature_repo", "streams", "training", "serving", "freshet", "bench")
+MAX_LINES = 300
+
+MAY_IMPORT = {
+    "schemas": set(),
+    "operators": {"schemas"},
+    "feature_repo": {"operators", "schemas"},
+    "streams": {"feature_repo", "operators", "schemas"},
+    "training": {"feature_repo", "operators", "schemas"},
+    "serving": {"feature_repo", "operators", "schemas"},
+    "freshet": set(ROOMS),
+    "bench": set(ROOMS),
+}
+
+SERVING_FOR_TRAINING = {
+    "pipeline",
+    "retrievers",
+    "filters",
+    "rerank",
+    "explain",
+    "index",
+    "model",
+    "catalogue",
+    "query",
+}
+"""serving's pure pipeline: what training may take to judge the feed as it is served"""
+
+LIBRARIES_OF_OPERATORS = {"mmh3", "msgspec", "numpy"}
+PURE_STANDARD_LIBRARY = {
+    "__future__", "array", "bisect", "collections", "collections.abc", "dataclasses", "enum", "functools", "heapq",
+    "itertools", "math", "operator", "re", "struct", "typing",
+}  # fmt: skip
+CLOCKS_AND_DOORS = {"open", "input", "print", "__import__", "eval", "exec"}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that the file names in an import, at the top or within a function, absolute."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            # `from room import module` names a module as well
+            yield from (f"{module}.{alias.name}" for alias in node.names) if module in ROOMS else [module]
+
+
+def breaches(room: str) -> list[str]:
+    found = []
+    for path in modules(room):
+        for name in imports(path):
+            target, _, rest = name.partition(".")
+            if target not in ROOMS or target == room or target in MAY_IMPORT[room]:
+                continue
+            if (room, target) == ("training", "serving") and rest.split(".")[0] in SERVING_FOR_TRAINING:
+                continue
+            found.append(f"{path.relative_to(ROOT)} imports {name}")
+    return found
+
+
+def test_the_rooms_are_the_ones_that_exist() -> None:
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert packages <= set(ROOMS)
+    assert set(MAY_IMPORT) == set(ROOMS)
+
+
+def test_the_table_in_the_documentation_says_the_same() -> None:
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Rooms")[1].split("##")[0]
+    said: dict[str, set[str]] = {}
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 3 or not cells[0].startswith("`"):
+            continue
+        allowed = cells[2].split("(")[0].strip()
+        named = set(ROOMS) if allowed == "all" else {name.strip() for name in allowed.split(",")} - {"nothing"}
+        for room in re.findall(r"`(\w+)/`", cells[0]):
+            said[room] = named
+    assert {room: said[room] for room in ROOMS} == MAY_IMPORT
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_one_way(room: str) -> None:
+    assert breaches(room) == []
+
+
+@pytest.mark.parametrize("room", ["schemas", "operators", "feature_repo", "streams", "training", "serving"])
+def test_nothing_but_tests_imports_tests(room: str) -> None:
+    assert [str(p) for p in modules(room) if any(name.split(".")[0] == "tests" for name in imports(p))] == []
+
+
+def test_what_training_takes_of_serving_does_no_io() -> None:
+    """Serving's pipeline is pure: whoever imports it gets no web server, no Kafka client and no store."""
+    doors = {"starlette", "uvicorn", "kafka", "redis", "feast", "httpx", "asyncio", "socket"}
+    taken = {
+        name.split(".")[1] for p in modules("training") for name in imports(p) if name.startswith("serving.")
+    }  # fmt: skip
+    for module in sorted(taken):
+        found = {name.split(".")[0] for name in imports(ROOT / "serving" / f"{module}.py")}
+        assert not found & doors, module
+
+
+@pytest.mark.parametrize("path", modules("operators"), ids=lambda p: p.name)
+def test_operators_have_no_clock_no_io_and_no_chance(path: Path) -> None:
+    outside = {name for name in imports(path) if name.split(".")[0] not in ROOMS}
+    standard = {name for name in outside if name.split(".")[0] in sys.stdlib_module_names}
+    assert standard <= PURE_STANDARD_LIBRARY
+    assert {name.split(".")[0] for name in outside - standard} <= LIBRARIES_OF_OPERATORS
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name):
+            assert node.id not in CLOCKS_AND_DOORS, f"line {node.lineno}"
+        if isinstance(node, ast.Attribute):  # numpy has its own dice, clock and files
+            assert node.attr not in {"random", "datetime64", "load", "save", "fromfile", "tofile"}, (
+                f"line {node.lineno}"
+            )
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_modules_are_small(room: str) -> None:
+    sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in modules(room)}
+    assert {name: n for name, n in sizes.items() if n > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_module_says_what_it_is(room: str) -> None:
+    silent = [
+        p.name for p in modules(room) if p.read_text().strip() and not ast.get_docstring(ast.parse(p.read_text()))
+    ]
+    assert silent == []
