@@ -99,10 +99,10 @@ def load(path: Path) -> Bundle:
 def current_name(bundles: Path) -> str | None:
     """The name of the bundle in force: cheap enough to ask every second."""
     try:
-        name = (bundles / CURRENT).read_text().strip()
+        name = (bundles / CURRENT).read_text(errors="replace").strip()
     except FileNotFoundError:
         return None
-    if not name or Path(name).name != name:
+    if not name or name.startswith(".") or Path(name).name != name:
         raise BundleError(f"{CURRENT}: {name!r} is not the name of a bundle")
     return name
 

@@ -31,7 +31,8 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Meta(max_length=8192)]
 Millis: TypeAlias = Annotated[int, Meta(ge=EARLIEST_MS, le=2**53)]
 Date: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
-Scalar: TypeAlias = bool | int | float | Annotated[str, Meta(max_length=2048)]
+Whole: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Scalar: TypeAlias = bool | Whole | float | Annotated[str, Meta(max_length=2048)]
 Properties: TypeAlias = Annotated[dict[Name, Scalar], Meta(max_length=64)]
 Attributes: TypeAlias = Annotated[
     dict[Name, Scalar | Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(max_length=256)]],

@@ -38,6 +38,8 @@ def parse(topic: str, document: Any) -> Any:
 
 def _millis(name: str, text: str) -> int:
     try:
+        if text.isdecimal() and len(text) != len("20260101"):
+            raise ValueError  # milliseconds in quotes, which would be read as a day of the year 1711
         time = datetime.fromisoformat(text)
         if time.tzinfo is None:
             time = time.replace(tzinfo=UTC)

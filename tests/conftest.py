@@ -2,11 +2,22 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from freshet.ports import free_ports
 from freshet.settings import Settings
 from freshet.stack import Stack
+
+# The same examples at every run: a failure is a change of ours, and a busy machine fails no example for being slow.
+hypothesis.settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
