@@ -75,7 +75,7 @@ class Affinity:
         gain = weight / len(names) * 2.0**age
         for name in names:
             sums[name] = sums.get(name, 0.0) + gain
-        if len(sums) > self.keep:
+        while len(sums) > self.keep:
             del sums[min(sums, key=lambda name: abs(sums[name]))]
 
     def values(self, state: AffinityState, at: int) -> tuple[Any, ...]:
@@ -139,7 +139,7 @@ class Popularity:
 
 
 def weight_of(weights: Weights, signal: Signal) -> float:
-    """The weight of the signal's type; a rating's is scaled from -1 (1 star) to 1 (5 stars)."""
+    """The weight of the signal's type; a rating's is scaled from -1 (no star) over 0 (2.5) to 1 (5 stars)."""
     weight = weights.get(signal.event_type, 0.0)
     if weight and signal.event_type == "rating" and signal.rating is not None:
         return weight * max(-1.0, min(1.0, (signal.rating - 2.5) / 2.5))

@@ -7,14 +7,16 @@ catalogue asks memory, never the network.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
 
 OnRecord = Callable[[str, bytes, bytes | None], None]
 """(topic, key, value); a value of None means that the key was deleted"""
@@ -61,9 +63,10 @@ class Follower:
             except (KafkaError, OSError, ValueError) as error:
                 log.warning("following %s: %s; trying again", ", ".join(self._topics), error)
                 self._on_idle()
-                time.sleep(1)
+                self._stop.wait(RETRY_S)
 
     def _follow(self, positions: dict[TopicPartition, int]) -> None:
+        _knock(self._kafka)
         consumer = KafkaConsumer(
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
@@ -92,3 +95,18 @@ class Follower:
                 self._on_idle()
         finally:
             consumer.close()
+
+
+def _knock(kafka: str) -> None:
+    """Raises OSError where no broker of "host:port,…" listens. A client that finds none blocks for half a minute and
+    leaves a thread and its sockets behind, so none is made then."""
+    refused: OSError | None = None
+    for address in kafka.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+        except OSError as error:
+            refused = error
+        else:
+            return
+    raise refused or OSError("no broker is named")
