@@ -78,7 +78,7 @@ class UserVector:
         if age > REBASE_AFTER:
             total = total * 2.0**-age
             state.origin, age = at, 0.0
-        state.sum = (total + vector * (weight * 2.0**age)).tobytes()
+        state.sum = (total + vector * np.float64(weight * 2.0**age)).tobytes()  # else in float32
 
     def values(self, state: VectorState, at: int) -> tuple[Any, ...]:
         if not state.sum:

@@ -141,12 +141,10 @@ def vector(declared: UserVector, signals: Signals, space_at: Callable[[int], Spa
     space = space_at(told[-1][0])
     first = next(k for k, (n, _) in enumerate(told) if all(space_at(m).id == space.id for m, _ in told[k:]))
     kept = told[max(0, first - declared.k) :] if first else told
-    now = max(s.timestamp for _, s in kept)
-    total, mass = None, 0.0
-    for _, s in kept:
-        found = space.vector(s.item_id)
-        if found is not None:
-            gain = weight(declared.weights, s) * half(now - s.timestamp, declared.half_life)
-            total = (0 if total is None else total) + gain * found.astype(np.float64)
-            mass += abs(gain)
-    return total, mass
+    placed = [(s, found) for _, s in kept if (found := space.vector(s.item_id)) is not None]
+    if not placed:
+        return None, 0.0
+    now = max(s.timestamp for s, _ in placed)
+    gains = [weight(declared.weights, s) * half(now - s.timestamp, declared.half_life) for s, _ in placed]
+    total = sum(gain * found.astype(np.float64) for gain, (_, found) in zip(gains, placed, strict=True))
+    return np.asarray(total), sum(map(abs, gains))
