@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Field, ItemEvent, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, ItemEvent, Record, Row, Signal, View, World
 from operators.history import hash64
 from operators.time import HOUR, hours
 from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, TooLate
@@ -25,7 +25,7 @@ REBUILD = "start the job without its saved state, so that it reads the log anew 
 class KeyedState(Struct, array_like=True, gc=False):
     """State of one part: `ids` are the hashes of accepted event ids by hour of event time.
 
-    `layout` is a hash of the view's fields: state of another layout is refused rather than misread.
+    `layout` is a hash of the view's declaration: state of another one is refused rather than misread.
     """
 
     layout: int
@@ -45,10 +45,10 @@ class Aggregator:
         self._decoder = msgspec.msgpack.Decoder(
             tuple[int, int, dict[int, set[int]], tuple[kinds]]  # type: ignore[valid-type]
         )
-        self._layout = hash64(repr([(type(a).__name__, [f.name for f in a.fields]) for a in self._all])) >> 40
+        self.layout = hash64(repr((view.name, [_declaration(a) for a in self._all]))) >> 40
 
     def new(self) -> KeyedState:
-        return KeyedState(self._layout, 0, {}, tuple(a.new() for a in self._all))
+        return KeyedState(self.layout, 0, {}, tuple(a.new() for a in self._all))
 
     def encode(self, state: KeyedState) -> bytes:
         return self._encoder.encode(state)
@@ -57,10 +57,10 @@ class Aggregator:
         """Raises StateError where the blob is another view's, or an older version's of this one."""
         try:
             state = KeyedState(*self._decoder.decode(blob))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        if state.layout != self._layout:
-            raise StateError(f"{self.view.name}: the view's fields have changed; {REBUILD}")
+        if state.layout != self.layout:
+            raise StateError(f"{self.view.name}: the view has changed; {REBUILD}")
         return state
 
     def update(self, state: KeyedState, signal: Signal, world: World) -> None:
@@ -81,6 +81,16 @@ class Aggregator:
             if (time := aggregation.due(part, at)) is not None
         ]
         return min(times, default=None)
+
+
+def _declaration(aggregation: Aggregation[Any]) -> tuple[Any, ...]:
+    """Its kind, fields and parameters; counts kept by another order of types would be read as other events'."""
+    parameters = [
+        (name, sorted(value) if isinstance(value, frozenset) else value)
+        for name, value in sorted(vars(aggregation).items())
+        if not name.startswith("_") and name not in ("state", "fields")
+    ]
+    return type(aggregation).__name__, [(f.name, f.dtype) for f in aggregation.fields], parameters
 
 
 class UserOperator:
@@ -126,7 +136,8 @@ class UserOperator:
             self._admit(state, event.event_id, event.timestamp, record.arrived, "event_id")
             return self._interaction(state, event, record)
         if type(event) is Impression:
-            self._admit(state, event.request_id, event.timestamp, record.arrived, "request_id")
+            # An app may call an event and a list by one id.
+            self._admit(state, f"{IMPRESSION}\0{event.request_id}", event.timestamp, record.arrived, "request_id")
             region = event.region or ""
             return [ItemEvent(i, IMPRESSION, event.timestamp, region) for i in event.items]
         if type(event) is User:
@@ -176,7 +187,7 @@ class UserOperator:
         ids = state.ids
         for known in ids.values():
             if hashed in known:
-                raise Duplicate(f"{id!r} was applied before", field)
+                raise Duplicate("an event with this id was applied before", field)
         if hour in ids:
             ids[hour].add(hashed)
         else:
@@ -227,7 +238,7 @@ class ItemOperator:
         return self._of(part).due(state, at)
 
     def on_event(self, state: KeyedState, record: Record) -> list[ItemEvent]:
-        """Applies the record to one part's state; which part it is shows in the state's shape."""
+        """Applies the record to one part's state; which part it is shows in the state's layout."""
         event = record.event
         if type(event) is ItemEvent:
             state.watermark = max(state.watermark, event.timestamp)
@@ -236,6 +247,6 @@ class ItemOperator:
             signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
         else:
             raise InvalidEvent(f"a {type(event).__name__} does not belong to an item")
-        features = self._overall if len(state.parts) == len(self._overall.view.aggregations) else self._regional
+        features = self._overall if state.layout == self._overall.layout else self._regional
         features.update(state, signal, self.world)
         return []
