@@ -1,0 +1,169 @@
+"""Item columns: they grow, they are arranged anew, and each cell is what was last put there."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feature_repo import views
+from feature_repo.columns import MAX_CATEGORIES, SCALARS, UNKNOWN_POPULARITY, ItemColumns, Vocabulary
+from operators.history import hash64
+from schemas.events import Item
+from tests.feature_repo import made
+from tests.feature_repo.made import DIM, T0
+
+
+def cells(columns: ItemColumns, id: str) -> dict[str, Any]:
+    """Everything that is known of an item, codes as the names they stand for."""
+    row = columns.row_of[id]
+    category = {code: name for name, code in columns.category_codes.items()}
+    brand = {code: name for name, code in columns.brand_codes.items()}
+    return {
+        "vector": columns.vectors[row].tolist(),
+        "hash": int(columns.hashes[row]),
+        "categories": [category[c] for c in columns.categories[row].tolist() if c],
+        "brand": brand.get(int(columns.brand[row])),
+        "price": None if np.isnan(columns.price[row]) else float(columns.price[row]),
+        "created_at": None if np.isnan(columns.created_at[row]) else int(columns.created_at[row]),
+        "available": bool(columns.available[row]),
+        "events_7d": float(columns.events_7d[row]),
+        "scalars": {f.name: float(getattr(columns, f.name)[row]) for f in SCALARS},
+        "item": columns.items[row],
+        "regions": {r: float(columns.popular_in(r)[row]) for r in ("DE", "FR") if columns.popular_in(r) is not None},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_cell_is_what_was_put_there(seed: int) -> None:
+    columns, items, rows = made.columns(seed)
+    for id in columns.ids:
+        found = cells(columns, id)
+        entry = items.get(id)
+        item = entry or Item(id, available=False)
+        assert found["hash"] == hash64(id)
+        assert (found["categories"], found["brand"]) == (item.categories, item.brand)
+        assert (found["price"], found["created_at"], found["available"]) == (
+            item.price,
+            item.created_at,
+            item.available,
+        )
+        assert found["item"] == entry
+        overall = rows.get((id,))
+        names = [f.name for f in views.item.fields]
+        values = dict(zip(names, overall.values, strict=True)) if overall else {f.name: f.default for f in SCALARS}
+        assert found["scalars"] == {f.name: values[f.name] for f in SCALARS}
+        # Impressions, the last of the types, are shown to a person rather than done by one.
+        assert found["events_7d"] == (sum(values["events_7d"][:-1]) if overall else 0)
+        for region, popularity in found["regions"].items():
+            regional = rows.get((id, region))
+            index = [f.name for f in views.item_region.fields].index("popularity")
+            assert popularity == (regional.values[index] if regional else UNKNOWN_POPULARITY)
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 1000])
+def test_growing_changes_nothing_that_is_there(capacity: int) -> None:
+    rng = random.Random(3)
+    small, large = ItemColumns(DIM, capacity), ItemColumns(DIM, 64)
+    for n in range(60):
+        item, vector = made.item(rng, n), made.vector(rng)
+        row = made.item_row(rng, f"i{n}", rng.choice(["", "DE"]))
+        for columns in (small, large):
+            assert columns.put_item(item, vector) == n
+            columns.put_features(row)
+    assert small.ids == large.ids
+    for id in small.ids:
+        assert cells(small, id) == cells(large, id)
+
+
+def test_columns_are_as_long_as_there_are_items() -> None:
+    columns, _, _ = made.columns(1, n=9)
+    assert columns.n == len(columns.ids) == 9
+    assert columns.vectors.shape == (9, DIM)
+    assert columns.categories.shape == (9, MAX_CATEGORIES)
+    assert all(getattr(columns, f.name).shape == (9,) for f in SCALARS)
+    found = columns.popular_in("DE")
+    assert found is not None
+    assert found.shape == (9,)
+
+
+def test_an_unknown_column_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="colour"):
+        ItemColumns(DIM).colour  # noqa: B018
+
+
+def test_an_entry_replaces_the_earlier_one_whole_and_keeps_the_vector() -> None:
+    columns = ItemColumns(DIM)
+    vector = made.vector(random.Random(1))
+    columns.put_item(Item("i1", "Old", ["a", "b", "c"], "x", 9.99, T0), vector)
+    columns.put_item(Item("i1", "New", ["d"], available=False), None)
+    assert cells(columns, "i1") | {"scalars": 0, "hash": 0} == {
+        "vector": vector.tolist(), "categories": ["d"], "brand": None, "price": None, "created_at": None,
+        "available": False, "events_7d": 0.0, "item": Item("i1", "New", ["d"], available=False), "regions": {},
+        "scalars": 0, "hash": 0,
+    }  # fmt: skip
+
+
+def test_more_categories_than_there_is_room_for_are_cut() -> None:
+    columns = ItemColumns(DIM)
+    columns.put_item(Item("i1", categories=[f"c{n}" for n in range(20)]), None)
+    assert cells(columns, "i1")["categories"] == [f"c{n}" for n in range(MAX_CATEGORIES)]
+
+
+def test_an_item_known_by_its_features_alone_is_not_available() -> None:
+    columns = ItemColumns(DIM)
+    columns.put_features(made.feature_row(views.item, ("i1",), popularity=5.0))
+    assert (columns.ids, columns.available.tolist(), columns.popularity.tolist()) == (["i1"], [False], [5.0])
+
+
+def test_popularity_of_a_region_in_which_nothing_happened() -> None:
+    columns, _, _ = made.columns(2)
+    assert columns.popular_in("IT") is None
+    columns.put_features(made.feature_row(views.item_region, ("i3", "IT"), popularity=7.0))
+    found = columns.popular_in("IT")
+    assert found is not None
+    assert found[columns.row_of["i3"]] == 7.0
+    assert (np.delete(found, columns.row_of["i3"]) == UNKNOWN_POPULARITY).all()
+    columns.put_item(Item("brand new"), None)
+    assert columns.popular_in("IT")[-1] == UNKNOWN_POPULARITY  # type: ignore[index]
+
+
+def test_rows_of_the_known_ones_in_their_order() -> None:
+    columns, _, _ = made.columns(1, n=5)
+    found = columns.rows(["i3", "nobody", "i0", "i3"])
+    assert found.tolist() == [columns.row_of["i3"], columns.row_of["i0"], columns.row_of["i3"]]
+    assert found.dtype == np.int64
+    assert columns.rows([]).shape == (0,)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_arranged_holds_the_same_in_the_order_of_another_bundle(seed: int) -> None:
+    columns, _, _ = made.columns(seed)
+    wanted = ["i7", "never heard of", "i0", "i21"]
+    found = columns.arranged(wanted, dim=3)
+    assert found.ids[:4] == wanted
+    assert sorted(found.ids) == sorted({*columns.ids, "never heard of"})
+    assert found.vectors.shape == (found.n, 3)
+    assert not found.vectors.any()
+    for id in columns.ids:
+        assert cells(found, id) | {"vector": 0} == cells(columns, id) | {"vector": 0}
+    unknown = cells(found, "never heard of")
+    assert (unknown["item"], unknown["available"], unknown["hash"]) == (None, False, hash64("never heard of"))
+    assert set(unknown["regions"].values()) <= {UNKNOWN_POPULARITY}
+
+
+def test_what_is_put_into_arranged_columns_leaves_the_old_ones_alone() -> None:
+    columns, _, _ = made.columns(4)
+    before = {id: cells(columns, id) for id in columns.ids}
+    found = columns.arranged(["i1"], dim=DIM)
+    for n in range(100):
+        found.put_item(Item(f"more{n}", categories=["new"], available=True), np.ones(DIM, np.float32))
+        found.put_features(made.feature_row(views.item_region, (f"more{n}", "DE"), popularity=9.0))
+    assert {id: cells(columns, id) for id in columns.ids} == before
+
+
+def test_codes_are_dense_and_leave_zero_for_none() -> None:
+    codes = Vocabulary()
+    assert [codes.code(name) for name in ("a", "b", "a", "c")] == [1, 2, 1, 3]

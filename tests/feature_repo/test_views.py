@@ -1,0 +1,45 @@
+"""The declarations themselves: what the issue of features asks for is declared, and weights make sense."""
+
+from __future__ import annotations
+
+import pytest
+
+from feature_repo import views
+from operators.keyed import STATE_FIELD
+from schemas.events import EVENT_TYPES
+from tests.operators.signals import Anywhere
+
+
+def test_a_person() -> None:
+    names = [f.name for f in views.user.fields]
+    for name in (
+        "session_id", "session_start", "session_length_s", "session_counts", "session_items", "session_categories",
+        "events_5m", "events_1h", "events_24h", "events_7d", "recent_items", "recent_types", "recent_times",
+        "category_affinity", "brand_affinity", "vector", "vector_space", "seen", "applied_offset",
+    ):  # fmt: skip
+        assert name in names
+    assert views.user.fields[-1] is STATE_FIELD
+
+
+@pytest.mark.parametrize("view", [views.item, views.item_region])
+def test_an_item_everywhere_and_in_a_region(view: views.View[object]) -> None:
+    names = {f.name for f in view.fields}
+    assert {f"{what}_{w}" for what in ("events", "ctr") for w in ("1h", "24h", "7d")} | {"popularity"} <= names
+
+
+def test_weights_are_of_events_that_exist() -> None:
+    assert set(views.TASTE) == set(EVENT_TYPES) - {"search"}
+    assert set(views.INTEREST) < set(views.TASTE)
+    assert all(weight > 0 for weight in views.INTEREST.values())
+    assert set(EVENT_TYPES) >= views.MET
+    assert [name for name, weight in views.TASTE.items() if weight < 0] == ["dislike"]
+
+
+def test_operators_make_rows_of_the_declared_views() -> None:
+    user = views.user_operator(Anywhere())
+    row = user.row("u1", "", user.new(), 0)
+    assert (row.view, len(row.values)) == ("user_activity", len(views.user.fields))
+    item = views.item_operator(Anywhere())
+    for part, view in (("", views.item), ("DE", views.item_region)):
+        row = item.row("i1", part, item.new(part), 0)
+        assert (row.view, len(row.key), len(row.values)) == (view.name, len(view.entities), len(view.fields))
