@@ -139,7 +139,8 @@ def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     for k in range(total):
         at = now - 5 * DAY * (total - k) // total
         event = Interaction(
-            f"e{k}", chance.choice(kinds), users[k % n], at, chance.choice(popular), properties={"region": chance.choice(("DE", "FR"))}
+            f"e{k}", chance.choice(kinds), users[k % n], at, chance.choice(popular),
+            properties={"region": chance.choice(("DE", "FR"))},
         )  # fmt: skip
         replay.feed(Record(event, "interactions", 0, k))
     feast.apply(settings, lambda _: None)
