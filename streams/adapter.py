@@ -12,6 +12,7 @@ Decoded states are cached between events: reading one back from Flink costs more
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,10 @@ backlog is worked off with fewer, larger writes of rows that changed several tim
 
 LONGEST_INTERVAL_MS = 10_000
 
+SWITCH_S = 0.0002
+"""Both operators run as threads of one interpreter. Each returns to Java after every event, and with Python's default
+of 5 ms would then wait as long for a turn, while the other writes rows."""
+
 
 class Entry:
     """What is kept in memory of one key: decoded states by part, and when each next changes by itself."""
@@ -55,6 +60,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._settings = settings
 
     def open(self, context: RuntimeContext) -> None:
+        sys.setswitchinterval(SWITCH_S)
         settings = self._settings
         found = world.shared(settings.kafka, settings.bundles)
         self._operator: Operator[Any] = (
