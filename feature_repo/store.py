@@ -81,6 +81,10 @@ class Writer:
         for name, data in by_view.items():
             self._online.online_write_batch(self._config, features.VIEWS[name], data, None)
 
+    def close(self) -> None:
+        """Closes the connections."""
+        close(self._store)
+
 
 class UserReader:
     """Reads a person's row through the feature service `user_feed`."""
@@ -101,3 +105,14 @@ class UserReader:
         if row.get("state") is None:
             return None
         return {name: default if row.get(name) is None else row[name] for name, default in self._defaults.items()}
+
+    def close(self) -> None:
+        """Closes the connections."""
+        close(self._store)
+
+
+def close(store: FeatureStore) -> None:
+    """Closes a Feast client's connections to Redis, which Feast itself leaves to the collector."""
+    client = store._get_provider().online_store._client
+    if client is not None:
+        client.close()

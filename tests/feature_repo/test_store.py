@@ -1,0 +1,258 @@
+"""The online store, real and away: what the job writes is what a stock Feast client and the server read."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from feast import FeatureStore
+from redis.exceptions import RedisError
+
+from feature_repo import features, store, views
+from feature_repo.store import UserReader, Writer
+from freshet import feast
+from freshet.ports import free_ports
+from freshet.redis import Redis
+from freshet.settings import Settings
+from freshet.stack import Stack
+from operators.contract import Record, Row
+from operators.time import HOUR, MINUTE
+from schemas.events import Impression, Interaction, Item, User
+from tests.feature_repo.made import T0
+from tests.operators.signals import ITEMS, MadeSpace
+from training.replay import Catalogue, Replay
+
+FOLDER = Path(features.__file__).parent
+FEAST = Path(sys.executable).parent / "feast"
+
+
+def rows() -> dict[tuple[str, ...], Row]:
+    """(view, key…) → the last row that the operators make of a small log."""
+    rng = random.Random(4)
+    items = [Item(id, f"Title {id}", [f"c{n % 3}"], "b1", 9.99, T0) for n, id in enumerate(ITEMS)]
+    emitted: list[Row] = []
+    world = Catalogue(items, MadeSpace("one"))
+    replay = Replay(views.user_operator(world), views.item_operator(world), lambda row, at: emitted.append(row))
+    for item in items:
+        replay.feed(Record(item))
+    replay.feed(Record(User("u0", {"country": "DE"}, ["c1"], consent=False)))
+    for n in range(60):
+        person, at = f"u{n % 5}", T0 + n * MINUTE
+        if n % 7 == 0:
+            replay.feed(Record(Impression(f"r{n}", person, at, list(ITEMS[:3]), region="DE")))
+        event = Interaction(f"e{n}", "click", person, at, rng.choice(ITEMS), properties={"region": "DE"})
+        replay.feed(Record(event, "interactions", n % 5, n))
+    return {(row.view, *row.key): row for row in emitted}
+
+
+ROWS = rows()
+SERVICE = {
+    "user_feed": "user_activity",
+    "user_session": "user_activity",
+    "item_stats": "item_activity",
+    "item_region_stats": "item_region_activity",
+}
+
+
+def run(config: Path, *words: str) -> str:
+    """Stock Feast's own program, in the repository's folder."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FRESHET_")}
+    done = subprocess.run(
+        [FEAST, "-f", str(config), *words], cwd=FOLDER, env=env, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def config(stack: Stack) -> Path:
+    """The repository, applied by `feast apply` to the stack's Redis and a registry of its own."""
+    found = feast.write_config(stack.settings)
+    run(found, "apply")
+    return found
+
+
+@pytest.fixture(scope="module")
+def writer(config: Path) -> Iterator[Writer]:
+    """Has written ROWS."""
+    with closing(Writer(config)) as found:
+        found.write(ROWS.values())
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stock(config: Path) -> Iterator[FeatureStore]:
+    """A stock Feast client, knowing nothing of ours but the configuration."""
+    client = FeatureStore(repo_path=str(FOLDER), fs_yaml_file=config)
+    yield client
+    store.close(client)
+
+
+@pytest.fixture(scope="module")
+def reader(config: Path) -> Iterator[UserReader]:
+    with closing(UserReader(config, timeout_s=5)) as found:
+        yield found
+
+
+def about(view: str, found: Any) -> Any:
+    """A row as a stock client may give it: a float32 has seven digits, and an empty list may be none at all."""
+    fields = {f.name: f for f in features.DECLARED[view].fields}
+    return {
+        name: (value or None)
+        if fields[name].dtype.endswith("[]") and not value
+        else pytest.approx(value, rel=1e-6) if fields[name].dtype.startswith("float") else value
+        for name, value in found.items()
+    }  # fmt: skip
+
+
+def test_the_programs_list_knows_what_was_declared(config: Path) -> None:
+    said = run(config, "feature-views", "list")
+    assert all(name in said for name in features.DECLARED)
+
+
+def test_the_registry_knows_keys_and_services(config: Path, stock: FeatureStore) -> None:
+    assert {v.name: v.join_keys for v in stock.list_feature_views()} == {
+        v.name: [f"{e}_id" for e in v.entities] for v in features.DECLARED.values()
+    }
+    assert {s.name for s in stock.list_feature_services()} == set(SERVICE)
+
+
+@pytest.mark.parametrize(("service", "view"), SERVICE.items())
+def test_a_stock_client_reads_what_was_written(writer: Writer, stock: FeatureStore, service: str, view: str) -> None:
+    declared = features.DECLARED[view]
+    keys = [key[1:] for key in ROWS if key[0] == view]
+    assert len(keys) > 4
+    entity_rows = [{f"{e}_id": part for e, part in zip(declared.entities, key, strict=True)} for key in keys]
+    found = stock.get_online_features(features=stock.get_feature_service(service), entity_rows=entity_rows).to_dict()
+    names = [f.name for f in declared.fields if f.name in found]
+    assert len(names) >= len(declared.fields) - 4
+    for n, key in enumerate(keys):
+        expected = dict(zip([f.name for f in declared.fields], ROWS[view, *key].values, strict=True))
+        read = {name: found[name][n] for name in names}
+        read = {name: value if value != [] else None for name, value in read.items()}
+        assert read == about(view, {name: expected[name] for name in names})
+
+
+def test_a_stock_client_reads_one_feature_by_its_name(writer: Writer, stock: FeatureStore) -> None:
+    found = stock.get_online_features(
+        features=["user_activity:events_7d", "user_activity:country"], entity_rows=[{"user_id": "u0"}, {"user_id": "?"}]
+    )
+    assert found.to_dict()["country"] == ["DE", None]
+    assert sum(found.to_dict()["events_7d"][0]) == 12
+
+
+def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -> None:
+    for n in range(5):
+        found = reader.read(f"u{n}")
+        assert found is not None
+        expected = dict(zip([f.name for f in views.user.fields], ROWS["user_activity", f"u{n}"].values, strict=True))
+        assert list(found) == list(expected)
+        floats = {f.name for f in views.user.fields if f.dtype.startswith("float")}
+        for name, value in expected.items():
+            assert found[name] == (pytest.approx(value, rel=1e-6) if name in floats else value), name
+
+
+def test_a_person_never_heard_of(writer: Writer, reader: UserReader) -> None:
+    assert reader.read("nobody") is None
+
+
+def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader) -> None:
+    world = Catalogue()
+    operator = views.user_operator(world)
+    state = operator.new()
+    for n in range(3):
+        operator.on_event(state, Record(Interaction(f"x{n}", "click", "u9", T0 + n * HOUR, f"i{n}")))
+        for _ in range(2):
+            writer.write([operator.row("u9", "", state, T0 + n * HOUR)])
+        found = reader.read("u9")
+        assert found is not None
+        assert found["recent_items"] == [f"i{k}" for k in range(n, -1, -1)]
+        assert sum(found["events_5m"]) == 1
+        assert operator.decode("", found["state"]) == state
+
+
+def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
+    operator = views.user_operator(Catalogue())
+    state = operator.new()
+    ids = ["\u00e9\u4e2d|:{}", "a" * 256, " ", '"', "1"]
+    writer.write(operator.row(id, "", state, T0) for id in ids)
+    assert all(reader.read(id) is not None for id in ids)
+    assert reader.read("01") is None
+
+
+def test_nothing_to_write_is_no_round_trip(config: Path, tmp_path: Path) -> None:
+    with closing(Writer(elsewhere(config, tmp_path, 1))) as nowhere:
+        nowhere.write([])
+
+
+# -- a store that is away --------------------------------------------------------------------------
+
+
+def elsewhere(config: Path, tmp_path: Path, port: int) -> Path:
+    """The same registry with another address of Redis."""
+    document = yaml.safe_load(config.read_text())
+    document["online_store"]["connection_string"] = f"127.0.0.1:{port}"
+    (tmp_path / "feature_store.yaml").write_text(yaml.safe_dump(document))
+    return tmp_path / "feature_store.yaml"
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["silent", "closed"])
+def test_a_store_that_is_away_is_an_error_in_time(config: Path, tmp_path: Path, kind: str) -> None:
+    """A Redis that hangs must not hang its callers: the test's own time limit is the judge."""
+    with silent() as port:
+        if kind == "closed":
+            port = 1
+        file = elsewhere(config, tmp_path, port)
+        with closing(UserReader(file, timeout_s=0.05)) as reader, pytest.raises(RedisError):
+            reader.read("u1")
+        with closing(Writer(file, timeout_s=0.1)) as writer, pytest.raises(RedisError):
+            writer.write(ROWS.values())
+
+
+@pytest.mark.integration
+def test_reader_and_writer_find_the_store_once_it_is_there(config: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", **free_ports())
+    file = elsewhere(config, tmp_path, settings.redis_port)
+    row = ROWS["user_activity", "u0"]
+    with (
+        Stack(settings, components=[Redis()]) as late,
+        closing(UserReader(file, timeout_s=1)) as reader,
+        closing(Writer(file)) as writer,
+    ):
+        for _ in range(2):
+            with pytest.raises(RedisError):
+                reader.read("u0")
+            with pytest.raises(RedisError):
+                writer.write([row])
+            late.up()
+            writer.write([row])
+            found = reader.read("u0")
+            assert found is not None
+            assert found["state"] == row.values[-1]
+            late.kill("redis")
+
+
+def test_the_repositorys_own_configuration_is_the_default(tmp_path: Path) -> None:
+    found = store.config()
+    assert (found.project, found.provider) == ("freshet", "local")
+    assert found.online_store.connection_string == f"127.0.0.1:{Settings.model_fields['redis_port'].default}"
+    assert store.config(timeout_s=0.25).online_store.connection_string.endswith(
+        ",socket_timeout=0.25,socket_connect_timeout=0.25"
+    )
