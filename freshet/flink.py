@@ -67,10 +67,8 @@ class Flink:
         env = {
             "FRESHET_HOST": settings.host,
             "FRESHET_KAFKA": settings.kafka,
-            "FRESHET_REDIS": settings.redis,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
-            "FRESHET_REGISTRY": str(settings.registry),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
             "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
             "FRESHET_FLINK_PORT": str(settings.flink_port),

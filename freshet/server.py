@@ -19,10 +19,8 @@ class Server:
             "FRESHET_HOST": settings.host,
             "FRESHET_HTTP_PORT": str(settings.http_port),
             "FRESHET_KAFKA": settings.kafka,
-            "FRESHET_REDIS": settings.redis,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
-            "FRESHET_REGISTRY": str(settings.registry),
         }
         if settings.api_key:
             env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()

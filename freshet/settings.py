@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     flink_heap: Heap = "1g"
     start_timeout: float = Field(120.0, gt=0, description="seconds that one component has to become healthy")
 
-    api_key: SecretStr | None = Field(None, description="when set, the server asks for it on every write")
+    api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
 
     @property
     def kafka(self) -> str:
