@@ -119,7 +119,9 @@ def field_of(error: ValidationError) -> tuple[str, str]:
 def _entry_of(kind: type[Any], fields: dict[str, Any], path: str) -> str:
     """The path with the name of the map's entry, which msgspec leaves out: `properties[...]` → `properties.query`."""
     where, _, rest = path.partition("[...]")
-    wanted = next(field.type for field in structs.fields(kind) if field.name == where)
+    wanted = next((field.type for field in structs.fields(kind) if field.name == where), None)
+    if wanted is None:
+        return path  # somebody's field has this for its name
     for name, value in fields[where].items():
         try:
             convert({name: value}, wanted)

@@ -60,7 +60,7 @@ def test_an_unknown_field_is_named_whatever_its_name(kind: type[Any], name: str)
         assert (error.field, error.detail) == (name, "is not a field of this event")
 
 
-@pytest.mark.parametrize("name", ["x - at `$.y`", "`", "Object missing required field `x"])
+@pytest.mark.parametrize("name", ["x - at `$.y`", "`", "[...]", "x[...]", "Object missing required field `x"])
 def test_an_unknown_field_called_like_a_message(name: str) -> None:
     assert refused(Item, {name: 1}).field == name
 
