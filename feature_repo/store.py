@@ -113,6 +113,6 @@ class UserReader:
 
 def close(store: FeatureStore) -> None:
     """Closes a Feast client's connections to Redis, which Feast itself leaves to the collector."""
-    client = store._get_provider().online_store._client
+    client = getattr(store._get_provider().online_store, "_client", None)
     if client is not None:
         client.close()

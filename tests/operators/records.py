@@ -13,7 +13,7 @@ from operators.contract import Record, Signal
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import Duplicate, EventError, TooFarInFuture, TooLate
 from schemas.events import EVENT_TYPES, MAX_FUTURE_MS, Impression, Interaction, Item, User
-from tests.operators.signals import ITEMS, T0, Anywhere, gaps
+from tests.operators.signals import ITEMS, T0, Anywhere, exactly, gaps
 
 LATENESS = DAY
 CATALOGUE = {
@@ -59,10 +59,11 @@ delays = st.sampled_from([0, 0, 0, 0, 1, 10 * MINUTE, 5 * HOUR, DAY, DAY + 1, 3 
 def logs(draw: st.DrawFn, most: int = 25) -> list[Record]:
     """Up to `most` records in the order of their partition. A delay that is negative is an event whose client's
     clock is ahead of the broker's."""
+    n = draw(st.integers(0, most))
     clock = T0
     found: list[Record] = []
     sent = Counter[str]()
-    for gap, delay, said in draw(st.lists(st.tuples(gaps, delays, st.sampled_from(_said())), max_size=most)):
+    for gap, delay, said in draw(exactly(n, st.tuples(gaps, delays, st.sampled_from(_said())))):
         clock += gap
         n = len(found)
         if delay is TWICE and found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,6 +21,8 @@ T0 = 1_767_225_600_000
 
 CATEGORIES = ("c0", "c1", "c2", "c3", "c4", "c5", "c6")
 ITEMS = tuple(f"i{n}" for n in range(8))
+
+T = TypeVar("T")
 
 TWICE = None
 gaps = st.sampled_from(
@@ -48,13 +50,18 @@ def _said(types: Sequence[str]) -> list[Signal]:
     ]
 
 
+def exactly(n: int, elements: st.SearchStrategy[T]) -> st.SearchStrategy[list[T]]:
+    """Lists left to themselves are mostly short."""
+    return st.lists(elements, min_size=n, max_size=n)
+
+
 @st.composite
 def logs(draw: st.DrawFn, types: Sequence[str] = EVENT_TYPES, most: int = 30) -> list[Signal]:
     """Up to `most` signals in order of arrival, each at most a day late, and some of them twice."""
     clock = T0 + draw(st.sampled_from([0, 1, 7 * HOUR + 13, DAY - 1]))
     said = st.sampled_from(_said(tuple(types)))
     found: list[Signal] = []
-    for gap, late, signal in draw(st.lists(st.tuples(gaps, lateness, said), max_size=most)):
+    for gap, late, signal in draw(exactly(draw(st.integers(0, most)), st.tuples(gaps, lateness, said))):
         clock += gap
         if late is TWICE and found:
             found.append(found[gap % len(found)])

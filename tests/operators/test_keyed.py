@@ -187,6 +187,7 @@ def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record]
                 if part in operator.parts(record):
                     operator.on_event(state, record)
                     state = operator.decode(part, operator.encode(state))
+            assert operator.watermark(state) == max((e.timestamp for e in mine), default=0)
             rows.append(operator.row("i3", part, state, at))
         for view, key, values in rows:
             assert key == (("i3", part) if part else ("i3",))

@@ -67,6 +67,15 @@ def test_a_window_is_a_whole_number_of_tiles(window: int) -> None:
     assert window % tile_of(window) == 0
 
 
+@pytest.mark.parametrize("window", COUNTS.windows)
+def test_the_oldest_tile_counts_until_a_whole_window_of_newer_ones(window: int) -> None:
+    declared = Counts("events", ("click",), (window,))
+    last = T0 + window - tile_of(window)
+    assert declared.values(run(declared, [Signal("click", T0), Signal("click", last)]), last) == ([2],)
+    late = [Signal("click", last), Signal("click", T0), Signal("click", T0 - 1)]
+    assert declared.values(run(declared, late), last) == ([2],)
+
+
 def test_fields_follow_the_declaration() -> None:
     names = [f.name for f in COUNTS.fields]
     assert names == ["events_5m", "ctr_5m", "events_1h", "ctr_1h", "events_24h", "ctr_24h", "events_7d", "ctr_7d"]

@@ -93,7 +93,7 @@ def bad(rng: random.Random, n: int, users: list[str], sent: str) -> Bad:
         case "number for text":
             properties["region"] = 49
         case "huge text":
-            properties["query"] = "q" * rng.randrange(3000, 200_000)
+            properties["query"] = "q" * (900_000 if rng.random() < 0.02 else rng.randrange(3000, 200_000))
         case "duplicate":
             fields["event_id"] = sent
         case "wrong key":
