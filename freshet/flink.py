@@ -20,7 +20,7 @@ from freshet import jars
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
 from freshet.java import java_home
-from freshet.processes import base_env
+from freshet.processes import ONE_BLAS_THREAD, base_env
 from freshet.settings import Settings
 
 # All of Flink's log goes to the process's own output, which the stack keeps in logs/flink.log.
@@ -81,7 +81,7 @@ class Flink:
             # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
             "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
         }
-        return Launch([sys.executable, "-m", self.module], env)
+        return Launch([sys.executable, "-m", self.module], env | ONE_BLAS_THREAD)
 
     def is_ready(self, settings: Settings) -> bool:
         """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from freshet.components import Launch, Report
+from freshet.processes import ONE_BLAS_THREAD
 from freshet.settings import Settings
 
 
@@ -22,6 +23,7 @@ class Server:
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
         }
+        env |= ONE_BLAS_THREAD
         if settings.api_key:
             env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()
         return Launch([sys.executable, "-m", "serving"], env)
