@@ -15,7 +15,8 @@ app = App(
     "target is missed, and 1 where the measurement itself is not sound.",
 )
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
+Out = Annotated[Path, Parameter(help="Folder for the picture.")]
 OUT = Path(".freshet/bench")
 
 
@@ -24,17 +25,13 @@ def _say(message: str) -> None:
 
 
 @app.command
-def freshness(*, seconds: float = 90, json: Json = False, out: Path = OUT) -> int:
+def freshness(*, seconds: float = 90, json: Json = False, out: Out = OUT) -> int:
     """Produce → visible in Feast, and HTTP click → changed feed, at 300 events/s.
 
     Parameters
     ----------
     seconds
         How long to measure, after 20 s of warm-up.
-    json
-        Nothing but the JSON line on standard output.
-    out
-        Folder for the picture.
     """
     from bench.freshness import run
 
@@ -43,17 +40,13 @@ def freshness(*, seconds: float = 90, json: Json = False, out: Path = OUT) -> in
 
 
 @app.command
-def throughput(*, rounds: int = 3, json: Json = False, out: Path = OUT) -> int:
+def throughput(*, rounds: int = 3, json: Json = False, out: Out = OUT) -> int:
     """Interactions a second through the job to Redis, on one slot.
 
     Parameters
     ----------
     rounds
         How many times over the 100,000 events of MovieLens are sent, each time as new ones.
-    json
-        Nothing but the JSON line on standard output.
-    out
-        Folder for the picture.
     """
     from bench.throughput import run
 
@@ -62,7 +55,7 @@ def throughput(*, rounds: int = 3, json: Json = False, out: Path = OUT) -> int:
 
 
 @app.command
-def feed(*, items: int = 100_000, users: int = 2_000, seconds: float = 20, json: Json = False, out: Path = OUT) -> int:
+def feed(*, items: int = 100_000, users: int = 2_000, seconds: float = 20, json: Json = False, out: Out = OUT) -> int:
     """Feed latency and rate over a large catalogue, beside the sum of its bare parts.
 
     Parameters
@@ -73,10 +66,6 @@ def feed(*, items: int = 100_000, users: int = 2_000, seconds: float = 20, json:
         How many people ask.
     seconds
         How long each phase runs: one request at a time, eight at a time, the bare parts.
-    json
-        Nothing but the JSON line on standard output.
-    out
-        Folder for the picture.
     """
     from bench.feed import run
 

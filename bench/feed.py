@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
@@ -36,6 +35,7 @@ from schemas.topics import ITEM_FEATURES
 from serving import filters, retrievers
 from serving.catalogue import Catalogue, Generation
 from serving.feeds import FeedAnswer
+from serving.hydrate import now_ms
 from serving.model import Model
 from serving.pipeline import retrieve
 from serving.popular import Popular
@@ -96,7 +96,7 @@ def run(n_items: int, n_users: int, seconds: float, say: Say) -> Report:
 
 def _catalogue(n: int) -> list[Item]:
     chance = random.Random(3)
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     return [
         Item(
             f"i{k}", f"Item number {k}", [f"c{c}" for c in sorted(chance.sample(range(CATEGORIES), 2))],
@@ -110,24 +110,23 @@ def _publish(items: list[Item], bundles: Path) -> None:
     """Clustered unit vectors in an index built as training builds it, and the ranker of MovieLens-100K."""
     rng = np.random.default_rng(4)
     centres = rng.normal(size=(CLUSTERS, DIM))
-    vectors = _unit(centres[rng.integers(CLUSTERS, size=len(items))] + 0.7 * rng.normal(size=(len(items), DIM)))
+    vectors = factors.unit(
+        centres[rng.integers(CLUSTERS, size=len(items))] + 0.7 * rng.normal(size=(len(items), DIM))
+    ).astype(np.float32)
+    content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
     tokens = [f"category:c{c}" for c in range(CATEGORIES)]
-    space = factors.Space([i.item_id for i in items], vectors, tokens, _unit(rng.normal(size=(CATEGORIES, DIM))))
+    space = factors.Space([i.item_id for i in items], vectors, tokens, content)
     data = movielens()
     with train.Steps(show=False) as steps:
         models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
         train.write(train.Models(space, models.ranker, {}), bundles, 0, steps.step("bundle"))
 
 
-def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
 def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     """Rows of people and items as the job would write them, made by the replay driver."""
     chance = random.Random(5)
     kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     world = Items(items)
     found = bundle.current(settings.bundles)
     assert found is not None
@@ -236,7 +235,7 @@ def bare_parts(bundles: Path, feature_store: Path, users: list[str], seconds: fl
         who = next(people)
         row = reader.read(who)
         assert row is not None
-        query = Query(FeedRequest(row, time.time_ns() // 1_000_000, "", SHOWN), columns, model, popular)
+        query = Query(FeedRequest(row, now_ms(), "", SHOWN), columns, model, popular)
         if len(samples) % 100 == 0:
             retrieve(query)
             filters.apply(query)

@@ -10,9 +10,7 @@ import numpy as np
 from bench import probes
 from bench.errors import Unsound
 from bench.report import Report, Target
-from bench.stacks import Say, own_stack, send
-from training.datasets import movielens
-from training.train import train
+from bench.stacks import Say, load_movielens, own_stack
 
 RATE = 300.0
 PROBES_A_SECOND = 12.0
@@ -28,13 +26,10 @@ TARGETS = (
 
 def run(seconds: float, say: Say) -> Report:
     """The whole stack under RATE events a second of MovieLens, watched for `seconds` after a warm-up."""
-    data = movielens()
-    users, items = [u.user_id for u in data.users], [i.item_id for i in data.items]
     with own_stack(say) as stack:
         settings = stack.settings
-        say("training on MovieLens-100K")
-        train(data.interactions, data.items, settings.bundles)
-        send(settings, [*data.items, *data.users])
+        data = load_movielens(settings, say)
+        users, items = [u.user_id for u in data.users], [i.item_id for i in data.items]
         stack.up()
         say(f"{WARM_UP_S:.0f} s of warm-up and {seconds:.0f} s of measurement at {RATE:.0f} events/s")
         with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:

@@ -14,9 +14,11 @@ from kafka import KafkaProducer
 
 from bench.errors import Unsound
 from bench.stacks import shuffled
+from freshet.pace import wait_until
 from schemas import codec
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, key_of
+from serving.hydrate import now_ms
 
 GIVE_UP_S = 10.0
 SHOWN = 20
@@ -24,20 +26,14 @@ SHOWN = 20
 
 def paced(rate: float, seconds: float) -> Iterator[int]:
     """Numbers at a steady rate; one that is late is not waited for, so that the rate holds on average."""
-    started = time.perf_counter()
+    began = time.monotonic()
     for number in range(int(rate * seconds)):
-        wait = started + number / rate - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
+        wait_until(began + number / rate)
         yield number
 
 
 def _producer(kafka: str) -> KafkaProducer:
     return KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=0)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def background(kafka: str, rate: float, seconds: float) -> float:
@@ -51,7 +47,7 @@ def background(kafka: str, rate: float, seconds: float) -> float:
     for number in paced(rate, seconds):
         event = events[number % len(events)]
         fresh = Interaction(
-            f"load-{number}", event.event_type, event.user_id, _now(), event.item_id, properties=event.properties
+            f"load-{number}", event.event_type, event.user_id, now_ms(), event.item_id, properties=event.properties
         )
         producer.send(INTERACTIONS, key=key_of(fresh), value=codec.encode(fresh))
         sent += 1
@@ -78,7 +74,7 @@ def produce_to_feast(
     chance = random.Random(1)
     found = []
     for _ in paced(rate, seconds):
-        event = Interaction(uuid.uuid4().hex, "click", chance.choice(users), _now(), chance.choice(items))
+        event = Interaction(uuid.uuid4().hex, "click", chance.choice(users), now_ms(), chance.choice(items))
         key, value = key_of(event), codec.encode(event)
         started = time.perf_counter()
         place = producer.send(INTERACTIONS, key=key, value=value).get(timeout=GIVE_UP_S)
@@ -109,7 +105,7 @@ def click_to_feed(host: str, port: int, users: Sequence[str], rate: float, secon
         clicked = before[chance.randrange(5)]
         click = {
             "event_id": uuid.uuid4().hex, "event_type": "click", "user_id": user, "item_id": clicked,
-            "timestamp": _now(), "properties": {"surface": "home"},
+            "timestamp": now_ms(), "properties": {"surface": "home"},
         }  # fmt: skip
         body = json.dumps(click).encode()
         started = time.perf_counter()

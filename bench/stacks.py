@@ -17,6 +17,8 @@ from freshet.stack import Stack
 from schemas import codec
 from schemas.events import Event, Interaction
 from schemas.topics import key_of, topic_of
+from training.datasets import Dataset, movielens
+from training.train import train
 
 Say = Callable[[str], None]
 
@@ -29,6 +31,15 @@ def own_stack(say: Say) -> Iterator[Stack]:
         with Stack(settings, report=say) as stack:
             stack.up(["kafka", "redis"])
             yield stack
+
+
+def load_movielens(settings: Settings, say: Say) -> Dataset:
+    """Publishes a model of MovieLens-100K and sends its films and people; the ratings are the caller's to send."""
+    data = movielens()
+    say("training on MovieLens-100K")
+    train(data.interactions, data.items, settings.bundles)
+    send(settings, [*data.items, *data.users])
+    return data
 
 
 def send(settings: Settings, events: Sequence[Event]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
@@ -12,14 +12,13 @@ from feast import FeatureStore
 
 from bench.errors import Unsound
 from bench.report import Report, Target
-from bench.stacks import Say, own_stack, retimed, send, shuffled
+from bench.stacks import Say, load_movielens, own_stack, retimed, send, shuffled
 from feature_repo.store import config
 from freshet import processes
 from freshet.settings import Settings
 from operators.time import DAY
 from schemas.topics import INTERACTIONS
-from training.datasets import movielens
-from training.train import train
+from serving.hydrate import now_ms
 
 TARGETS = (Target("events_per_s", "≥", 5000),)
 SKIPPED = 0.15
@@ -28,65 +27,66 @@ DEADLINE_S = 600
 COUNTERS = ("accepted", "rows", "writes")
 
 
+class Sample(NamedTuple):
+    """The user operator's counters at a moment (perf_counter), and Flink's seconds of processor until then."""
+
+    at: float
+    counts: dict[str, int]
+    cpu_s: float
+
+
 def run(rounds: int, say: Say) -> Report:
     """The backlog of `rounds` × 100,000 ratings over the last five days is there before the job starts.
 
     The rate is that from SKIPPED of the events on to the moment when Redis holds every user's last event.
     """
-    data = movielens()
     with own_stack(say) as stack:
         settings = stack.settings
-        say("training on MovieLens-100K")
-        train(data.interactions, data.items, settings.bundles)
-        now = time.time_ns() // 1_000_000
-        events = list(retimed(shuffled(data.interactions), now - 5 * DAY, now, rounds))
-        send(settings, [*data.items, *data.users])
-        send(settings, events)
-        ends = _ends(settings)
-        if sum(ends.values()) != len(events):
-            raise Unsound(f"{len(events)} events were sent and {sum(ends.values())} are in Kafka")
+        data = load_movielens(settings, say)
+        now = now_ms()
+        send(settings, list(retimed(shuffled(data.interactions), now - 5 * DAY, now, rounds)))
+        events = rounds * len(data.interactions)
+        if (stored := _stored(settings)) != events:
+            raise Unsound(f"{events} events were sent and {stored} are in Kafka")
         stack.up(["flink"])
         record = processes.load(settings.run, "flink")
         assert record is not None
         tree = [psutil.Process(record.pid), *psutil.Process(record.pid).children(recursive=True)]
-        points: list[tuple[float, int]] = []
-        first: tuple[float, dict[str, int], float] | None = None
+        samples: list[Sample] = []
         deadline = time.monotonic() + DEADLINE_S
         for counts in _counters(settings):
-            at = time.perf_counter()
-            points.append((at, counts["accepted"]))
-            if first is None and counts["accepted"] >= SKIPPED * len(events):
-                first = at, counts, _cpu(tree)
-            if counts["accepted"] >= len(events) + len(data.users):
+            samples.append(Sample(time.perf_counter(), counts, _cpu(tree)))
+            if counts["accepted"] >= events + len(data.users):
                 break
             if time.monotonic() > deadline:
-                raise Unsound(f"{counts['accepted']} of {len(events)} events after {DEADLINE_S} s")
-        assert first is not None
-        last_counts = counts
-        _await_store(settings, {u.user_id for u in data.users}, len(events), deadline)
-        ended, cpu = time.perf_counter(), _cpu(tree)
-    began, counts, cpu_before = first
-    seconds = ended - began
-    rows = last_counts["rows"] - counts["rows"]
-    series = [(b[0] - points[0][0], (b[1] - a[1]) / (b[0] - a[0])) for a, b in zip(points, points[4:], strict=False)]
+                raise Unsound(f"{counts['accepted']} of {events} events after {DEADLINE_S} s")
+        _await_store(settings, {u.user_id for u in data.users}, events, deadline)
+        last = Sample(time.perf_counter(), counts, _cpu(tree))
+    first = next(sample for sample in samples if sample.counts["accepted"] >= SKIPPED * events)
+    seconds = last.at - first.at
+    series = [
+        (b.at - samples[0].at, (b.counts["accepted"] - a.counts["accepted"]) / (b.at - a.at))
+        for a, b in zip(samples, samples[4:], strict=False)
+    ]
     figures = {
-        "events_per_s": round((last_counts["accepted"] - counts["accepted"]) / seconds, 1),
-        "rows_per_s": round(rows / seconds, 1),
+        "events_per_s": round((last.counts["accepted"] - first.counts["accepted"]) / seconds, 1),
+        "rows_per_s": round((last.counts["rows"] - first.counts["rows"]) / seconds, 1),
         "measured_s": round(seconds, 1),
-        "events": float(len(events)),
-        "cores_used_by_flink": round((cpu - cpu_before) / seconds, 2),
+        "events": float(events),
+        "cores_used_by_flink": round((last.cpu_s - first.cpu_s) / seconds, 2),
     }
     return Report("throughput", figures=figures, series=series, targets=TARGETS)
 
 
-def _ends(settings: Settings) -> dict[int, int]:
+def _stored(settings: Settings) -> int:
+    """How many interactions Kafka holds."""
     from kafka import KafkaConsumer, TopicPartition
 
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka)
     partitions = [TopicPartition(INTERACTIONS, p) for p in consumer.partitions_for_topic(INTERACTIONS)]
     ends = consumer.end_offsets(partitions)
     consumer.close()
-    return {partition.partition: end for partition, end in ends.items()}
+    return sum(ends.values())
 
 
 def _counters(settings: Settings) -> Iterator[dict[str, int]]:

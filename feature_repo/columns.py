@@ -32,6 +32,21 @@ class Vocabulary(dict[str, int]):
         return self.setdefault(name, len(self) + 1)
 
 
+def _unknown(capacity: int, dim: int) -> dict[str, npt.NDArray[Any]]:
+    """Columns of items of which nothing is known."""
+    return {
+        "vectors": np.zeros((capacity, dim), np.float32),
+        "hashes": np.zeros(capacity, np.uint64),
+        "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
+        "brand": np.zeros(capacity, np.int64),
+        "price": np.full(capacity, np.nan),
+        "created_at": np.full(capacity, np.nan),
+        "available": np.zeros(capacity, bool),
+        "events_7d": np.zeros(capacity),
+        **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
+    }
+
+
 class ItemColumns:
     """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
 
@@ -44,17 +59,7 @@ class ItemColumns:
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            "vectors": np.zeros((capacity, dim), np.float32),
-            "hashes": np.zeros(capacity, np.uint64),
-            "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
-            "brand": np.zeros(capacity, np.int64),
-            "price": np.full(capacity, np.nan),
-            "created_at": np.full(capacity, np.nan),
-            "available": np.zeros(capacity, bool),
-            "events_7d": np.zeros(capacity),
-            **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
-        }
+        self._arrays = _unknown(capacity, dim)
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), (n, dim) for `vectors`, (n, 8) for `categories`."""
@@ -137,11 +142,10 @@ class ItemColumns:
         return made
 
     def _grow(self) -> None:
-        fills = {f.name: f.default for f in SCALARS} | {"price": np.nan, "created_at": np.nan}
+        grown = _unknown(2 * len(self._arrays["hashes"]), self.dim)
         for name, old in self._arrays.items():
-            new = np.full((2 * len(old), *old.shape[1:]), fills.get(name, 0), old.dtype)
-            new[: len(old)] = old
-            self._arrays[name] = new
+            grown[name][: len(old)] = old
+        self._arrays = grown
         for region, old in self.region_popularity.items():
             self.region_popularity[region] = np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
 

@@ -80,8 +80,9 @@ class Flink:
             "FLINK_LOG_DIR": str(settings.logs),
             # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
             "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
+            **ONE_BLAS_THREAD,
         }
-        return Launch([sys.executable, "-m", self.module], env | ONE_BLAS_THREAD)
+        return Launch([sys.executable, "-m", self.module], env)
 
     def is_ready(self, settings: Settings) -> bool:
         """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""

@@ -22,8 +22,8 @@ class Server:
             "FRESHET_KAFKA": settings.kafka,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            **ONE_BLAS_THREAD,
         }
-        env |= ONE_BLAS_THREAD
         if settings.api_key:
             env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()
         return Launch([sys.executable, "-m", "serving"], env)

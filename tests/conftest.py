@@ -20,6 +20,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("repeatable")
 
 
+REAL = {"stack", "live"}
+"""fixtures that start real servers"""
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A real Kafka and Redis for the session; a test that wants Flink calls `stack.up(["flink"])`.
@@ -33,7 +37,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for the stack is an integration test, whether or not it says so."""
+    """A test that asks for real servers is an integration test, whether or not it says so."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        if not REAL.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.integration)

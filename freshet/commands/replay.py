@@ -11,6 +11,7 @@ from rich.console import Console
 
 from freshet import json_lines
 from freshet.errors import InputError
+from freshet.pace import wait_until
 from freshet.producer import Producer
 from freshet.settings import Settings
 from schemas import codec, json_reader, topics
@@ -75,7 +76,7 @@ def replay(
         began = time.monotonic()
         for sent, event in enumerate(events, 1):
             due = (sent - 1) / rate if rate else (event.timestamp - first) / 1000 / (speed or 1)
-            behind = max(behind, _wait(began + due))
+            behind = max(behind, wait_until(began + due))
             shifted = msgspec.structs.replace(event, timestamp=event.timestamp + shift) if shift else event
             producer.send(topics.INTERACTIONS, topics.key_of(shifted), codec.encode(shifted))
         producer.flush()
@@ -102,11 +103,3 @@ def _read(path: Path, limit: int | None) -> tuple[list[Interaction], int]:
 
 def _first(path: Path) -> Iterator[bytes]:
     return (line.text for line in json_lines.read(path))
-
-
-def _wait(due: float) -> float:
-    """Sleep until `due` and return how many seconds it had already passed."""
-    ahead = due - time.monotonic()
-    if ahead > 0:
-        time.sleep(ahead)
-    return max(0.0, -ahead)

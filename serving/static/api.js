@@ -20,10 +20,14 @@ async function askForKey() {
   $("key").value = "";
 }
 
-async function call(path, options = {}) {
-  const headers = { "Content-Type": "application/json" };
+/** The key that a person has given, as headers. */
+export function keyHeaders() {
   const key = sessionStorage.getItem(KEY);
-  if (key) headers["X-API-Key"] = key;
+  return key ? { "X-API-Key": key } : {};
+}
+
+async function call(path, options = {}) {
+  const headers = { "Content-Type": "application/json", ...keyHeaders() };
   let answer;
   try {
     answer = await fetch(path, { ...options, headers });

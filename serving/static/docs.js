@@ -1,5 +1,6 @@
 // The API's page, made from the OpenAPI document that the server makes from its own types.
 
+import { keyHeaders } from "./api.js";
 import { $, el } from "./dom.js";
 
 const NOW = new Date().toISOString().slice(0, 19) + "Z";
@@ -58,8 +59,7 @@ function example(method, path, operation) {
 
 async function tryIt(path, output) {
   output.textContent = "…";
-  const key = sessionStorage.getItem("freshet-key");
-  const answer = await fetch(path, { headers: key ? { "X-API-Key": key } : {} });
+  const answer = await fetch(path, { headers: keyHeaders() });
   const text = await answer.text();
   let shown = text;
   try {

@@ -58,7 +58,7 @@ export class FeedList {
   #card(entry) {
     const title = titleOf(entry);
     const reason = el("p", { class: "reason" });
-    const rank = el("span", { class: "rank", "aria-hidden": "true" });
+    const place = el("span", { class: "rank", "aria-hidden": "true" });
     const change = el("span", { class: "change" });
     const buttons = [...ACTIONS, MORE].map(({ type, label }) =>
       el("button", {
@@ -68,21 +68,20 @@ export class FeedList {
         onclick: () => this.#act(type, entry.item_id),
       }, label));
     const element = el("li", { class: "card", tabindex: "0", "data-item": entry.item_id, "aria-label": title },
-      rank,
+      place,
       el("div", { class: "body" },
         el("h3", {}, title, change),
         el("ul", { class: "genres", "aria-label": "Genres" },
           ...(entry.item?.categories ?? []).map((name) => el("li", {}, name))),
         reason),
       el("div", { class: "actions" }, ...buttons));
-    return { element, reason, rank, change, position: 0 };
+    return { element, reason, place, change };
   }
 
   #update(card, entry, ranks) {
     const old = ranks.get(entry.item_id);
     card.rank = entry.rank;
-    card.rank_text = String(entry.rank + 1);
-    card.element.querySelector(".rank").textContent = card.rank_text;
+    card.place.textContent = String(entry.rank + 1);
     card.reason.textContent = entry.reason?.text ?? "";
     card.reason.dataset.code = entry.reason?.code ?? "";
     card.reason.dataset.because = entry.reason?.item_id ?? "";

@@ -90,9 +90,3 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 live.post("events", events[start : start + BATCH])
             until(lambda: all(len(live.features(f"u{n}")["recent"]) == 20 for n in range(40)), 60)
             yield live
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "live" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.integration)
