@@ -136,8 +136,8 @@ class Operator(Protocol[State]):
     def watermark(self, state: State) -> int:
         """The latest event time that the state has seen."""
 
-    def row(self, key: str, part: str, state: State, at: int) -> Row:
-        """What the online store holds for this part as of `at`."""
+    def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
+        """What the online store holds for this part as of `at`; `encoded` is the state's, where it is known already."""
 
     def due(self, part: str, state: State, at: int) -> int | None:
         """When the row next changes by itself."""

@@ -58,11 +58,13 @@ class Affinity:
         return AffinityState(0, {})
 
     def update(self, state: AffinityState, signal: Signal, world: World) -> None:
-        weight = weight_of(self.weights, signal)
         found: Any = getattr(signal, self.of)
-        names = (found,) if isinstance(found, str) else found
-        if not weight or not names or names == ("",):
+        if not found:
             return
+        weight = weight_of(self.weights, signal)
+        if not weight:
+            return
+        names = (found,) if isinstance(found, str) else found
         sums = state.sums
         if not sums:
             state.origin = signal.timestamp

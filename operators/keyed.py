@@ -123,9 +123,9 @@ class UserOperator:
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
         values = self._features.values(state, at)
-        return Row(self.view.name, (key,), (*values, self.encode(state)))
+        return Row(self.view.name, (key,), (*values, self.encode(state) if encoded is None else encoded))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
@@ -188,13 +188,13 @@ class UserOperator:
         for known in ids.values():
             if hashed in known:
                 raise Duplicate("an event with this id was applied before", field)
+        if at > state.watermark:
+            state.watermark = at
         if hour in ids:
             ids[hour].add(hashed)
         else:
             ids[hour] = {hashed}
-        if at > state.watermark:
-            state.watermark = at
-            oldest = (at - self.lateness) // HOUR
+            oldest = (state.watermark - self.lateness) // HOUR
             for expired in [h for h in ids if h < oldest]:
                 del ids[expired]
 
@@ -230,7 +230,7 @@ class ItemOperator:
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
         features = self._of(part)
         return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
 

@@ -73,7 +73,7 @@ class Bundle:
 
     def array(self, name: str) -> npt.NDArray[np.float32]:
         """`vectors` or `content`: float32 (rows, dim), mapped from disk."""
-        found = np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        found = np.asarray(np.load(self.path / f"{name}.npy", mmap_mode="r", allow_pickle=False))
         if found.ndim != 2 or found.shape[1] != self.manifest.dim or found.dtype != np.float32:
             raise BundleError(f"{self.path.name}/{name}.npy: expected float32 (rows, {self.manifest.dim})")
         return found

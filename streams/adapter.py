@@ -1,28 +1,31 @@
 """The one adapter that runs an operator in Flink.
 
-Every accepted event updates keyed state at once, so a checkpoint holds exactly the events before it.
-Writing to the store comes later: the changed part is remembered, a processing-time timer is set for the
-key at the next boundary, and the first timer to fire writes everything remembered in one round trip.
-Timers are part of a checkpoint. After a restore a timer finds nothing remembered for its key and writes
-the row from state, so no change is lost; as rows are absolute, writing one twice is harmless.
+    element ─► state in memory, element into the tail ─┐                 ┌─► rows of all changed keys, one round trip
+    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news of items, one message an item
+    timer   ─► row changed by itself ──────────────────┘                 └─► state into the snapshot, tail emptied
 
-Decoded states are cached between events: reading one back from Flink costs more than applying an event.
+An event is applied to a decoded state in memory at once. What Flink keeps of a key is the state as it was when its
+row was last written (the snapshot) and the elements taken since (the tail): encoding a state at every event would
+cost as much as applying the event. A key whose row has changed has a processing-time timer at the next boundary, and
+everything leaves then. The timers of a boundary fire in one go, between two checkpoints, so what has left and what
+is still in a tail never overlap: after a restore the tail is applied again, and what follows from it leaves once.
+Rows are absolute, so that writing one twice is harmless.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyflink.common import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import MapStateDescriptor
+from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo.views import item_operator, user_operator
-from operators.contract import Operator, Record
+from operators.contract import ItemEvent, Operator, Record, Row
 from operators.time import hours
 from schemas.errors import EventError
 from streams import wire, world
@@ -31,25 +34,27 @@ from streams.sinks import FileSink, RowSink, StoreSink
 
 log = logging.getLogger(__name__)
 
-WRITING_SHARE = {"user": 0.35, "item": 0.1}
-"""of the time that an operator may spend writing rows; above it, boundaries move apart, so that a
-backlog is worked off with fewer, larger writes of rows that changed several times in between"""
-
+PATIENCE = 4
+"""A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
+little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 10_000
-
-SWITCH_S = 0.0002
-"""Both operators run as threads of one interpreter. Each returns to Java after every event, and with Python's default
-of 5 ms would then wait as long for a turn, while the other writes rows."""
 
 
 class Entry:
-    """What is kept in memory of one key: decoded states by part, and when each next changes by itself."""
+    """What is kept in memory of one key, by part."""
 
-    __slots__ = ("due", "states")
+    __slots__ = ("boundary", "changed", "due", "states", "written")
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
+        self.changed: set[str] = set()
+        """parts whose rows have changed since they last left"""
+        self.boundary = 0
+        """when those leave; 0 where there are none"""
+        self.written: dict[str, bytes] = {}
+        """encoded states whose rows have left, until the key's own timer takes them into the snapshot"""
         self.due: dict[str, int] = {}
+        """when each part's row next changes by itself (a tile or session ends)"""
 
 
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -60,7 +65,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._settings = settings
 
     def open(self, context: RuntimeContext) -> None:
-        sys.setswitchinterval(SWITCH_S)
         settings = self._settings
         found = world.shared(settings.kafka, settings.bundles)
         self._operator: Operator[Any] = (
@@ -69,122 +73,153 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             else item_operator(found)
         )
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
-        self._parts = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
+        pickled = Types.PICKLED_BYTE_ARRAY()
+        self._snapshot = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
+        self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store)
         self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
         self._interval_ms = self._base_ms
+        self._arrived_s = 0
         self._entries: dict[str, Entry] = {}
-        self._pending: dict[str, set[str]] = {}
+        self._leaving: defaultdict[int, list[str]] = defaultdict(list)
+        self._news: defaultdict[int, defaultdict[str, list[ItemEvent]]] = defaultdict(lambda: defaultdict(list))
         self._tally: dict[str, int] = {}
         self._metrics = context.get_metrics_group().add_group("freshet").add_group(self._name)
         self._counters: dict[str, Any] = {}
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        key = value[0]
         try:
-            record = wire.record(value)
-            key = value[0]
-            entry = self._entry(key)
-            news = self._apply(key, entry, record, ctx)
+            records = wire.records(value)
+            now = self._pace(value)
+            news = self._take(key, value, records, now, ctx)
         except EventError as error:
             self._count(f"dead.{error.reason}")
             yield wire.dead_letter(value, error)
             return
-        self._count("accepted")
-        for event in news:
-            yield wire.news(event)
+        self._count("accepted", len(records))
+        yield from news
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        keys = self._leaving.pop(timestamp, None)
+        if keys is not None:
+            yield from self._leave(keys, self._news.pop(timestamp, {}))
         key = ctx.get_current_key()
+        now = int(time.time() * 1000)
         entry = self._entries.get(key)
         if entry is None:  # restored or evicted: what this timer was for is in state alone
-            entry = self._entry(key)
-            changed = set(self._load_all(entry))
-        else:
-            changed = {part for part, due in entry.due.items() if due <= timestamp}
-        if changed:
-            self._pending.setdefault(key, set()).update(changed)
-            for part in changed:
-                entry.due.pop(part, None)
-                self._set_due(entry, part, timestamp, ctx)
-        if self._pending:
-            yield from self._write_pending()
+            entry = self._entry(key, now, ctx)
+            self._changed(key, entry, self._stored_parts(), now, ctx)
+            return
+        if entry.written:
+            self._save(entry, now, ctx)
+        expired = [part for part, due in entry.due.items() if due <= timestamp]
+        if expired:
+            for part in expired:
+                del entry.due[part]
+            self._changed(key, entry, expired, now, ctx)
 
     def close(self) -> None:
         self._publish_counts()
 
-    # -- state ---------------------------------------------------------------------------------
+    # -- taking --------------------------------------------------------------------------------
 
-    def _entry(self, key: str) -> Entry:
+    def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> Iterable[Any]:
+        """Takes one element's records in. Raises EventError, state untouched, where they cannot be taken."""
+        self._apply(key, self._entry(key, now, ctx), records, now, ctx)
+        self._tail.add(tuple(value))
+        return ()
+
+    def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
+        operator = self._operator
+        news: list[ItemEvent] = []
+        for record in records:
+            parts = operator.parts(record)
+            for part in parts:
+                news += operator.on_event(self._state(entry, part), record)
+            self._changed(key, entry, parts, now, ctx)
+        if news:
+            leaving = self._news[entry.boundary]
+            for event in news:
+                leaving[event.item_id].append(event)
+
+    def _entry(self, key: str, now: int, ctx: Any) -> Entry:
+        """The key's entry, most recently used from now on."""
         entries = self._entries
-        entry = entries.pop(key, None) or Entry()
-        entries[key] = entry  # most recently used last
+        entry = entries.pop(key, None)
+        if entry is not None:
+            entries[key] = entry
+            return entry
+        entries[key] = entry = Entry()
         if len(entries) > self._settings.cached_keys:
-            oldest = next((k for k in entries if k not in self._pending), None)
-            if oldest is not None:  # a backlog may leave nothing but keys whose rows are yet to be written
-                del entries[oldest]
+            idle = next((k for k, e in entries.items() if not e.boundary and not e.written and e is not entry), None)
+            if idle is not None:  # a backlog may leave nothing but keys whose rows are yet to leave
+                del entries[idle]
+        for value in self._tail.get() or ():
+            self._apply(key, entry, wire.records(value), now, ctx)
         return entry
 
     def _state(self, entry: Entry, part: str) -> Any:
         state = entry.states.get(part)
         if state is None:
-            blob = self._parts.get(part)
+            blob = self._snapshot.get(part)
             state = self._operator.new(part) if blob is None else self._operator.decode(part, blob)
             entry.states[part] = state
         return state
 
-    def _load_all(self, entry: Entry) -> list[str]:
-        parts = [str(part) for part in self._parts.keys()]  # noqa: SIM118 (a state, not a dict)
-        for part in parts:
-            self._state(entry, part)
-        return parts
+    def _stored_parts(self) -> list[str]:
+        return [str(part) for part in self._snapshot.keys()]  # noqa: SIM118 (a state, not a dict)
 
-    def _apply(self, key: str, entry: Entry, record: Record, ctx: Any) -> list[Any]:
+    def _changed(self, key: str, entry: Entry, parts: Iterable[str], now: int, ctx: Any) -> None:
+        """Notes that rows have changed, and sees to a timer for when they leave."""
+        entry.changed.update(parts)
+        if entry.changed and not entry.boundary:
+            entry.boundary = (now // self._interval_ms + 1) * self._interval_ms
+            self._leaving[entry.boundary].append(key)
+            ctx.timer_service().register_processing_time_timer(entry.boundary)
+
+    def _pace(self, value: Any) -> int:
+        """Sets boundaries as far apart as this element is late. Returns the time, epoch ms."""
+        now = int(time.time() * 1000)
+        self._arrived_s = value[5]
+        behind = now - self._arrived_s * 1000 - 999
+        self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
+        return now
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    def _leave(self, keys: list[str], news: Mapping[str, list[ItemEvent]]) -> Iterator[Any]:
         operator = self._operator
         now = int(time.time() * 1000)
-        news: list[Any] = []
-        for part in operator.parts(record):
-            state = self._state(entry, part)
-            news += operator.on_event(state, record)
-            self._parts.put(part, operator.encode(state))
-            self._set_due(entry, part, now, ctx)
-            pending = self._pending.get(key)
-            if pending is None:
-                self._pending[key] = {part}
-                interval = self._interval_ms
-                boundary = (now // interval + 1) * interval
-                ctx.timer_service().register_processing_time_timer(boundary)
-            else:
-                pending.add(part)
-        return news
-
-    def _set_due(self, entry: Entry, part: str, now: int, ctx: Any) -> None:
-        """Sees to a timer for when the part's row next changes by itself (a tile or session ends)."""
-        due = self._operator.due(part, entry.states[part], now)
-        if due is not None and due < entry.due.get(part, due + 1):
-            entry.due[part] = due
-            ctx.timer_service().register_processing_time_timer(due)
-
-    # -- writing -------------------------------------------------------------------------------
-
-    def _write_pending(self) -> Iterator[Any]:
-        started = time.time()
-        now = int(started * 1000)
-        row = self._operator.row
-        rows = [
-            row(key, part, self._entries[key].states[part], now)
-            for key, parts in self._pending.items()
-            for part in parts
-        ]
+        rows: list[Row] = []
+        for key in keys:
+            entry = self._entries[key]
+            for part in entry.changed:
+                state = self._state(entry, part)
+                blob = entry.written[part] = operator.encode(state)
+                rows.append(operator.row(key, part, state, now, blob))
+            entry.changed.clear()
+            entry.boundary = 0
         self._sink.write(rows)
-        self._pending.clear()
-        took_ms = (time.time() - started) * 1000
-        self._interval_ms = min(LONGEST_INTERVAL_MS, max(self._base_ms, int(took_ms / WRITING_SHARE[self._name])))
         self._count("rows", len(rows))
         self._count("writes")
         self._publish_counts()
+        for item_id, events in news.items():
+            yield wire.news(item_id, events, self._arrived_s)
         if self._name == "item":
-            for found in rows:
-                yield wire.features(found)
+            for row in rows:
+                yield wire.features(row)
+
+    def _save(self, entry: Entry, now: int, ctx: Any) -> None:
+        """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
+        for part, blob in entry.written.items():
+            self._snapshot.put(part, blob)
+            due = self._operator.due(part, entry.states[part], now)
+            if due is not None and due < entry.due.get(part, due + 1):
+                entry.due[part] = due
+                ctx.timer_service().register_processing_time_timer(due)
+        entry.written.clear()
+        self._tail.clear()
 
     # -- metrics -------------------------------------------------------------------------------
 

@@ -38,21 +38,23 @@ LETTER_TEXT = 1024
 largest message would not fit into another, and the job would fail on it again and again. The rest stays in Kafka."""
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
+_unpack = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
 
 
-def news(event: ItemEvent) -> FlinkRow:
-    """An ItemEvent on its way to the item operator."""
-    payload = _pack((event.event_type, event.timestamp, event.region))
-    return FlinkRow(event.item_id, FlinkRow(event.item_id, payload, "", 0, 0, 0))
+def news(item_id: str, events: list[ItemEvent], arrived_s: int) -> FlinkRow:
+    """What happened with one item, on its way to the item operator; `arrived_s` as in MESSAGE."""
+    payload = _pack([(event.event_type, event.timestamp, event.region) for event in events])
+    return FlinkRow(item_id, FlinkRow(item_id, payload, "", 0, 0, arrived_s))
 
 
-def record(message: Any) -> Record:
-    """The record in a MESSAGE. Raises EventError where the bytes are not an event of their key."""
+def records(message: Any) -> list[Record]:
+    """The records in a MESSAGE: one, or all of an item's news.
+
+    Raises EventError where the bytes are not an event of their key.
+    """
     key, value, topic, partition, offset, seconds = message
     if not topic:
-        kind, at, region = _unpack(value)
-        return Record(ItemEvent(key, kind, at, region))
+        return [Record(ItemEvent(key, kind, at, region)) for kind, at, region in _unpack(value)]
     if value is None:
         event = _tombstone(topic, key)
     else:
@@ -60,7 +62,7 @@ def record(message: Any) -> Record:
     field = "item_id" if topic == ITEMS else "user_id"
     if key != getattr(event, field):
         raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return Record(event, topic, partition, offset, seconds * 1000 + 999)
+    return [Record(event, topic, partition, offset, seconds * 1000 + 999)]
 
 
 def _tombstone(topic: str, key: str) -> Item | User:

@@ -18,33 +18,34 @@ CLICK = Interaction("e1", "click", "u1", T0, "i1")
 
 
 def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
-    record = wire.record(("u1", codec.encode(CLICK), "interactions", 3, 77, 1_767_225_601))
+    (record,) = wire.records(("u1", codec.encode(CLICK), "interactions", 3, 77, 1_767_225_601))
     assert record == (CLICK, "interactions", 3, 77, 1_767_225_601_999)
 
 
 def test_news_of_an_item_comes_back_as_it_was_sent() -> None:
-    sent = wire.ItemEvent("i1", "click", T0, "DE")
-    key, message = wire.news(sent)
+    sent = [wire.ItemEvent("i1", "click", T0, "DE"), wire.ItemEvent("i1", "impression", T0 + 1, "")]
+    key, message = wire.news("i1", sent, 1_767_225_601)
     assert key == "i1"
-    assert wire.record(message).event == sent
+    assert message[5] == 1_767_225_601
+    assert [record.event for record in wire.records(message)] == sent
 
 
 @pytest.mark.parametrize(
     ("topic", "key", "expected"), [("items", "i1", Item("i1", available=False)), ("users", "u1", User("u1"))]
 )
 def test_a_tombstone_takes_the_entry_away(topic: str, key: str, expected: Item | User) -> None:
-    assert wire.record((key, None, topic, 0, 0, 0)).event == expected
+    assert wire.records((key, None, topic, 0, 0, 0))[0].event == expected
 
 
 def test_an_interaction_cannot_be_deleted() -> None:
     with pytest.raises(Undecodable):
-        wire.record(("u1", None, "interactions", 0, 0, 0))
+        wire.records(("u1", None, "interactions", 0, 0, 0))
 
 
 @pytest.mark.parametrize("key", ["", "u2", "k" * 100_000])
 def test_the_key_must_be_the_events_own(key: str) -> None:
     with pytest.raises(InvalidEvent) as raised:
-        wire.record((key, codec.encode(CLICK), "interactions", 0, 0, 0))
+        wire.records((key, codec.encode(CLICK), "interactions", 0, 0, 0))
     assert raised.value.field == "user_id"
     assert len(raised.value.detail) < 1000
 
