@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from msgspec import Struct
@@ -38,9 +39,10 @@ class Rate:
 
 
 class CountsState(Struct, array_like=True, gc=False):
-    """For each window: tile index → event type's position → count."""
+    """For each window: counts by tile index · number of types + type's position, and the newest tile's index."""
 
-    windows: list[dict[int, dict[int, int]]]
+    windows: list[dict[int, int]]
+    newest: list[int]
 
 
 @dataclass(frozen=True)
@@ -88,47 +90,49 @@ class Counts:
         )
 
     def new(self) -> CountsState:
-        return CountsState([{} for _ in self.windows])
+        return CountsState([{} for _ in self.windows], [0] * len(self.windows))
 
     def update(self, state: CountsState, signal: Signal, world: World) -> None:
         kind = self._index.get(signal.event_type)
         if kind is None:
             return
-        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
-            at = signal.timestamp // tile
-            if at in tiles:
-                counts = tiles[at]
-                counts[kind] = counts.get(kind, 0) + 1
-                continue
-            newest = max(tiles, default=at)
-            if at <= newest - n:
+        k, newest, time = len(self.types), state.newest, signal.timestamp
+        for w, (n, tile) in enumerate(self._spans):
+            at = time // tile
+            counts = state.windows[w]
+            if at > newest[w]:
+                newest[w] = at
+                # Tiles come nearly in order: what a late one hides behind is soon as old.
+                first = (at - n + 1) * k
+                old = list(takewhile(first.__gt__, counts))
+                for key in old:
+                    del counts[key]
+            elif at <= newest[w] - n:
                 continue  # already out of the window
-            tiles[at] = {kind: 1}
-            if at > newest:
-                for old in [i for i in tiles if i <= at - n]:
-                    del tiles[old]
+            key = at * k + kind
+            counts[key] = counts.get(key, 0) + 1
 
     def values(self, state: CountsState, at: int) -> tuple[Any, ...]:
         out: list[Any] = []
-        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
-            totals = [0] * len(self.types)
-            first = at // tile - n
-            for index, counts in tiles.items():
-                if index > first:
-                    for kind, count in counts.items():
-                        totals[kind] += count
+        k = len(self.types)
+        for (n, tile), counts in zip(self._spans, state.windows, strict=True):
+            totals = [0] * k
+            first = (at // tile - n + 1) * k
+            for key, count in counts.items():
+                if key >= first:
+                    totals[key % k] += count
             out.append(totals)
             for top, bottom, a, b in self._rates:
                 out.append((totals[top] + a) / (totals[bottom] + b))
         return tuple(out)
 
     def due(self, state: CountsState, at: int) -> int | None:
+        k = len(self.types)
         soonest: int | None = None
-        for (n, tile), tiles in zip(self._spans, state.windows, strict=True):
-            first = at // tile - n
-            for index in tiles:
-                if index > first:
-                    end = (index + n) * tile
-                    if soonest is None or end < soonest:
-                        soonest = end
+        for (n, tile), counts in zip(self._spans, state.windows, strict=True):
+            first = (at // tile - n + 1) * k
+            oldest = min((key for key in counts if key >= first), default=None)
+            if oldest is not None:
+                end = (oldest // k + n) * tile
+                soonest = end if soonest is None else min(soonest, end)
         return soonest

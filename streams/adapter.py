@@ -40,6 +40,11 @@ little by another quarter, and a backlog is worked off with fewer writes, each o
 LONGEST_INTERVAL_MS = 10_000
 
 
+def now_ms() -> int:
+    """Epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
 class Entry:
     """What is kept in memory of one key, by part."""
 
@@ -105,7 +110,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if keys is not None:
             yield from self._leave(keys, self._news.pop(timestamp, {}))
         key = ctx.get_current_key()
-        now = int(time.time() * 1000)
+        now = now_ms()
         entry = self._entries.get(key)
         if entry is None:  # restored or evicted: what this timer was for is in state alone
             entry = self._entry(key, now, ctx)
@@ -180,7 +185,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _pace(self, value: Any) -> int:
         """Sets boundaries as far apart as this element is late. Returns the time, epoch ms."""
-        now = int(time.time() * 1000)
+        now = now_ms()
         self._arrived_s = value[5]
         behind = now - self._arrived_s * 1000 - 999
         self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
@@ -190,7 +195,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _leave(self, keys: list[str], news: Mapping[str, list[ItemEvent]]) -> Iterator[Any]:
         operator = self._operator
-        now = int(time.time() * 1000)
+        now = now_ms()
         rows: list[Row] = []
         for key in keys:
             entry = self._entries[key]

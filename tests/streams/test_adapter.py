@@ -1,0 +1,185 @@
+"""The adapter beside the replay driver, whatever the order of events, timers, checkpoints and crashes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_repo.views import item, item_operator, user, user_operator
+from operators.contract import ItemEvent, Record
+from operators.time import DAY, HOUR
+from schemas import codec
+from schemas.events import Impression, Interaction
+from schemas.topics import IMPRESSIONS, INTERACTIONS
+from streams import wire
+from tests.operators.records import World
+from tests.operators.signals import ITEMS
+from tests.streams.mini_flink import MiniFlink, Store
+from training.replay import Replay
+
+START = 1_767_225_600_000
+USERS = ("u1", "u2", "u3")
+
+
+def message(event: Interaction | Impression, offset: int, arrived: int) -> tuple[Any, ...]:
+    topic = INTERACTIONS if isinstance(event, Interaction) else IMPRESSIONS
+    return (event.user_id, codec.encode(event), topic, 0, offset, arrived // 1000)
+
+
+def click(n: int, user_id: str, at: int, item_id: str = ITEMS[3]) -> Interaction:
+    return Interaction(f"e{n}", "click", user_id, at, item_id, properties={"region": "DE" if n % 3 else ""})
+
+
+def heard(out: list[Any]) -> Counter[ItemEvent]:
+    """News that has been sent on, event by event."""
+    rows = [row for row in out if isinstance(row[0], str)]
+    return Counter(record.event for row in rows for record in wire.records(row[1]))
+
+
+def letters(out: list[Any]) -> int:
+    return sum(1 for row in out if not isinstance(row[0], str))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def flink(store: Store, monkeypatch: pytest.MonkeyPatch) -> MiniFlink:
+    return MiniFlink("user", World(), store, monkeypatch)
+
+
+def test_everything_leaves_at_the_boundary_in_one_write(flink: MiniFlink, store: Store) -> None:
+    for n, who in enumerate(USERS * 2):
+        flink.send(message(click(n, who, flink.now), n, flink.now))
+    assert (flink.out, store.rows, flink.tails()) == ([], {}, 6)
+    flink.advance(10)
+    assert store.writes == 1
+    assert sorted(row.key[0] for row in store.rows.values()) == sorted(USERS)
+    assert len(flink.out) == 1, "one message an item"
+    assert heard(flink.out).total() == 6
+    assert flink.tails() == 0
+
+
+def test_who_is_behind_leaves_less_often(flink: MiniFlink, store: Store) -> None:
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now - 8_000))
+    flink.advance(500)
+    assert not store.rows
+    flink.advance(2_000)
+    assert store.rows
+    flink.send(message(click(1, "u1", flink.now), 1, flink.now))
+    flink.advance(10)
+    assert store.writes == 2
+
+
+def test_a_row_changes_by_itself_when_its_session_ends(flink: MiniFlink, store: Store) -> None:
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    flink.advance(10)
+    names = [f.name for f in user.fields]
+    session = names.index("session_items")
+    assert store.rows["user_activity", "u1"].values[session] == 1
+    flink.advance(HOUR)
+    assert store.rows["user_activity", "u1"].values[session] == 0
+    flink.advance(8 * DAY)
+    assert sum(store.rows["user_activity", "u1"].values[names.index("events_7d")]) == 0
+
+
+def test_an_idle_key_that_memory_has_forgotten_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, cached_keys=1)
+    for n, who in enumerate(USERS * 3):
+        flink.send(message(click(n, who, flink.now), n, flink.now))
+        flink.advance(10)
+    assert len(flink.function._entries) <= 2
+    counted = [f.name for f in user.fields].index("events_24h")
+    assert [sum(row.values[counted]) for row in store.rows.values()] == [3, 3, 3]
+
+
+steps = st.one_of(
+    st.tuples(st.just("event"), st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, 12)),
+    st.tuples(st.just("shown"), st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, 12)),
+    st.tuples(st.just("advance"), st.sampled_from([1, 4, 10, 700, 20_000])),
+    st.tuples(st.just("checkpoint")),
+    st.tuples(st.just("crash")),
+)
+
+
+@given(st.lists(steps, max_size=40))
+def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
+    """Kafka gives again what came after the checkpoint; at the end rows and news are those of the replay driver."""
+    with pytest.MonkeyPatch.context() as patch:
+        store = Store()
+        flink = MiniFlink("user", World(), store, patch, cached_keys=2)
+        log: list[tuple[tuple[Any, ...], Record]] = []
+        saved, read = flink.checkpoint(), 0
+        for step in script:
+            match step:
+                case ("event", who, item_id, n):
+                    event: Any = click(n, who, START + n, item_id)
+                case ("shown", who, item_id, n):
+                    event = Impression(f"r{n}", who, START + n, [item_id, ITEMS[2]])
+                case ("advance", ms):
+                    flink.advance(ms)
+                    continue
+                case ("checkpoint",):
+                    saved, read = flink.checkpoint(), len(log)
+                    continue
+                case _:
+                    flink.restore(saved)
+                    for sent, _ in log[read:]:
+                        flink.send(sent)
+                    continue
+            sent = message(event, len(log), flink.now)
+            log.append((sent, Record(event, sent[2], 0, len(log), flink.now // 1000 * 1000 + 999)))
+            flink.send(sent)
+        flink.advance(30_000)
+
+        replay = Replay(user_operator(World()), item_operator(World()))
+        news = Counter(e for _, record in log for e in replay.feed(record) or ())
+        assert heard(flink.out) == news
+        assert letters(flink.out) == len(replay.dead)
+        assert flink.tails() == 0
+        assert {row.key[0] for row in store.rows.values()} == set(replay.users)
+        for who in replay.users:
+            assert dict(zip([f.name for f in user.fields], store.rows[user.name, who].values, strict=True)) == (
+                replay.user_row(who, flink.now)
+            )
+
+
+@given(st.lists(st.one_of(st.integers(1, 5), st.sampled_from(["advance", "checkpoint", "crash"])), max_size=25))
+def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
+    """The item operator, overall and by region: numbers are messages with so many events."""
+    with pytest.MonkeyPatch.context() as patch:
+        store = Store()
+        flink = MiniFlink("item", World(), store, patch)
+        log: list[tuple[Any, ...]] = []
+        events: list[ItemEvent] = []
+        saved, read = flink.checkpoint(), 0
+        for step in script:
+            if step == "advance":
+                flink.advance(400)
+            elif step == "checkpoint":
+                saved, read = flink.checkpoint(), len(log)
+            elif step == "crash":
+                flink.restore(saved)
+                for sent in log[read:]:
+                    flink.send(sent)
+            else:
+                batch = [ItemEvent("i1", "click", START + len(events) + n, "DE" if n % 2 else "") for n in range(step)]
+                events += batch
+                row = wire.news("i1", batch, flink.now // 1000)
+                log.append(tuple(row[1]))
+                flink.send(log[-1])
+        flink.advance(20_000)
+        counted = [f.name for f in item.fields].index("events_24h")
+        assert [sum(row.values[counted]) for key, row in store.rows.items() if key[0] == item.name] == (
+            [len(events)] if events else []
+        )
+        regional = sum(1 for e in events if e.region)
+        assert [sum(row.values[counted]) for key, row in store.rows.items() if len(key) == 3] == (
+            [regional] if regional else []
+        )
