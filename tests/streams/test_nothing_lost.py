@@ -91,12 +91,15 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     world.space = BundleSpace.of(bundle.load(stack.settings.bundles / version), world.item)
     replay = Replay(user_operator(world), item_operator(world))
     sent: list[Any] = []
+    resumed = threading.Event()
 
     def produce() -> None:
         started = time.monotonic()
         for n, event in enumerate(events):
             if n % 50 == 0:
                 time.sleep(max(0.0, started + n / RATE - time.monotonic()))
+            if n == len(events) * 3 // 4:  # a busy machine may take long to start Flink again
+                resumed.wait(DEADLINE_S)
             sent.append(producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event)))
         producer.flush()
 
@@ -110,6 +113,7 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     client = redis.Redis(port=stack.settings.redis_port)
     cut = client.client_kill_filter(_type="normal", skipme=True)
     assert cut >= 1
+    resumed.set()
     thread.join()
     client.close()
 
