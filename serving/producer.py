@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from schemas import codec
 from schemas.events import Event
+from schemas.follow import knock
 from schemas.topics import key_of, topic_of
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class EventLog:
     def _open(self) -> KafkaProducer:
         with self._lock:
             if self._producer is None:
+                knock(self._kafka)
                 self._producer = KafkaProducer(
                     bootstrap_servers=self._kafka,
                     acks="all",
