@@ -93,7 +93,7 @@ class Ingest:
             places = await self._services.events.append([event for _, event in events])
         except KafkaAway:
             count.labels(topic, "not_stored").inc(len(events))
-            raise Unavailable("Nothing has been stored: Kafka does not acknowledge. Send the same again.") from None
+            raise Unavailable("Kafka has not acknowledged any of it. Send the same again.") from None
         receipt = self._receipt(topic, events, places, rejected)
         for result, n in Counter(r.reason for r in receipt.rejected).items():
             count.labels(topic, "not_stored" if result == "not_stored" else "rejected").inc(n)
