@@ -20,6 +20,7 @@ from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
 from serving.catalogue import Catalogue
+from serving.hydrate import now_ms
 from serving.index import ItemIndex
 from serving.model import Model
 from serving.pipeline import Pipeline
@@ -143,7 +144,7 @@ class Log:
             return None
         topic, partition = topic_of(event), crc32(key_of(event)) % 4
         offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
-        self.stored.append((Place(topic, partition, offset, NOW), event))
+        self.stored.append((Place(topic, partition, offset, now_ms()), event))
         return self.stored[-1][0]
 
 
