@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving.tokens import Token
 from tests.serving.conftest import Live, ids, until
-
-pytestmark = pytest.mark.timeout(300)
 
 AWAY_S = 30.0
 PERSONAL = {"because_item", "because_category"}
