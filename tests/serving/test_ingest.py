@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from schemas.events import Impression, Interaction, Item, User
+from serving.ingest import LARGEST
 from serving.tokens import Token
 from tests.serving.made import Api
 
@@ -166,6 +167,16 @@ def test_a_body_without_a_length_is_read_up_to_the_limit(narrow: Api) -> None:
 def test_a_length_that_is_none_is_refused(narrow: Api, length: str) -> None:
     headers = [(b"content-length", length.encode())]
     assert narrow.ask("POST", "/v1/events", content=b"{}", headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize("size", [900_000, 1_040_000])
+def test_an_event_that_kafka_would_not_take_is_named(api: Api, size: int) -> None:
+    lists = {f"list {k}": ["x" * 512] * 100 for k in range(size // (100 * 515))}
+    answer = api.post("/v1/items", [{"item_id": "i1", "attributes": lists}, {"item_id": "i2"}])
+    assert answer.status_code == 202
+    taken = [e.item_id for _, e in api.log.stored if isinstance(e, Item)]
+    assert taken == (["i1", "i2"] if size < LARGEST else ["i2"])
+    assert len(answer.json()["rejected"]) == 2 - len(taken)
 
 
 # -- Kafka does not acknowledge --------------------------------------------------------------------
