@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from msgspec import structs
 
@@ -25,12 +28,24 @@ Say = Callable[[str], None]
 
 @contextmanager
 def own_stack(say: Say) -> Iterator[Stack]:
-    """Kafka and Redis in a temporary home on free ports; everything is stopped and removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="freshet-bench-") as home:
-        settings = Settings(home=Path(home), **free_ports())  # type: ignore[arg-type]
-        with Stack(settings, report=say) as stack:
-            stack.up(["kafka", "redis"])
-            yield stack
+    """Kafka and Redis in a temporary home on free ports; everything is stopped and removed at the end, also where
+    the end is a SIGTERM. For the main thread."""
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        with tempfile.TemporaryDirectory(prefix="freshet-bench-") as home:
+            settings = Settings(home=Path(home), **free_ports())  # type: ignore[arg-type]
+            with Stack(settings, report=say) as stack:
+                stack.up(["kafka", "redis"])
+                yield stack
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not cut the stopping short
+    for process in multiprocessing.active_children():
+        process.terminate()  # or its pool waits until it has measured to the end
+    raise SystemExit(128 + number)
 
 
 def load_movielens(settings: Settings, say: Say) -> Dataset:

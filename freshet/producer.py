@@ -42,7 +42,11 @@ class Producer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._kafka.close(timeout=0 if error else _DELIVERY_SECONDS)
+        try:
+            self._kafka.close(timeout=0 if error else _DELIVERY_SECONDS)
+        except self._error as late:
+            if error is None:  # else what went wrong first is what there is to say
+                raise BrokerGone(f"Kafka stopped acknowledging: {late}") from late
 
     def send(self, topic: str, key: bytes, value: bytes, done: Callable[[], None] | None = None) -> None:
         """Hand one message over. Raises BrokerGone when an earlier one could not be delivered."""

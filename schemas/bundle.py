@@ -122,6 +122,7 @@ def publish(bundles: Path, version: str) -> Iterator[Path]:
     try:
         yield aside
         load(aside)
+        aside.chmod(0o755)  # mkdtemp's is for us alone; the server may run as somebody else
         aside.replace(bundles / version)
         pointer = bundles / f".{CURRENT}-{os.getpid()}"
         pointer.write_text(version + "\n")

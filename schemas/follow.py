@@ -66,7 +66,7 @@ class Follower:
                 self._stop.wait(RETRY_S)
 
     def _follow(self, positions: dict[TopicPartition, int]) -> None:
-        _knock(self._kafka)
+        knock(self._kafka)
         consumer = KafkaConsumer(
             bootstrap_servers=self._kafka,
             enable_auto_commit=False,
@@ -97,9 +97,9 @@ class Follower:
             consumer.close()
 
 
-def _knock(kafka: str) -> None:
-    """Raises OSError where no broker of "host:port,…" listens. A client that finds none blocks for half a minute and
-    leaves a thread and its sockets behind, so none is made then."""
+def knock(kafka: str) -> None:
+    """Raises OSError where no broker of "host:port,…" listens. A client that finds none blocks for as long as it may
+    and leaves sockets behind, a consumer a thread too, so none is made then."""
     refused: OSError | None = None
     for address in kafka.split(","):
         host, _, port = address.strip().rpartition(":")

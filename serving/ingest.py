@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from operators.contract import Record
-from schemas import json_reader
-from schemas.errors import EventError, TooFarInFuture
+from schemas import codec, json_reader
+from schemas.errors import EventError, InvalidEvent, TooFarInFuture
 from schemas.events import MAX_FUTURE_MS, Event, Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
 from serving.endpoint import Endpoint
@@ -24,6 +24,8 @@ from serving.services import Services
 from serving.tokens import Token
 
 MOST = 1000
+LARGEST = 1_000_000
+"""bytes of one event in Kafka, whose own limit is a little higher: more would look like a broker that is away"""
 ALONE = 16
 """up to this many events are read in the event loop; more of them in a thread, so that others need not wait"""
 
@@ -80,11 +82,12 @@ class Ingest:
             raise Unprocessable(
                 f"{name}: is not a parameter; there are none here", [Fault(name, "is not a parameter; leave it out")]
             )
-        documents = _documents(await self._body(request))
+        body = await self._body(request)
+        documents, large = _documents(body), len(body) > LARGEST
         if len(documents) > ALONE:
-            events, rejected = await asyncio.to_thread(_read, topic, documents)
+            events, rejected = await asyncio.to_thread(_read, topic, documents, large)
         else:
-            events, rejected = _read(topic, documents)
+            events, rejected = _read(topic, documents, large)
         count = self._services.metrics.events
         if not events:
             count.labels(topic, "rejected").inc(len(rejected))
@@ -93,7 +96,7 @@ class Ingest:
             places = await self._services.events.append([event for _, event in events])
         except KafkaAway:
             count.labels(topic, "not_stored").inc(len(events))
-            raise Unavailable("Nothing has been stored: Kafka does not acknowledge. Send the same again.") from None
+            raise Unavailable("Kafka has not acknowledged any of it. Send the same again.") from None
         receipt = self._receipt(topic, events, places, rejected)
         for result, n in Counter(r.reason for r in receipt.rejected).items():
             count.labels(topic, "not_stored" if result == "not_stored" else "rejected").inc(n)
@@ -148,7 +151,8 @@ def _documents(body: bytes) -> list[Any]:
     return documents
 
 
-def _read(topic: str, documents: list[Any]) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int, Event]], list[Rejection]]:
+    """Events with their places in the list, and what is wrong with the others; `large` where one may be too large."""
     events: list[tuple[int, Event]] = []
     rejected: list[Rejection] = []
     latest = now_ms() + MAX_FUTURE_MS
@@ -157,6 +161,8 @@ def _read(topic: str, documents: list[Any]) -> tuple[list[tuple[int, Event]], li
             event = json_reader.parse(topic, found)
             if isinstance(event, (Interaction, Impression)) and event.timestamp > latest:
                 raise TooFarInFuture("is ahead of the server's clock by more than five minutes", "timestamp")
+            if large and len(codec.encode(event)) > LARGEST:
+                raise InvalidEvent(f"takes more than {LARGEST} bytes in Kafka; send less in it")
         except EventError as error:
             rejected.append(Rejection(index, error.reason, error.field[:300], error.detail[:300]))
         else:

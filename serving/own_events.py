@@ -56,6 +56,8 @@ class OwnEvents:
         if record in records:
             records.remove(record)
             self._n -= 1
+            if not records:
+                del self._records[user_id]
 
     def pending(self, user_id: str, row: Mapping[str, Any] | None) -> list[Record]:
         """What the row does not show yet, in Kafka's order."""

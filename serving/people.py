@@ -15,6 +15,7 @@ from starlette.responses import Response
 from schemas import codec
 from schemas.errors import EventError
 from schemas.events import User
+from schemas.follow import knock
 from schemas.topics import USERS
 from serving import parameters
 from serving.endpoint import Endpoint
@@ -67,6 +68,7 @@ def latest(kafka: str, n: int = MOST) -> list[User]:
     """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
     users: dict[str, User] = {}
     try:
+        knock(kafka)
         consumer = KafkaConsumer(
             bootstrap_servers=kafka, enable_auto_commit=False, bootstrap_timeout_ms=int(DEADLINE_S * 1000)
         )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from schemas import codec
 from schemas.events import Event
+from schemas.follow import knock
 from schemas.topics import key_of, topic_of
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 THREADS = 8
 REFUSE_S = 1.0
 """for this long after a failed delivery, others are refused at once"""
+GRACE_S = 1.0
+"""for this long after its timeout, the client is waited for to say that a delivery has failed"""
 
 
 class KafkaAway(Exception):
@@ -38,32 +41,33 @@ class Place(NamedTuple):
 
 
 class EventLog:
-    """An idempotent producer with acks=all, made when it is first needed."""
+    """An idempotent producer with acks=all, made when it is first needed, and made anew after a failed delivery."""
 
     def __init__(self, kafka: str, delivery_timeout_ms: float) -> None:
         self._kafka = kafka
         self._timeout_ms = int(delivery_timeout_ms)
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
+        self._suspect: KafkaProducer | None = None
         self._refuse_until = 0.0
         self._threads = ThreadPoolExecutor(THREADS, "kafka-send")
 
     async def append(self, events: Sequence[Event]) -> list[Place | None]:
         """Writes the events; for each its place, or None where the broker has not acknowledged it.
 
-        Raises KafkaAway where none of them has been stored.
+        Raises KafkaAway where none of them has been acknowledged.
         """
         if time.monotonic() < self._refuse_until:
             raise KafkaAway("Kafka did not acknowledge a moment ago")
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Place | None]] = loop.create_future()
-
-        def finish(places: list[Place | None]) -> None:
-            loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(places))
-
-        sending = loop.run_in_executor(self._threads, self._send, events, _Pending(len(events), finish))
-        await sending
-        places = await asyncio.wait_for(done, 2 * self._timeout_ms / 1000)
+        done = asyncio.Event()
+        pending = _Pending(len(events), lambda: loop.call_soon_threadsafe(done.set))
+        producer = await loop.run_in_executor(self._threads, self._send, events, pending)
+        try:
+            await asyncio.wait_for(done.wait(), self._timeout_ms / 1000 + GRACE_S)
+        except TimeoutError:
+            self._suspect = producer
+        places = pending.places
         if not any(places):
             self._refuse_until = time.monotonic() + REFUSE_S
             raise KafkaAway("Kafka did not acknowledge in time")
@@ -74,17 +78,19 @@ class EventLog:
         timeout, so not for the event loop. Raises KafkaAway."""
         topic = topic_of(event)
         try:
-            return self._open().send(topic, key=key_of(event), value=codec.encode(event))
+            producer = self._open()
+            sent = producer.send(topic, key=key_of(event), value=codec.encode(event))
         except (KafkaError, OSError, ValueError) as error:
             raise KafkaAway(str(error)) from error
+        return sent.add_errback(self._suspicious, producer)
 
     def close(self) -> None:
         """Gives what is under way a moment to arrive."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._producer:
-            self._producer.close(timeout=2)
+            _end(self._producer, 2)
 
-    def _send(self, events: Sequence[Event], pending: _Pending) -> None:
+    def _send(self, events: Sequence[Event], pending: _Pending) -> KafkaProducer | None:
         for index, event in enumerate(events):
             try:
                 future = self.send(event)
@@ -92,13 +98,20 @@ class EventLog:
                 log.warning("not sent: %s", error)
                 for rest in range(index, len(events)):  # the others would wait as long, in vain
                     pending.failed(rest)
-                return
+                break
             future.add_callback(pending.stored, index)
             future.add_errback(pending.failed, index)
+        return self._producer
 
     def _open(self) -> KafkaProducer:
         with self._lock:
+            if self._producer is not None and self._producer is self._suspect:
+                # kafka-python's idempotent producer, once a batch that it has sent before expires, sends nothing
+                # more and lets nothing else expire, even when the broker is back.
+                _end(self._producer, 0)
+                self._producer = None
             if self._producer is None:
+                knock(self._kafka)
                 self._producer = KafkaProducer(
                     bootstrap_servers=self._kafka,
                     acks="all",
@@ -113,20 +126,30 @@ class EventLog:
                 )
             return self._producer
 
+    def _suspicious(self, producer: KafkaProducer, error: Exception) -> None:
+        self._suspect = producer
+
+
+def _end(producer: KafkaProducer, patience_s: float) -> None:
+    """Closes the producer; what is not delivered by then fails."""
+    try:
+        producer.close(timeout=patience_s)
+    except KafkaError:
+        # close() waits for deliveries first, and where those take too long it raises and closes nothing.
+        producer._sender.force_close()
+
 
 class _Pending:
     """Counts acknowledgements down; called from the producer's thread."""
 
-    def __init__(self, n: int, finish: Any) -> None:
-        self._places: list[Place | None] = [None] * n
+    def __init__(self, n: int, finish: Callable[[], object]) -> None:
+        self.places: list[Place | None] = [None] * n
         self._left = n
         self._lock = threading.Lock()
         self._finish = finish
-        if not n:
-            finish([])
 
     def stored(self, index: int, metadata: Any) -> None:
-        self._places[index] = Place(metadata.topic, metadata.partition, metadata.offset, metadata.timestamp)
+        self.places[index] = Place(metadata.topic, metadata.partition, metadata.offset, metadata.timestamp)
         self._count()
 
     def failed(self, index: int, error: Exception | None = None) -> None:
@@ -139,4 +162,4 @@ class _Pending:
             self._left -= 1
             last = self._left == 0
         if last:
-            self._finish(self._places)
+            self._finish()

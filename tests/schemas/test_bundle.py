@@ -48,6 +48,10 @@ def test_what_was_published_is_read(bundles: Path) -> None:
     assert (found.manifest.dim, found.manifest.items, found.manifest.space_id) == (4, 3, "space-0")
 
 
+def test_a_server_under_another_user_may_read_it(bundles: Path) -> None:
+    assert (bundles / "one").stat().st_mode & 0o777 == 0o755
+
+
 def test_arrays_are_for_reading_alone(bundles: Path) -> None:
     vectors = bundle.load(bundles / "one").array("vectors")
     with pytest.raises(ValueError, match="read-only"):

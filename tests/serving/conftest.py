@@ -1,4 +1,5 @@
-"""The whole stack, with a small catalogue, people who each love one genre, and a model trained on them."""
+"""The whole stack, with a small catalogue, people who each love one genre, and a model trained on them; and the
+application over fakes."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from freshet.settings import Settings
 from freshet.stack import Stack
 from schemas.events import Event, User
 from tests.logs import made_log
+from tests.serving.made import Api
 from training.examples import Log
 from training.train import train
 
@@ -90,3 +93,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 live.post("events", events[start : start + BATCH])
             until(lambda: all(len(live.features(f"u{n}")["recent"]) == 20 for n in range(40)), 60)
             yield live
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """The application over a fake store and a fake Kafka; nothing in the catalogue yet."""
+    api = Api(tmp_path / "bundles")
+    yield api
+    api.close()

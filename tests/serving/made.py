@@ -1,0 +1,206 @@
+"""Small worlds for tests of the server: catalogues, models, people, and a server over fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.views import item as item_view
+from feature_repo.views import item_region, user
+from operators.contract import Row
+from operators.space import BundleSpace
+from schemas.events import Event, Interaction, Item
+from schemas.topics import key_of, topic_of
+from serving.app import create_app
+from serving.catalogue import Catalogue
+from serving.hydrate import now_ms
+from serving.index import ItemIndex
+from serving.model import Model
+from serving.pipeline import Pipeline
+from serving.producer import KafkaAway, Place
+from serving.services import Services
+from serving.settings import ServingSettings
+
+NOW = 1_767_225_600_000
+DIM = 4
+Score = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+
+
+class Ranker:
+    """Scores by a function of the ranker's inputs; by the first of them, the similarity, unless told otherwise."""
+
+    def __init__(self, score: Score = lambda inputs: inputs[:, 0]) -> None:
+        self.score = score
+
+
+def unit(vectors: Any) -> npt.NDArray[np.float32]:
+    found = np.asarray(vectors, np.float32)
+    return found / np.linalg.norm(found, axis=-1, keepdims=True)
+
+
+def model(
+    vectors: Mapping[str, Sequence[float]],
+    score: Score | None = None,
+    content: Mapping[str, Sequence[float]] | None = None,
+    item: Callable[[str], Item | None] = lambda _: None,
+    version: str = "v1",
+    dim: int = DIM,
+) -> Model:
+    """Item id → vector, scaled to unit length; `content` the same for content tokens."""
+    rows = unit(list(vectors.values())) if vectors else np.zeros((0, dim), np.float32)
+    said = unit(list(content.values())) if content else np.zeros((0, dim), np.float32)
+    space = BundleSpace(f"space-{version}", list(vectors), rows, list(content or ()), said, item)
+    index = ItemIndex(dim, None, len(rows))
+    index.add(np.arange(len(rows)), rows)
+    return Model(version, space, list(vectors), index, Ranker(score) if score else Ranker())  # type: ignore[arg-type]
+
+
+def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> Catalogue:
+    """The items, and a model of those that have a vector; no model without vectors."""
+    found = Catalogue()
+    if vectors is not None:
+        found.install(model(vectors, item=found.item, **others))
+    for item in items:
+        found.put_item(item)
+    return found
+
+
+def pipeline(of: Catalogue, **others: Any) -> Pipeline:
+    return Pipeline(of.generation.columns, of.generation.model, **others)
+
+
+def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> None:
+    """Sets popularity, of a region where one is named."""
+    for item_id, value in values.items():
+        view, key = (item_region, (item_id, region)) if region else (item_view, (item_id,))
+        named = {"popularity": value}
+        row = Row(view.name, key, tuple(named.get(f.name, f.default) for f in view.fields))
+        of.generation.columns.put_features(row)
+
+
+def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, Any]:
+    """A row of user_activity; `recent` is (event type, item), newest first, a minute apart."""
+    row = {f.name: f.default for f in user.fields} | {
+        "recent_items": [item for _, item in recent],
+        "recent_types": [kind for kind, _ in recent],
+        "recent_times": [NOW - n * 60_000 for n in range(len(recent))],
+    }
+    assert values.keys() <= row.keys()
+    return row | values
+
+
+def click(event_id: str = "e1", user_id: str = "u1", item_id: str = "i1", at: int = NOW, **others: Any) -> Interaction:
+    return Interaction(event_id, others.pop("event_type", "click"), user_id, at, item_id, **others)
+
+
+# -- a server over fakes ---------------------------------------------------------------------------
+
+
+class Rows:
+    """The online store: rows by person, or an error while it is away."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, dict[str, Any]] = {}
+        self.error: Exception | None = None
+        self.reads = 0
+
+    def read(self, user_id: str) -> dict[str, Any] | None:
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return self.of.get(user_id)
+
+
+class Log:
+    """Kafka: topics of four partitions. Events whose id is in `unacknowledged` are not stored."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[Place, Event]] = []
+        self.away = False
+        self.unacknowledged: set[str] = set()
+
+    async def append(self, events: Sequence[Event]) -> list[Place | None]:
+        if self.away:
+            raise KafkaAway("away")
+        return [self._place(event) for event in events]
+
+    def send(self, event: Event) -> Sent:
+        if self.away:
+            raise KafkaAway("away")
+        return Sent(self._place(event))
+
+    def close(self) -> None:
+        pass
+
+    def _place(self, event: Event) -> Place | None:
+        if getattr(event, "event_id", "") in self.unacknowledged:
+            return None
+        topic, partition = topic_of(event), crc32(key_of(event)) % 4
+        offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
+        self.stored.append((Place(topic, partition, offset, now_ms()), event))
+        return self.stored[-1][0]
+
+
+class Sent:
+    """The future of a producer that has its answer already."""
+
+    def __init__(self, place: Place | None) -> None:
+        self._place = place
+
+    def add_callback(self, call: Callable[[Any], None]) -> None:
+        if self._place:
+            call(self._place)
+
+    def add_errback(self, call: Callable[[Any], None]) -> None:
+        if not self._place:
+            call(TimeoutError())
+
+
+class Api:
+    """The whole application over a fake store and a fake Kafka, spoken to over ASGI. Time passes for its background
+    tasks only while it answers."""
+
+    def __init__(self, bundles: Path, **settings: Any) -> None:
+        self.rows, self.log = Rows(), Log()
+        given = ServingSettings(bundles=bundles, **settings)
+        app = create_app(given, lambda s: Services.of(s, lambda: self.rows, self.log), follow=False)  # type: ignore[arg-type]
+        self.services: Services = app.state.services
+        self._runner = asyncio.Runner()
+        self._lifespan = app.router.lifespan_context(app)
+        self.run(self._lifespan.__aenter__())
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://server")
+
+    def run(self, work: Any) -> Any:
+        """The result of a coroutine in the server's loop."""
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        self.run(self._client.aclose())
+        self.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.close()
+
+    def ask(self, method: str, path: str, **others: Any) -> httpx.Response:
+        return self.run(self._client.request(method, path, **others))  # type: ignore[no-any-return]
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return self.ask("GET", path, params=query)
+
+    def post(self, path: str, document: Any, **others: Any) -> httpx.Response:
+        return self.ask("POST", path, json=document, **others)
+
+    def stock(self, items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> None:
+        """Puts a catalogue and a model in force."""
+        of = self.services.catalogue
+        if vectors is not None:
+            of.install(model(vectors, item=of.item, **others))
+        for item in items:
+            of.put_item(item)
+        self.services.pipeline = pipeline(of)

@@ -1,0 +1,197 @@
+"""A person's features with their own last events in them, whatever the store shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_repo.views import user, user_operator
+from operators.contract import Record
+from schemas.events import Interaction, Item, User
+from serving.hydrate import Hydrator, Person
+from serving.own_events import OwnEvents
+from serving.store import Store
+from serving.tokens import Token
+from tests.serving.made import NOW, Rows, catalogue, click, model
+
+ITEMS = [Item(f"i{k}", f"Title {k}", ["a"] if k % 2 else ["b"]) for k in range(6)]
+VECTORS = {f"i{k}": [1, k, k * k, 1] for k in range(6)}
+WORLD = catalogue(ITEMS, VECTORS)
+
+
+def record(event: Interaction | User, offset: int, topic: str = "interactions") -> Record:
+    return Record(event, topic, 0, offset, NOW)
+
+
+def row_of(records: list[Record], at: int = NOW, world: Any = WORLD) -> dict[str, Any]:
+    """The row that the stream writes after these."""
+    operator = user_operator(world)
+    state = operator.new()
+    for each in records:
+        operator.on_event(state, each)
+    row = operator.row("u1", "", state, at)
+    return dict(zip((f.name for f in user.fields), row.values, strict=True))
+
+
+class Setting:
+    """A hydrator named "me" over a fake store, ten seconds after NOW."""
+
+    def __init__(self, world: Any = WORLD) -> None:
+        self.rows, self.own = Rows(), OwnEvents(60_000)
+        self.store = Store(lambda: self.rows, 100.0)
+        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000)
+
+    def person(self, after: Token | None = None, meanwhile: Callable[[], None] = lambda: None) -> Person:
+        """The person u1; `meanwhile` happens 10 ms after the question."""
+
+        async def ask() -> Person:
+            if not self.store.healthy:
+                await self.store.start()
+            asyncio.get_running_loop().call_later(0.01, meanwhile)
+            try:
+                return await self.hydrator.person("u1", after)
+            finally:
+                await self.store.stop()
+
+        return asyncio.run(ask())
+
+
+def token(offset: int, issuer: str = "me", partition: int = 0) -> Token:
+    return Token.of(issuer, [("interactions", partition, offset)])
+
+
+def test_a_stranger_has_defaults() -> None:
+    found = Setting().person()
+    assert found.features == {f.name: f.default for f in user.fields}
+    assert (found.freshness.last_event_at, found.freshness.applied_offset, found.freshness.lag_ms) == (None, None, 0)
+    assert found.freshness.caught_up
+    assert not found.degraded
+
+
+def test_a_row_is_taken_as_it_is() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 7)])
+    found = setting.person()
+    assert found.features == setting.rows.of["u1"]
+    assert (found.freshness.last_event_at, found.freshness.applied_offset) == (NOW, 7)
+
+
+@given(st.lists(st.sampled_from(["view", "click", "like", "dislike", "purchase"]), min_size=1, max_size=8), st.data())
+def test_own_events_are_applied_as_the_stream_applies_them(kinds: list[Any], data: st.DataObject) -> None:
+    records = [
+        record(click(f"e{n}", item_id=f"i{n % 6}", at=NOW + n, event_type=kind), n) for n, kind in enumerate(kinds)
+    ]
+    shown = data.draw(st.integers(0, len(records)))
+    setting = Setting()
+    if shown:
+        setting.rows.of["u1"] = row_of(records[:shown])
+    for each in records:
+        setting.own.add(each, NOW)
+    found = setting.person(token(len(records) - 1))
+    assert found.freshness.caught_up
+    if shown == len(records):
+        assert found.features == setting.rows.of["u1"]
+        assert found.freshness.lag_ms == 0
+    else:
+        assert found.features == row_of(records, NOW + 10_000)
+        assert found.freshness.lag_ms == 10_000
+
+
+def test_a_repeated_event_counts_once_and_is_waited_for_no_longer() -> None:
+    setting = Setting()
+    setting.own.add(record(click("e1"), 0), NOW)
+    setting.own.add(record(click("e1"), 1), NOW)
+    assert setting.person().features["recent_items"] == ["i1"]
+    assert [r.offset for r in setting.own.pending("u1", None)] == [0]
+
+
+def test_a_profile_counts_at_once() -> None:
+    setting = Setting()
+    setting.own.add(record(User("u1", interests=["a"]), 3, "users"), NOW)
+    assert setting.person().features["interests"] == ["a"]
+
+
+def test_who_has_not_agreed_is_a_stranger() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0), record(User("u1", consent=False), 1, "users")])
+    features = setting.person().features
+    assert (features["recent_items"], features["vector"], features["consent"]) == ([], [], False)
+
+
+# -- tokens ----------------------------------------------------------------------------------------
+
+
+def test_the_store_is_waited_for_where_another_server_wrote_the_event() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0)])
+
+    def arrive() -> None:
+        setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0), record(click("e2", item_id="i2"), 1)])
+
+    found = setting.person(token(1, "another"), arrive)
+    assert found.features["recent_items"] == ["i2", "i1"]
+    assert found.freshness.caught_up
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_wait_in_vain_is_said(known: bool) -> None:
+    setting = Setting()
+    if known:
+        setting.rows.of["u1"] = row_of([record(click(), 0)])
+    assert not setting.person(token(1, "another")).freshness.caught_up
+    assert setting.rows.reads > 3
+
+
+@pytest.mark.parametrize("after", [token(0, "another"), token(99, "another", partition=3), Token("another", {})])
+def test_what_the_row_covers_is_not_waited_for(after: Token) -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0)])
+    assert setting.person(after).freshness.caught_up
+    assert setting.rows.reads == 2, "the probe's and the person's"
+
+
+# -- the store is away -----------------------------------------------------------------------------
+
+
+def test_while_the_store_is_away_the_last_row_and_own_events_stand_in() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0)])
+    setting.person()
+    setting.rows.error = ConnectionError("refused")
+    setting.own.add(record(click("e2", item_id="i2"), 1), NOW)
+    found = setting.person(token(1))
+    assert found.degraded
+    assert found.features["recent_items"] == ["i2", "i1"]
+    assert found.freshness.caught_up
+    assert not setting.person(token(2, "another")).freshness.caught_up
+
+
+def test_a_stranger_while_the_store_is_away() -> None:
+    setting = Setting()
+    setting.rows.error = ConnectionError("refused")
+    found = setting.person(token(1, "another"))
+    assert found.degraded
+    assert found.features["recent_items"] == []
+    assert not found.freshness.caught_up
+
+
+# -- a newer bundle --------------------------------------------------------------------------------
+
+
+def test_a_row_of_an_older_space_is_embedded_in_the_new_one() -> None:
+    world = catalogue(ITEMS, VECTORS)
+    setting = Setting(world)
+    records = [record(click("e1", item_id="i1"), 0), record(click("e2", item_id="i2", at=NOW + 1), 1)]
+    setting.rows.of["u1"] = row_of(records, NOW + 10_000, world)
+    turned = {item: vector[::-1] for item, vector in VECTORS.items()}
+    world.install(model(turned, item=world.item, version="v2"))
+    for _ in range(2):
+        features = setting.person().features
+        assert features["vector_space"] == "space-v2"
+        assert features["vector"] == pytest.approx(row_of(records, NOW + 10_000, world)["vector"])
+        assert features["recent_items"] == ["i2", "i1"]

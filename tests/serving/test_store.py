@@ -1,0 +1,109 @@
+"""The circuit breaker: one failure, and nobody waits until a probe has been answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serving.store import PROBE, Store, StoreAway
+from tests.serving.made import Rows, person
+
+RETRY_S = 0.01
+
+
+async def until_healthy(store: Store) -> None:
+    async with asyncio.timeout(5):
+        while not store.healthy:
+            await asyncio.sleep(RETRY_S)
+
+
+def test_rows_are_read() -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        rows.of["u1"] = person()
+        store = Store(lambda: rows, RETRY_S)
+        await store.start()
+        assert store.healthy
+        assert store.read("u1") == person()
+        assert store.read("stranger") is None
+        await store.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_opens_the_breaker_and_a_probe_closes_it() -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        store = Store(lambda: rows, RETRY_S)
+        await store.start()
+        rows.error = ConnectionError("refused")
+        with pytest.raises(StoreAway, match="refused"):
+            store.read("u1")
+        reads = rows.reads
+        for _ in range(100):
+            with pytest.raises(StoreAway):
+                store.read("u1")
+        assert rows.reads == reads, "the store that is away is left alone"
+        assert not store.healthy
+        await asyncio.sleep(5 * RETRY_S)
+        assert rows.reads > reads
+        assert not store.healthy, "probes that fail change nothing"
+        rows.error = None
+        await until_healthy(store)
+        assert store.read("u1") is None
+        await store.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_cannot_be_opened_is_opened_later() -> None:
+    async def scenario() -> None:
+        rows, opened = Rows(), []
+
+        def open_rows() -> Rows:
+            opened.append(1)
+            if len(opened) < 3:
+                raise OSError("no registry yet")
+            return rows
+
+        store = Store(open_rows, RETRY_S)
+        await store.start()
+        with pytest.raises(StoreAway):
+            store.read("u1")
+        await until_healthy(store)
+        assert len(opened) == 3
+        assert store.read("u1") is None
+        await store.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_probed_for_is_nobody() -> None:
+    async def scenario() -> list[str]:
+        asked: list[str] = []
+
+        class Spy(Rows):
+            def read(self, user_id: str) -> None:
+                asked.append(user_id)
+
+        store = Store(Spy, RETRY_S)
+        await store.start()
+        await store.stop()
+        return asked
+
+    assert asyncio.run(scenario()) == [PROBE]
+
+
+def test_stopping_ends_the_search_for_a_store_that_is_away() -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        rows.error = ConnectionError("refused")
+        store = Store(lambda: rows, RETRY_S)
+        await store.start()
+        await store.stop()
+        reads = rows.reads
+        await asyncio.sleep(5 * RETRY_S)
+        assert rows.reads == reads
+
+    asyncio.run(scenario())
