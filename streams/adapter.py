@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pyflink.common import Types
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 4
 """A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
-LONGEST_INTERVAL_MS = 10_000
+LONGEST_INTERVAL_MS = 30_000
 
 
 def now_ms() -> int:
@@ -48,7 +48,7 @@ def now_ms() -> int:
 class Entry:
     """What is kept in memory of one key, by part."""
 
-    __slots__ = ("boundary", "changed", "due", "states", "written")
+    __slots__ = ("boundary", "changed", "due", "news", "states", "written")
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
@@ -56,6 +56,8 @@ class Entry:
         """parts whose rows have changed since they last left"""
         self.boundary = 0
         """when those leave; 0 where there are none"""
+        self.news: list[ItemEvent] = []
+        """what the item operator is told then"""
         self.written: dict[str, bytes] = {}
         """encoded states whose rows have left, until the key's own timer takes them into the snapshot"""
         self.due: dict[str, int] = {}
@@ -87,7 +89,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._arrived_s = 0
         self._entries: dict[str, Entry] = {}
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
-        self._news: defaultdict[int, defaultdict[str, list[ItemEvent]]] = defaultdict(lambda: defaultdict(list))
         self._tally: dict[str, int] = {}
         self._metrics = context.get_metrics_group().add_group("freshet").add_group(self._name)
         self._counters: dict[str, Any] = {}
@@ -108,7 +109,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         keys = self._leaving.pop(timestamp, None)
         if keys is not None:
-            yield from self._leave(keys, self._news.pop(timestamp, {}))
+            yield from self._leave(timestamp, keys)
         key = ctx.get_current_key()
         now = now_ms()
         entry = self._entries.get(key)
@@ -137,16 +138,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
         operator = self._operator
-        news: list[ItemEvent] = []
         for record in records:
             parts = operator.parts(record)
             for part in parts:
-                news += operator.on_event(self._state(entry, part), record)
+                entry.news += operator.on_event(self._state(entry, part), record)
             self._changed(key, entry, parts, now, ctx)
-        if news:
-            leaving = self._news[entry.boundary]
-            for event in news:
-                leaving[event.item_id].append(event)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
         """The key's entry, most recently used from now on."""
@@ -176,10 +172,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         return [str(part) for part in self._snapshot.keys()]  # noqa: SIM118 (a state, not a dict)
 
     def _changed(self, key: str, entry: Entry, parts: Iterable[str], now: int, ctx: Any) -> None:
-        """Notes that rows have changed, and sees to a timer for when they leave."""
+        """Notes that rows have changed, and sees to a timer for when they leave. A boundary set while events were far
+        behind gives way to an earlier one, so that the end of a backlog holds nobody's click back."""
         entry.changed.update(parts)
-        if entry.changed and not entry.boundary:
-            entry.boundary = (now // self._interval_ms + 1) * self._interval_ms
+        interval = self._interval_ms
+        if entry.changed and (not entry.boundary or entry.boundary > now + 2 * interval):
+            entry.boundary = (now // interval + 1) * interval
             self._leaving[entry.boundary].append(key)
             ctx.timer_service().register_processing_time_timer(entry.boundary)
 
@@ -193,17 +191,23 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     # -- leaving -------------------------------------------------------------------------------
 
-    def _leave(self, keys: list[str], news: Mapping[str, list[ItemEvent]]) -> Iterator[Any]:
+    def _leave(self, boundary: int, keys: list[str]) -> Iterator[Any]:
         operator = self._operator
         now = now_ms()
         rows: list[Row] = []
+        news: defaultdict[str, list[ItemEvent]] = defaultdict(list)
         for key in keys:
-            entry = self._entries[key]
+            entry = self._entries.get(key)
+            if entry is None or entry.boundary != boundary:
+                continue  # it has left at an earlier one
             for part in entry.changed:
                 state = self._state(entry, part)
                 blob = entry.written[part] = operator.encode(state)
                 rows.append(operator.row(key, part, state, now, blob))
+            for event in entry.news:
+                news[event.item_id].append(event)
             entry.changed.clear()
+            entry.news = []
             entry.boundary = 0
         self._sink.write(rows)
         self._count("rows", len(rows))
