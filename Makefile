@@ -17,6 +17,7 @@ setup: $(STAMP)  ## install everything, with every hash checked, into .venv
 
 $(STAMP): $(REQUIREMENTS) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name it with make PYTHON=…" >&2; exit 1; }
+	@command -v $${CXX:-c++} >/dev/null || { echo "a C++ compiler is missing: hnswlib is built on this machine; install g++, or name one in CXX" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from redis.exceptions import TimeoutError as ReadTimeout
+
 log = logging.getLogger(__name__)
 
 PROBE = "freshet-probe"
@@ -52,7 +54,8 @@ class Store:
         self._thread.shutdown(wait=False)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
-        """The person's row. Raises StoreAway, at once where that is known already.
+        """The person's row. Raises StoreAway, at once where that is known already. A read that takes too long is
+        tried once more: a busy machine's hiccup should not cost everybody their feed until the next probe.
 
         It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
         thread and back costs more than the wait, and the socket's timeout bounds it.
@@ -60,7 +63,10 @@ class Store:
         if self._rows is None or self._recovering is not None:
             raise StoreAway("the online store is away")
         try:
-            return self._rows.read(user_id)
+            try:
+                return self._rows.read(user_id)
+            except ReadTimeout:
+                return self._rows.read(user_id)
         except Exception as error:
             self._fail(error)
             raise StoreAway(str(error)) from error

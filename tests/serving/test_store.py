@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.exceptions import TimeoutError
 
 from serving.store import PROBE, Store, StoreAway
 from tests.serving.made import Rows, person
@@ -52,6 +53,33 @@ def test_a_failure_opens_the_breaker_and_a_probe_closes_it() -> None:
         rows.error = None
         await until_healthy(store)
         assert store.read("u1") is None
+        await store.stop()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("slow", [1, 2])
+def test_a_slow_read_is_tried_once_more(slow: int) -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        rows.of["u1"] = person()
+        store = Store(lambda: rows, 60)
+        await store.start()
+        answers = [TimeoutError("slow")] * slow
+
+        class Slow(Rows):
+            def read(self, user_id: str) -> object:
+                if answers:
+                    raise answers.pop()
+                return rows.read(user_id)
+
+        store._rows = Slow()
+        if slow == 1:
+            assert store.read("u1") == person()
+        else:
+            with pytest.raises(StoreAway):
+                store.read("u1")
+        assert store.healthy is (slow == 1)
         await store.stop()
 
     asyncio.run(scenario())
