@@ -63,12 +63,13 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    # Several inputs read these, and gathering 500 rows out of a large catalogue costs more than what is made of them.
+    # Several inputs read these. Gathering 500 rows out of a large catalogue costs more than what is made of them, and
+    # `take` gathers whole rows at a third of what indexing does.
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim)."""
-        return self.request.items.vectors[self.rows]
+        return self.request.items.vectors.take(self.rows, axis=0)
 
     @cached_property
     def recent_cosines(self) -> npt.NDArray[np.float32]:
@@ -78,17 +79,17 @@ class Candidates:
     @cached_property
     def categories(self) -> npt.NDArray[np.int64]:
         """Category codes (n, 8), 0 where there are fewer."""
-        return self.request.items.categories[self.rows]
+        return self.request.items.categories.take(self.rows, axis=0)
 
     @cached_property
     def n_categories(self) -> npt.NDArray[np.int64]:
         """How many categories each candidate has; 1 for none, so that one can divide by it."""
-        return np.maximum(np.count_nonzero(self.categories, axis=1), 1)
+        return np.maximum((self.categories > 0).sum(axis=1), 1)
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
         weights = _by_code(self.request.items.category_codes, names, values)
-        return weights[self.categories].sum(axis=1) / self.n_categories
+        return weights.take(self.categories).sum(axis=1) / self.n_categories
 
 
 def _by_code(codes: Mapping[str, int], names: Sequence[str], values: Sequence[float]) -> Column:

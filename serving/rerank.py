@@ -30,16 +30,16 @@ def rerank(query: Query) -> None:
     pool = np.argsort(-query.scores, kind="stable")[: max(POOL * n, 50)]
     columns = query.columns
     rows = query.rows[pool]
-    vectors = columns.vectors[rows]
+    vectors = columns.vectors.take(rows, axis=0)
     cosines = vectors @ vectors.T
-    codes = columns.categories[rows]
-    names = [{code for code in item if code} for item in codes.tolist()]
+    codes = columns.categories.take(rows, axis=0)
     value = _relevance(query.scores[pool]) + _boost(columns.created_at[rows], query.request.at)
     nearest = np.zeros(len(pool), np.float32)
     chosen: list[int] = []
+    above: list[set[int]] = []
     for _ in range(n):
         worth = value - DIVERSITY * nearest
-        common = set.intersection(*(names[i] for i in chosen[-RUN:])) if len(chosen) >= RUN else set()
+        common = set.intersection(*above[-RUN:]) - {0} if len(above) >= RUN else set()
         if common:
             fits = worth.copy()
             for code in common:
@@ -48,6 +48,7 @@ def rerank(query: Query) -> None:
                 worth = fits
         best = int(worth.argmax())
         chosen.append(best)
+        above.append(set(codes[best].tolist()))
         value[best] = -np.inf
         np.maximum(nearest, cosines[best], out=nearest)
     query.keep(pool[np.array(chosen, np.int64)])
