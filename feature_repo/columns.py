@@ -59,6 +59,7 @@ class ItemColumns:
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
+        self._most_popular: dict[str, float] = {}
         self._arrays = _unknown(capacity, dim)
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
@@ -107,6 +108,7 @@ class ItemColumns:
         """Takes in a row of `item_activity` or `item_region_activity`."""
         at = self.row(row.key[0])
         if row.view == item_view.name:
+            self._put_popularity("", self._arrays["popularity"], at, row.values[_POPULARITY])
             for position, name in _SCALAR_POSITIONS:
                 self._arrays[name][at] = row.values[position]
             self._arrays["events_7d"][at] = sum(row.values[_EVENTS_7D][:-1])
@@ -115,12 +117,25 @@ class ItemColumns:
             if column is None:
                 column = np.full(len(self._arrays["hashes"]), UNKNOWN_POPULARITY)
                 self.region_popularity[row.key[1]] = column
-            column[at] = row.values[_REGION_POPULARITY]
+            self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
+
+    def _put_popularity(self, region: str, column: npt.NDArray[np.float64], at: int, value: float) -> None:
+        before, top = column[at], self.most_popular(region)
+        column[at] = value
+        if value >= top:
+            self._most_popular[region] = value
+        elif before == top:  # the leader has fallen
+            self._most_popular[region] = float(column.max())
 
     def popular_in(self, region: str) -> npt.NDArray[np.float64] | None:
         """Popularity (n,) within a region, or None where nothing happened there."""
         column = self.region_popularity.get(region)
         return None if column is None else column[: self.n]
+
+    def most_popular(self, region: str = "") -> float:
+        """Popularity of the most popular item, everywhere or in a region. Kept as rows are put, since a request that
+        looked for it in a large catalogue would do little else."""
+        return self._most_popular.get(region, UNKNOWN_POPULARITY)
 
     def arranged(self, item_ids: Sequence[str], dim: int) -> ItemColumns:
         """The same features with rows 0 … k-1 those of `item_ids` and the other items after them, for vectors
@@ -139,6 +154,7 @@ class ItemColumns:
             column = np.full(len(made._arrays["hashes"]), UNKNOWN_POPULARITY)
             column[to] = old[: self.n]
             made.region_popularity[region] = column
+        made._most_popular = dict(self._most_popular)
         return made
 
     def _grow(self) -> None:
@@ -151,6 +167,7 @@ class ItemColumns:
 
 
 _NAMES = [f.name for f in item_view.fields]
-_SCALAR_POSITIONS = [(_NAMES.index(f.name), f.name) for f in SCALARS]
+_SCALAR_POSITIONS = [(_NAMES.index(f.name), f.name) for f in SCALARS if f.name != "popularity"]
+_POPULARITY = _NAMES.index("popularity")
 _EVENTS_7D = _NAMES.index("events_7d")
 _REGION_POPULARITY = [f.name for f in region_view.fields].index("popularity")

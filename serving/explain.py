@@ -24,14 +24,21 @@ POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 def explain(query: Query) -> None:
     """One reason for each item of the feed, in order."""
-    anchors = _anchors(query)
-    liked = _liked(query)
+    rows, sources, liked = query.rows, query.sources, _liked(query)
+    found = zip(
+        rows.tolist(),
+        _anchors(query),
+        is_new(query.columns.created_at[rows], query.request.at).tolist(),
+        (sources & PERSONAL > 0).tolist(),
+        (sources & Source.REGION > 0).tolist(),
+        strict=True,
+    )
     query.reasons = [
         _because_item(query, anchor)
-        or _new(query, row)
-        or _because_category(query, row, source, liked)
-        or (POPULAR_IN_REGION if source & Source.REGION else POPULAR)
-        for row, source, anchor in zip(query.rows.tolist(), query.sources.tolist(), anchors, strict=True)
+        or (_new(query, row) if new else None)
+        or (_because_category(query, row, liked) if personal else None)
+        or (POPULAR_IN_REGION if regional else POPULAR)
+        for row, anchor, new, personal, regional in found
     ]
 
 
@@ -62,16 +69,14 @@ def _because_item(query: Query, anchor: int) -> Reason | None:
     return Reason("because_item", f"Because you {VERBS[query.anchors.kinds[anchor]]} {title}", item_id)
 
 
-def _new(query: Query, row: int) -> Reason | None:
-    if not is_new(float(query.columns.created_at[row]), query.request.at):
-        return None
+def _new(query: Query, row: int) -> Reason:
     item = query.columns.items[row]
     return Reason("new", f"New in {item.categories[0]}" if item and item.categories else "New")
 
 
-def _because_category(query: Query, row: int, source: int, liked: dict[str, float]) -> Reason | None:
+def _because_category(query: Query, row: int, liked: dict[str, float]) -> Reason | None:
     item = query.columns.items[row]
-    if not source & PERSONAL or item is None:
+    if item is None:
         return None
     name = max(item.categories, key=lambda c: liked.get(c.casefold(), 0.0), default="")
     if liked.get(name.casefold(), 0.0) < LOVED:

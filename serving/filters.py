@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,19 @@ def available(query: Query, rows: Rows) -> Mask:
 
 def not_disliked(query: Query, rows: Rows) -> Mask:
     """Items that the person has not turned down lately."""
-    return np.isin(rows, query.disliked, invert=True)
+    return ~among(rows, query.disliked)
 
 
 def unseen(query: Query, rows: Rows) -> Mask:
     """Items that the person has not met."""
-    return np.isin(query.columns.hashes[rows], query.seen, invert=True)
+    return ~among(query.columns.hashes[rows], query.seen)
+
+
+def among(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> Mask:
+    """Which values are among the known ones, which ascend: `np.isin` would sort both together for each filter."""
+    if not len(known):
+        return np.zeros(len(values), bool)
+    return known.take(np.searchsorted(known, values), mode="clip") == values
 
 
 FILTERS = (

@@ -99,15 +99,15 @@ class Query:
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
-        """Hashes of the items that the person has met."""
-        return np.frombuffer(self.request.user["seen"], "<u8")
+        """Hashes of the items that the person has met, ascending."""
+        return np.sort(np.frombuffer(self.request.user["seen"], "<u8"))
 
     @cached_property
     def disliked(self) -> Rows:
-        """Rows of recent items that the person turned down."""
+        """Rows of recent items that the person turned down, ascending."""
         user = self.request.user
         pairs = zip(user["recent_items"], user["recent_types"], strict=True)
-        return self.columns.rows([item for item, kind in pairs if kind == "dislike"])
+        return np.sort(self.columns.rows([item for item, kind in pairs if kind == "dislike"]))
 
     @cached_property
     def anchors(self) -> Anchors:

@@ -30,26 +30,27 @@ def rerank(query: Query) -> None:
     pool = np.argsort(-query.scores, kind="stable")[: max(POOL * n, 50)]
     columns = query.columns
     rows = query.rows[pool]
-    vectors = columns.vectors[rows]
-    codes = columns.categories[rows]
+    vectors = columns.vectors.take(rows, axis=0)
+    cosines = vectors @ vectors.T
+    codes = columns.categories.take(rows, axis=0)
     value = _relevance(query.scores[pool]) + _boost(columns.created_at[rows], query.request.at)
     nearest = np.zeros(len(pool), np.float32)
-    free = np.ones(len(pool), bool)
     chosen: list[int] = []
+    above: list[set[int]] = []
     for _ in range(n):
-        worth = np.where(free, value - DIVERSITY * nearest, -np.inf)
-        if len(chosen) >= RUN:
-            common = set.intersection(*(set(codes[i].tolist()) for i in chosen[-RUN:])) - {0}
-            if common:
-                fits = worth.copy()
-                fits[np.isin(codes, list(common)).any(axis=1)] = -np.inf
-                if fits.max() > -np.inf:
-                    worth = fits
+        worth = value - DIVERSITY * nearest
+        common = set.intersection(*above[-RUN:]) - {0} if len(above) >= RUN else set()
+        if common:
+            fits = worth.copy()
+            for code in common:
+                fits[(codes == code).any(axis=1)] = -np.inf
+            if fits.max() > -np.inf:
+                worth = fits
         best = int(worth.argmax())
         chosen.append(best)
-        free[best] = False
-        if len(chosen) < n:
-            np.maximum(nearest, vectors @ vectors[best], out=nearest)
+        above.append(set(codes[best].tolist()))
+        value[best] = -np.inf
+        np.maximum(nearest, cosines[best], out=nearest)
     query.keep(pool[np.array(chosen, np.int64)])
 
 
@@ -58,8 +59,8 @@ def by_score(query: Query) -> None:
     query.keep(np.argsort(-query.scores, kind="stable")[: query.request.n])
 
 
-def is_new(created_at: float, at: int) -> bool:
-    """Whether an item created at this time (epoch ms, NaN where unknown) counts as new."""
+def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_]:
+    """Which items count as new, by when they were created (epoch ms, NaN where unknown)."""
     return at - created_at < NEW_DAYS * DAY
 
 
@@ -72,4 +73,4 @@ def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _boost(created: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float64]:
     days = np.maximum(at - created, 0) / DAY
-    return np.where(days < NEW_DAYS, FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)
+    return np.where(is_new(created, at), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

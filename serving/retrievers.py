@@ -73,11 +73,10 @@ def merge(found: list[tuple[Source, Rows]], query: Query) -> None:
         query.rows, query.sources = NOTHING, np.zeros(0, np.uint8)
         return
     positions = np.concatenate([np.arange(len(rows)) for _, rows in found])
-    bits = np.concatenate([np.full(len(rows), source, np.uint8) for source, rows in found])
-    unique, inverse = np.unique(rows, return_inverse=True)
-    best = np.full(len(unique), np.iinfo(np.int64).max)
-    sources = np.zeros(len(unique), np.uint8)
-    np.minimum.at(best, inverse, positions)
-    np.bitwise_or.at(sources, inverse, bits)
-    order = np.argsort(best, kind="stable")
-    query.rows, query.sources = unique[order], sources[order]
+    bits = np.repeat(np.array([source for source, _ in found], np.uint8), [len(rows) for _, rows in found])
+    order = np.argsort(rows, kind="stable")
+    grouped = rows[order]
+    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
+    sources = np.bitwise_or.reduceat(bits[order], starts)
+    best = np.argsort(np.minimum.reduceat(positions[order], starts), kind="stable")
+    query.rows, query.sources = grouped[starts[best]], sources[best]

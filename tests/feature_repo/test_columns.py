@@ -130,6 +130,22 @@ def test_popularity_of_a_region_in_which_nothing_happened() -> None:
     assert columns.popular_in("IT")[-1] == UNKNOWN_POPULARITY  # type: ignore[index]
 
 
+@pytest.mark.parametrize("region", ["", "DE"])
+def test_the_most_popular_leads_until_it_falls(region: str) -> None:
+    columns = ItemColumns(DIM, 2)
+    assert columns.most_popular(region) == UNKNOWN_POPULARITY
+    rng, known = random.Random(7), {}
+    for _ in range(300):
+        id = f"i{rng.randrange(12)}"
+        known[id] = rng.choice([rng.uniform(-5, 5), max(known.values(), default=0.0), UNKNOWN_POPULARITY])
+        if region:
+            columns.put_features(made.feature_row(views.item_region, (id, region), popularity=known[id]))
+        else:
+            columns.put_features(made.feature_row(views.item, (id,), popularity=known[id]))
+        assert columns.most_popular(region) == max(known.values())
+        assert columns.arranged(["i3"], DIM).most_popular(region) == max(known.values())
+
+
 def test_rows_of_the_known_ones_in_their_order() -> None:
     columns, _, _ = made.columns(1, n=5)
     found = columns.rows(["i3", "nobody", "i0", "i3"])

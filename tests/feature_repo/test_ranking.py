@@ -11,7 +11,7 @@ import pytest
 
 from feature_repo import ranking
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import INPUTS, NAMES, Request, matrix
+from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix
 from schemas.events import Item
 from tests.feature_repo import made
 from tests.feature_repo.made import DIM, T0
@@ -138,7 +138,7 @@ def test_every_input_is_checked() -> None:
 def test_an_input_equals_a_loop(seed: int, name: str, plain: Callable[[Plain, str], float]) -> None:
     known = Plain(seed, region=("DE", "FR", "", "IT")[seed % 4], space="s1" if seed != 3 else "another")
     rows = np.arange(known.columns.n)[::-3].copy()
-    found = getattr(ranking, name)(known.request, rows)
+    found = getattr(ranking, name)(Candidates(known.request, rows))
     assert found.shape == (len(rows),)
     expected = [plain(known, known.columns.ids[row]) for row in rows]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -152,7 +152,9 @@ def test_the_matrix_stacks_the_inputs_in_order(seed: int) -> None:
     assert (found.dtype, found.shape) == (np.float32, (4, len(INPUTS)))
     assert np.isfinite(found).all()
     for column, name in enumerate(NAMES):
-        np.testing.assert_array_equal(found[:, column], getattr(ranking, name)(known.request, rows).astype(np.float32))
+        np.testing.assert_array_equal(
+            found[:, column], getattr(ranking, name)(Candidates(known.request, rows)).astype(np.float32)
+        )
     np.testing.assert_allclose(matrix(known.request, rows[:1]), found[:1], atol=1e-6)
 
 
@@ -164,10 +166,3 @@ def test_a_stranger_and_an_empty_catalogue_have_inputs_too() -> None:
     fresh = ItemColumns(DIM)
     fresh.put_item(Item("i1"), None)
     assert np.isfinite(matrix(Request(stranger, fresh, T0), np.array([0]))).all()
-
-
-def test_what_several_inputs_share_is_made_once_a_request() -> None:
-    request, made_it = Plain(1).request, []
-    for _ in range(3):
-        assert request.once("x", lambda: made_it.append(1) or 7) == 7
-    assert made_it == [1]

@@ -161,6 +161,17 @@ def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -
             assert found[name] == (pytest.approx(value, rel=1e-6) if name in floats else value), name
 
 
+def test_the_servers_reader_gives_what_the_feature_service_gives(
+    writer: Writer, reader: UserReader, stock: FeatureStore
+) -> None:
+    """The reader asks the online store without `get_online_features`: value for value it must be the same."""
+    service = stock.get_feature_service("user_feed")
+    for person in ("u0", "u1", "u2", "u3", "u4"):
+        found = stock.get_online_features(features=service, entity_rows=[{"user_id": person}]).to_dict()
+        assert found.pop("user_id") == [person]
+        assert reader.read(person) == {name: value for name, (value,) in found.items()}
+
+
 def test_a_person_never_heard_of(writer: Writer, reader: UserReader) -> None:
     assert reader.read("nobody") is None
 
