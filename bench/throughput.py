@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import httpx
@@ -28,11 +30,11 @@ COUNTERS = ("accepted", "rows", "writes")
 
 
 class Sample(NamedTuple):
-    """The user operator's counters at a moment (perf_counter), and Flink's seconds of processor until then."""
+    """The user operator's counters at a moment (perf_counter), and the seconds of processor until then by thread."""
 
     at: float
     counts: dict[str, int]
-    cpu_s: float
+    cpu_s: Counter[str]
 
 
 def run(rounds: int, say: Say) -> Report:
@@ -73,7 +75,8 @@ def run(rounds: int, say: Say) -> Report:
         "rows_per_s": round((last.counts["rows"] - first.counts["rows"]) / seconds, 1),
         "measured_s": round(seconds, 1),
         "events": float(events),
-        "cores_used_by_flink": round((last.cpu_s - first.cpu_s) / seconds, 2),
+        "cores_used_by_flink": round((last.cpu_s.total() - first.cpu_s.total()) / seconds, 2),
+        **_profile(first, last),
     }
     return Report("throughput", figures=figures, series=series, targets=TARGETS)
 
@@ -115,8 +118,21 @@ def _metrics(client: httpx.Client) -> tuple[str, list[str]]:
     raise Unsound("Flink shows no counters of the job")
 
 
-def _cpu(tree: Sequence[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in tree)
+def _cpu(tree: Sequence[psutil.Process]) -> Counter[str]:
+    """Seconds of processor by name of thread."""
+    found: Counter[str] = Counter()
+    for process in tree:
+        for thread in process.threads():
+            with suppress(psutil.Error):  # it has ended in the meantime
+                found[psutil.Process(thread.id).name()] += thread.user_time + thread.system_time
+    return found
+
+
+def _profile(first: Sample, last: Sample) -> dict[str, float]:
+    """Microseconds of processor an event of what takes most; Python runs in the threads of the two operators only."""
+    spent = last.cpu_s - first.cpu_s
+    events = last.counts["accepted"] - first.counts["accepted"]
+    return {f"us_an_event: {name.strip(' -')}": round(s / events * 1e6, 1) for name, s in spent.most_common(5)}
 
 
 def _await_store(settings: Settings, users: set[str], events: int, deadline: float) -> None:

@@ -38,6 +38,7 @@ PATIENCE = 4
 """A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 30_000
+PUBLISH_MS = 200
 
 
 def now_ms() -> int:
@@ -87,6 +88,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
         self._interval_ms = self._base_ms
         self._arrived_s = 0
+        self._published_ms = 0
         self._entries: dict[str, Entry] = {}
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
         self._tally: dict[str, int] = {}
@@ -126,7 +128,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._changed(key, entry, expired, now, ctx)
 
     def close(self) -> None:
-        self._publish_counts()
+        self._publish_counts(now_ms())
 
     # -- taking --------------------------------------------------------------------------------
 
@@ -184,6 +186,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _pace(self, value: Any) -> int:
         """Sets boundaries as far apart as this element is late. Returns the time, epoch ms."""
         now = now_ms()
+        if now > self._published_ms + PUBLISH_MS:
+            self._publish_counts(now)
         self._arrived_s = value[5]
         behind = now - self._arrived_s * 1000 - 999
         self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
@@ -212,7 +216,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sink.write(rows)
         self._count("rows", len(rows))
         self._count("writes")
-        self._publish_counts()
+        self._publish_counts(now)
         for item_id, events in news.items():
             yield wire.news(item_id, events, self._arrived_s)
         if self._name == "item":
@@ -235,8 +239,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _count(self, name: str, n: int = 1) -> None:
         self._tally[name] = self._tally.get(name, 0) + n
 
-    def _publish_counts(self) -> None:
-        """Counts go to Flink once a write: a call into the JVM an event would cost more than the event."""
+    def _publish_counts(self, now: int) -> None:
+        """Counts go to Flink now and then: a call into the JVM an event would cost more than the event."""
+        self._published_ms = now
         for name, n in self._tally.items():
             if name not in self._counters:
                 self._counters[name] = self._metrics.counter(name)
