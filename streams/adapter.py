@@ -114,18 +114,13 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             yield from self._leave(timestamp, keys)
         key = ctx.get_current_key()
         now = now_ms()
-        entry = self._entries.get(key)
-        if entry is None:  # restored or evicted: what this timer was for is in state alone
-            entry = self._entry(key, now, ctx)
-            self._changed(key, entry, self._stored_parts(), now, ctx)
-            return
+        entry = self._entry(key, now, ctx)
         if entry.written:
             self._save(entry, now, ctx)
         expired = [part for part, due in entry.due.items() if due <= timestamp]
-        if expired:
-            for part in expired:
-                del entry.due[part]
-            self._changed(key, entry, expired, now, ctx)
+        for part in expired:
+            del entry.due[part]
+        self._changed(key, entry, expired, now, ctx)
 
     def close(self) -> None:
         self._publish_counts(now_ms())
@@ -147,7 +142,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._changed(key, entry, parts, now, ctx)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
-        """The key's entry, most recently used from now on."""
+        """The key's entry, most recently used from now on.
+
+        One that comes back from Flink's state, after a restore or an eviction, no longer knows what the key's timers
+        are for: all its rows leave once more, which sees to them.
+        """
         entries = self._entries
         entry = entries.pop(key, None)
         if entry is not None:
@@ -158,8 +157,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             idle = next((k for k, e in entries.items() if not e.boundary and not e.written and e is not entry), None)
             if idle is not None:  # a backlog may leave nothing but keys whose rows are yet to leave
                 del entries[idle]
+        stored = self._stored_parts()
+        for part in stored:
+            self._state(entry, part)
         for value in self._tail.get() or ():
             self._apply(key, entry, wire.records(value), now, ctx)
+        self._changed(key, entry, stored, now, ctx)
         return entry
 
     def _state(self, entry: Entry, part: str) -> Any:
@@ -205,7 +208,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             if entry is None or entry.boundary != boundary:
                 continue  # it has left at an earlier one
             for part in entry.changed:
-                state = self._state(entry, part)
+                state = entry.states[part]
                 blob = entry.written[part] = operator.encode(state)
                 rows.append(operator.row(key, part, state, now, blob))
             for event in entry.news:

@@ -109,6 +109,30 @@ def test_an_idle_key_that_memory_has_forgotten_goes_on(store: Store, monkeypatch
     assert [sum(row.values[counted]) for row in store.rows.values()] == [3, 3, 3]
 
 
+@pytest.mark.parametrize("interruption", ["none", "restore", "eviction"])
+def test_what_ends_by_itself_in_one_region_does_so_after_news_of_another(
+    interruption: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flink = MiniFlink("item", World(), store, monkeypatch, cached_keys=1)
+
+    def tell(item_id: str, region: str) -> None:
+        event = ItemEvent(item_id, "click", flink.now, region)
+        flink.send(tuple(wire.news(item_id, [event], flink.now // 1000)[1]))
+        flink.advance(1_000)
+
+    tell("i1", "DE")
+    if interruption == "restore":
+        flink.restore(flink.checkpoint())
+    elif interruption == "eviction":
+        tell("i2", "")
+    tell("i1", "")
+    counted = [f.name for f in item.fields].index("events_7d")
+    assert sum(store.rows["item_region_activity", "i1", "DE"].values[counted]) == 1
+    flink.advance(8 * DAY)
+    assert sum(store.rows["item_region_activity", "i1", "DE"].values[counted]) == 0
+    assert sum(store.rows[item.name, "i1"].values[counted]) == 0
+
+
 behind = st.sampled_from([0, 0, 3_000, 100_000])
 steps = st.one_of(
     st.tuples(st.just("event"), st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, 12), behind),
