@@ -28,12 +28,25 @@ from operators.time import hours
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
 
-class EntityState(Struct, array_like=True, gc=False):
-    """State of one part: one for each state key of the features, None before its first event."""
+class Fresh(NamedTuple):
+    """What the features of one state say from `since` to before `until`, and to no end where that is None."""
+
+    since: int
+    until: int | None
+    values: list[tuple[Any, ...]]
+
+
+class EntityState(Struct):
+    """State of one part: one for each state key of the features, None before its first event.
+
+    `fresh` is not saved: what a state's features said last, until an event changes the state. Most events change
+    few states, and a row is made whole.
+    """
 
     watermark: int
     gate: GateState | None
     states: list[Any]
+    fresh: list[Fresh | None]
 
 
 class Saved(Struct, array_like=True, gc=False):
@@ -83,7 +96,11 @@ class EntityOperator:
         self._keys = tuple(slots)
         self._place = {key: place for place, key in enumerate(slots)}
         self._takes = [feature.taker(world) for feature in self._slots]
-        self._rows = [(f, self._place[f.state_key], tuple(field.default for field in f.fields)) for f in self.features]
+        self._of_slot = [tuple(f for f in features if f.state_key == key) for key in slots]
+        self._order = [(self._place[f.state_key], self._of_slot[self._place[f.state_key]].index(f)) for f in features]
+        self._defaults = [
+            Fresh(0, None, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
+        ]
         self._plans: dict[str, Plan] = {}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=sketches.encode)
         self._decoder = msgspec.msgpack.Decoder(Saved)
@@ -100,7 +117,7 @@ class EntityOperator:
         return tuple(dict.fromkeys(second for _, second in found))
 
     def new(self, part: str = "") -> EntityState:
-        return EntityState(0, None, [None] * len(self._slots))
+        return self._state(0, None, {})
 
     def encode(self, state: EntityState) -> bytes:
         known = {key: found for key, found in zip(self._keys, state.states, strict=True) if found is not None}
@@ -113,14 +130,14 @@ class EntityOperator:
         """
         try:
             saved = self._decoder.decode(blob)
-            states: list[Any] = [None] * len(self._slots)
-            for key, raw in saved.states.items():
-                place = self._place.get(key)
-                if place is not None:
-                    states[place] = self._decoders[place].decode(raw)
+            states = {
+                place: self._decoders[place].decode(raw)
+                for key, raw in saved.states.items()
+                if (place := self._place.get(key)) is not None
+            }
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        return EntityState(saved.watermark, saved.gate, states)
+        return self._state(saved.watermark, saved.gate, states)
 
     def watermark(self, state: EntityState) -> int:
         return state.watermark
@@ -132,40 +149,49 @@ class EntityOperator:
             raise InvalidEvent(f"a {type(signal).__name__} does not belong to the features of {self.entity.name}")
         if signal.timestamp > state.watermark:
             state.watermark = signal.timestamp
-        self._apply(state.states, signal)
+        self._apply(state, signal)
         return []
 
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
+        found = [self._read(state, place, at).values for place in range(len(self._slots))]
         values: list[Any] = []
-        states = state.states
-        read: dict[int, Any] = {}  # features of one state read it once
-        for feature, place, defaults in self._rows:
-            found = states[place]
-            if found is None:
-                values += defaults
-                continue
-            if place not in read:
-                read[place] = feature.read(found, at)
-            values += feature.finalize(read[place], at)
+        for place, which in self._order:
+            values += found[place][which]
         if self._with_state:
             values.append(self.encode(state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
-        soonest: int | None = None
-        for feature, place, _ in self._rows:
-            found = state.states[place]
-            if found is not None and (due := feature.due(found, at)) is not None and (soonest is None or due < soonest):
-                soonest = due
-        return soonest
+        times = [self._read(state, place, at).until for place in range(len(self._slots))]
+        return min((time for time in times if time is not None), default=None)
 
     def state_bytes(self, text: int = TEXT_BYTES) -> int:
         """Worst-case size of one part's feature state, encoded, where a text takes `text` bytes."""
         return sum(10 + feature.state_bytes(text) for feature in self._slots)
 
+    def _state(self, watermark: int, gate: GateState | None, states: dict[int, Any]) -> EntityState:
+        n = len(self._slots)
+        fresh = [None if place in states else default for place, default in enumerate(self._defaults)]
+        return EntityState(watermark, gate, [states.get(place) for place in range(n)], fresh)
+
+    def _read(self, state: EntityState, place: int, at: int) -> Fresh:
+        known = state.fresh[place]
+        if known is not None and known.since <= at and (known.until is None or at < known.until):
+            return known
+        found, features = state.states[place], self._of_slot[place]
+        if features[0].scope.decays:  # who needs no scale reads another accumulator than who does
+            values = [f.values(found, at) for f in features]
+        else:
+            acc = features[0].read(found, at)
+            values = [f.finalize(acc, at) for f in features]
+        due = [time for f in features if (time := f.due(found, at)) is not None]
+        state.fresh[place] = fresh = Fresh(at, min(due, default=None), values)
+        return fresh
+
     # -- the way of a signal -------------------------------------------------------------------
 
-    def _apply(self, states: list[Any], signal: Signal) -> None:
+    def _apply(self, of: EntityState, signal: Signal) -> None:
+        states, fresh = of.states, of.fresh
         plan = self._plans.get(signal.event_type)
         if plan is None:
             plan = self._plans[signal.event_type] = self._plan(signal.event_type)
@@ -181,11 +207,13 @@ class EntityOperator:
                     if state is None:
                         state = states[place] = new()
                     take(state, value, signal)
+                    fresh[place] = None
         for passes, read, (place, new, take) in plan.heard:
             state = states[place]
             if state is None:
                 state = states[place] = new()
             take(state, read(signal) if passes is None or passes(signal) else None, signal)
+            fresh[place] = None
 
     def _plan(self, event_type: str) -> Plan:
         """For every event of this type, what can be known beforehand."""
@@ -225,7 +253,7 @@ class GatedOperator(EntityOperator):
         return ("",)
 
     def new(self, part: str = "") -> EntityState:
-        return EntityState(0, self._gate.new(), [None] * len(self._slots))
+        return self._state(0, self._gate.new(), {})
 
     def decode(self, part: str, blob: bytes) -> EntityState:
         state = super().decode(part, blob)
@@ -243,5 +271,5 @@ class GatedOperator(EntityOperator):
         signals = self._gate.take(gate, record)
         state.watermark = gate.watermark
         for signal in signals:
-            self._apply(state.states, signal)
+            self._apply(state, signal)
         return signals

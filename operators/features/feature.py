@@ -123,7 +123,7 @@ class Feature:
         raise NotImplementedError
 
     def read(self, state: Any, at: int) -> Any:
-        """What `finalize` is of: the accumulator as of `at`, the same for all features of one state key."""
+        """What `finalize` is of: the accumulator as of `at`. Without decay, all features of one state key read the same."""
         raise NotImplementedError
 
     def finalize(self, acc: Any, at: int) -> tuple[Any, ...]:
@@ -153,6 +153,8 @@ class Composed(Feature):
     """whether values can weigh less with time"""
     scale_free: ClassVar[bool] = False
     """whether the fields stay the same where all weights change alike, so that decay needs no timers"""
+    ages: ClassVar[bool] = False
+    """whether the fields change with time though the accumulator does not (`changes` says when)"""
     take: Take = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -239,6 +241,8 @@ class Composed(Feature):
 
     def due(self, state: Any, at: int) -> int | None:
         by_scope = self.scope.due(self, state, at)
+        if not self.ages:
+            return by_scope
         by_value = self.changes(self.read(state, at), at)
         if by_scope is None or by_value is None:
             return by_value if by_scope is None else by_scope

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from operators.features.expressions import Expression, check
 from operators.features.feature import DTYPES, EMPTY, TYPES, Column, Composed, timed
@@ -37,7 +38,7 @@ class First(Composed):
 
     def value_type(self) -> Any:
         one = TYPES[self.of.kind]
-        return tuple[int, one]
+        return tuple[int, one]  # type: ignore[valid-type]
 
     def columns(self) -> Sequence[Column]:
         return (Column("", DTYPES[self.of.kind], f"{type(self).__name__.lower()} {self.of}"),)
@@ -86,6 +87,7 @@ class TimeSinceLast(Composed):
     """
 
     ladder: tuple[int, ...] = LADDER
+    ages: ClassVar[bool] = True
 
     def check(self) -> None:
         not_of_last(self, "the last of them is the last of all: leave the window out")
@@ -117,10 +119,12 @@ class TimeSinceLast(Composed):
     def finalize(self, acc: int, at: int) -> tuple[int, int]:
         if not acc:
             return -1, 0
-        return max((rung // 1000 for rung in self.ladder if acc + rung <= at), default=0), acc
+        reached = bisect_right(self.ladder, at - acc)
+        return self.ladder[reached - 1] // 1000 if reached else 0, acc
 
     def changes(self, acc: int, at: int) -> int | None:
-        return next((acc + rung for rung in self.ladder if acc + rung > at), None) if acc else None
+        reached = bisect_right(self.ladder, at - acc)
+        return acc + self.ladder[reached] if acc and reached < len(self.ladder) else None
 
     def accumulator_bytes(self, text: int) -> int:
         return 9
