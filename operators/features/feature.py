@@ -123,7 +123,7 @@ class Feature:
         raise NotImplementedError
 
     def read(self, state: Any, at: int) -> Any:
-        """What `finalize` is of: the accumulator as of `at`. Without decay, all features of one state key read the same."""
+        """The accumulator as of `at`. Without decay it is the same for all features of one state key."""
         raise NotImplementedError
 
     def finalize(self, acc: Any, at: int) -> tuple[Any, ...]:
