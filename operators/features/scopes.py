@@ -212,8 +212,10 @@ class Session(Scope):
                 state.whole = zero()
             elif not same or (not given and at < state.start):
                 return
-            state.start = min(state.start, at)
-            state.last = max(state.last, at)
+            if at > state.last:
+                state.last = at
+            elif at < state.start:
+                state.start = at
             if value is not None:
                 state.whole = add(state.whole, value)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.contract import Field, Signal, Weights, World
-from operators.features.expressions import Expression
+from operators.features.expressions import TYPES_OF_EVENTS, Expression, nearest
 from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.scopes import Decay, Take
 from operators.vector import UserVector, VectorState
@@ -30,6 +30,9 @@ class Vector(Feature):
         super().__post_init__()
         if not isinstance(self.scope, Decay):
             raise FeatureError(f"{self.name}: a vector is a decayed sum; give it window=Decay(half_life)")
+        for name in self.weights:
+            if name not in TYPES_OF_EVENTS:
+                raise FeatureError(f"{self.name}: there is no event_type {name!r}{nearest(name, TYPES_OF_EVENTS)}")
         self._set("_sum", UserVector(self.scope.half_life, self.weights, self.k))
 
     def layout(self) -> tuple[Any, ...]:

@@ -79,6 +79,7 @@ def test_what_makes_no_sense_is_refused_with_the_reason(family: str, scope: str)
         (lambda: Histogram("n", entity=user, of=event.item.brand, buckets=("a", "a")), "different names"),
         (lambda: TimeSinceLast("n", entity=user, ladder=(HOUR, MINUTE)), "rising durations"),
         (lambda: Vector("n", entity=user, weights={}), "give it window=Decay"),
+        (lambda: Vector("n", entity=user, window=Decay(DAY), weights={"clicks": 1.0}), "did you mean click?"),
         (lambda: Entity("trio", (event.user_id, event.item_id, event.session_id)), "one, or two for a pair"),
         (lambda: Entity("p", (event.item.price,)), "a key of p needs text or texts"),
     ],

@@ -11,12 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.contract import Record, Row
-from operators.features import Count, EntityOperator, Feature, GatedOperator, Mean, Sum, TopK, event, user
+from operators.features import (
+    EVERYTHING,
+    Count,
+    Entity,
+    EntityOperator,
+    Feature,
+    GatedOperator,
+    Mean,
+    Sum,
+    TopK,
+    brand,
+    event,
+    item,
+    user,
+)  # fmt: skip
 from operators.features.entity_operator import EntityState
 from operators.stepping import step
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import EventError, FeatureError, InvalidEvent, StateError
-from schemas.events import Interaction, Item, User
+from schemas.events import Impression, Interaction, Item, User
 from tests.operators import records
 from tests.operators.features import oracles
 from tests.operators.features.made import click, heard, matrix, price, world
@@ -238,6 +252,35 @@ def test_the_row_carries_the_state_where_a_server_continues_from_it() -> None:
     assert operator.row("u1", "", operator.decode("", row.values[1]), T0) == row
 
 
+# -- the door --------------------------------------------------------------------------------------
+
+
+@given(records.logs())
+def test_each_record_is_judged_by_the_rules(log: list[Record]) -> None:
+    operator, errors = gated([Count("n", entity=user, events=EVERYTHING)]), list[type[EventError] | None]()
+    state, signals = operator.new(), 0
+    for record in log:
+        assert operator.parts(record) == ("",)
+        try:
+            signals += len(operator.on_event(state, record))
+            errors.append(None)
+        except EventError as error:
+            errors.append(type(error))
+        state = operator.decode("", operator.encode(state))
+    judged = records.judge(log)
+    assert errors == [j.refused for j in judged]
+    taken = [j.record.event for j in judged if not j.refused and not isinstance(j.record.event, User)]
+    assert operator.watermark(state) == max((event.timestamp for event in taken), default=0)
+    assert signals == sum(len(event.items) if isinstance(event, Impression) else 1 for event in taken)
+    assert operator.row("u1", "", state, operator.watermark(state)).values == (signals,)
+
+
+def test_a_state_without_its_gate_is_refused() -> None:
+    ungated = EntityOperator(user, [], world())
+    with pytest.raises(StateError, match="without a gate"):
+        gated([]).decode("", ungated.encode(ungated.new()))
+
+
 # -- who goes where --------------------------------------------------------------------------------
 
 
@@ -249,16 +292,12 @@ def test_what_passed_no_gate_belongs_to_no_entity(wrong: Any) -> None:
 
 
 def test_a_gate_is_one_users() -> None:
-    from operators.features import Entity, brand
-
     for entity in (brand, Entity("pair", (event.user_id, event.item_id))):
         with pytest.raises(FeatureError, match="keyed by"):
             GatedOperator(entity, [], world())
 
 
 def test_an_operator_takes_the_features_of_its_own_entity() -> None:
-    from operators.features import item
-
     feature = Count("n", entity=item)
     with pytest.raises(FeatureError, match=r"test_entity_operator\.py:\d+: n is of item, not of user"):
         EntityOperator(user, [feature], world())
