@@ -7,7 +7,7 @@ no clock: `at` is always given, by the wall clock in production and by event tim
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -40,14 +40,7 @@ class ItemEvent(NamedTuple):
     region: str
 
 
-class Record(NamedTuple):
-    """An event with its place in Kafka. `arrived` is the broker's clock in epoch ms."""
-
-    event: Interaction | Impression | User | Item | ItemEvent
-    topic: str = ""
-    partition: int = -1
-    offset: int = -1
-    arrived: int = 2**53
+NOTHING: Mapping[str, Any] = {}
 
 
 class Signal(NamedTuple):
@@ -65,6 +58,25 @@ class Signal(NamedTuple):
     subject: User | Item | None = None
     """the profile or catalogue entry, where that is what arrived"""
     rating: float | None = None
+    user_id: str = ""
+    request_id: str = ""
+    price: float | None = None
+    """the item's, from the catalogue; what was paid is properties["price"]"""
+    created_at: int | None = None
+    """the item's, epoch ms"""
+    properties: Mapping[str, Any] = NOTHING
+    item_attributes: Mapping[str, Any] = NOTHING
+    user_attributes: Mapping[str, Any] = NOTHING
+
+
+class Record(NamedTuple):
+    """An event with its place in Kafka. `arrived` is the broker's clock in epoch ms."""
+
+    event: Interaction | Impression | User | Item | ItemEvent | Signal
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    arrived: int = 2**53
 
 
 class Space(Protocol):
@@ -127,8 +139,8 @@ class Operator(Protocol[State]):
 
     def decode(self, part: str, blob: bytes) -> State: ...
 
-    def on_event(self, state: State, record: Record) -> list[ItemEvent]:
-        """Applies the record in place. Returns what the item operator must hear.
+    def on_event(self, state: State, record: Record) -> list[Any]:
+        """Applies the record in place. Returns what the operators after it must hear: ItemEvents, or Signals.
 
         Raises EventError, state untouched, where the record cannot be taken.
         """

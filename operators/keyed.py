@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from operators.contract import Aggregation, Field, ItemEvent, Record, Row, Signal, View, World
+from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
+from operators.gate import admit
 from operators.history import hash64
-from operators.time import HOUR, hours
-from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, TooLate
-from schemas.events import MAX_FUTURE_MS, Impression, Interaction, Item, User
+from operators.time import hours
+from schemas.errors import InvalidEvent, StateError
+from schemas.events import Impression, Interaction, Item, User
 
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
-IMPRESSION = "impression"
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
@@ -133,11 +134,12 @@ class UserOperator:
     def on_event(self, state: KeyedState, record: Record) -> list[ItemEvent]:
         event = record.event
         if type(event) is Interaction:
-            self._admit(state, event.event_id, event.timestamp, record.arrived, "event_id")
+            admit(state, self.lateness, event.event_id, event.timestamp, record.arrived, "event_id")
             return self._interaction(state, event, record)
         if type(event) is Impression:
             # An app may call an event and a list by one id.
-            self._admit(state, f"{IMPRESSION}\0{event.request_id}", event.timestamp, record.arrived, "request_id")
+            id = f"{IMPRESSION}\0{event.request_id}"
+            admit(state, self.lateness, id, event.timestamp, record.arrived, "request_id")
             region = event.region or ""
             return [ItemEvent(i, IMPRESSION, event.timestamp, region) for i in event.items]
         if type(event) is User:
@@ -170,33 +172,6 @@ class UserOperator:
         if not event.item_id:
             return []
         return [ItemEvent(event.item_id, event.event_type, event.timestamp, region)]
-
-    def _admit(self, state: KeyedState, id: str, at: int, arrived: int, field: str) -> None:
-        """Lets the event in or raises; moves the watermark.
-
-        A repeated id is caught while its first event is within the allowed lateness; after that
-        the repetition itself is too late. So duplicates are never counted, in bounded memory.
-        """
-        if at > arrived + MAX_FUTURE_MS:
-            raise TooFarInFuture(f"{(at - arrived) // 1000} s ahead of the broker's clock", "timestamp")
-        if at < state.watermark - self.lateness:
-            late = (state.watermark - at) // 1000
-            raise TooLate(f"{late} s behind this user's latest event", "timestamp")
-        hashed = hash64(id)
-        hour = at // HOUR
-        ids = state.ids
-        for known in ids.values():
-            if hashed in known:
-                raise Duplicate("an event with this id was applied before", field)
-        if at > state.watermark:
-            state.watermark = at
-        if hour in ids:
-            ids[hour].add(hashed)
-        else:
-            ids[hour] = {hashed}
-            oldest = (state.watermark - self.lateness) // HOUR
-            for expired in [h for h in ids if h < oldest]:
-                del ids[expired]
 
 
 class ItemOperator:

@@ -7,6 +7,8 @@ sentence for people, because those three go into dead letters and HTTP receipts 
 
 from __future__ import annotations
 
+import sys
+
 
 class FreshetError(Exception):
     """Root of the tree."""
@@ -22,6 +24,26 @@ class SchemaError(FreshetError):
 
 class StateError(FreshetError):
     """Saved operator state does not fit the views as they are declared now."""
+
+
+class FeatureError(FreshetError):
+    """A feature is declared wrongly. `where` is the definition's "file:line"; the sentence begins with it."""
+
+    def __init__(self, detail: str, where: str = "") -> None:
+        self.detail = detail
+        self.where = where or declared_at()
+        super().__init__(f"{self.where}: {detail}")
+
+
+def declared_at() -> str:
+    """ "file:line" of the code that is using the engine now: the nearest caller outside `operators` and `schemas`.
+
+    A wrong declaration is found out deep in the engine; who wrote it needs their own line.
+    """
+    frame = sys._getframe(1)
+    while frame.f_back and str(frame.f_globals.get("__name__", "")).split(".")[0] in ("operators", "schemas"):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class EventError(FreshetError):

@@ -17,7 +17,8 @@ from tests.operators.signals import ITEMS, T0, Anywhere, exactly, gaps
 
 LATENESS = DAY
 CATALOGUE = {
-    id: Item(id, categories=[f"c{n % 3}", f"c{n % 2 + 3}"], brand=f"b{n % 2}") for n, id in enumerate(ITEMS[2:])
+    id: Item(id, categories=[f"c{n % 3}", f"c{n % 2 + 3}"], brand=f"b{n % 2}", price=n * 1.5 if n else None)
+    for n, id in enumerate(ITEMS[2:])
 }
 
 
@@ -44,6 +45,8 @@ def _said() -> list[Interaction | Impression | User]:
             properties: dict[str, bool | int | float | str] = {"region": rng.choice(["", "DE", "FR"])}
             if kind == "rating":
                 properties["rating"] = rng.choice([0.5, 2, 5])
+            if n % 3:
+                properties["price"] = (1, 2.5, 10, 99.9)[n % 4]
             item = None if kind == "search" else rng.choice(ITEMS)
             session = rng.choice([None, None, "a"])
             found.append(Interaction("", kind, "u1", T0, item, session, properties=properties))

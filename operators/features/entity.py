@@ -1,0 +1,63 @@
+"""Whom a feature is about: an entity and how an event names it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from operators.contract import Signal
+from operators.features.expressions import Expression, check
+from operators.features.fields import event
+from schemas.errors import FeatureError
+
+JOINS = {"categories": "category", "interests": "interest"}
+"""what one element of a list-valued field is called"""
+
+
+@dataclass(frozen=True, eq=False)
+class Entity:
+    """One or two fields whose values name whom an event is about; a list-valued field names one for each element.
+
+    An event that lacks one of the fields is about nobody here.
+    """
+
+    name: str
+    keys: tuple[Expression, ...]
+    doc: str = ""
+    joins: tuple[str, ...] = field(init=False)
+    """Feast's entities, one a key: event.user_id is "user", event.item.categories is "category" """
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise FeatureError(f"an entity's name is an identifier, and {self.name!r} is none")
+        if not 1 <= len(self.keys) <= 2:
+            raise FeatureError(f"{self.name} has {len(self.keys)} keys; an entity has one, or two for a pair")
+        for key in self.keys:
+            check(key, ("text", "texts"), f"a key of {self.name}")
+        last = [key.fields[0].split(".")[-1] for key in self.keys]
+        object.__setattr__(self, "joins", tuple(JOINS.get(n, n.removesuffix("_id")) for n in last))
+
+    def __repr__(self) -> str:
+        return f"Entity({self.name!r}, keys={self.keys})"
+
+    def keys_of(self, signal: Signal) -> list[tuple[str, ...]]:
+        """Whom the event is about, each once."""
+        found: list[list[str]] = []
+        for key in self.keys:
+            value = key.read(signal)
+            if value is None:
+                return []
+            found.append([value] if key.kind == "text" else list(dict.fromkeys(value)))
+        if len(found) == 1:
+            return [(value,) for value in found[0]]
+        return list(product(*found))
+
+
+user = Entity("user", (event.user_id,), "one person")
+item = Entity("item", (event.item_id,), "one item")
+session = Entity("session", (event.session_id,), "one session, by the id that the app gave it")
+category = Entity("category", (event.item.categories,), "one category of items")
+brand = Entity("brand", (event.item.brand,), "one brand")
+region = Entity("region", (event.properties.region,), "one region, as events name it")
+user_category = Entity("user_category", (event.user_id, event.item.categories), "one person and one category")
+item_region = Entity("item_region", (event.item_id, event.properties.region), "one item in one region")

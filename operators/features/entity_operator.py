@@ -1,0 +1,275 @@
+"""The one operator behind all features of an entity, and the one that also guards the door.
+
+What it costs to take an event in depends little on how many features are declared:
+
+    event type ─► the filters that this type may pass ─► each filter once ─► each value once ─► each state once
+
+Features of equal filter, value, family and scope share a state; a state is saved under its own key, so that a changed
+repository reads the states of all features that it still declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Raw, Struct
+
+from operators.contract import Record, Row, Signal, View, World
+from operators.features import sketches
+from operators.features.entity import Entity
+from operators.features.expressions import Read
+from operators.features.feature import TEXT_BYTES, Feature
+from operators.features.scopes import Take
+from operators.gate import Gate, GateState
+from operators.keyed import REBUILD, STATE_FIELD
+from operators.time import hours
+from schemas.errors import FeatureError, InvalidEvent, StateError
+
+
+class Fresh(NamedTuple):
+    """What the features of one state say from `since` to before `until`, and to no end where that is None."""
+
+    since: int
+    until: int | None
+    values: list[tuple[Any, ...]]
+
+
+class EntityState(Struct):
+    """State of one part: one for each state key of the features, None before its first event.
+
+    `fresh` is not saved: what a state's features said last, until an event changes the state. Most events change
+    few states, and a row is made whole.
+    """
+
+    watermark: int
+    gate: GateState | None
+    states: list[Any]
+    fresh: list[Fresh | None]
+
+
+class Saved(Struct, array_like=True, gc=False):
+    """The same, as it is encoded: states by their keys."""
+
+    watermark: int
+    gate: GateState | None
+    states: dict[int, Raw]
+
+
+class Slot(NamedTuple):
+    """One state: its place, and how it is made and changed."""
+
+    place: int
+    new: Callable[[], Any]
+    take: Take
+
+
+class Plan(NamedTuple):
+    """What an event of one type goes through. A filter of None passes."""
+
+    filtered: list[tuple[Read | None, list[tuple[Read, list[Slot]]]]]
+    heard: list[tuple[Read | None, Read, Slot]]
+    """states that hear of events which their filter refuses, too"""
+
+
+def refuse(signal: Signal) -> bool:
+    return False
+
+
+class EntityOperator:
+    """Signals about one entity → rows of its view. Of a pair, the first is the key and the second the part."""
+
+    def __init__(self, entity: Entity, features: Sequence[Feature], world: World, with_state: bool = False) -> None:
+        """`with_state` adds the encoded state to each row, for a server to continue from."""
+        for feature in features:
+            if feature.entity is not entity:
+                raise FeatureError(f"{feature.name} is of {feature.entity.name}, not of {entity.name}", feature.where)
+        self.entity = entity
+        self.name = entity.name
+        self.features = tuple(features)
+        extra = (STATE_FIELD,) if with_state else ()
+        self.view: View[Any] = View(f"{entity.name}_features", entity.joins, self.features, entity.doc, extra)
+        self._with_state = with_state
+        slots = {f.state_key: f for f in features}  # a feature stands for all of one key
+        self._slots = tuple(slots.values())
+        self._keys = tuple(slots)
+        self._place = {key: place for place, key in enumerate(slots)}
+        self._takes = [feature.taker(world) for feature in self._slots]
+        self._of_slot = [tuple(f for f in features if f.state_key == key) for key in slots]
+        self._order = [(self._place[f.state_key], self._of_slot[self._place[f.state_key]].index(f)) for f in features]
+        self._defaults = [
+            Fresh(0, None, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
+        ]
+        self._plans: dict[str, Plan] = {}
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=sketches.encode)
+        self._decoder = msgspec.msgpack.Decoder(Saved)
+        self._decoders = [msgspec.msgpack.Decoder(f.state, dec_hook=sketches.decode) for f in self._slots]
+
+    # -- the contract's Operator ---------------------------------------------------------------
+
+    def parts(self, record: Record) -> tuple[str, ...]:
+        """The parts of its key that the signal changes; none where it is about nobody here."""
+        assert isinstance(record.event, Signal)
+        found = self.entity.keys_of(record.event)
+        if len(self.entity.keys) == 1:
+            return ("",) if found else ()
+        return tuple(dict.fromkeys(second for _, second in found))
+
+    def new(self, part: str = "") -> EntityState:
+        return self._state(0, None, {})
+
+    def encode(self, state: EntityState) -> bytes:
+        known = {key: found for key, found in zip(self._keys, state.states, strict=True) if found is not None}
+        return self._encoder.encode((state.watermark, state.gate, known))
+
+    def decode(self, part: str, blob: bytes) -> EntityState:
+        """States of features that are no longer declared are left out; new features start from nothing.
+
+        Raises StateError where the blob is no state.
+        """
+        try:
+            saved = self._decoder.decode(blob)
+            states = {
+                place: self._decoders[place].decode(raw)
+                for key, raw in saved.states.items()
+                if (place := self._place.get(key)) is not None
+            }
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+            raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
+        return self._state(saved.watermark, saved.gate, states)
+
+    def watermark(self, state: EntityState) -> int:
+        return state.watermark
+
+    def on_event(self, state: EntityState, record: Record) -> list[Signal]:
+        """Applies a signal that a gate let in. Nobody need hear of it."""
+        signal = record.event
+        if not isinstance(signal, Signal):
+            raise InvalidEvent(f"a {type(signal).__name__} does not belong to the features of {self.entity.name}")
+        if signal.timestamp > state.watermark:
+            state.watermark = signal.timestamp
+        self._apply(state, signal)
+        return []
+
+    def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
+        found = [self._read(state, place, at).values for place in range(len(self._slots))]
+        values: list[Any] = []
+        for place, which in self._order:
+            values += found[place][which]
+        if self._with_state:
+            values.append(self.encode(state) if encoded is None else encoded)
+        return Row(self.view.name, (key, part) if part else (key,), tuple(values))
+
+    def due(self, part: str, state: EntityState, at: int) -> int | None:
+        times = [self._read(state, place, at).until for place in range(len(self._slots))]
+        return min((time for time in times if time is not None), default=None)
+
+    def state_bytes(self, text: int = TEXT_BYTES) -> int:
+        """Worst-case size of one part's feature state, encoded, where a text takes `text` bytes."""
+        return sum(10 + feature.state_bytes(text) for feature in self._slots)
+
+    def _state(self, watermark: int, gate: GateState | None, states: dict[int, Any]) -> EntityState:
+        n = len(self._slots)
+        fresh = [None if place in states else default for place, default in enumerate(self._defaults)]
+        return EntityState(watermark, gate, [states.get(place) for place in range(n)], fresh)
+
+    def _read(self, state: EntityState, place: int, at: int) -> Fresh:
+        known = state.fresh[place]
+        if known is not None and known.since <= at and (known.until is None or at < known.until):
+            return known
+        found, features = state.states[place], self._of_slot[place]
+        if features[0].scope.decays:  # who needs no scale reads another accumulator than who does
+            values = [f.values(found, at) for f in features]
+        else:
+            acc = features[0].read(found, at)
+            values = [f.finalize(acc, at) for f in features]
+        due = [time for f in features if (time := f.due(found, at)) is not None]
+        state.fresh[place] = fresh = Fresh(at, min(due, default=None), values)
+        return fresh
+
+    # -- the way of a signal -------------------------------------------------------------------
+
+    def _apply(self, of: EntityState, signal: Signal) -> None:
+        states, fresh = of.states, of.fresh
+        plan = self._plans.get(signal.event_type)
+        if plan is None:
+            plan = self._plans[signal.event_type] = self._plan(signal.event_type)
+        for passes, values in plan.filtered:
+            if passes is not None and not passes(signal):
+                continue
+            for read, slots in values:
+                value = read(signal)
+                if value is None:
+                    continue
+                for place, new, take in slots:
+                    state = states[place]
+                    if state is None:
+                        state = states[place] = new()
+                    take(state, value, signal)
+                    fresh[place] = None
+        for passes, read, (place, new, take) in plan.heard:
+            state = states[place]
+            if state is None:
+                state = states[place] = new()
+            take(state, read(signal) if passes is None or passes(signal) else None, signal)
+            fresh[place] = None
+
+    def _plan(self, event_type: str) -> Plan:
+        """For every event of this type, what can be known beforehand."""
+        filtered: dict[str, tuple[Read | None, dict[str, tuple[Read, list[Slot]]]]] = {}
+        heard: list[tuple[Read | None, Read, Slot]] = []
+        for place, feature in enumerate(self._slots):
+            known = feature.events.decide(event_type)
+            passes = {True: None, False: refuse, None: feature.events.read}[known]
+            slot = Slot(place, feature.new, self._takes[place])
+            if feature.scope.hears_all:
+                heard.append((passes, feature.reads.read, slot))
+            elif known is not False:
+                _, values = filtered.setdefault("" if known else repr(feature.events), (passes, {}))
+                values.setdefault(repr(feature.reads), (feature.reads.read, []))[1].append(slot)
+        return Plan([(passes, list(values.values())) for passes, values in filtered.values()], heard)
+
+
+class GatedOperator(EntityOperator):
+    """Interactions, impressions and profiles of one user → the user's row, and signals for all other entities."""
+
+    def __init__(
+        self,
+        entity: Entity,
+        features: Sequence[Feature],
+        world: World,
+        lateness: int = hours(24),
+        attributes: tuple[str, ...] = ("country",),
+        with_state: bool = False,
+    ) -> None:
+        """`entity` is keyed by event.user_id; `lateness` and `attributes` are the gate's."""
+        if len(entity.keys) != 1 or entity.keys[0].fields != ("user_id",):
+            raise FeatureError(f"events come by user, and {entity.name} is keyed by {entity.keys}")
+        super().__init__(entity, features, world, with_state)
+        self._gate = Gate(world, lateness, attributes)
+
+    def parts(self, record: Record) -> tuple[str, ...]:
+        return ("",)
+
+    def new(self, part: str = "") -> EntityState:
+        return self._state(0, self._gate.new(), {})
+
+    def decode(self, part: str, blob: bytes) -> EntityState:
+        state = super().decode(part, blob)
+        if state.gate is None:
+            raise StateError(f"{self.view.name}: a state without a gate; {REBUILD}")
+        return state
+
+    def on_event(self, state: EntityState, record: Record) -> list[Signal]:
+        """Applies the record in place. Returns its signals, for `Entity.keys_of` to say whom else they are about.
+
+        Raises EventError, state untouched, where the record cannot be taken.
+        """
+        gate = state.gate
+        assert gate is not None
+        signals = self._gate.take(gate, record)
+        state.watermark = gate.watermark
+        for signal in signals:
+            self._apply(state, signal)
+        return signals

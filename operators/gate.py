@@ -1,0 +1,135 @@
+"""The door: who is let in, once, and what the features behind it are told.
+
+Every event passes here first, keyed by its user; what leaves has been accepted exactly once and is
+enriched with the catalogue entry of its item and the profile of its user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from operators.contract import Record, Signal, World
+from operators.history import hash64
+from operators.time import HOUR, hours
+from schemas.errors import Duplicate, InvalidEvent, TooFarInFuture, TooLate
+from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
+
+IMPRESSION = "impression"
+
+
+class Admitted(Protocol):
+    """State that admission keeps: `ids` are the hashes of accepted event ids by hour of event time."""
+
+    watermark: int
+    ids: dict[int, set[int]]
+
+
+def admit(state: Admitted, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
+    """Lets the event in or raises TooFarInFuture, TooLate or Duplicate, state untouched; moves the watermark.
+
+    A repeated id is caught while its first event is within the allowed lateness; after that
+    the repetition itself is too late. So duplicates are never counted, in bounded memory.
+    """
+    if at > arrived + MAX_FUTURE_MS:
+        raise TooFarInFuture(f"{(at - arrived) // 1000} s ahead of the broker's clock", "timestamp")
+    if at < state.watermark - lateness:
+        late = (state.watermark - at) // 1000
+        raise TooLate(f"{late} s behind this user's latest event", "timestamp")
+    hashed = hash64(id)
+    hour = at // HOUR
+    ids = state.ids
+    for known in ids.values():
+        if hashed in known:
+            raise Duplicate("an event with this id was applied before", field)
+    if at > state.watermark:
+        state.watermark = at
+    if hour in ids:
+        ids[hour].add(hashed)
+    else:
+        ids[hour] = {hashed}
+        oldest = (state.watermark - lateness) // HOUR
+        for expired in [h for h in ids if h < oldest]:
+            del ids[expired]
+
+
+class GateState(Struct, array_like=True, gc=False):
+    """What one user's gate remembers; `profile` holds the attributes that features read."""
+
+    watermark: int
+    ids: dict[int, set[int]]
+    profile: dict[str, Any]
+
+
+class Gate:
+    """Interactions, impressions and profiles of one user → signals."""
+
+    def __init__(self, world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ("country",)) -> None:
+        """`lateness` is the allowed lateness in ms; `attributes` are those of a profile that features read."""
+        self._world = world
+        self._lateness = lateness
+        self._attributes = attributes
+
+    def new(self) -> GateState:
+        return GateState(0, {}, {})
+
+    def take(self, state: GateState, record: Record) -> list[Signal]:
+        """The record as signals: one an interaction, one a shown item of an impression, none a profile.
+
+        Raises EventError, state untouched, where the record cannot be taken.
+        """
+        event = record.event
+        if type(event) is Interaction:
+            admit(state, self._lateness, event.event_id, event.timestamp, record.arrived, "event_id")
+            return [self._signal(state, record, event.event_type, event, event.item_id or "", event.properties)]
+        if type(event) is Impression:
+            # An app may call an event and a list by one id.
+            id = f"{IMPRESSION}\0{event.request_id}"
+            admit(state, self._lateness, id, event.timestamp, record.arrived, "request_id")
+            shown = {
+                name: value
+                for name in ("surface", "region", "device", "model_version", "variant")
+                if (value := getattr(event, name)) is not None
+            }
+            return [
+                self._signal(state, record, IMPRESSION, event, item_id, shown | {"position": position})
+                for position, item_id in enumerate(event.items)
+            ]
+        if type(event) is User:
+            found = event.attributes
+            state.profile = {name: found[name] for name in self._attributes if name in found}
+            return []
+        raise InvalidEvent(f"a {type(event).__name__} does not belong to a user")
+
+    def _signal(
+        self,
+        state: GateState,
+        record: Record,
+        event_type: str,
+        event: Interaction | Impression,
+        item_id: str,
+        properties: dict[str, Any],
+    ) -> Signal:
+        item = self._world.item(item_id) if item_id else None
+        rating = properties.get("rating")
+        return Signal(
+            event_type,
+            event.timestamp,
+            item_id,
+            (event.session_id or "") if type(event) is Interaction else "",
+            str(properties.get("region", "")),
+            item.categories if item else (),
+            (item.brand or "") if item else "",
+            record.partition,
+            record.offset,
+            None,
+            float(rating) if isinstance(rating, (int, float)) else None,
+            event.user_id,
+            event.request_id or "",
+            item.price if item else None,
+            item.created_at if item else None,
+            properties,
+            item.attributes if item else {},
+            state.profile,
+        )

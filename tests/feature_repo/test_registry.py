@@ -1,0 +1,145 @@
+"""Modules of definitions as views and operators."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from feature_repo import features as feast_objects
+from feature_repo.registry import Repository, collect, view_name
+from operators.contract import Record
+from operators.features import (
+    Count,
+    Entity,
+    LastK,
+    Mean,
+    Rate,
+    TimeSinceLast,
+    TopK,
+    brand,
+    event,
+    item,
+    user,
+    user_category,
+)
+from operators.time import days, hours
+from schemas.errors import FeatureError
+from schemas.events import Interaction, User
+from tests.operators.records import World
+from tests.operators.signals import T0
+
+view = event.event_type == "view"
+click = event.event_type == "click"
+impression = event.event_type == "impression"
+purchase = event.event_type == "purchase"
+
+
+def module(**values: Any) -> ModuleType:
+    found = ModuleType("definitions")
+    vars(found).update(values)
+    return found
+
+
+def made() -> Repository:
+    country = Entity("country", (event.user.country,))
+    return collect(
+        module(
+            user_views_1h=Count("user_views_1h", entity=user, events=view, window=hours(1)),
+            basket_price_7d=Mean(
+                "basket_price_7d", entity=user, events=purchase, of=event.properties.price, window=days(7)
+            ),
+            item_ctr_24h=Rate(
+                "item_ctr_24h", entity=item, top=click, bottom=impression, window=hours(24), prior=(1, 20)
+            ),
+            counts=[Count(f"clicks_{n}d", entity=user_category, events=click, window=days(n)) for n in (1, 7)],
+            text="not a feature",
+        ),
+        module(
+            by_country={"brands": TopK("brands", entity=country, of=event.item.brand, k=3)},
+            grown_up=Count("grown_up", entity=brand, events=event.with_fields(user={"age": int}).user.age > 17),
+        ),
+    )
+
+
+def test_a_view_an_entity_with_feasts_types_and_defaults() -> None:
+    views = made().views
+    assert {name: v.entities for name, v in views.items()} == {
+        "user_features": ("user",),
+        "item_features": ("item",),
+        "user_category_features": ("user", "category"),
+        "country_features": ("country",),
+        "brand_features": ("brand",),
+    }
+    assert [(f.name, f.dtype, f.default) for f in views["user_features"].fields] == [
+        ("user_views_1h", "int64", 0), ("basket_price_7d", "float64", 0.0),
+    ]  # fmt: skip
+    assert [(f.name, f.default) for f in views["item_features"].fields] == [("item_ctr_24h", 1 / 20)]
+    assert [f.name for f in views["user_category_features"].fields] == ["clicks_1d", "clicks_7d"]
+    assert all(f.dtype in feast_objects.TYPES for v in views.values() for f in v.fields)
+    assert view_name(user) in views
+
+
+def test_a_view_is_one_that_feast_takes() -> None:
+    found = feast_objects.feature_view(made().views["user_features"])
+    assert [f.name for f in found.features] == ["user_views_1h", "basket_price_7d"]
+
+
+def test_profiles_are_kept_as_far_as_they_are_read() -> None:
+    assert made().attributes() == ("age", "country")
+
+
+def test_events_go_through_the_gate_to_everyone_they_are_about() -> None:
+    repository = made()
+    gate, operators = repository.gate(World()), repository.operators(World())
+    assert (gate.entity, set(operators)) == (user, {"item", "user_category", "country", "brand"})
+    state = gate.new()
+    assert gate.on_event(state, Record(User("u1", {"country": "DE", "age": 20, "shoe": 43}))) == []
+    states: dict[tuple[str, ...], Any] = {}
+    for n in range(3):
+        for signal in gate.on_event(state, Record(Interaction(f"e{n}", "click", "u1", T0 + n, "i3"))):
+            for name, operator in operators.items():
+                for part in operator.parts(Record(signal)):
+                    own = states.setdefault((name, part), operator.new(part))
+                    operator.on_event(own, Record(signal))
+    rows = {key: operators[key[0]].row("k", key[1], own, T0 + 2).values for key, own in states.items()}
+    assert rows == {
+        ("item", ""): ((0 + 3 + 1) / 20,),
+        ("user_category", "c1"): (3, 3),
+        ("user_category", "c4"): (3, 3),
+        ("country", ""): (["b1"], [1.0]),
+        ("brand", ""): (3,),
+    }
+    assert state.gate is not None
+    assert state.gate.profile == {"age": 20, "country": "DE"}
+
+
+def test_without_features_of_users_there_is_a_gate() -> None:
+    repository = collect(module(n=Count("n", entity=item)))
+    assert repository.gate(World()).view.fields == ()
+
+
+def test_a_feature_that_several_modules_name_is_one() -> None:
+    feature = Count("n", entity=user)
+    assert collect(module(a=feature, b=feature), module(c=feature)).features[user] == (feature,)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (Count("n", entity=user), Count("n", entity=user), "n of user is declared at .* too"),
+        (TimeSinceLast("n", entity=user), Count("n_at", entity=user), "n_at has a field n_at, and so has n "),
+        (Count("n", entity=user), Count("n", entity=Entity("user", (event.item_id,))), "two entities user"),
+    ],
+)
+def test_clashes_are_errors_on_their_line(a: Any, b: Any, said: str) -> None:
+    with pytest.raises(FeatureError, match=said) as raised:
+        collect(module(a=a, b=b))
+    assert raised.value.where == b.where
+    assert __file__ in b.where
+
+
+def test_one_name_may_be_two_entities() -> None:
+    features = [LastK("lately", entity=e, of=event.event_type, k=3) for e in (user, item)]
+    assert len(collect(module(features=features)).views) == 2
