@@ -27,12 +27,14 @@ from operators.keyed import REBUILD, STATE_FIELD
 from operators.time import hours
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
+NEVER = 2**62
+
 
 class Fresh(NamedTuple):
-    """What the features of one state say from `since` to before `until`, and to no end where that is None."""
+    """What the features of one state say from `since` to before `until`."""
 
     since: int
-    until: int | None
+    until: int
     values: list[tuple[Any, ...]]
 
 
@@ -99,7 +101,7 @@ class EntityOperator:
         self._of_slot = [tuple(f for f in features if f.state_key == key) for key in slots]
         self._order = [(self._place[f.state_key], self._of_slot[self._place[f.state_key]].index(f)) for f in features]
         self._defaults = [
-            Fresh(0, None, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
+            Fresh(0, NEVER, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
         ]
         self._plans: dict[str, Plan] = {}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=sketches.encode)
@@ -153,17 +155,17 @@ class EntityOperator:
         return []
 
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
-        found = [self._read(state, place, at).values for place in range(len(self._slots))]
+        found = self._fresh(state, at)
         values: list[Any] = []
         for place, which in self._order:
-            values += found[place][which]
+            values += found[place].values[which]
         if self._with_state:
             values.append(self.encode(state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
-        times = [self._read(state, place, at).until for place in range(len(self._slots))]
-        return min((time for time in times if time is not None), default=None)
+        soonest = min((known.until for known in self._fresh(state, at)), default=NEVER)
+        return None if soonest == NEVER else soonest
 
     def state_bytes(self, text: int = TEXT_BYTES) -> int:
         """Worst-case size of one part's feature state, encoded, where a text takes `text` bytes."""
@@ -174,19 +176,27 @@ class EntityOperator:
         fresh = [None if place in states else default for place, default in enumerate(self._defaults)]
         return EntityState(watermark, gate, [states.get(place) for place in range(n)], fresh)
 
-    def _read(self, state: EntityState, place: int, at: int) -> Fresh:
-        known = state.fresh[place]
-        if known is not None and known.since <= at and (known.until is None or at < known.until):
-            return known
-        found, features = state.states[place], self._of_slot[place]
-        if features[0].scope.decays:  # who needs no scale reads another accumulator than who does
-            values = [f.values(found, at) for f in features]
+    def _fresh(self, state: EntityState, at: int) -> list[Fresh]:
+        """What each state's features say at `at`."""
+        fresh = state.fresh
+        for place, known in enumerate(fresh):
+            if known is None or not known[0] <= at < known[1]:
+                fresh[place] = self._read(state.states[place], self._of_slot[place], at)
+        return fresh  # type: ignore[return-value]
+
+    def _read(self, state: Any, features: tuple[Feature, ...], at: int) -> Fresh:
+        first = features[0]
+        if first.scope.decays:  # who needs no scale reads another accumulator than who does
+            values = [f.values(state, at) for f in features]
         else:
-            acc = features[0].read(found, at)
+            acc = first.read(state, at)
             values = [f.finalize(acc, at) for f in features]
-        due = [time for f in features if (time := f.due(found, at)) is not None]
-        state.fresh[place] = fresh = Fresh(at, min(due, default=None), values)
-        return fresh
+        until = NEVER
+        for feature in features:
+            due = feature.due(state, at)
+            if due is not None and due < until:
+                until = due
+        return Fresh(at, until, values)
 
     # -- the way of a signal -------------------------------------------------------------------
 

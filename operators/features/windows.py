@@ -49,10 +49,12 @@ class _Tiled(Scope):
             if index > state.newest:
                 state.newest = index
                 oldest = index - last
-                # Tiles come nearly in order: one that hides behind a newer one goes with it, or when there are many.
-                if tiles and (next(iter(tiles)) < oldest or len(tiles) > last):
-                    for old in [t for t in tiles if t < oldest]:
-                        del tiles[old]
+                # Tiles come nearly in order: a late one hides behind a newer one until that goes, or there are many.
+                while tiles and (first := next(iter(tiles))) < oldest:
+                    del tiles[first]
+                if len(tiles) > last:
+                    for hidden in [t for t in tiles if t < oldest]:
+                        del tiles[hidden]
             elif index < state.newest - last:
                 return  # late, and out of every window by now
             found = tiles.get(index)
@@ -66,10 +68,14 @@ class _Tiled(Scope):
         return feature.merged([acc for index, acc in state.tiles.items() if oldest <= index <= newest])
 
     def due(self, feature: Composed, state: Tiles[Any], at: int) -> int | None:
+        """A tile enters `first` tiles after its own, and leaves when `last` have passed."""
         now = (at - self.offset) // self.tile
-        first, after = self.first, self.last + 1
-        changes = [index + (first if index + first > now else after) for index in state.tiles]
-        soonest = min((change for change in changes if change > now), default=None)
+        first, last = self.first, self.last
+        leaving = [index for index in state.tiles if now - last <= index <= now - first]
+        soonest = min(leaving) + last + 1 if leaving else None
+        if first:
+            entering = [index + first for index in state.tiles if index > now - first]
+            soonest = min([*entering, *([] if soonest is None else [soonest])], default=None)
         return None if soonest is None else soonest * self.tile + self.offset
 
     def bytes(self, accumulator: int, value: int) -> int:
