@@ -38,7 +38,7 @@ SERVING_FOR_TRAINING = {
 }
 """serving's pure pipeline: what training may take to judge the feed as it is served"""
 
-LIBRARIES_OF_OPERATORS = {"mmh3", "msgspec", "numpy"}
+LIBRARIES_OF_OPERATORS = {"datasketches", "mmh3", "msgspec", "numpy"}
 PURE_STANDARD_LIBRARY = {
     "__future__", "array", "bisect", "collections", "collections.abc", "dataclasses", "enum", "functools", "heapq",
     "itertools", "math", "operator", "re", "struct", "typing",
