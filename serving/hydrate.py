@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,11 +16,13 @@ from feature_repo.views import user_operator
 from operators.contract import Record, World
 from operators.keyed import KeyedState
 from operators.vector import UserVector
-from schemas.errors import EventError
+from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS
 from serving.own_events import OwnEvents
 from serving.store import Store, StoreAway
 from serving.tokens import Token
+
+log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
@@ -136,7 +139,10 @@ class Hydrator:
 
     def _applied(self, user_id: str, row: Features | None, pending: list[Record], now: int) -> Features:
         operator = self._operator
-        state = operator.decode("", row["state"]) if row is not None else operator.new()
+        state = operator.new() if row is None else self._state_of(row)
+        if state is None:
+            assert row is not None
+            return row
         for record in pending:
             try:
                 operator.on_event(state, record)
@@ -154,13 +160,23 @@ class Hydrator:
         key = (user_id, row["applied_partition"], row["applied_offset"], space)
         found = self._embedded.get(key)
         if found is None:
-            state = self._operator.decode("", row["state"])
+            state = self._state_of(row)
+            if state is None:
+                return row
             self._embed(state)
             vector, space_id = EMBEDDING.values(state.parts[VECTOR], now)
             found = self._embedded[key] = vector, space_id
             if len(self._embedded) > EMBEDDED:
                 self._embedded.popitem(last=False)
         return {**row, "vector": found[0], "vector_space": found[1]}
+
+    def _state_of(self, row: Features) -> KeyedState | None:
+        """None where another version of the job wrote the row and has not written it again: its features still hold."""
+        try:
+            return self._operator.decode("", row["state"])
+        except StateError as error:
+            log.warning("%s", error)
+            return None
 
     def _embed(self, state: KeyedState) -> None:
         EMBEDDING.embed(state.parts[VECTOR], self._world)

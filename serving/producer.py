@@ -57,8 +57,7 @@ class EventLog:
 
         Raises KafkaAway where none of them has been acknowledged.
         """
-        if time.monotonic() < self._refuse_until:
-            raise KafkaAway("Kafka did not acknowledge a moment ago")
+        self._refuse()
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
         pending = _Pending(len(events), lambda: loop.call_soon_threadsafe(done.set))
@@ -76,13 +75,7 @@ class EventLog:
     def send(self, event: Event) -> Any:
         """Hands over one event without waiting; a kafka-python future. May block for as long as the delivery
         timeout, so not for the event loop. Raises KafkaAway."""
-        topic = topic_of(event)
-        try:
-            producer = self._open()
-            sent = producer.send(topic, key=key_of(event), value=codec.encode(event))
-        except (KafkaError, OSError, ValueError) as error:
-            raise KafkaAway(str(error)) from error
-        return sent.add_errback(self._suspicious, producer)
+        return self._hand_over(event)[0]
 
     def close(self) -> None:
         """Gives what is under way a moment to arrive."""
@@ -90,10 +83,20 @@ class EventLog:
         if self._producer:
             _end(self._producer, 2)
 
+    def _hand_over(self, event: Event) -> tuple[Any, KafkaProducer]:
+        try:
+            producer = self._open()
+            sent = producer.send(topic_of(event), key=key_of(event), value=codec.encode(event))
+        except (KafkaError, OSError, ValueError) as error:
+            raise KafkaAway(str(error)) from error
+        return sent.add_errback(self._suspicious, producer), producer
+
     def _send(self, events: Sequence[Event], pending: _Pending) -> KafkaProducer | None:
+        """Returns the producer that took them."""
+        producer: KafkaProducer | None = None
         for index, event in enumerate(events):
             try:
-                future = self.send(event)
+                future, producer = self._hand_over(event)
             except KafkaAway as error:
                 log.warning("not sent: %s", error)
                 for rest in range(index, len(events)):  # the others would wait as long, in vain
@@ -101,30 +104,42 @@ class EventLog:
                 break
             future.add_callback(pending.stored, index)
             future.add_errback(pending.failed, index)
-        return self._producer
+        return producer
+
+    def _refuse(self) -> None:
+        if time.monotonic() < self._refuse_until:
+            raise KafkaAway("Kafka did not acknowledge a moment ago")
 
     def _open(self) -> KafkaProducer:
         with self._lock:
+            self._refuse()  # who has waited for somebody else's attempt need not make another
             if self._producer is not None and self._producer is self._suspect:
                 # kafka-python's idempotent producer, once a batch that it has sent before expires, sends nothing
                 # more and lets nothing else expire, even when the broker is back.
                 _end(self._producer, 0)
                 self._producer = None
             if self._producer is None:
-                knock(self._kafka)
-                self._producer = KafkaProducer(
-                    bootstrap_servers=self._kafka,
-                    acks="all",
-                    enable_idempotence=True,
-                    linger_ms=0,
-                    allow_auto_create_topics=False,
-                    bootstrap_timeout_ms=min(2000, self._timeout_ms),
-                    max_block_ms=self._timeout_ms,
-                    request_timeout_ms=max(self._timeout_ms - 500, 500),
-                    delivery_timeout_ms=self._timeout_ms,
-                    reconnect_backoff_max_ms=1000,
-                )
+                self._producer = self._made()
             return self._producer
+
+    def _made(self) -> KafkaProducer:
+        try:
+            knock(self._kafka)
+            return KafkaProducer(
+                bootstrap_servers=self._kafka,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                allow_auto_create_topics=False,
+                bootstrap_timeout_ms=min(2000, self._timeout_ms),
+                max_block_ms=self._timeout_ms,
+                request_timeout_ms=max(self._timeout_ms - 500, 500),
+                delivery_timeout_ms=self._timeout_ms,
+                reconnect_backoff_max_ms=1000,
+            )
+        except (KafkaError, OSError, ValueError):
+            self._refuse_until = time.monotonic() + REFUSE_S
+            raise
 
     def _suspicious(self, producer: KafkaProducer, error: Exception) -> None:
         self._suspect = producer

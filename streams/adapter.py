@@ -18,6 +18,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from pyflink.common import Types
@@ -39,6 +40,8 @@ PATIENCE = 4
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 30_000
 PUBLISH_MS = 200
+WRITTEN_AT_ONCE = 1000
+"""rows of so many keys are in memory, and on their way to the store, at once"""
 
 
 def now_ms() -> int:
@@ -49,7 +52,7 @@ def now_ms() -> int:
 class Entry:
     """What is kept in memory of one key, by part."""
 
-    __slots__ = ("boundary", "changed", "due", "news", "states", "written")
+    __slots__ = ("boundary", "changed", "due", "news", "states", "unsaved")
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
@@ -59,8 +62,8 @@ class Entry:
         """when those leave; 0 where there are none"""
         self.news: list[ItemEvent] = []
         """what the item operator is told then"""
-        self.written: dict[str, bytes] = {}
-        """encoded states whose rows have left, until the key's own timer takes them into the snapshot"""
+        self.unsaved: dict[str, tuple[bytes, int]] = {}
+        """encoded states whose rows have left, and as of when, until its own timer puts them into the snapshot"""
         self.due: dict[str, int] = {}
         """when each part's row next changes by itself (a tile or session ends)"""
 
@@ -87,7 +90,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sink: RowSink = FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store)
         self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
         self._interval_ms = self._base_ms
-        self._arrived_s = 0
+        self._arrived_s = now_ms() // 1000
         self._published_ms = 0
         self._entries: dict[str, Entry] = {}
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
@@ -115,8 +118,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         key = ctx.get_current_key()
         now = now_ms()
         entry = self._entry(key, now, ctx)
-        if entry.written:
-            self._save(entry, now, ctx)
+        if entry.unsaved:
+            self._save(entry, ctx)
         expired = [part for part, due in entry.due.items() if due <= timestamp]
         for part in expired:
             del entry.due[part]
@@ -142,35 +145,27 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._changed(key, entry, parts, now, ctx)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
-        """The key's entry, most recently used from now on.
-
-        One that comes back from Flink's state, after a restore or an eviction, no longer knows what the key's timers
-        are for: all its rows leave once more, which sees to them.
-        """
+        """The key's entry, most recently used from now on; read from Flink's state where memory has none."""
         entries = self._entries
         entry = entries.pop(key, None)
         if entry is not None:
             entries[key] = entry
             return entry
         entries[key] = entry = Entry()
-        if len(entries) > self._settings.cached_keys:
-            idle = next((k for k, e in entries.items() if not e.boundary and not e.written and e is not entry), None)
-            if idle is not None:  # a backlog may leave nothing but keys whose rows are yet to leave
-                del entries[idle]
-        stored = self._stored_parts()
-        for part in stored:
-            self._state(entry, part)
+        for part in self._stored_parts():
+            blob, at = self._snapshot.get(part)
+            state = entry.states[part] = self._operator.decode(part, blob)
+            due = self._operator.due(part, state, at)
+            if due is not None:  # its timer has been set since that row left
+                entry.due[part] = due
         for value in self._tail.get() or ():
             self._apply(key, entry, wire.records(value), now, ctx)
-        self._changed(key, entry, stored, now, ctx)
         return entry
 
     def _state(self, entry: Entry, part: str) -> Any:
         state = entry.states.get(part)
         if state is None:
-            blob = self._snapshot.get(part)
-            state = self._operator.new(part) if blob is None else self._operator.decode(part, blob)
-            entry.states[part] = state
+            state = entry.states[part] = self._operator.new(part)
         return state
 
     def _stored_parts(self) -> list[str]:
@@ -199,43 +194,57 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     # -- leaving -------------------------------------------------------------------------------
 
     def _leave(self, boundary: int, keys: list[str]) -> Iterator[Any]:
-        operator = self._operator
+        self._forget_idle()
+        self._interval_ms = self._base_ms  # until the next late element: the last ones before a pause need not wait
         now = now_ms()
-        rows: list[Row] = []
         news: defaultdict[str, list[ItemEvent]] = defaultdict(list)
-        for key in keys:
-            entry = self._entries.get(key)
-            if entry is None or entry.boundary != boundary:
-                continue  # it has left at an earlier one
-            for part in entry.changed:
-                state = entry.states[part]
-                blob = entry.written[part] = operator.encode(state)
-                rows.append(operator.row(key, part, state, now, blob))
-            for event in entry.news:
-                news[event.item_id].append(event)
-            entry.changed.clear()
-            entry.news = []
-            entry.boundary = 0
-        self._sink.write(rows)
-        self._count("rows", len(rows))
-        self._count("writes")
+        for start in range(0, len(keys), WRITTEN_AT_ONCE):
+            rows: list[Row] = []
+            for key in keys[start : start + WRITTEN_AT_ONCE]:
+                entry = self._entries.get(key)
+                if entry is None or entry.boundary != boundary:
+                    continue  # it has left at an earlier one
+                for event in entry.news:
+                    news[event.item_id].append(event)
+                rows += self._rows(key, entry, now)
+            self._sink.write(rows)
+            self._count("rows", len(rows))
+            self._count("writes")
+            if self._name == "item":
+                for row in rows:
+                    yield wire.features(row)
         self._publish_counts(now)
         for item_id, events in news.items():
             yield wire.news(item_id, events, self._arrived_s)
-        if self._name == "item":
-            for row in rows:
-                yield wire.features(row)
 
-    def _save(self, entry: Entry, now: int, ctx: Any) -> None:
+    def _rows(self, key: str, entry: Entry, now: int) -> Iterator[Row]:
+        for part in entry.changed:
+            state = entry.states[part]
+            blob = self._operator.encode(state)
+            entry.unsaved[part] = blob, now
+            yield self._operator.row(key, part, state, now, blob)
+        entry.changed.clear()
+        entry.news = []
+        entry.boundary = 0
+
+    def _save(self, entry: Entry, ctx: Any) -> None:
         """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
-        for part, blob in entry.written.items():
-            self._snapshot.put(part, blob)
-            due = self._operator.due(part, entry.states[part], now)
+        for part, (blob, at) in entry.unsaved.items():
+            self._snapshot.put(part, (blob, at))
+            # As of the row: writing it took time, in which it may have come due.
+            due = self._operator.due(part, entry.states[part], at)
             if due is not None and due < entry.due.get(part, due + 1):
                 entry.due[part] = due
                 ctx.timer_service().register_processing_time_timer(due)
-        entry.written.clear()
+        entry.unsaved.clear()
         self._tail.clear()
+
+    def _forget_idle(self) -> None:
+        excess = len(self._entries) - self._settings.cached_keys
+        if excess > 0:
+            idle = (key for key, entry in self._entries.items() if not entry.boundary and not entry.unsaved)
+            for key in list(islice(idle, excess)):
+                del self._entries[key]
 
     # -- metrics -------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class EventClockFunction(OperatorFunction):
             for part in self._operator.parts(record):
                 state = self._state(entry, part)
                 done = step(self._operator, key, part, state, record)
-                self._snapshot.put(part, self._operator.encode(state))
+                self._snapshot.put(part, (self._operator.encode(state), self._operator.watermark(state)))
                 self._emit(done.emissions)
                 heard += [wire.news(event.item_id, [event], self._arrived_s) for event in done.forwarded]
         ctx.timer_service().register_event_time_timer(END_OF_LOG)

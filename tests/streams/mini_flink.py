@@ -17,6 +17,7 @@ import pytest
 from operators.contract import Row
 from streams import adapter
 from streams.adapter import OperatorFunction
+from streams.event_clock import EventClockFunction
 from streams.settings import JobSettings
 
 
@@ -26,9 +27,12 @@ class Store:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, ...], Row] = {}
         self.writes = 0
+        self.during: Callable[[], None] = lambda: None
+        """what happens while rows are on their way"""
 
     def write(self, rows: list[Row]) -> None:
         self.writes += 1
+        self.during()
         self.rows.update({(row.view, *row.key): row for row in rows})
 
 
@@ -49,7 +53,8 @@ class MiniFlink:
         self._open()
 
     def _open(self) -> None:
-        self.function = OperatorFunction(self._name, self._settings)
+        kind = OperatorFunction if self._settings.clock == "wall" else EventClockFunction
+        self.function = kind(self._name, self._settings)
         self.function.open(_Context(self))
 
     def send(self, message: tuple[Any, ...]) -> None:
@@ -66,7 +71,7 @@ class MiniFlink:
                 timestamp, self._key = timer = min(self._timers)
                 self._timers.remove(timer)
                 self.out += self.function.on_timer(timestamp, self)
-        self.now = until
+        self.now = max(self.now, until)
 
     def checkpoint(self) -> Any:
         """State and timers, and how much had been sent on: what a restore goes back to."""
@@ -88,6 +93,9 @@ class MiniFlink:
 
     def timer_service(self) -> MiniFlink:
         return self
+
+    def register_event_time_timer(self, timestamp: int) -> None:
+        """At the end of the log, which these tests do not come to."""
 
     def register_processing_time_timer(self, timestamp: int) -> None:
         self._timers.add((timestamp, self._key))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feature_repo.views import item, item_operator, user, user_operator
 from operators.contract import ItemEvent, Record
-from operators.time import DAY, HOUR
+from operators.time import DAY, HOUR, MINUTE
 from schemas import codec
 from schemas.events import Impression, Interaction
 from schemas.topics import IMPRESSIONS, INTERACTIONS
@@ -99,12 +99,55 @@ def test_a_row_changes_by_itself_when_its_session_ends(flink: MiniFlink, store: 
     assert sum(store.rows["user_activity", "u1"].values[names.index("events_7d")]) == 0
 
 
+def test_what_ends_while_its_row_is_on_its_way_has_ended(flink: MiniFlink, store: Store) -> None:
+    def slow() -> None:
+        flink.now += 6 * MINUTE
+
+    store.during = slow
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    flink.advance(10)
+    store.during = lambda: None
+    flink.advance(20)
+    assert sum(store.rows["user_activity", "u1"].values[[f.name for f in user.fields].index("events_5m")]) == 0
+
+
+def test_the_last_late_element_before_a_pause_sets_nobodys_pace(flink: MiniFlink, store: Store) -> None:
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now - 100_000))
+    flink.advance(40_000)
+    before = store.writes
+    flink.advance(6 * MINUTE)
+    assert store.writes == before + 1
+    assert store.rows["user_activity", "u1"].values[[f.name for f in user.fields].index("events_5m")] == [0] * 10
+
+
+def test_memory_shrinks_after_a_backlog(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, cached_keys=5)
+    for n in range(50):
+        flink.send(message(click(n, f"u{n}", flink.now), n, flink.now - 60_000))
+    flink.advance(60_000)
+    flink.send(message(click(50, "u50", flink.now), 50, flink.now))
+    flink.advance(10)
+    assert len(flink.function._entries) <= 6
+    assert len(store.rows) == 51
+
+
+def test_in_event_time_nothing_waits_for_a_boundary(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, cached_keys=1, clock="event")
+    for n in range(6):
+        flink.send(message(click(n, USERS[n % 3], START + n), n, flink.now))
+    flink.restore(flink.checkpoint())
+    flink.send(message(click(6, "u1", START + 6), 6, flink.now))
+    flink.advance(60_000)
+    assert store.writes == 7
+    assert heard(flink.out).total() == 7
+
+
 def test_an_idle_key_that_memory_has_forgotten_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     flink = MiniFlink("user", World(), store, monkeypatch, cached_keys=1)
     for n, who in enumerate(USERS * 3):
         flink.send(message(click(n, who, flink.now), n, flink.now))
         flink.advance(10)
-    assert len(flink.function._entries) <= 2
+    assert len(flink.function._entries) <= 3
     counted = [f.name for f in user.fields].index("events_24h")
     assert [sum(row.values[counted]) for row in store.rows.values()] == [3, 3, 3]
 
@@ -137,7 +180,7 @@ behind = st.sampled_from([0, 0, 3_000, 100_000])
 steps = st.one_of(
     st.tuples(st.just("event"), st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, 12), behind),
     st.tuples(st.just("shown"), st.sampled_from(USERS), st.sampled_from(ITEMS), st.integers(0, 12), behind),
-    st.tuples(st.just("advance"), st.sampled_from([1, 4, 10, 700, 20_000])),
+    st.tuples(st.just("advance"), st.sampled_from([1, 4, 10, 700, 20_000, HOUR, DAY])),
     st.tuples(st.just("checkpoint")),
     st.tuples(st.just("crash")),
 )
