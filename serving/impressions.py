@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from schemas.events import Event, Impression
 from serving.producer import KafkaAway
 
 log = logging.getLogger(__name__)
+
+EVERY_S = 0.05
 
 
 class Sends(Protocol):
@@ -21,13 +23,19 @@ class Sends(Protocol):
 
 
 class ImpressionLog:
-    """Sends impressions from a thread of its own. Where the queue is full they are dropped and counted: a feed
-    never waits for its record."""
+    """Sends impressions from a thread of its own. Where too many wait they are dropped and counted: a feed never waits
+    for its record.
+
+    The thread looks by the clock: woken by each impression, it would compete for the interpreter with the
+    answer that has just been made, and Kafka would get messages one by one.
+    """
 
     def __init__(self, log: Sends, size: int, count: Callable[[str, int], None]) -> None:
         """`count(result, n)` hears of "stored", "failed" and "dropped" ones."""
         self._log = log
-        self._queue: queue.Queue[Impression | None] = queue.Queue(size)
+        self._size = size
+        self._waiting: deque[Impression] = deque()
+        self._stopping = threading.Event()
         self._count = count
         self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
 
@@ -35,27 +43,30 @@ class ImpressionLog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Waits for a moment for what is queued."""
-        try:
-            self._queue.put(None, timeout=1)
-        except queue.Full:
-            return
+        """Waits for a moment for what has been put."""
+        self._stopping.set()
         self._thread.join(timeout=2)
 
     def put(self, impression: Impression) -> None:
-        """Queues the impression."""
-        try:
-            self._queue.put_nowait(impression)
-        except queue.Full:
+        """Hands over the impression."""
+        if len(self._waiting) < self._size:
+            self._waiting.append(impression)
+        else:
             self._count("dropped", 1)
 
     def _run(self) -> None:
-        while (impression := self._queue.get()) is not None:
-            try:
-                sent = self._log.send(impression)
-            except KafkaAway as error:
-                log.warning("an impression was lost: %s", error)
-                self._count("failed", 1)
-                continue
-            sent.add_callback(lambda _: self._count("stored", 1))
-            sent.add_errback(lambda _: self._count("failed", 1))
+        stopping = False
+        while not stopping:
+            stopping = self._stopping.wait(EVERY_S)
+            while self._waiting:
+                self._send(self._waiting.popleft())
+
+    def _send(self, impression: Impression) -> None:
+        try:
+            sent = self._log.send(impression)
+        except KafkaAway as error:
+            log.warning("an impression was lost: %s", error)
+            self._count("failed", 1)
+            return
+        sent.add_callback(lambda _: self._count("stored", 1))
+        sent.add_errback(lambda _: self._count("failed", 1))
