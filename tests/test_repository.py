@@ -108,7 +108,7 @@ def test_every_jar_is_pinned_with_its_hash() -> None:
 
 def test_everything_that_is_asked_for_is_locked() -> None:
     project = (ROOT / "pyproject.toml").read_text()
-    asked = {m.lower() for m in re.findall(r'^  "([\w-]+)(?:\[\w+\])?[=<>]', project, re.MULTILINE)}
+    asked = {m.lower() for m in re.findall(r'^  "([\w-]+)(?:\[[\w,-]+\])?[=<>]', project, re.MULTILINE)}
     locked = {
         m.lower()
         for m in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==", (ROOT / "requirements/lock.txt").read_text(), re.M)
