@@ -42,7 +42,7 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         _train(settings)
     stack.up()
     status = demo_check.check(settings, dataset, console) if check else 0
-    console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`freshet down` stops everything)")
+    console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`make down` stops everything)")
     return status
 
 
