@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import hypothesis
+import prometheus_client  # noqa: F401 (Feast's metrics, once imported, would have it count in files that tests share)
 import pytest
 
 from freshet.ports import free_ports

@@ -193,7 +193,7 @@ def test_kafka_is_killed_and_comes_back(live: Live) -> None:
     assert {tuple(a.feed["degraded"]) for a in asked} <= {(), ("hydrate",)}
     assert whole(asked) > 0.9
     # The whole loop is there again.
-    clicked = ids(live.feed("u3"))[0]
-    live.post("events", live.event("u3", "click", clicked))
-    until(lambda: live.features("u3")["recent"][0]["item_id"] == clicked)
-    until(lambda: live.feed("u3")["freshness"]["lag_ms"] == 0)
+    clicked = ids(live.feed("u6"))[0]
+    live.post("events", live.event("u6", "click", clicked))
+    until(lambda: live.features("u6")["recent"][0]["item_id"] == clicked)
+    until(lambda: live.feed("u6")["freshness"]["lag_ms"] == 0)
