@@ -214,4 +214,4 @@ def test_events_are_counted_by_what_became_of_them(api: Api) -> None:
     api.log.unacknowledged = {"b"}
     api.post("/v1/events", [event("a"), event(user_id=7), event("b"), event("c")])
     more = {result: n - before.get(result, 0.0) for result, n in counted(api).items()}
-    assert more == {"accepted": 2, "rejected": 1, "not_stored": 1}
+    assert {result: n for result, n in more.items() if n} == {"accepted": 2, "rejected": 1, "not_stored": 1}
