@@ -39,7 +39,7 @@ def run(seconds: float, say: Say) -> Report:
             clicked = (settings.host, settings.http_port, users, CLICKS_A_SECOND)
             warm = [
                 pool.submit(probes.produce_to_feast, *watched, WARM_UP_S),
-                pool.submit(probes.click_to_feed, *clicked, WARM_UP_S),
+                pool.submit(probes.click_to_feed, *clicked, WARM_UP_S, fell_back_at_most=1.0),
             ]
             for probe in warm:
                 probe.result()

@@ -92,11 +92,13 @@ def produce_to_feast(
     return found
 
 
-def click_to_feed(host: str, port: int, users: Sequence[str], rate: float, seconds: float) -> list[float]:
+def click_to_feed(
+    host: str, port: int, users: Sequence[str], rate: float, seconds: float, fell_back_at_most: float = FELL_BACK
+) -> list[float]:
     """Milliseconds from before `POST /v1/events` to the whole feed that reflects the click.
 
     Raises Unsound where a feed still holds the clicked item, is the same as before, or is not up to date; and where
-    more than FELL_BACK of the feeds were made without the store. Those are no samples.
+    more than this share of the feeds were made without the store. Those are no samples.
     """
     connection = http.client.HTTPConnection(host, port, timeout=GIVE_UP_S)
     chance = random.Random(2)
@@ -123,7 +125,7 @@ def click_to_feed(host: str, port: int, users: Sequence[str], rate: float, secon
         if clicked in after or after == before or not answer["freshness"]["caught_up"]:
             raise Unsound(f"the feed of {user} does not reflect a click: {answer['freshness']}")
     connection.close()
-    if fell_back > FELL_BACK * (len(found) + fell_back):
+    if fell_back > fell_back_at_most * (len(found) + fell_back):
         raise Unsound(f"{fell_back} of {len(found) + fell_back} feeds fell back")
     return found
 
