@@ -40,17 +40,19 @@ def freshness(*, seconds: float = 90, json: Json = False, out: Out = OUT) -> int
 
 
 @app.command
-def throughput(*, rounds: int = 3, json: Json = False, out: Out = OUT) -> int:
+def throughput(*, rounds: int = 3, features: int = 0, json: Json = False, out: Out = OUT) -> int:
     """Interactions a second through the job to Redis, on one slot.
 
     Parameters
     ----------
     rounds
         How many times over the 100,000 events of MovieLens are sent, each time as new ones.
+    features
+        How many features are declared beside those of the main path: 0, 10 or 40, of people, items and categories.
     """
     from bench.throughput import run
 
-    run(rounds, _say).show(out, json)
+    run(rounds, features, _say).show(out, json)
     return 0
 
 

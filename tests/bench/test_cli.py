@@ -24,7 +24,11 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("freshness", ("--seconds",)), ("throughput", ("--rounds",)), ("feed", ("--items", "--users", "--seconds"))],
+    [
+        ("freshness", ("--seconds",)),
+        ("throughput", ("--rounds", "--features")),
+        ("feed", ("--items", "--users", "--seconds")),
+    ],
 )
 def test_help_of_each_names_its_options(
     name: str, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -43,7 +47,7 @@ def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
     ("words", "asked"),
     [
         (["freshness", "--seconds", "5"], (5.0,)),
-        (["throughput", "--rounds", "2"], (2,)),
+        (["throughput", "--rounds", "2"], (2, 0)),
         (["feed", "--items", "50", "--users", "3", "--seconds", "1"], (50, 3, 1.0)),
     ],
 )

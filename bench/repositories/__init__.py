@@ -1,0 +1,1 @@
+"""Definitions that benchmarks run with."""

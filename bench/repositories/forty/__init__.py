@@ -1,0 +1,1 @@
+"""Forty features of three entities."""

@@ -1,0 +1,5 @@
+"""Forty of the usual features."""
+
+from bench.repositories.made import features
+
+FEATURES = features(40)

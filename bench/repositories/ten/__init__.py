@@ -1,0 +1,1 @@
+"""Ten features of three entities."""

@@ -1,0 +1,5 @@
+"""Ten of the usual features."""
+
+from bench.repositories.made import features
+
+FEATURES = features(10)
