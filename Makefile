@@ -8,7 +8,7 @@ REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/da
 COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
 JOBS ?= 2
 
-.PHONY: help setup demo up down test unit lint typecheck format bench quality lock jars-lock docker clean
+.PHONY: help setup demo up down test unit prove lint typecheck format bench quality lock jars-lock docker clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ test: lint typecheck  ## everything: lint, types, unit and integration tests
 	$(BIN)/pytest
 
 unit: setup  ## the tests that start no server
-	$(BIN)/pytest -m "not integration" -n $(JOBS)
+	$(BIN)/pytest -m "not integration and not proof" -n $(JOBS)
+
+prove: setup  ## the long proofs: a repository applied under load, parity over 200,000 events
+	PARITY_EVENTS=200000 $(BIN)/pytest -m "proof or integration" --timeout 3600 tests/freshet/test_features_command.py tests/streams/test_parity.py
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -54,6 +57,7 @@ typecheck: setup  ## mypy, strict
 bench: setup  ## freshness, throughput and feed latency, each on a stack of its own
 	$(BIN)/freshet bench freshness
 	$(BIN)/freshet bench throughput
+	$(BIN)/freshet bench throughput --rounds 1 --features 40
 	$(BIN)/freshet bench feed
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization

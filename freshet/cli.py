@@ -32,6 +32,12 @@ COMMANDS = (
     (_DATA, "import", "freshet.commands.load:load", "Send files of JSON lines to Kafka."),
     (_DATA, "replay", "freshet.commands.replay:replay", "Send a file of interactions at a chosen rate."),
     (_DATA, "train", "freshet.commands.train:train", "Fit a model to the event log and write a bundle."),
+    (
+        _DATA,
+        "features",
+        "freshet.commands.features:app",
+        "Look at declared features, try them, apply and backfill them.",
+    ),
     (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),
     (_WORK, "jars", "freshet.commands.jars:app", "Fetch the jars of Kafka and Flink, or pin them anew."),
 )

@@ -1,0 +1,75 @@
+"""What a repository declares, in a form to be kept, and what applying another one would change.
+
+A declaration is known by its entity and name. Its state goes on for as long as its state key is the same, whatever
+else is said of it; with another key the state is made anew, as for a new feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from feature_repo import views
+from feature_repo.registry import Repository
+from operators.keyed import Aggregator
+
+Kind = Literal["new", "rebuilt", "changed", "removed"]
+Snapshot = dict[str, Any]
+
+
+class Change(NamedTuple):
+    """What becomes of one feature."""
+
+    feature: str
+    """entity.name"""
+    kind: Kind
+    detail: str
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether its state starts from nothing unless it is filled from the archive."""
+        return self.kind in ("new", "rebuilt")
+
+
+def snapshot(repository: Repository) -> Snapshot:
+    """The declarations, and the layout of the main path's views, as JSON takes them."""
+    return {
+        "views": {view.name: Aggregator(view).layout for view in (views.user, views.item, views.item_region)},
+        "features": {
+            f"{entity.name}.{feature.name}": {
+                "state": feature.state_key,
+                "fields": [[field.name, field.dtype, repr(field.default), field.doc] for field in feature.fields],
+            }
+            for entity, features in repository.features.items()
+            for feature in features
+        },
+    }
+
+
+def changed_views(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Views of the main path whose saved states cannot be read any more."""
+    return [name for name, layout in after["views"].items() if before["views"].get(name, layout) != layout]
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What applying `after` to a job of `before` changes, in the order of declaration, removals last."""
+    was, now = before["features"], after["features"]
+    known = {(_entity(name), feature["state"]) for name, feature in was.items()}
+    found = []
+    for name, feature in now.items():
+        old = was.get(name)
+        if old is not None and old["state"] == feature["state"]:
+            if old != feature:
+                found.append(Change(name, "changed", "other fields or words; its state is kept"))
+        elif (_entity(name), feature["state"]) in known:
+            found.append(Change(name, "changed", "takes over the state of an equal declaration"))
+        elif old is None:
+            found.append(Change(name, "new", "its state is made from the archive"))
+        else:
+            found.append(Change(name, "rebuilt", "means something else now: its state is made anew from the archive"))
+    found += [Change(name, "removed", "its state is dropped, key by key") for name in was.keys() - now.keys()]
+    return found
+
+
+def _entity(name: str) -> str:
+    return name.partition(".")[0]

@@ -1,0 +1,263 @@
+"""`freshet features`: the life of a declared feature."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclopts import App
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from freshet import declared
+from freshet.settings import Settings
+from freshet.stack import Stack
+from schemas.errors import FreshetError
+
+if TYPE_CHECKING:
+    from feature_repo.registry import Repository
+    from operators.features import Entity, Feature
+    from training.backfill import Backfill
+
+app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
+console = Console(highlight=False)
+
+
+class UnknownFeature(FreshetError):
+    """No feature has that name."""
+
+
+class NoArchive(FreshetError):
+    """There are no archived events to compute from."""
+
+
+@app.command(name="list")
+def show_all() -> int:
+    """Every declared feature, by entity."""
+    table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
+    for entity, feature in _features(_repository()):
+        dtypes = ", ".join(field.dtype for field in feature.fields)
+        table.add_row(feature.name, entity.name, type(feature).__name__, str(feature.scope), dtypes)
+    console.print(table)
+    return 0
+
+
+@app.command
+def show(name: str) -> int:
+    """Where a feature comes from and where it goes: event fields, operator, view, services; and how large its state is.
+
+    Parameters
+    ----------
+    name
+        The feature's name, or entity.name where two entities have one of that name.
+    """
+    from feature_repo import registry
+
+    repository = _repository()
+    entity, feature = _named(repository, name)
+    operator = "user operator" if entity.of_user else "item operator"
+    sharing = [
+        other.name
+        for other in repository.features[entity]
+        if other is not feature and other.state_key == feature.state_key
+    ]
+    facts = {
+        "declared": _short(feature.where),
+        "what": f"{type(feature).__name__} over {feature.scope}",
+        "events": str(feature.events),
+        "reads": ", ".join(dict.fromkeys((*feature.events.fields, *feature.reads.fields))) or "no field",
+        "key": " × ".join(str(key) for key in entity.keys),
+        "runs in": f"the {operator}, part {entity.name}"
+        + (f"; shares its state with {', '.join(sharing)}" if sharing else ""),
+        "state": f"at most {feature.state_bytes():,} bytes a key",
+        "view": f"{registry.view_name(entity)}, by {', '.join(f'{join}_id' for join in entity.joins)}",
+        "services": ", ".join(_services(registry.view_name(entity))) or "none",
+        "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
+    }
+    for title, fact in facts.items():
+        console.print(f"[bold]{title:<10}[/]{fact}", soft_wrap=True)
+    for field in feature.fields:
+        console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known")
+    return 0
+
+
+@app.command
+def test() -> int:
+    """Play the examples that stand beside the definitions. Exit status 1 where one does not hold."""
+    from feature_repo import examples, registry
+
+    outcomes = [examples.check(each) for each in examples.within(*registry.modules(registry.package_name()))]
+    for outcome in outcomes:
+        if outcome.problem:
+            console.print(f"[red]{outcome.example.feature.name}[/] {outcome.problem} ({_short(outcome.example.where)})")
+    failed = sum(1 for outcome in outcomes if outcome.problem)
+    console.print(f"{len(outcomes) - failed} of {len(outcomes)} examples hold")
+    tried = {outcome.example.feature for outcome in outcomes}
+    untried = [feature.name for _, feature in _features(_repository()) if feature not in tried]
+    if untried:
+        console.print(f"without an example: {', '.join(untried)}", style="dim")
+    return 1 if failed else 0
+
+
+@app.command
+def plan() -> int:
+    """What `freshet features apply` would change in the job as it was last started."""
+    settings = Settings()
+    if declared.applied(settings) is None:
+        console.print("no job was started yet: `freshet up` starts one with everything that is declared")
+        return 0
+    found = declared.changes(settings)
+    for change in found:
+        console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
+    if not found:
+        console.print("nothing would change")
+    return 0
+
+
+@app.command
+def apply(*, quiet: bool = False) -> int:
+    """Bring the running job to what is declared now: it stops with a savepoint, new features are filled from the
+    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states.
+
+    Parameters
+    ----------
+    quiet
+        No progress.
+    """
+    settings = Settings()
+    found = declared.changes(settings)
+    for change in found:
+        console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
+    if not found:
+        console.print("nothing to apply")
+        return 0
+    stack = Stack(settings, report=lambda message: console.print(message, soft_wrap=True))
+    if {status.name: status.state for status in stack.status()}["flink"] != "running":
+        raise NoJob("the job does not run: `freshet up` starts it")
+    keys: dict[str, set[str]] = {}
+    if any(change.needs_history for change in found):
+        keys = _refill(settings, stack, quiet)
+    else:
+        stack.down(["flink"])
+    stack.up(["flink"])
+    _wake(settings, keys)
+    return 0
+
+
+class NoJob(FreshetError):
+    """The job does not run."""
+
+
+def _refill(settings: Settings, stack: Stack, quiet: bool) -> dict[str, set[str]]:
+    """Stops the job and leaves seeds for the next. Most of the archive is read while it still runs."""
+    from training import archive, backfill
+
+    filled = _backfill(settings, _repository())
+    before = archive.finished(settings.archive / "events")
+    _feed(filled, before, quiet)
+    stack.down(["flink"])  # what it has accepted until now is in files now
+    _feed(filled, archive.finished(settings.archive / "events") - before, quiet)
+    keys = backfill.write_seeds(settings.seeds, filled.states())
+    console.print(f"{filled.events:,} archived events make the states of {sum(map(len, keys.values())):,} keys")
+    return keys
+
+
+def _wake(settings: Settings, keys: dict[str, set[str]]) -> None:
+    from freshet.producer import Producer
+    from schemas.topics import WAKE
+
+    with Producer(settings) as producer:
+        for operator, found in keys.items():
+            for key in found:
+                producer.send(WAKE[operator], key.encode(), b"")
+        producer.flush()
+
+
+@app.command
+def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
+    """Write what features were at every moment, from the archive, for Feast's `get_historical_features`.
+
+    Parameters
+    ----------
+    names
+        Features; the rows are those of their entities' views. All of them where none is named.
+    out
+        Folder of the Parquet files; where Feast's views look for them where not given.
+    quiet
+        No progress.
+    """
+    from feature_repo.registry import view_name
+    from training import archive
+    from training.backfill import RowFiles
+
+    settings, repository = Settings(), _repository()
+    entities = [_named(repository, name)[0] for name in names] or list(repository.features)
+    views = {view_name(entity): repository.view(entity) for entity in entities}
+    files = archive.finished(settings.archive / "events")
+    if not files:
+        raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")
+    folder = out or settings.archive
+    with RowFiles(folder, views.values()) as rows:
+        filled = _backfill(settings, repository, rows, set(views))
+        _feed(filled, files, quiet)
+        filled.finish(time.time_ns() // 1_000_000)
+    for view, n in rows.written.items():
+        console.print(f"{folder / view}.parquet: {n:,} rows of {filled.events:,} events", soft_wrap=True)
+    return 0
+
+
+def _backfill(settings: Settings, repository: Repository, rows: object = None, views: Iterable[str] = ()) -> Backfill:
+    from streams import world
+    from training.backfill import Backfill, RowFiles
+
+    found = world.shared(settings.kafka, settings.bundles)
+    return Backfill(repository, found, rows.put if isinstance(rows, RowFiles) else None, set(views))
+
+
+def _feed(filled: Backfill, files: set[Path], quiet: bool) -> None:
+    from training import archive
+
+    columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} archived events"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as progress:
+        filled.feed(progress.track(archive.read(files)))
+
+
+def _repository() -> Repository:
+    from feature_repo import registry
+
+    return registry.declared()
+
+
+def _features(repository: Repository) -> list[tuple[Entity, Feature]]:
+    return [(entity, feature) for entity, features in repository.features.items() for feature in features]
+
+
+def _named(repository: Repository, name: str) -> tuple[Entity, Feature]:
+    found = [
+        (entity, feature)
+        for entity, feature in _features(repository)
+        if name in (feature.name, f"{entity.name}.{feature.name}")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownFeature(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
+    near = ", ".join(feature.name for _, feature in _features(repository)) or "none are declared"
+    raise UnknownFeature(f"no feature is called {name}; there are {near}")
+
+
+def _services(view: str) -> list[str]:
+    from feast import FeatureService
+
+    from feature_repo import features
+
+    services = [value for value in vars(features).values() if isinstance(value, FeatureService)]
+    return sorted(s.name for s in services if view in {p.name for p in s.feature_view_projections})
+
+
+def _short(where: str) -> str:
+    path = Path(where)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else where

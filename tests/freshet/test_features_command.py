@@ -1,0 +1,188 @@
+"""The life of a feature at the command line, and on a running stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freshet import declared
+from freshet.cli import main
+from freshet.errors import ComponentError
+from freshet.ports import free_ports
+from freshet.settings import Settings
+
+BEFORE, AFTER = "tests.freshet.declared_before", "tests.freshet.declared_after"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("FRESHET_HOME", str(tmp_path))
+    monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Settings()
+
+
+def test_list_says_what_is_declared(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "list"]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["stars", "user", "Mean", "sliding", "7d", "float64"] in shown
+    assert ["met", "user_category", "Count", "lifetime", "int64"] in shown
+
+
+def test_show_says_where_a_feature_comes_from_and_goes(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "show", "stars"]) == 0
+    shown = capsys.readouterr().out
+    facts = "declared_after/shop.py:9", "event.user_id", "properties.rating", "user_features, by user_id", "bytes a"
+    assert [fact for fact in facts if fact not in shown] == []
+
+
+def test_a_name_that_is_not_there_gets_those_that_are(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "show", "star"]) == 1
+    assert "no feature is called star; there are last, stars" in capsys.readouterr().err
+
+
+def test_examples_are_played(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "test"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 1 examples hold" in shown
+    assert "without an example: stars, people, busy, met" in shown
+
+
+def test_the_examples_of_this_repository_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FRESHET_DEFINITIONS", raising=False)
+    assert main(["features", "test"]) == 0
+
+
+def test_a_plan_is_against_what_the_job_was_started_with(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["features", "plan"]) == 0
+    assert "no job was started yet" in capsys.readouterr().out
+    monkeypatch.setenv("FRESHET_DEFINITIONS", BEFORE)
+    declared.remember(home)
+    monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
+    assert main(["features", "plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kinds = dict(reversed(line.split(":")[0].split()) for line in lines)  # type: ignore[misc]
+    assert kinds == {
+        "user.stars": "new", "item.people": "new", "category.busy": "new", "user_category.met": "new",
+        "user.views_1h": "removed",
+    }  # fmt: skip
+    declared.remember(home)
+    assert main(["features", "plan"]) == 0
+    assert capsys.readouterr().out == "nothing would change\n"
+
+
+def test_a_main_view_that_changed_is_refused(home: Settings) -> None:
+    declared.remember(home)
+    found = json.loads(home.declared.read_text())
+    found["views"]["user_activity"] += 1
+    home.declared.write_text(json.dumps(found))
+    with pytest.raises(ComponentError, match=r"another user_activity.*--no-restore"):
+        declared.changes(home)
+
+
+def test_without_an_archive_there_is_nothing_to_backfill(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "backfill"]) == 1
+    assert "no archived events" in capsys.readouterr().err
+
+
+# -- on a running stack ----------------------------------------------------------------------------
+
+
+def freshet(*words: str, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "freshet.cli", *words],
+        env={**os.environ, **env}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.proof
+def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
+    """Nothing is lost, what stays is as it was, and what is new has all of history; every value beside its oracle."""
+    from feast import FeatureStore
+
+    from bench.stacks import send
+    from feature_repo import registry
+    from streams import world
+    from training import archive
+    from training.backfill import Backfill
+    from training.datasets import movielens
+    from training.log import from_kafka
+
+    chosen = free_ports()
+    ports = {f"FRESHET_{name.upper()}": str(port) for name, port in chosen.items()}
+    env = {**ports, "FRESHET_HOME": str(tmp_path)}
+    settings = Settings(home=tmp_path, **chosen)
+    data = movielens()
+    events = data.interactions[:12_000]
+    try:
+        freshet("up", "--only", "kafka,redis,flink", **env, FRESHET_DEFINITIONS=BEFORE)
+        send(settings, data.items)
+        send(settings, events[:6000])
+        time.sleep(15)
+        load = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", LOAD], env={**os.environ, **env}, stdout=subprocess.DEVNULL
+        )
+        said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
+        assert "removed  user.views_1h" in said
+        assert load.wait(timeout=120) == 0
+        time.sleep(20)
+
+        repository = registry.load(AFTER)
+        filled = Backfill(repository, world.shared(settings.kafka, settings.bundles))
+        filled.feed(archive.read(archive.finished(settings.archive / "events")))
+        assert filled.events == len(events) == len(from_kafka(settings.kafka).interactions)
+        store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
+        assert different(store, filled, repository.views) == []
+    finally:
+        freshet("down", **env)
+
+
+LOAD = """
+from bench.stacks import send
+from freshet.settings import Settings
+from training.datasets import movielens
+import time
+events = movielens().interactions[6000:12000]
+for start in range(0, 6000, 100):
+    send(Settings(), events[start:start + 100])
+    time.sleep(0.8)
+"""
+
+
+def different(store: Any, filled: Any, views: dict[str, Any]) -> list[Any]:
+    """(view, key, feature, stored, oracle's) wherever they are not the same; a distinct count may be 5 % off."""
+    now = time.time_ns() // 1_000_000
+    rows = defaultdict(list)
+    replay = filled._replay
+    for operator, states in ((replay.user_operator, replay.users), (replay.item_operator, replay.items)):
+        for (key, part), state in states.items():
+            row = operator.row(key, part, state, now)
+            if row.view in views:
+                rows[row.view].append(row)
+    assert set(rows) == set(views)
+    wrong = []
+    for name, own in rows.items():
+        view = views[name]
+        names = [field.name for field in view.fields]
+        keys = [dict(zip((f"{entity}_id" for entity in view.entities), row.key, strict=True)) for row in own]
+        found = store.get_online_features(features=[f"{name}:{n}" for n in names], entity_rows=keys).to_dict()
+        for k, row in enumerate(own):
+            for n, value in zip(names, row.values, strict=True):
+                stored = found[n][k]
+                allowed = max(1e-6, 0.05 * value if n == "people" else 0) if isinstance(value, (int, float)) else None
+                same = stored == value if allowed is None or stored is None else abs(stored - value) <= allowed
+                if not same:
+                    wrong.append((name, row.key, n, stored, value))
+    return wrong
