@@ -1,0 +1,78 @@
+"""The archive: every accepted event, once, in Parquet files by the day on which it arrived.
+
+The user operator sends what it has accepted at each boundary as one text; splitting it into rows and columns, and
+writing files that appear with the checkpoint that they are of, is left to Flink. The last column is the whole event as
+JSON, so that a replay of the archive is a replay of what was let in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from pyflink.common import Types
+from pyflink.datastream import DataStream, OutputTag
+from pyflink.table import StatementSet, StreamTableEnvironment
+
+from operators.contract import Record
+
+ACCEPTED = OutputTag("accepted", Types.ROW_NAMED(["rows"], [Types.STRING()]))
+
+COLUMNS = {
+    "event_id": "STRING",
+    "event_type": "STRING",
+    "user_id": "STRING",
+    "item_id": "STRING",
+    "session_id": "STRING",
+    "timestamp": "BIGINT",
+    "arrived": "BIGINT",
+    "partition": "INT",
+    "offset": "BIGINT",
+    "event": "STRING",
+    "topic": "STRING",
+    "day": "STRING",
+}
+"""name → type; times in epoch ms. The last two are the folders `topic=…/day=…`, and the day is made from `arrived`"""
+
+ROW, COLUMN = "\x1e", "\x1f"
+"""between rows and columns: JSON never holds them, and in an id they are left out"""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def text(records: Iterable[Record]) -> str:
+    """What `ACCEPTED` carries of these records."""
+    return ROW.join(_line(record) for record in records)
+
+
+def _line(record: Record) -> str:
+    event = record.event
+    names = [
+        getattr(event, "event_id", None) or getattr(event, "request_id", None) or "",
+        getattr(event, "event_type", ""),
+        getattr(event, "user_id", ""),
+        getattr(event, "item_id", None) or "",
+        getattr(event, "session_id", None) or "",
+    ]
+    line = COLUMN.join(names)
+    if line.count(COLUMN) != len(names) - 1 or ROW in line:
+        line = COLUMN.join(name.replace(COLUMN, "").replace(ROW, "") for name in names)
+    at = getattr(event, "timestamp", 0)
+    whole = _encode(event).decode()
+    return f"{line}\x1f{at}\x1f{record.arrived}\x1f{record.partition}\x1f{record.offset}\x1f{whole}\x1f{record.topic}"
+
+
+def attach(tables: StreamTableEnvironment, statements: StatementSet, accepted: DataStream, folder: str) -> None:
+    """Writes the rows of `ACCEPTED` under `folder`, a URI."""
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE archive ({columns}) PARTITIONED BY (topic, `day`) WITH ("
+        f"'connector' = 'filesystem', 'path' = '{folder}', 'format' = 'parquet', 'parquet.compression' = 'SNAPPY')"
+    )
+    tables.create_temporary_view("accepted", accepted)
+    read = ", ".join(f"CAST(c[{n}] AS {kind})" for n, kind in enumerate(list(COLUMNS.values())[:-1], 1))
+    statements.add_insert_sql(
+        f"INSERT INTO archive SELECT {read}, CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[7] AS BIGINT), 3) AS DATE) AS STRING)"
+        f" FROM (SELECT SPLIT(line, '{COLUMN}') AS c"
+        f" FROM accepted CROSS JOIN UNNEST(SPLIT(`rows`, '{ROW}')) AS lines (line))"
+    )

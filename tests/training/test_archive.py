@@ -1,0 +1,186 @@
+"""The archive is read back as it was written, and a backfill over it has the states and rows of the log itself."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feature_repo.registry import Repository
+from feature_repo.views import item_operator, user_operator
+from operators.contract import Record, Row
+from operators.features import Count, Feature, LastK, Rate, TopK, event, item, user, user_category
+from operators.features.beside import MARK
+from operators.time import DAY, HOUR, days, hours
+from schemas.events import Impression, Interaction, User
+from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
+from streams import archive as written
+from streams.seeds import Seeds
+from tests.operators.records import World
+from training import archive
+from training.backfill import Backfill, RowFiles, write_seeds
+from training.replay import Replay
+
+T0 = 1_767_225_600_000
+click = event.event_type == "click"
+FEATURES: dict[Any, tuple[Feature, ...]] = {
+    user: (
+        Count("clicks_1h", entity=user, events=click, window=hours(1)),
+        LastK("last", entity=user, of=event.item_id, k=3),
+    ),
+    item: (
+        Rate("ctr", entity=item, top=click, bottom=event.event_type == "impression", window=days(1), prior=(1, 20)),
+    ),
+    user_category: (TopK("types", entity=user_category, of=event.event_type, k=3),),
+}
+DECLARED = Repository(FEATURES)
+
+
+def log(n: int = 300) -> list[Record]:
+    rng, found = random.Random(3), []
+    for k in range(n):
+        at = T0 + k * HOUR // 4
+        arrived = at + 1000
+        who = f"u{rng.randrange(5)}"
+        if k % 7 == 0:
+            shown = Impression(f"r{k}", who, at, ["i1", f"i{rng.randrange(6)}"], region="DE")
+            found.append(Record(shown, IMPRESSIONS, 0, k, arrived))
+        elif k % 50 == 1:
+            found.append(Record(User(who, {"country": "DE"}), USERS, 0, k, arrived))
+        else:
+            properties = {"region": "DE", "price": rng.choice([1, 2.5]), "query": 'a"b\n\u2028c'}
+            kind = rng.choice(["click", "view", "purchase"])
+            did = Interaction(f"e{k}", kind, who, at, f"i{rng.randrange(6)}", "s1", properties=properties)  # type: ignore[arg-type]
+            found.append(Record(did, INTERACTIONS, k % 2, k, arrived))
+    return found
+
+
+def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
+    """As Flink does: split by row and column, cast, in folders by topic and day."""
+    kinds = {"BIGINT": pa.int64(), "INT": pa.int32(), "STRING": pa.string()}
+    columns = list(written.COLUMNS.items())[:-2]
+    rows = [line.split(written.COLUMN) for line in written.text(records).split(written.ROW)]
+    by_file: dict[Path, list[list[str]]] = {}
+    for row in rows:
+        day = datetime.fromtimestamp(int(row[6]) / 1000, UTC).date()
+        by_file.setdefault(folder / f"topic={row[10]}" / f"day={day}" / name, []).append(row)
+    for file, own in by_file.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            column: pa.array([int(row[n]) if "INT" in kind else row[n] for row in own], kinds[kind])
+            for n, (column, kind) in enumerate(columns)
+        }
+        pq.write_table(pa.table(arrays), file)
+
+
+def test_what_was_archived_comes_back_in_its_order(tmp_path: Path) -> None:
+    records = log()
+    half = len(records) // 2
+    write(tmp_path, records[half:], "part-1")
+    write(tmp_path, records[:half])
+    (tmp_path / "topic=interactions" / "day=2026-01-01" / ".part-9.inprogress").write_text("not yet")
+    assert list(archive.read(archive.finished(tmp_path))) == records
+
+
+def test_an_id_cannot_break_a_row(tmp_path: Path) -> None:
+    odd = Interaction(f"e{written.ROW}1{written.COLUMN}", "click", f"u{written.COLUMN}", T0, "i1")
+    record = Record(odd, INTERACTIONS, 0, 1, T0)
+    write(tmp_path, [record, record])
+    assert list(archive.read(archive.finished(tmp_path))) == [record, record]
+    (file,) = archive.finished(tmp_path)
+    assert set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) == {"u"}
+
+
+def replayed(records: list[Record], emit: Any = None) -> Replay:
+    driver = Replay(user_operator(World(), days(1), DECLARED), item_operator(World(), DECLARED), emit)
+    for record in records:
+        assert driver.feed(record) is not None
+    return driver
+
+
+def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
+    records = log()
+    write(tmp_path / "events", records[:200])
+    before = archive.finished(tmp_path / "events")
+    write(tmp_path / "events", records[200:], "part-1")
+    filled = Backfill(DECLARED, World())
+    filled.feed(archive.read(before))
+    filled.feed(archive.read(archive.finished(tmp_path / "events") - before))
+    assert filled.events == len(records)
+
+    keys = write_seeds(tmp_path / "seeds.db", filled.states())
+    driver = replayed(records)
+    for operator, states in ((driver.user_operator, driver.users), (driver.item_operator, driver.items)):
+        seeds = Seeds(tmp_path / "seeds.db", operator.name)
+        expected = {(key, part): state for (key, part), state in states.items() if part.startswith(MARK)}
+        assert keys[operator.name] == {key for key, _ in expected}
+        for key in keys[operator.name]:
+            for part, blob in seeds.of(key):
+                found, state = operator.decode(part, blob), expected.pop((key, part))
+                assert operator.row(key, part, found, T0 + 90 * DAY) == operator.row(key, part, state, T0 + 90 * DAY)
+                assert operator.row(key, part, found, found.watermark) == operator.row(
+                    key, part, state, state.watermark
+                )
+        assert expected == {}
+        assert seeds.of("nobody") == []
+        seeds.close()
+
+
+def test_no_file_is_no_seed(tmp_path: Path) -> None:
+    assert Seeds(tmp_path / "none.db", "user").of("u1") == []
+    assert Seeds(None, "user").of("u1") == []
+
+
+def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
+    records = log(120)
+    write(tmp_path / "events", records)
+    views = DECLARED.views
+    now = records[-1].arrived + 2 * HOUR
+    with RowFiles(tmp_path, [views["user_features"], views["user_category_features"]]) as files:
+        filled = Backfill(DECLARED, World(), files.put, ["user_features", "user_category_features"])
+        filled.feed(archive.read(archive.finished(tmp_path / "events")))
+        filled.finish(now)
+
+    expected: list[tuple[Row, int]] = []
+    driver = replayed(records, lambda row, at: expected.append((row, at)))
+    driver.finish(until=now)
+
+    def fields(name: str, keys: int) -> list[pa.Field]:
+        return list(pq.read_schema(tmp_path / f"{name}.parquet"))[keys + 1 :]
+
+    for name in ("user_features", "user_category_features"):
+        table = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
+        wanted = [(row, at) for row, at in expected if row.view == name]
+        assert files.written[name] == len(table) == len(wanted) > 50
+        for found, (row, at) in zip(table, wanted, strict=True):
+            assert found.pop("event_timestamp") == datetime.fromtimestamp(at / 1000, UTC)
+            assert tuple(found.values())[: len(row.key)] == row.key
+            kept = [
+                pa.array([v], f.type)[0].as_py() for v, f in zip(row.values, fields(name, len(row.key)), strict=True)
+            ]
+            assert list(found.values())[len(row.key) :] == kept
+    assert not (tmp_path / "item_features.parquet").exists()
+
+
+def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
+    view = DECLARED.views["user_features"]
+    with RowFiles(tmp_path, [view]) as files:
+        files.put(Row("user_features", ("u1",), (1, [])), T0)
+    with pytest.raises(ValueError, match="stop"), RowFiles(tmp_path, [view]) as files:
+        raise ValueError("stop")
+    assert pq.read_table(tmp_path / "user_features.parquet").num_rows == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["user_features.parquet"]
+
+
+def test_seeds_replace_the_old_ones_whole(tmp_path: Path) -> None:
+    file = tmp_path / "seeds.db"
+    write_seeds(file, [("user", "u1", "p", b"1")])
+    with pytest.raises(sqlite3.IntegrityError):
+        write_seeds(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
+    assert Seeds(file, "user").of("u1") == [("p", b"1")]

@@ -1,0 +1,46 @@
+"""The archive of accepted events, read back as the records that they were."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from operators.contract import Record
+from schemas.topics import EVENT_TYPES_OF
+
+COLUMNS = ["arrived", "partition", "offset", "event"]
+ORDER = [("arrived", "ascending"), ("topic", "ascending"), ("partition", "ascending"), ("offset", "ascending")]
+
+_decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()}
+
+
+def finished(folder: Path) -> set[Path]:
+    """The files that are complete, `topic=…/day=…/part-…`; those in the making have a dot before their names."""
+    return set(folder.glob("topic=*/day=*/part-*"))
+
+
+def read(files: Iterable[Path]) -> Iterator[Record]:
+    """The events in the files, in the order in which the broker took them, a day in memory at once.
+
+    Of one person, events of different topics within a millisecond may change places.
+    """
+    days: defaultdict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        days[file.parent.name].append(file)
+    for day in sorted(days):
+        table = pa.concat_tables(map(_table, days[day])).sort_by(ORDER)
+        for batch in table.to_batches():
+            rows = (batch.column(name).to_pylist() for name in ("topic", *COLUMNS))
+            for topic, arrived, partition, offset, event in zip(*rows, strict=True):
+                yield Record(_decoders[topic](event), topic, partition, offset, arrived)
+
+
+def _table(file: Path) -> pa.Table:
+    table = pq.read_table(file, columns=COLUMNS, partitioning=None)
+    topic = file.parent.parent.name.removeprefix("topic=")
+    return table.append_column("topic", pa.array([topic] * len(table)))

@@ -1,0 +1,149 @@
+"""Declared features over the archive: the states and rows that the job would have, had it known them all along.
+
+archive ─► gate ─► the operators of the job ─┬─► rows at each change, for `get_historical_features`
+                                             └─► states at the end, for the job to continue from
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo.registry import Repository
+from feature_repo.views import item_operator, user_operator
+from operators.contract import Dtype, Record, Row, View, World
+from operators.features.beside import MARK
+from operators.time import days
+from training.replay import Replay
+
+ROWS_AT_ONCE = 50_000
+ANY_LATENESS = days(36500)
+"""the archive holds what was let in: nothing in it is too late"""
+
+ARROW: dict[Dtype, pa.DataType] = {
+    "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
+    "bytes": pa.binary(), "int64[]": pa.list_(pa.int64()), "float32[]": pa.list_(pa.float32()),
+    "string[]": pa.list_(pa.string()),
+}  # fmt: skip
+
+
+class RowFiles:
+    """Rows of views as Parquet files that Feast's offline store reads, `<view>.parquet` in a folder.
+
+    Files are whole or not there: they take their names when the writer is closed without an error.
+    """
+
+    def __init__(self, folder: Path, views: Iterable[View[Any]]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._views = {view.name: view for view in views}
+        self._schemas = {name: _schema(view) for name, view in self._views.items()}
+        self._paths = {name: folder / f"{name}.parquet" for name in self._views}
+        self._writers = {
+            name: pq.ParquetWriter(_aside(path), self._schemas[name]) for name, path in self._paths.items()
+        }
+        self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self.written: dict[str, int] = dict.fromkeys(self._views, 0)
+
+    def __enter__(self) -> RowFiles:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for name, path in self._paths.items():
+            if kind is None:
+                self._flush(name)
+            self._writers[name].close()
+            if kind is None:
+                _aside(path).replace(path)
+            else:
+                _aside(path).unlink()
+
+    def put(self, row: Row, at: int) -> None:
+        """Takes a row as of `at`, epoch ms; rows of other views are left out."""
+        if row.view not in self._views:
+            return
+        rows = self._rows[row.view]
+        rows.append((*row.key, datetime.fromtimestamp(at / 1000, UTC), *row.values))
+        if len(rows) >= ROWS_AT_ONCE:
+            self._flush(row.view)
+
+    def _flush(self, name: str) -> None:
+        rows, schema = self._rows.pop(name, []), self._schemas[name]
+        columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        self._writers[name].write_table(pa.Table.from_arrays(arrays, schema=schema))
+        self.written[name] += len(rows)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}")
+
+
+def _schema(view: View[Any]) -> pa.Schema:
+    keys = [(f"{name}_id", pa.string()) for name in view.entities]
+    return pa.schema(
+        [*keys, ("event_timestamp", pa.timestamp("us", "UTC")), *((f.name, ARROW[f.dtype]) for f in view.fields)]
+    )
+
+
+class Backfill:
+    """The job's operators over archived events."""
+
+    def __init__(
+        self, declared: Repository, world: World, emit: Callable[[Row, int], None] | None = None,
+        views: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        """`emit(row, at)` hears of every row of `views`, as it changes."""
+        wanted = {f"{MARK}{e.name}{MARK}" for e in declared.features if declared.view(e).name in views}
+        self._replay = Replay(
+            user_operator(world, ANY_LATENESS, declared),
+            item_operator(world, declared),
+            emit,
+            emits=lambda part: part[: part.find(MARK, 1) + 1] in wanted,
+        )
+        self.events = 0
+
+    def feed(self, records: Iterable[Record]) -> None:
+        """Takes archived events in, in their order."""
+        for record in records:
+            self._replay.feed(record)
+            self.events += 1
+
+    def finish(self, now: int) -> None:
+        """Emits what changes by itself until `now`, epoch ms."""
+        self._replay.finish(until=now)
+
+    def states(self) -> Iterator[tuple[str, str, str, bytes]]:
+        """(operator's name, key, part, encoded state) of all that is declared."""
+        for operator, found in (
+            (self._replay.user_operator, self._replay.users),
+            (self._replay.item_operator, self._replay.items),
+        ):
+            for (key, part), state in found.items():
+                if part.startswith(MARK):
+                    yield operator.name, key, part, operator.encode(part, state)
+
+
+def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> dict[str, set[str]]:
+    """Writes the states for the job to read (streams/seeds.py). Returns the keys by operator."""
+    aside = _aside(file)
+    aside.unlink(missing_ok=True)
+    keys: defaultdict[str, set[str]] = defaultdict(set)
+    with sqlite3.connect(aside) as found:
+        found.execute(
+            "CREATE TABLE seeds (operator TEXT, key TEXT, part TEXT, state BLOB, PRIMARY KEY (operator, key, part))"
+            " WITHOUT ROWID"
+        )
+        for operator, key, part, state in states:
+            keys[operator].add(key)
+            found.execute("INSERT INTO seeds VALUES (?, ?, ?, ?)", (operator, key, part, state))
+    found.close()
+    aside.replace(file)
+    return keys
