@@ -1,14 +1,16 @@
-"""The Feast objects, derived from `views`: the one file that `feast apply` scans."""
+"""The Feast objects, derived from `views` and `definitions`: the one file that `feast apply` scans."""
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast import types as feast_types
 
-from feature_repo import views
+from feature_repo import registry, views
 from operators.contract import Dtype, View
 
 TYPES: dict[Dtype, feast_types.FeastType] = {
@@ -23,22 +25,23 @@ TYPES: dict[Dtype, feast_types.FeastType] = {
     "string[]": feast_types.Array(feast_types.String),
 }
 
-ENTITIES = {
-    name: Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
-    for name in ("user", "item", "region")
-}
+
+@cache
+def entity(name: str) -> Entity:
+    """The entity of that name; its join key is called after it."""
+    return Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
 
 
 def feature_view(view: View[Any]) -> FeatureView:
     """The Feast view of a declared one. Rows come from the stream; the files are their archive."""
     archive = FileSource(
         name=f"{view.name}_archive",
-        path=f"../.freshet/archive/{view.name}.parquet",
+        path=f"{os.environ.get('FRESHET_HOME', '../.freshet')}/archive/{view.name}.parquet",
         timestamp_field="event_timestamp",
     )
     return FeatureView(
         name=view.name,
-        entities=[ENTITIES[name] for name in view.entities],
+        entities=[entity(name) for name in view.entities],
         schema=[Field(name=f.name, dtype=TYPES[f.dtype], description=f.doc) for f in view.fields],
         source=PushSource(name=f"{view.name}_stream", batch_source=archive),
         ttl=timedelta(0),
@@ -47,7 +50,7 @@ def feature_view(view: View[Any]) -> FeatureView:
     )
 
 
-user, item, region = ENTITIES.values()
+user, item, region = entity("user"), entity("item"), entity("region")
 user_activity = feature_view(views.user)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
@@ -69,3 +72,10 @@ item_region_stats = FeatureService(
 
 VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
 DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
+
+# Feast finds what a module holds by a name. Each declared view has a service, called as the view is.
+for _view in registry.declared().views.values():
+    VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view
+    _service = FeatureService(name=_view.name, features=[VIEWS[_view.name]], description=_view.doc)
+    globals().update({f"{name}_entity": entity(name) for name in _view.entities if name not in globals()})
+    globals().update({_view.name: VIEWS[_view.name], f"{_view.name}_service": _service})

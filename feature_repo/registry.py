@@ -1,30 +1,30 @@
 """Definitions → what everything else derives from: features by entity, their views and operators.
 
-repository = collect(feature_repo.definitions.shop, feature_repo.definitions.video)
+repository = load("feature_repo.definitions")  # every module in there
 repository.views["user_features"].fields      # names, dtypes and defaults, as Feast gets them
-repository.gate(world), repository.operators(world)
+repository.beside_user(world), repository.beside_item(world)
 """
 
 from __future__ import annotations
 
+import os
+import pkgutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from operators.contract import View, World
-from operators.features import Entity, EntityOperator, Feature, GatedOperator
-from operators.features import user as each_user
-from operators.time import hours
+from operators.contract import Operator, View, World
+from operators.features import Entity, EntityOperator, Feature, WithFeatures
 from schemas.errors import FeatureError
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Every declared feature, by entity, in the order of declaration. The user's entity is always there: its
-    operator is the gate."""
+    """Every declared feature, by entity, in the order of declaration."""
 
-    features: Mapping[Entity, tuple[Feature, ...]]
+    features: Mapping[Entity, tuple[Feature, ...]] = field(default_factory=dict)
 
     @property
     def views(self) -> dict[str, View[Any]]:
@@ -36,9 +36,9 @@ class Repository:
         return View(view_name(entity), entity.joins, self.features[entity], entity.doc)
 
     @property
-    def user(self) -> Entity:
-        """The entity that events come keyed by."""
-        return next(entity for entity in self.features if entity.joins == each_user.joins)
+    def others(self) -> tuple[Entity, ...]:
+        """The entities whose first key is not the user's."""
+        return tuple(entity for entity in self.features if not entity.of_user)
 
     def attributes(self) -> tuple[str, ...]:
         """The attributes of a profile that a key, filter or value reads."""
@@ -49,18 +49,42 @@ class Repository:
         prefix = "user."
         return tuple(sorted({f.removeprefix(prefix) for fields in read for f in fields if f.startswith(prefix)}))
 
-    def gate(self, world: World, lateness: int = hours(24), with_state: bool = False) -> GatedOperator:
-        """The operator of the user's features, which lets events in; `lateness` is the allowed lateness in ms."""
-        features = self.features[self.user]
-        return GatedOperator(self.user, features, world, lateness, self.attributes(), with_state)
+    def beside_user(self, operator: Operator[Any], world: World) -> WithFeatures:
+        """The user operator with the features of users and of pairs with a user."""
+        own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
+        return WithFeatures(operator, own, self.others)
 
-    def operators(self, world: World) -> dict[str, EntityOperator]:
-        """Those of all other entities, by the entity's name; the gate's signals go to whom `Entity.keys_of` says."""
-        return {
-            entity.name: EntityOperator(entity, features, world)
-            for entity, features in self.features.items()
-            if entity is not self.user
-        }
+    def beside_item(self, operator: Operator[Any], world: World) -> WithFeatures:
+        """The item operator with the features of all other entities."""
+        return WithFeatures(operator, [EntityOperator(e, self.features[e], world) for e in self.others])
+
+
+EMPTY = Repository()
+DEFINITIONS = "feature_repo.definitions"
+
+
+def modules(package: str) -> list[ModuleType]:
+    """The modules of a package of definitions. Raises FeatureError where one cannot be imported."""
+    try:
+        folder = import_module(package)
+        return [import_module(f"{package}.{found.name}") for found in pkgutil.iter_modules(folder.__path__)]
+    except ImportError as error:
+        raise FeatureError(f"the definitions in {package} cannot be imported: {error}") from error
+
+
+def load(package: str) -> Repository:
+    """The features that the modules of a package declare. Raises FeatureError as `modules` and `collect`."""
+    return collect(*modules(package))
+
+
+def package_name() -> str:
+    """FRESHET_DEFINITIONS, or `feature_repo.definitions` where it is not set."""
+    return os.environ.get("FRESHET_DEFINITIONS") or DEFINITIONS
+
+
+def declared() -> Repository:
+    """What the package of that name declares."""
+    return load(package_name())
 
 
 def view_name(entity: Entity) -> str:
@@ -80,8 +104,6 @@ def collect(*modules: ModuleType) -> Repository:
             other = named[feature.name].where
             raise FeatureError(f"{feature.name} of {feature.entity.name} is declared at {other} too", feature.where)
         named[feature.name] = feature
-    if not any(entity.joins == each_user.joins for entity in by_entity):
-        by_entity[each_user] = {}
     _check_names(by_entity)
     return Repository({entity: tuple(named.values()) for entity, named in by_entity.items()})
 
@@ -103,12 +125,12 @@ def _check_names(by_entity: Mapping[Entity, Mapping[str, Feature]]) -> None:
         where = first.where if first else ""
         if entities.setdefault(entity.name, entity) is not entity:
             raise FeatureError(f"there are two entities {entity.name}, of keys {entity.keys} and others", where)
-        fields: dict[str, Feature] = {}
+        owners: dict[str, Feature] = {}
         for feature in named.values():
-            for field in feature.fields:
-                other = fields.setdefault(field.name, feature)
+            for column in feature.fields:
+                other = owners.setdefault(column.name, feature)
                 if other is not feature:
                     raise FeatureError(
-                        f"{feature.name} has a field {field.name}, and so has {other.name} ({other.where})",
+                        f"{feature.name} has a field {column.name}, and so has {other.name} ({other.where})",
                         feature.where,
                     )

@@ -21,6 +21,7 @@ from feast.repo_config import RepoConfig
 from feast.type_map import feast_value_type_to_python_type
 
 from feature_repo import features
+from feature_repo.registry import EMPTY, Repository
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
@@ -52,15 +53,16 @@ def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConf
 class Writer:
     """Writes whole rows of any view, one round trip a view."""
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 5.0) -> None:
-        """`file` is a feature_store.yaml, as in `config`."""
+    def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
+        """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
+        self._views = dict(features.VIEWS)
+        views = features.DECLARED | declared.views
+        self._views |= {name: features.feature_view(view) for name, view in declared.views.items()}
         self._store = FeatureStore(config=config(file, timeout_s))
         self._config = self._store.config
         self._online = self._store._get_provider().online_store
-        self._fields = {
-            name: [(f.name, PROTO[f.dtype]) for f in features.DECLARED[name].fields] for name in features.VIEWS
-        }
-        self._join_keys = {name: [f"{e}_id" for e in features.DECLARED[name].entities] for name in features.VIEWS}
+        self._fields = {name: [(f.name, PROTO[f.dtype]) for f in view.fields] for name, view in views.items()}
+        self._join_keys = {name: [f"{e}_id" for e in view.entities] for name, view in views.items()}
 
     def write(self, rows: Iterable[Row]) -> None:
         """Writes the rows. Raises redis.exceptions.RedisError where the store cannot be reached;
@@ -80,7 +82,7 @@ class Writer:
                 )
             )
         for name, data in by_view.items():
-            self._online.online_write_batch(self._config, features.VIEWS[name], data, None)
+            self._online.online_write_batch(self._config, self._views[name], data, None)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from feature_repo.registry import EMPTY, Repository
 from operators.contract import View, World
 from operators.decay import Affinity, Popularity
+from operators.features import WithFeatures
 from operators.history import Applied, Recent, Seen, Session
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
 from operators.subject import Catalogue, Profile
@@ -69,11 +71,15 @@ item_region: View[Any] = View(
 )
 
 
-def user_operator(world: World, lateness: int = hours(24)) -> UserOperator:
-    """The operator behind `user_activity`."""
-    return UserOperator(user, world, lateness)
+SERVED = frozenset({item.name, item_region.name})
+"""views whose rows servers keep as columns"""
 
 
-def item_operator(world: World) -> ItemOperator:
-    """The operator behind `item_activity` and `item_region_activity`."""
-    return ItemOperator(item, item_region, world)
+def user_operator(world: World, lateness: int = hours(24), declared: Repository = EMPTY) -> WithFeatures:
+    """The operator behind `user_activity` and what is declared of users."""
+    return declared.beside_user(UserOperator(user, world, lateness, declared.attributes()), world)
+
+
+def item_operator(world: World, declared: Repository = EMPTY) -> WithFeatures:
+    """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
+    return declared.beside_item(ItemOperator(item, item_region, world), world)

@@ -38,7 +38,7 @@ def apply(settings: Settings, report: Report) -> None:
     if settings.registry.exists() and stamp.exists() and stamp.read_text() == declared:
         return  # it takes seconds, and nothing that it reads has changed
     command = [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-c", str(REPOSITORY), "-f", str(config)]
-    env = {**base_env(), "FEAST_USAGE": "False"}
+    env = {**base_env(), "FEAST_USAGE": "False", "FRESHET_HOME": str(settings.root)}
     done = subprocess.run([*command, "apply"], env=env, capture_output=True, text=True, timeout=_TIMEOUT)
     settings.logs.mkdir(parents=True, exist_ok=True)
     (settings.logs / "feast.log").write_text(done.stdout + done.stderr)

@@ -11,12 +11,13 @@ import sys
 import sysconfig
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from freshet import jars
+from freshet import declared, jars
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
 from freshet.java import java_home
@@ -63,7 +64,11 @@ class Flink:
         log4j.write_text(_LOG4J)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
+            for change in declared.changes(settings):
+                report(f"feature {change.feature}: {change.kind}")
             report(f"resuming from {origin.relative_to(settings.root)}")
+        else:
+            _start_over(settings, report)
         env = {
             "FRESHET_HOST": settings.host,
             "FRESHET_KAFKA": settings.kafka,
@@ -71,6 +76,8 @@ class Flink:
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
             "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
+            "FRESHET_ARCHIVE": (settings.archive / "events").as_uri(),
+            "FRESHET_SEEDS": str(settings.seeds),
             "FRESHET_FLINK_PORT": str(settings.flink_port),
             "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
             "JAVA_HOME": str(_java_with_one_output(settings)),
@@ -95,7 +102,7 @@ class Flink:
             return False
 
     def started(self, settings: Settings, report: Report) -> None:
-        return None
+        declared.remember(settings)
 
     def before_stop(self, settings: Settings, report: Report) -> None:
         """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
@@ -114,6 +121,16 @@ class Flink:
         else:
             reason = f" ({problem})" if problem else ""
             report(f"no savepoint could be taken{reason}: the next start resumes from the last checkpoint")
+
+
+def _start_over(settings: Settings, report: Report) -> None:
+    """The whole log is read again, and archived again: what an earlier run left would count twice."""
+    settings.seeds.unlink(missing_ok=True)
+    events = settings.archive / "events"
+    if events.exists():
+        aside = events.with_name(f"events-until-{datetime.now():%Y%m%dT%H%M%S}")
+        events.rename(aside)
+        report(f"the log is read from its beginning; what was archived is kept in {aside.relative_to(settings.root)}")
 
 
 def _stop_with_savepoint(settings: Settings) -> str:

@@ -23,7 +23,14 @@ LOCK = Path(__file__).with_name("jars.lock")
 # broker: kafka-tools would double the number of jars (Connect, Jetty, Jersey) and add nothing that we start.
 ROOTS = {
     "kafka": ("org.apache.kafka:kafka_2.13:4.1.1", "org.slf4j:slf4j-simple:1.7.36"),
-    "flink": ("org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",),
+    "flink": (
+        "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
+        # The archive's files. Flink's Parquet asks for Hadoop's configuration class; these two are Hadoop without its
+        # hundred dependencies.
+        "org.apache.flink:flink-sql-parquet:2.3.0",
+        "org.apache.hadoop:hadoop-client-api:3.3.6",
+        "org.apache.hadoop:hadoop-client-runtime:3.3.6",
+    ),
 }
 
 _HEADER = """\

@@ -77,6 +77,21 @@ class Settings(BaseSettings):
         return self.root / "savepoints"
 
     @property
+    def archive(self) -> Path:
+        """Accepted events and the rows that backfills make of them, in Parquet."""
+        return self.root / "archive"
+
+    @property
+    def seeds(self) -> Path:
+        """States of new features, for the job to take in."""
+        return self.root / "seeds.db"
+
+    @property
+    def declared(self) -> Path:
+        """What the job was last started with (freshet/declared.py)."""
+        return self.root / "features.json"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -7,6 +7,7 @@ from freshet.settings import PARTITIONS
 from schemas import topics
 
 _ITEM_PARTITIONS = 4
+_WAKE_MS = 3_600_000
 
 
 def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -22,6 +23,8 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
         count = partitions if topic in topics.USER_KEYED else _ITEM_PARTITIONS
         compact = {"cleanup.policy": "compact"} if topic in topics.COMPACTED else {}
         found[topic] = (count, {**kept, **compact})
+    for operator, topic in topics.WAKE.items():
+        found[topic] = (partitions if operator == "user" else _ITEM_PARTITIONS, {**kept, "retention.ms": str(_WAKE_MS)})
     for topic in topics.EVENT_TOPICS:
         found[topics.dlq(topic)] = (1, dict(kept))
     return found

@@ -7,7 +7,7 @@ no clock: `at` is always given, by the wall clock in production and by event tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -30,16 +30,6 @@ class Field:
     doc: str = ""
 
 
-class ItemEvent(NamedTuple):
-    """What the user operator tells the item operator about one item of an accepted event."""
-
-    item_id: str
-    event_type: str
-    """an interaction's event_type, or "impression" """
-    timestamp: int
-    region: str
-
-
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -47,10 +37,11 @@ class Signal(NamedTuple):
     """An event as aggregations see it: flat, and enriched with the catalogue."""
 
     event_type: str
+    """an interaction's event_type, or "impression" """
     timestamp: int
     item_id: str = ""
-    session_id: str = ""
     region: str = ""
+    session_id: str = ""
     categories: tuple[str, ...] | list[str] = ()
     brand: str = ""
     partition: int = -1
@@ -72,7 +63,7 @@ class Signal(NamedTuple):
 class Record(NamedTuple):
     """An event with its place in Kafka. `arrived` is the broker's clock in epoch ms."""
 
-    event: Interaction | Impression | User | Item | ItemEvent | Signal
+    event: Interaction | Impression | User | Item | Signal
     topic: str = ""
     partition: int = -1
     offset: int = -1
@@ -130,20 +121,30 @@ class Operator(Protocol[State]):
 
     name: str
 
-    def parts(self, record: Record) -> tuple[str, ...]:
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
         """Which parts of the key the record changes."""
+
+    def keeps(self, part: str) -> bool:
+        """Whether a part that was saved is still the operator's; others are dropped."""
 
     def new(self, part: str) -> State: ...
 
-    def encode(self, state: State) -> bytes: ...
+    def encode(self, part: str, state: State) -> bytes: ...
 
     def decode(self, part: str, blob: bytes) -> State: ...
 
-    def on_event(self, state: State, record: Record) -> list[Any]:
-        """Applies the record in place. Returns what the operators after it must hear: ItemEvents, or Signals.
+    def adopt(self, part: str, state: State, seed: bytes) -> bool:
+        """Takes from an encoded state what `state` knows nothing of, in place. Returns whether there was anything."""
+
+    def on_event(self, part: str, state: State, record: Record) -> list[Signal]:
+        """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern
+        other parts of the key and other keys (`listeners`).
 
         Raises EventError, state untouched, where the record cannot be taken.
         """
+
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        """The keys of the next operator that a signal of this one concerns, each once."""
 
     def watermark(self, state: State) -> int:
         """The latest event time that the state has seen."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from msgspec import Struct
-
 from operators.contract import Record, Signal, World
 from operators.history import hash64
 from operators.time import HOUR, hours
@@ -20,10 +18,12 @@ IMPRESSION = "impression"
 
 
 class Admitted(Protocol):
-    """State that admission keeps: `ids` are the hashes of accepted event ids by hour of event time."""
+    """What is remembered of one user: `ids` are the hashes of accepted event ids by hour of event time, `profile`
+    holds the attributes that features read."""
 
     watermark: int
     ids: dict[int, set[int]]
+    profile: dict[str, Any]
 
 
 def admit(state: Admitted, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
@@ -54,27 +54,16 @@ def admit(state: Admitted, lateness: int, id: str, at: int, arrived: int, field:
             del ids[expired]
 
 
-class GateState(Struct, array_like=True, gc=False):
-    """What one user's gate remembers; `profile` holds the attributes that features read."""
-
-    watermark: int
-    ids: dict[int, set[int]]
-    profile: dict[str, Any]
-
-
 class Gate:
     """Interactions, impressions and profiles of one user → signals."""
 
-    def __init__(self, world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ("country",)) -> None:
+    def __init__(self, world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ()) -> None:
         """`lateness` is the allowed lateness in ms; `attributes` are those of a profile that features read."""
         self._world = world
         self._lateness = lateness
         self._attributes = attributes
 
-    def new(self) -> GateState:
-        return GateState(0, {}, {})
-
-    def take(self, state: GateState, record: Record) -> list[Signal]:
+    def take(self, state: Admitted, record: Record) -> list[Signal]:
         """The record as signals: one an interaction, one a shown item of an impression, none a profile.
 
         Raises EventError, state untouched, where the record cannot be taken.
@@ -104,7 +93,7 @@ class Gate:
 
     def _signal(
         self,
-        state: GateState,
+        state: Admitted,
         record: Record,
         event_type: str,
         event: Interaction | Impression,
@@ -117,8 +106,8 @@ class Gate:
             event_type,
             event.timestamp,
             item_id,
+            str(properties.get("region", "")).lstrip("\0"),  # parts are named by regions, or by NUL and more
             (event.session_id or "") if type(event) is Interaction else "",
-            str(properties.get("region", "")),
             item.categories if item else (),
             (item.brand or "") if item else "",
             record.partition,

@@ -6,25 +6,28 @@ times in the future), so that what reaches the item operator has been accepted e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, ItemEvent, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
-from operators.gate import admit
+from operators.gate import Gate
 from operators.history import hash64
 from operators.time import hours
 from schemas.errors import InvalidEvent, StateError
-from schemas.events import Impression, Interaction, Item, User
+from schemas.events import Interaction, Item, User
 
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
+SENT = 4
+"""how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
 class KeyedState(Struct, array_like=True, gc=False):
-    """State of one part: `ids` are the hashes of accepted event ids by hour of event time.
+    """State of one part: what the gate remembers (empty where there is none), and each aggregation's state.
 
     `layout` is a hash of the view's declaration: state of another one is refused rather than misread.
     """
@@ -32,6 +35,7 @@ class KeyedState(Struct, array_like=True, gc=False):
     layout: int
     watermark: int
     ids: dict[int, set[int]]
+    profile: dict[str, Any]
     parts: tuple[Any, ...]
 
 
@@ -44,12 +48,12 @@ class Aggregator:
         kinds = tuple(a.state for a in self._all)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(
-            tuple[int, int, dict[int, set[int]], tuple[kinds]]  # type: ignore[valid-type]
+            tuple[int, int, dict[int, set[int]], dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
         )
         self.layout = hash64(repr((view.name, [_declaration(a) for a in self._all]))) >> 40
 
     def new(self) -> KeyedState:
-        return KeyedState(self.layout, 0, {}, tuple(a.new() for a in self._all))
+        return KeyedState(self.layout, 0, {}, {}, tuple(a.new() for a in self._all))
 
     def encode(self, state: KeyedState) -> bytes:
         return self._encoder.encode(state)
@@ -104,74 +108,58 @@ class UserOperator:
 
     name = "user"
 
-    def __init__(self, view: View[Any], world: World, lateness: int = hours(24)) -> None:
-        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms."""
+    def __init__(
+        self, view: View[Any], world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ()
+    ) -> None:
+        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms; `attributes` are those of a profile
+        that signals carry."""
         self.world = world
-        self.lateness = lateness
-        self._features = Aggregator(view)
         self.view = view
-        self.encode = self._features.encode
+        self._features = Aggregator(view)
+        self._gate = Gate(world, lateness, attributes)
 
-    def parts(self, record: Record) -> tuple[str, ...]:
-        return ("",)
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
+        return () if type(record.event) is Signal else ("",)
+
+    def keeps(self, part: str) -> bool:
+        return True
 
     def new(self, part: str = "") -> KeyedState:
         return self._features.new()
 
+    def encode(self, part: str, state: KeyedState) -> bytes:
+        return self._features.encode(state)
+
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._features.decode(blob)
+
+    def adopt(self, part: str, state: KeyedState, seed: bytes) -> bool:
+        return False
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
     def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
         values = self._features.values(state, at)
-        return Row(self.view.name, (key,), (*values, self.encode(state) if encoded is None else encoded))
+        return Row(self.view.name, (key,), (*values, self._features.encode(state) if encoded is None else encoded))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
 
-    def on_event(self, state: KeyedState, record: Record) -> list[ItemEvent]:
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        return (signal.item_id,) if signal.item_id else ()
+
+    def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
+        signals = self._gate.take(state, record)
         event = record.event
         if type(event) is Interaction:
-            admit(state, self.lateness, event.event_id, event.timestamp, record.arrived, "event_id")
-            return self._interaction(state, event, record)
-        if type(event) is Impression:
-            # An app may call an event and a list by one id.
-            id = f"{IMPRESSION}\0{event.request_id}"
-            admit(state, self.lateness, id, event.timestamp, record.arrived, "request_id")
-            region = event.region or ""
-            return [ItemEvent(i, IMPRESSION, event.timestamp, region) for i in event.items]
-        if type(event) is User:
-            signal = Signal("profile", state.watermark, subject=event)
-            for aggregation, part in zip(self.view.aggregations, state.parts, strict=True):
-                if hasattr(part, "interests"):
-                    aggregation.update(part, signal, self.world)
-            return []
-        raise InvalidEvent(f"a {type(event).__name__} does not belong to a user")
-
-    def _interaction(self, state: KeyedState, event: Interaction, record: Record) -> list[ItemEvent]:
-        item = self.world.item(event.item_id) if event.item_id else None
-        properties = event.properties
-        region = str(properties.get("region", ""))
-        rating = properties.get("rating")
-        signal = Signal(
-            event.event_type,
-            event.timestamp,
-            event.item_id or "",
-            event.session_id or "",
-            region,
-            item.categories if item else (),
-            (item.brand or "") if item else "",
-            record.partition,
-            record.offset,
-            None,
-            float(rating) if isinstance(rating, (int, float)) else None,
-        )
-        self._features.update(state, signal, self.world)
-        if not event.item_id:
-            return []
-        return [ItemEvent(event.item_id, event.event_type, event.timestamp, region)]
+            self._features.update(state, signals[0], self.world)
+        elif type(event) is User:
+            said = Signal("profile", state.watermark, subject=event)
+            for aggregation, own in zip(self.view.aggregations, state.parts, strict=True):
+                if hasattr(own, "interests"):
+                    aggregation.update(own, said, self.world)
+        return signals
 
 
 class ItemOperator:
@@ -185,22 +173,32 @@ class ItemOperator:
         self.regional = regional
         self._overall = Aggregator(overall)
         self._regional = Aggregator(regional)
-        self.encode = self._overall.encode
 
-    def parts(self, record: Record) -> tuple[str, ...]:
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
         event = record.event
-        if type(event) is ItemEvent and event.region:
-            return ("", event.region)
+        if type(event) is Signal:
+            if event.item_id != key:
+                return ()
+            return ("", event.region) if event.region else ("",)
         return ("",)
 
     def _of(self, part: str) -> Aggregator:
         return self._regional if part else self._overall
 
+    def keeps(self, part: str) -> bool:
+        return True
+
     def new(self, part: str = "") -> KeyedState:
         return self._of(part).new()
 
+    def encode(self, part: str, state: KeyedState) -> bytes:
+        return self._of(part).encode(state)
+
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._of(part).decode(blob)
+
+    def adopt(self, part: str, state: KeyedState, seed: bytes) -> bool:
+        return False
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
@@ -212,16 +210,18 @@ class ItemOperator:
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)
 
-    def on_event(self, state: KeyedState, record: Record) -> list[ItemEvent]:
-        """Applies the record to one part's state; which part it is shows in the state's layout."""
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        return ()
+
+    def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
         event = record.event
-        if type(event) is ItemEvent:
+        if type(event) is Signal:
             state.watermark = max(state.watermark, event.timestamp)
-            signal = Signal(event.event_type, event.timestamp, event.item_id, region=event.region)
+            # No more of the event than this reaches the operator where nothing else is declared of items.
+            signal = Signal(event.event_type, event.timestamp, event.item_id, event.region)
         elif type(event) is Item:
             signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
         else:
             raise InvalidEvent(f"a {type(event).__name__} does not belong to an item")
-        features = self._overall if state.layout == self._overall.layout else self._regional
-        features.update(state, signal, self.world)
+        self._of(part).update(state, signal, self.world)
         return []

@@ -10,10 +10,10 @@ the record is applied and the row is read as of the new watermark. A rejected re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from operators.contract import ItemEvent, Operator, Record, Row
+from operators.contract import Operator, Record, Row, Signal
 from schemas.events import Item, User
 
 
@@ -28,7 +28,20 @@ class Step(NamedTuple):
     """What one record did to one part."""
 
     emissions: list[Emission]
-    forwarded: list[ItemEvent]
+    forwarded: list[Signal]
+
+
+def apply(
+    operator: Operator[Any], key: str, record: Record, one: Callable[[str, Record], list[Signal]]
+) -> list[Signal]:
+    """Takes the record to every part that it changes, and what follows from it to the parts of the same key that this
+    changes; `one` applies a record to a part. Returns what follows, for the operator's `listeners`."""
+    signals = [signal for part in operator.parts(key, record) for signal in one(part, record)]
+    for signal in signals:
+        following = record._replace(event=signal)
+        for part in operator.parts(key, following):
+            one(part, following)
+    return signals
 
 
 def event_time(record: Record) -> int:
@@ -60,7 +73,7 @@ def step(operator: Operator[Any], key: str, part: str, state: Any, record: Recor
     before = operator.watermark(state)
     ahead = event_time(record) > before
     emissions = expire(operator, key, part, state, before, event_time(record)) if ahead else []
-    forwarded = operator.on_event(state, record)
+    forwarded = operator.on_event(part, state, record)
     at = operator.watermark(state)
     emissions.append(Emission(operator.row(key, part, state, at), at))
     return Step(emissions, forwarded)

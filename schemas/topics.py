@@ -11,6 +11,9 @@ ITEMS = "items"
 ITEM_FEATURES = "item_features"
 """Compacted; the job writes it, servers keep their item columns from it."""
 
+WAKE = {"user": "wake_users", "item": "wake_items"}
+"""By operator: a key in here is loaded, so that it takes its seed (streams/seeds.py); values say nothing."""
+
 EVENT_TYPES_OF: dict[str, type[Event]] = {
     INTERACTIONS: Interaction,
     IMPRESSIONS: Impression,

@@ -145,7 +145,7 @@ class Hydrator:
             return row
         for record in pending:
             try:
-                operator.on_event(state, record)
+                operator.on_event("", state, record)
             except EventError:
                 # The stream will say the same of it, so the row will never show it.
                 self._own.forget(user_id, record)

@@ -1,7 +1,7 @@
 """The one adapter that runs an operator in Flink.
 
     element ─► state in memory, element into the tail ─┐                 ┌─► rows of all changed keys, one round trip
-    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news of items, one message an item
+    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news, one message a key
     timer   ─► row changed by itself ──────────────────┘                 └─► state into the snapshot, tail emptied
 
 An event is applied to a decoded state in memory at once. What Flink keeps of a key is the state as it was when its
@@ -21,15 +21,26 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from pyflink.common import Row as FlinkRow
 from pyflink.common import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
-from feature_repo.views import item_operator, user_operator
-from operators.contract import ItemEvent, Operator, Record, Row
+from feature_repo import registry
+from feature_repo.views import SERVED, item_operator, user_operator
+from operators.contract import Operator, Record, Row, Signal
+from operators.keyed import SENT
+from operators.stepping import apply
 from operators.time import hours
 from schemas.errors import EventError
-from streams import wire, world
+from streams import (
+    archive,
+    interpreter,  # first: see there
+    wire,
+    world,
+)
+from streams.entry import Entry
+from streams.seeds import Seeds
 from streams.settings import JobSettings
 from streams.sinks import FileSink, RowSink, StoreSink
 
@@ -39,6 +50,9 @@ PATIENCE = 4
 """A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 30_000
+SPREAD = 20
+"""Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
+operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
 PUBLISH_MS = 200
 WRITTEN_AT_ONCE = 1000
 """rows of so many keys are in memory, and on their way to the store, at once"""
@@ -49,25 +63,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Entry:
-    """What is kept in memory of one key, by part."""
-
-    __slots__ = ("boundary", "changed", "due", "news", "states", "unsaved")
-
-    def __init__(self) -> None:
-        self.states: dict[str, Any] = {}
-        self.changed: set[str] = set()
-        """parts whose rows have changed since they last left"""
-        self.boundary = 0
-        """when those leave; 0 where there are none"""
-        self.news: list[ItemEvent] = []
-        """what the item operator is told then"""
-        self.unsaved: dict[str, tuple[bytes, int]] = {}
-        """encoded states whose rows have left, and as of when, until its own timer puts them into the snapshot"""
-        self.due: dict[str, int] = {}
-        """when each part's row next changes by itself (a tile or session ends)"""
-
-
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Runs the operator called `name` ("user" or "item")."""
 
@@ -76,19 +71,27 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._settings = settings
 
     def open(self, context: RuntimeContext) -> None:
+        interpreter.share()
         settings = self._settings
         found = world.shared(settings.kafka, settings.bundles)
+        declared = registry.load(settings.definitions)
         self._operator: Operator[Any] = (
-            user_operator(found, hours(settings.allowed_lateness_hours))
+            user_operator(found, hours(settings.allowed_lateness_hours), declared)
             if self._name == "user"
-            else item_operator(found)
+            else item_operator(found, declared)
         )
+        self._seeds = Seeds(settings.seeds, self._name)
+        self._archives = self._name == "user" and settings.archives
+        self._sent = None if declared.others else SENT
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
         pickled = Types.PICKLED_BYTE_ARRAY()
         self._snapshot = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
-        self._sink: RowSink = FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store)
+        self._sink: RowSink = (
+            FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
+        )
         self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
+        self._spread = 1 if self._name == "user" else SPREAD
         self._interval_ms = self._base_ms
         self._arrived_s = now_ms() // 1000
         self._published_ms = 0
@@ -123,10 +126,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         expired = [part for part, due in entry.due.items() if due <= timestamp]
         for part in expired:
             del entry.due[part]
-        self._changed(key, entry, expired, now, ctx)
+        entry.changed.update(expired)
+        self._schedule(key, entry, now, ctx)
 
     def close(self) -> None:
         self._publish_counts(now_ms())
+        self._seeds.close()
 
     # -- taking --------------------------------------------------------------------------------
 
@@ -137,12 +142,18 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         return ()
 
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
-        operator = self._operator
+        operator, changed = self._operator, entry.changed
+
+        def one(part: str, record: Record) -> list[Signal]:
+            signals = operator.on_event(part, self._state(entry, part), record)
+            changed.add(part)
+            return signals
+
         for record in records:
-            parts = operator.parts(record)
-            for part in parts:
-                entry.news += operator.on_event(self._state(entry, part), record)
-            self._changed(key, entry, parts, now, ctx)
+            entry.news += apply(operator, key, record, one)
+        if self._archives:
+            entry.accepted += records
+        self._schedule(key, entry, now, ctx)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
         """The key's entry, most recently used from now on; read from Flink's state where memory has none."""
@@ -153,11 +164,22 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             return entry
         entries[key] = entry = Entry()
         for part in self._stored_parts():
+            if not self._operator.keeps(part):
+                self._snapshot.remove(part)
+                continue
             blob, at = self._snapshot.get(part)
             state = entry.states[part] = self._operator.decode(part, blob)
             due = self._operator.due(part, state, at)
             if due is not None:  # its timer has been set since that row left
                 entry.due[part] = due
+        for part, seed in self._seeds.of(key):
+            if not self._operator.keeps(part):
+                continue
+            if part not in entry.states:
+                entry.states[part] = self._operator.decode(part, seed)
+            elif not self._operator.adopt(part, entry.states[part], seed):
+                continue
+            entry.changed.add(part)
         for value in self._tail.get() or ():
             self._apply(key, entry, wire.records(value), now, ctx)
         return entry
@@ -171,13 +193,13 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _stored_parts(self) -> list[str]:
         return [str(part) for part in self._snapshot.keys()]  # noqa: SIM118 (a state, not a dict)
 
-    def _changed(self, key: str, entry: Entry, parts: Iterable[str], now: int, ctx: Any) -> None:
-        """Notes that rows have changed, and sees to a timer for when they leave. A boundary set while events were far
-        behind gives way to an earlier one, so that the end of a backlog holds nobody's click back."""
-        entry.changed.update(parts)
+    def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
+        """Sees to a timer for when changed rows leave. A boundary set while events were far behind gives way to an
+        earlier one, so that the end of a backlog holds nobody's click back."""
         interval = self._interval_ms
         if entry.changed and (not entry.boundary or entry.boundary > now + 2 * interval):
-            entry.boundary = (now // interval + 1) * interval
+            step = max(interval // self._spread, 1)
+            entry.boundary = (now + interval) // step * step
             self._leaving[entry.boundary].append(key)
             ctx.timer_service().register_processing_time_timer(entry.boundary)
 
@@ -197,34 +219,40 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._forget_idle()
         self._interval_ms = self._base_ms  # until the next late element: the last ones before a pause need not wait
         now = now_ms()
-        news: defaultdict[str, list[ItemEvent]] = defaultdict(list)
+        news: defaultdict[str, list[Signal]] = defaultdict(list)
+        accepted: list[Record] = []
         for start in range(0, len(keys), WRITTEN_AT_ONCE):
             rows: list[Row] = []
             for key in keys[start : start + WRITTEN_AT_ONCE]:
                 entry = self._entries.get(key)
                 if entry is None or entry.boundary != boundary:
                     continue  # it has left at an earlier one
-                for event in entry.news:
-                    news[event.item_id].append(event)
+                for signal in entry.news:
+                    for listener in self._operator.listeners(signal):
+                        news[listener].append(signal)
+                accepted += entry.accepted
                 rows += self._rows(key, entry, now)
             self._sink.write(rows)
             self._count("rows", len(rows))
             self._count("writes")
             if self._name == "item":
                 for row in rows:
-                    yield wire.features(row)
+                    if row.view in SERVED:
+                        yield wire.features(row)
         self._publish_counts(now)
-        for item_id, events in news.items():
-            yield wire.news(item_id, events, self._arrived_s)
+        if accepted:
+            yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
+        for listener, signals in news.items():
+            yield wire.news(listener, signals, self._sent, self._arrived_s)
 
     def _rows(self, key: str, entry: Entry, now: int) -> Iterator[Row]:
         for part in entry.changed:
             state = entry.states[part]
-            blob = self._operator.encode(state)
+            blob = self._operator.encode(part, state)
             entry.unsaved[part] = blob, now
             yield self._operator.row(key, part, state, now, blob)
         entry.changed.clear()
-        entry.news = []
+        entry.news, entry.accepted = [], []
         entry.boundary = 0
 
     def _save(self, entry: Entry, ctx: Any) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from operators.contract import Record
-from operators.stepping import Emission, expire, step
+from operators.contract import Record, Signal
+from operators.stepping import Emission, apply, expire, step
 from streams import wire
 from streams.adapter import OperatorFunction
 
@@ -33,13 +33,21 @@ class EventClockFunction(OperatorFunction):
     def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> list[Any]:
         entry = self._entry(key, now, ctx)
         heard: list[Any] = []
+        operator = self._operator
+
+        def one(part: str, record: Record) -> list[Signal]:
+            state = self._state(entry, part)
+            done = step(operator, key, part, state, record)
+            self._snapshot.put(part, (operator.encode(part, state), operator.watermark(state)))
+            self._emit(done.emissions)
+            return done.forwarded
+
         for record in records:
-            for part in self._operator.parts(record):
-                state = self._state(entry, part)
-                done = step(self._operator, key, part, state, record)
-                self._snapshot.put(part, (self._operator.encode(state), self._operator.watermark(state)))
-                self._emit(done.emissions)
-                heard += [wire.news(event.item_id, [event], self._arrived_s) for event in done.forwarded]
+            for signal in apply(operator, key, record, one):
+                heard += [
+                    wire.news(listener, [signal], self._sent, self._arrived_s)
+                    for listener in operator.listeners(signal)
+                ]
         ctx.timer_service().register_event_time_timer(END_OF_LOG)
         return heard
 

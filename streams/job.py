@@ -1,9 +1,9 @@
-"""The main job: Kafka → user operator → item operator → online store, dead letters and item features.
+"""The main job: Kafka → user operator → item operator → online store, dead letters, item features and archive.
 
-    interactions ┐
-    impressions  ├─ keyed by user ─► user operator ─ news of items ─ keyed by item ─► item operator
-    users        ┘                                        ▲
-    items ────────────────────────────────────────────────┘
+    interactions ┐                       ┌─ accepted ─► archive
+    impressions  ├─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
+    users        ┘                                    ▲
+    items ────────────────────────────────────────────┘
 
 Two Python operators and no more: each crossing between Java and Python costs as much as an update.
 `python -m streams.job` runs it in a mini cluster of its own; `flink run` takes the same module.
@@ -18,7 +18,8 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, ITEM_FEATURES, ITEMS, USER_KEYED, dlq
+from schemas.topics import EVENT_TOPICS, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
+from streams import archive
 from streams.adapter import OperatorFunction
 from streams.event_clock import EventClockFunction
 from streams.settings import JobSettings
@@ -74,8 +75,8 @@ class Job:
 
     def build(self) -> None:
         """Source to sinks."""
-        users = self._operator("user", self._source("events", USER_KEYED), KEYED_MESSAGE)
-        everything = users.union(self._source("catalogue", (ITEMS,)))
+        users = self._operator("user", self._source("events", (*USER_KEYED, WAKE["user"])), KEYED_MESSAGE)
+        everything = users.union(self._source("catalogue", (ITEMS, WAKE["item"])))
         items = self._operator("item", everything, FEATURES)
         dead = users.get_side_output(DEAD).union(items.get_side_output(DEAD))
         statements = self.tables.create_statement_set()
@@ -90,6 +91,8 @@ class Job:
                 " 'properties.linger.ms' = '5')"
             )
             statements.add_insert(name, self.tables.from_data_stream(stream))
+        if self.settings.archives:
+            archive.attach(self.tables, statements, users.get_side_output(archive.ACCEPTED), self.settings.archive)
         statements.attach_as_datastream()
 
     def run(self) -> None:

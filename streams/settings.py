@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from feature_repo.registry import DEFINITIONS
+
 
 class JobSettings(BaseSettings):
     """Sent with the job to every task manager, so that they need no environment of their own."""
@@ -17,6 +19,8 @@ class JobSettings(BaseSettings):
     feature_store: Path | None = None
     """feature_store.yaml; the feature repository's own where not given"""
     bundles: Path = Path(".freshet/bundles")
+    definitions: str = DEFINITIONS
+    """the package whose modules declare features"""
     parallelism: int = 1
 
     checkpoints: str = ""
@@ -24,6 +28,10 @@ class JobSettings(BaseSettings):
     checkpoint_seconds: float = 10.0
     savepoint: str = ""
     """checkpoint or savepoint to resume from"""
+    archive: str = ""
+    """where accepted events are kept in Parquet, a URI; nowhere where empty or where no checkpoints are taken"""
+    seeds: Path | None = None
+    """states of new features, from a backfill (streams/seeds.py)"""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
     flink_port: int = 0
     """set where the job runs in a mini cluster of its own: the port of Flink's page"""
@@ -43,3 +51,8 @@ class JobSettings(BaseSettings):
     """write rows to this JSON-lines file instead of the online store: for parity tests"""
     bounded: bool = False
     """stop at the end of the topics as they are when the job starts"""
+
+    @property
+    def archives(self) -> bool:
+        """Files are finished with checkpoints, so that without any there would never be one."""
+        return bool(self.archive and self.checkpoints)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from redis.exceptions import RedisError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from feature_repo.registry import Repository
 from operators.contract import Row
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class StoreSink:
     checkpoint, so that a stop of the job is never blocked for ever.
     """
 
-    def __init__(self, feature_store: Path | None) -> None:
-        self._writer = _writer(feature_store)
+    def __init__(self, feature_store: Path | None, declared: Repository) -> None:
+        self._writer = _writer(feature_store, declared)
         self._retrying = Retrying(
             retry=retry_if_exception_type((RedisError, OSError)),
             wait=wait_exponential(multiplier=0.01, max=1.0),
@@ -50,7 +51,7 @@ class StoreSink:
         self._retrying(self._writer.write, list(rows))
 
 
-def _writer(feature_store: Path | None) -> Writer:
+def _writer(feature_store: Path | None, declared: Repository) -> Writer:
     """Feast's writer, imported in the worker only: it takes seconds, which a submitting client need not pay.
 
     Feast imports dask, which imports scipy where it is installed (with the extra `train`), and loading
@@ -61,7 +62,7 @@ def _writer(feature_store: Path | None) -> Writer:
         sys.modules["scipy"] = None  # type: ignore[assignment]
     from feature_repo.store import Writer
 
-    return Writer(feature_store)
+    return Writer(feature_store, declared=declared)
 
 
 class FileSink:

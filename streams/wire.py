@@ -12,16 +12,17 @@ from pyflink.common import Row as FlinkRow
 from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
-from operators.contract import ItemEvent, Record, Row
+from operators.contract import Record, Row, Signal
 from schemas import codec
 from schemas.errors import EventError, InvalidEvent, Undecodable
 from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, dlq
+from schemas.topics import ITEMS, USERS, WAKE, dlq
 
+_WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in s); topic "" for news of an item"""
+"""(Kafka key, value, topic, partition, offset, broker's time in s); topic "" for news"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -38,23 +39,26 @@ LETTER_TEXT = 1024
 largest message would not fit into another, and the job would fail on it again and again. The rest stays in Kafka."""
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[tuple[str, int, str]]).decode
+_unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def news(item_id: str, events: list[ItemEvent], arrived_s: int) -> FlinkRow:
-    """What happened with one item, on its way to the item operator; `arrived_s` as in MESSAGE."""
-    payload = _pack([(event.event_type, event.timestamp, event.region) for event in events])
-    return FlinkRow(item_id, FlinkRow(item_id, payload, "", 0, 0, arrived_s))
+def news(key: str, signals: list[Signal], fields: int | None, arrived_s: int) -> FlinkRow:
+    """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
+    `arrived_s` as in MESSAGE."""
+    payload = _pack([signal[:fields] for signal in signals])
+    return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived_s))
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one, or all of an item's news.
+    """The records in a MESSAGE: one, or all of a key's news; none where the key is only woken.
 
     Raises EventError where the bytes are not an event of their key.
     """
     key, value, topic, partition, offset, seconds = message
     if not topic:
-        return [Record(ItemEvent(key, kind, at, region)) for kind, at, region in _unpack(value)]
+        return [Record(Signal(*fields)) for fields in _unpack(value)]
+    if topic in _WAKE:
+        return []
     if value is None:
         event = _tombstone(topic, key)
     else:

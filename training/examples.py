@@ -115,7 +115,7 @@ def replay(
 
 def request_of(driver: Replay, live: LiveColumns, event: Interaction, space_id: str) -> Request:
     """The request that the event's person would have made just before it."""
-    state = driver.users.get(event.user_id)
+    state = driver.users.get((event.user_id, ""))
     at = max(event.timestamp, state.watermark if state else 0)
     region = str(event.properties.get("region", ""))
     return Request(driver.user_row(event.user_id, at), live.at(at), at, region, space_id)

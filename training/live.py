@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable
 
 from feature_repo.columns import ItemColumns
-from operators.contract import ItemEvent
+from operators.contract import Signal
 from training.replay import Replay
 
 
@@ -24,9 +24,11 @@ class LiveColumns:
         self._timers: list[tuple[int, tuple[str, str]]] = []
         self._due: dict[tuple[str, str], int] = {}
 
-    def hear(self, news: Iterable[ItemEvent] | None) -> None:
+    def hear(self, news: Iterable[Signal] | None) -> None:
         """Takes note of what `Replay.feed` returned."""
         for event in news or ():
+            if not event.item_id:
+                continue
             self._stale.add((event.item_id, ""))
             if event.region:
                 self._stale.add((event.item_id, event.region))

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from operators.contract import ItemEvent, Operator, Record, Row, Space
-from operators.keyed import ItemOperator, KeyedState, UserOperator
+from feature_repo.views import user
+from operators.contract import Operator, Record, Row, Signal, Space
 from operators.space import EmptySpace
-from operators.stepping import expire, step, timers
+from operators.stepping import apply, expire, step, timers
 from schemas.errors import EventError
 from schemas.events import Item
 
 Emit = Callable[[Row, int], None]
+States = dict[tuple[str, str], Any]
+"""by key and part"""
 
 
 class Catalogue:
@@ -46,83 +48,83 @@ class Replay:
 
     def __init__(
         self,
-        user_operator: UserOperator,
-        item_operator: ItemOperator,
+        user_operator: Operator[Any],
+        item_operator: Operator[Any],
         emit: Emit | None = None,
         coalesce: bool = False,
+        emits: Callable[[str], bool] = lambda part: True,
     ) -> None:
-        """`emit(row, at)` hears of every row in order; without it no row is made, only state.
+        """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only
+        state.
 
         With `coalesce`, rows are made at `finish` alone, one a part, as of after its last timer:
         the store ends the same, for a fraction of the work.
         """
         self.user_operator = user_operator
         self.item_operator = item_operator
-        self.users: dict[str, KeyedState] = {}
-        self.items: dict[tuple[str, str], KeyedState] = {}
-        """state by (item id, part); part "" is the overall one, any other a region"""
+        self.users: States = {}
+        self.items: States = {}
+        """those of the item operator, whose keys are item ids and those of whatever else features are declared of"""
         self.dead: list[Dead] = []
         self._emit = emit
         self._coalesce = coalesce
-        self._names = [f.name for f in user_operator.view.fields]
+        self._emits = emits
+        self._names = [f.name for f in user.fields]
 
-    def feed(self, record: Record) -> list[ItemEvent] | None:
-        """Takes one record in. Returns what the item operator heard, or None where it is dead."""
+    def feed(self, record: Record) -> list[Signal] | None:
+        """Takes one record in. Returns what followed from it, or None where it is dead."""
         event = record.event
-        if isinstance(event, (Item, ItemEvent)):
-            self._feed_item(event.item_id, record)
+        if isinstance(event, Item):
+            self._take(self.item_operator, self.items, event.item_id, record)
             return []
-        state = self.users.get(event.user_id)
-        fresh = state is None
-        state = self.user_operator.new() if state is None else state
+        assert not isinstance(event, Signal)
         try:
-            forwarded = self._apply(self.user_operator, event.user_id, "", state, record)
+            signals = self._take(self.user_operator, self.users, event.user_id, record)
         except EventError as error:
             self.dead.append(Dead(record, error))
             return None
-        if fresh:
-            self.users[event.user_id] = state
-        for news in forwarded:
-            self._feed_item(news.item_id, record._replace(event=news))
-        return forwarded
+        for signal in signals:
+            following = record._replace(event=signal)
+            for key in self.user_operator.listeners(signal):
+                self._take(self.item_operator, self.items, key, following)
+        return signals
 
-    def finish(self) -> None:
-        """Fires every timer still open, key by key, each key's in order."""
-        for user_id, state in self.users.items():
-            self._expire(self.user_operator, user_id, "", state)
-        for (item_id, part), state in self.items.items():
-            self._expire(self.item_operator, item_id, part, state)
+    def finish(self, until: int | None = None) -> None:
+        """Fires every timer still open, or those up to `until`, epoch ms: key by key, each key's in order."""
+        for operator, states in ((self.user_operator, self.users), (self.item_operator, self.items)):
+            for (key, part), state in states.items():
+                self._expire(operator, key, part, state, until)
 
     def user_row(self, user_id: str, at: int) -> dict[str, Any]:
         """Field name → value as of `at` (not before the user's watermark); a stranger's defaults."""
-        state = self.users.get(user_id) or self.user_operator.new()
+        state = self.users.get((user_id, "")) or self.user_operator.new("")
         row = self.user_operator.row(user_id, "", state, at)
         return dict(zip(self._names, row.values, strict=True))
 
-    def _feed_item(self, item_id: str, record: Record) -> None:
-        for part in self.item_operator.parts(record):
-            state = self.items.get((item_id, part))
-            if state is None:
-                state = self.items[item_id, part] = self.item_operator.new(part)
-            self._apply(self.item_operator, item_id, part, state, record)
+    def _take(self, operator: Operator[Any], states: States, key: str, record: Record) -> list[Signal]:
+        def one(part: str, record: Record) -> list[Signal]:
+            found = states.get((key, part))
+            state = operator.new(part) if found is None else found
+            if self._emit is None or self._coalesce or not self._emits(part):
+                signals = operator.on_event(part, state, record)
+            else:
+                done = step(operator, key, part, state, record)
+                for row, at in done.emissions:
+                    self._emit(row, at)
+                signals = done.forwarded
+            if found is None:
+                states[key, part] = state
+            return signals
 
-    def _apply(
-        self, operator: Operator[Any], key: str, part: str, state: KeyedState, record: Record
-    ) -> list[ItemEvent]:
-        if self._emit is None or self._coalesce:
-            return operator.on_event(state, record)
-        done = step(operator, key, part, state, record)
-        for row, at in done.emissions:
-            self._emit(row, at)
-        return done.forwarded
+        return apply(operator, key, record, one)
 
-    def _expire(self, operator: Operator[Any], key: str, part: str, state: KeyedState) -> None:
-        if self._emit is None:
+    def _expire(self, operator: Operator[Any], key: str, part: str, state: Any, until: int | None) -> None:
+        if self._emit is None or not self._emits(part):
             return
         since = operator.watermark(state)
         if not self._coalesce:
-            for row, at in expire(operator, key, part, state, since):
+            for row, at in expire(operator, key, part, state, since, until):
                 self._emit(row, at)
             return
-        last = max(timers(operator, part, state, since), default=since)
+        last = max(timers(operator, part, state, since, until), default=since)
         self._emit(operator.row(key, part, state, last), last)

@@ -5,6 +5,7 @@
 A definition takes from here what it needs: `event`, entities, scopes and families.
 """
 
+from operators.features.beside import WithFeatures
 from operators.features.counts import Count, Histogram, Rate
 from operators.features.distinct import DistinctCount
 from operators.features.entity import (
@@ -18,7 +19,7 @@ from operators.features.entity import (
     user,
     user_category,
 )
-from operators.features.entity_operator import EntityOperator, GatedOperator
+from operators.features.entity_operator import EntityOperator
 from operators.features.expressions import Expression
 from operators.features.feature import Feature
 from operators.features.fields import EVERYTHING, INTERACTIONS, event
@@ -34,8 +35,8 @@ from operators.features.windows import Sliding, Tumbling
 
 __all__ = [
     "EVERYTHING", "INTERACTIONS", "LIFETIME", "Bounce", "Count", "Decay", "DistinctCount", "Entity", "EntityOperator",
-    "Entropy", "Expression", "Feature", "First", "GatedOperator", "Histogram", "InteractedWith", "Last", "LastEvents",
+    "Entropy", "Expression", "Feature", "First", "Histogram", "InteractedWith", "Last", "LastEvents",
     "LastK", "Lifetime", "Max", "Mean", "Min", "Quantiles", "Rate", "Scope", "Sequence", "Session", "SessionDepth",
-    "SessionLength", "Sliding", "Std", "Sum", "TimeSinceLast", "TopK", "Tumbling", "Vector", "brand", "category",
-    "event", "item", "item_region", "region", "session", "user", "user_category",
+    "SessionLength", "Sliding", "Std", "Sum", "TimeSinceLast", "TopK", "Tumbling", "Vector", "WithFeatures",
+    "brand", "category", "event", "item", "item_region", "region", "session", "user", "user_category",
 ]  # fmt: skip

@@ -37,6 +37,11 @@ class Entity:
         last = [key.fields[0].split(".")[-1] for key in self.keys]
         object.__setattr__(self, "joins", tuple(JOINS.get(n, n.removesuffix("_id")) for n in last))
 
+    @property
+    def of_user(self) -> bool:
+        """Whether the first key is the user's, by which events come."""
+        return self.keys[0].fields == ("user_id",)
+
     def __repr__(self) -> str:
         return f"Entity({self.name!r}, keys={self.keys})"
 

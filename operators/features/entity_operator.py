@@ -1,4 +1,4 @@
-"""The one operator behind all features of an entity, and the one that also guards the door.
+"""The one operator behind all features of an entity.
 
 What it costs to take an event in depends little on how many features are declared:
 
@@ -10,7 +10,7 @@ repository reads the states of all features that it still declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,9 +22,7 @@ from operators.features.entity import Entity
 from operators.features.expressions import Read
 from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.scopes import Take
-from operators.gate import Gate, GateState
 from operators.keyed import REBUILD, STATE_FIELD
-from operators.time import hours
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
 NEVER = 2**62
@@ -46,7 +44,6 @@ class EntityState(Struct):
     """
 
     watermark: int
-    gate: GateState | None
     states: list[Any]
     fresh: list[Fresh | None]
 
@@ -55,7 +52,6 @@ class Saved(Struct, array_like=True, gc=False):
     """The same, as it is encoded: states by their keys."""
 
     watermark: int
-    gate: GateState | None
     states: dict[int, Raw]
 
 
@@ -110,20 +106,23 @@ class EntityOperator:
 
     # -- the contract's Operator ---------------------------------------------------------------
 
-    def parts(self, record: Record) -> tuple[str, ...]:
-        """The parts of its key that the signal changes; none where it is about nobody here."""
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
+        """The second keys of a pair, "" of a single one; none where the signal is about nobody of this key."""
         assert isinstance(record.event, Signal)
         found = self.entity.keys_of(record.event)
         if len(self.entity.keys) == 1:
-            return ("",) if found else ()
-        return tuple(dict.fromkeys(second for _, second in found))
+            return ("",) if (key,) in found else ()
+        return tuple(second for first, second in found if first == key)
+
+    def keeps(self, part: str) -> bool:
+        return True
 
     def new(self, part: str = "") -> EntityState:
-        return self._state(0, None, {})
+        return self._state(0, {})
 
-    def encode(self, state: EntityState) -> bytes:
+    def encode(self, part: str, state: EntityState) -> bytes:
         known = {key: found for key, found in zip(self._keys, state.states, strict=True) if found is not None}
-        return self._encoder.encode((state.watermark, state.gate, known))
+        return self._encoder.encode((state.watermark, known))
 
     def decode(self, part: str, blob: bytes) -> EntityState:
         """States of features that are no longer declared are left out; new features start from nothing.
@@ -139,12 +138,22 @@ class EntityOperator:
             }
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        return self._state(saved.watermark, saved.gate, states)
+        return self._state(saved.watermark, states)
+
+    def adopt(self, part: str, state: EntityState, seed: bytes) -> bool:
+        found = self.decode(part, seed)
+        new = [place for place, own in enumerate(state.states) if own is None and found.states[place] is not None]
+        for place in new:
+            state.states[place] = found.states[place]
+            state.fresh[place] = None
+        if new and found.watermark > state.watermark:
+            state.watermark = found.watermark
+        return bool(new)
 
     def watermark(self, state: EntityState) -> int:
         return state.watermark
 
-    def on_event(self, state: EntityState, record: Record) -> list[Signal]:
+    def on_event(self, part: str, state: EntityState, record: Record) -> list[Signal]:
         """Applies a signal that a gate let in. Nobody need hear of it."""
         signal = record.event
         if not isinstance(signal, Signal):
@@ -154,13 +163,16 @@ class EntityOperator:
         self._apply(state, signal)
         return []
 
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        return ()
+
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
         found = self._fresh(state, at)
         values: list[Any] = []
         for place, which in self._order:
             values += found[place].values[which]
         if self._with_state:
-            values.append(self.encode(state) if encoded is None else encoded)
+            values.append(self.encode(part, state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
@@ -171,10 +183,10 @@ class EntityOperator:
         """Worst-case size of one part's feature state, encoded, where a text takes `text` bytes."""
         return sum(10 + feature.state_bytes(text) for feature in self._slots)
 
-    def _state(self, watermark: int, gate: GateState | None, states: dict[int, Any]) -> EntityState:
+    def _state(self, watermark: int, states: dict[int, Any]) -> EntityState:
         n = len(self._slots)
         fresh = [None if place in states else default for place, default in enumerate(self._defaults)]
-        return EntityState(watermark, gate, [states.get(place) for place in range(n)], fresh)
+        return EntityState(watermark, [states.get(place) for place in range(n)], fresh)
 
     def _fresh(self, state: EntityState, at: int) -> list[Fresh]:
         """What each state's features say at `at`."""
@@ -239,47 +251,3 @@ class EntityOperator:
                 _, values = filtered.setdefault("" if known else repr(feature.events), (passes, {}))
                 values.setdefault(repr(feature.reads), (feature.reads.read, []))[1].append(slot)
         return Plan([(passes, list(values.values())) for passes, values in filtered.values()], heard)
-
-
-class GatedOperator(EntityOperator):
-    """Interactions, impressions and profiles of one user → the user's row, and signals for all other entities."""
-
-    def __init__(
-        self,
-        entity: Entity,
-        features: Sequence[Feature],
-        world: World,
-        lateness: int = hours(24),
-        attributes: tuple[str, ...] = ("country",),
-        with_state: bool = False,
-    ) -> None:
-        """`entity` is keyed by event.user_id; `lateness` and `attributes` are the gate's."""
-        if len(entity.keys) != 1 or entity.keys[0].fields != ("user_id",):
-            raise FeatureError(f"events come by user, and {entity.name} is keyed by {entity.keys}")
-        super().__init__(entity, features, world, with_state)
-        self._gate = Gate(world, lateness, attributes)
-
-    def parts(self, record: Record) -> tuple[str, ...]:
-        return ("",)
-
-    def new(self, part: str = "") -> EntityState:
-        return self._state(0, self._gate.new(), {})
-
-    def decode(self, part: str, blob: bytes) -> EntityState:
-        state = super().decode(part, blob)
-        if state.gate is None:
-            raise StateError(f"{self.view.name}: a state without a gate; {REBUILD}")
-        return state
-
-    def on_event(self, state: EntityState, record: Record) -> list[Signal]:
-        """Applies the record in place. Returns its signals, for `Entity.keys_of` to say whom else they are about.
-
-        Raises EventError, state untouched, where the record cannot be taken.
-        """
-        gate = state.gate
-        assert gate is not None
-        signals = self._gate.take(gate, record)
-        state.watermark = gate.watermark
-        for signal in signals:
-            self._apply(state, signal)
-        return signals

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from operators.contract import Signal
 from operators.decay import REBASE_AFTER
-from operators.time import DAY, MINUTE
+from operators.time import DAY, MINUTE, label
 from schemas.errors import FeatureError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Take: TypeAlias = Callable[[Any, Any, Signal], None]
 
 SHORTEST, LONGEST = MINUTE, 90 * DAY
 STEPS = 8
-"""tiles in a half-life: a decayed value is up to 2^(1/8) - 1 = 9 % above that of continuous decay"""
+"""tiles in a half-life: a decayed value is within a factor of 2^(1/8), 9 %, of that of continuous decay"""
 GONE = 16
 """half-lives after the last event when a decayed amount is nothing, so that its timers end"""
 HEAD_BYTES = 24
@@ -44,6 +44,11 @@ HEAD_BYTES = 24
 
 class Scope:
     """How one feature's events are arranged."""
+
+    def __str__(self) -> str:
+        """For people: "sliding 1h", "last_events 5"."""
+        name = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("_")
+        return " ".join([name, *(label(length) for length in list(vars(self).values())[:1])])
 
     decays: ClassVar[bool] = False
     hears_all: ClassVar[bool] = False
@@ -247,6 +252,9 @@ class LastEvents(Scope):
     def __post_init__(self) -> None:
         if not 1 <= self.k <= 10_000:
             raise FeatureError(f"the last {self.k} events; from 1 to 10,000 are possible")
+
+    def __str__(self) -> str:
+        return f"last {self.k} events"
 
     def state(self, accumulator: Any, value: Any) -> Any:
         return Kept[tuple[int, value]]

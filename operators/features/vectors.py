@@ -30,6 +30,8 @@ class Vector(Feature):
         super().__post_init__()
         if not isinstance(self.scope, Decay):
             raise FeatureError(f"{self.name}: a vector is a decayed sum; give it window=Decay(half_life)")
+        if not 1 <= self.k <= 1000:
+            raise FeatureError(f"{self.name}: the last {self.k} events; from 1 to 1,000 are possible")
         for name in self.weights:
             if name not in TYPES_OF_EVENTS:
                 raise FeatureError(f"{self.name}: there is no event_type {name!r}{nearest(name, TYPES_OF_EVENTS)}")

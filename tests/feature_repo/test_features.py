@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 from feast import FeatureService, FeatureView
 
-from feature_repo import features, store, views
-from feature_repo.features import DECLARED, ENTITIES, TYPES, VIEWS
+from feature_repo import features, registry, store, views
+from feature_repo.features import DECLARED, TYPES, VIEWS, entity
 from operators.contract import Dtype, View
 from operators.keyed import STATE_FIELD
 
@@ -17,7 +17,8 @@ SERVICES = [s for s in vars(features).values() if isinstance(s, FeatureService)]
 
 
 def test_every_declared_view_has_a_feast_view() -> None:
-    declared = {v.name: v for v in vars(views).values() if isinstance(v, View)}
+    main = {v.name: v for v in vars(views).values() if isinstance(v, View)}
+    declared = main | registry.declared().views
     assert declared == DECLARED
     assert {v.name: v for v in vars(features).values() if isinstance(v, FeatureView)} == VIEWS
     assert set(VIEWS) == set(declared)
@@ -28,7 +29,7 @@ def test_fields_types_and_keys_are_the_declared_ones(name: str) -> None:
     view, declared = VIEWS[name], DECLARED[name]
     assert [(f.name, f.dtype) for f in view.features] == [(f.name, TYPES[f.dtype]) for f in declared.fields]
     assert view.entities == list(declared.entities)
-    assert [ENTITIES[e].join_key for e in view.entities] == [f"{entity}_id" for entity in declared.entities]
+    assert [entity(e).join_key for e in view.entities] == [f"{name}_id" for name in declared.entities]
     assert view.description == declared.doc
     assert view.online
     assert not view.ttl  # a row is whole and absolute: it never expires by itself
@@ -63,7 +64,8 @@ def of(service: FeatureService) -> dict[str, Sequence[str]]:
 
 
 def test_services() -> None:
-    assert {s.name for s in SERVICES} == {"user_feed", "user_session", "item_stats", "item_region_stats"}
+    main = {"user_feed", "user_session", "item_stats", "item_region_stats"}
+    assert {s.name for s in SERVICES} == main | set(registry.declared().views)
     everything = [f.name for f in views.user.fields]
     assert of(features.user_feed) == {"user_activity": everything}
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}

@@ -9,6 +9,7 @@ import pytest
 
 from feature_repo import features as feast_objects
 from feature_repo.registry import Repository, collect, view_name
+from feature_repo.views import item_operator, user_operator
 from operators.contract import Record
 from operators.features import (
     Count,
@@ -29,6 +30,7 @@ from schemas.errors import FeatureError
 from schemas.events import Interaction, User
 from tests.operators.records import World
 from tests.operators.signals import T0
+from training.replay import Replay
 
 view = event.event_type == "view"
 click = event.event_type == "click"
@@ -90,34 +92,27 @@ def test_profiles_are_kept_as_far_as_they_are_read() -> None:
     assert made().attributes() == ("age", "country")
 
 
-def test_events_go_through_the_gate_to_everyone_they_are_about() -> None:
+def test_events_reach_everyone_they_are_about() -> None:
     repository = made()
-    gate, operators = repository.gate(World()), repository.operators(World())
-    assert (gate.entity, set(operators)) == (user, {"item", "user_category", "country", "brand"})
-    state = gate.new()
-    assert gate.on_event(state, Record(User("u1", {"country": "DE", "age": 20, "shoe": 43}))) == []
-    states: dict[tuple[str, ...], Any] = {}
+    replay = Replay(user_operator(World(), declared=repository), item_operator(World(), repository))
+    replay.feed(Record(User("u1", {"country": "DE", "age": 20, "shoe": 43})))
     for n in range(3):
-        for signal in gate.on_event(state, Record(Interaction(f"e{n}", "click", "u1", T0 + n, "i3"))):
-            for name, operator in operators.items():
-                for part in operator.parts(Record(signal)):
-                    own = states.setdefault((name, part), operator.new(part))
-                    operator.on_event(own, Record(signal))
-    rows = {key: operators[key[0]].row("k", key[1], own, T0 + 2).values for key, own in states.items()}
-    assert rows == {
-        ("item", ""): ((0 + 3 + 1) / 20,),
-        ("user_category", "c1"): (3, 3),
-        ("user_category", "c4"): (3, 3),
-        ("country", ""): (["b1"], [1.0]),
-        ("brand", ""): (3,),
+        replay.feed(Record(Interaction(f"e{n}", "click", "u1", T0 + n, "i3")))
+    found = {
+        (row.view, *row.key): row.values
+        for operator, states in ((replay.user_operator, replay.users), (replay.item_operator, replay.items))
+        for (key, part), state in states.items()
+        if (row := operator.row(key, part, state, T0 + 2)).view.endswith("_features")
     }
-    assert state.gate is not None
-    assert state.gate.profile == {"age": 20, "country": "DE"}
-
-
-def test_without_features_of_users_there_is_a_gate() -> None:
-    repository = collect(module(n=Count("n", entity=item)))
-    assert repository.gate(World()).view.fields == ()
+    assert found == {
+        ("user_features", "u1"): found["user_features", "u1"],
+        ("item_features", "i3"): ((0 + 3 + 1) / 20,),
+        ("user_category_features", "u1", "c1"): (3, 3),
+        ("user_category_features", "u1", "c4"): (3, 3),
+        ("country_features", "DE"): (["b1"], [1.0]),
+        ("brand_features", "b1"): (3,),
+    }
+    assert replay.users["u1", ""].profile == {"age": 20, "country": "DE"}
 
 
 def test_a_feature_that_several_modules_name_is_one() -> None:

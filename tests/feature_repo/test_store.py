@@ -181,7 +181,7 @@ def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader)
     operator = views.user_operator(world)
     state = operator.new()
     for n in range(3):
-        operator.on_event(state, Record(Interaction(f"x{n}", "click", "u9", T0 + n * HOUR, f"i{n}")))
+        operator.on_event("", state, Record(Interaction(f"x{n}", "click", "u9", T0 + n * HOUR, f"i{n}")))
         for _ in range(2):
             writer.write([operator.row("u9", "", state, T0 + n * HOUR)])
         found = reader.read("u9")

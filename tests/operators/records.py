@@ -121,8 +121,8 @@ def signals_of(log: list[Record]) -> list[Signal]:
         rating = event.properties.get("rating")
         found.append(
             Signal(
-                event.event_type, event.timestamp, event.item_id or "", event.session_id or "",
-                str(event.properties["region"]), item.categories if item else (), (item.brand or "") if item else "",
+                event.event_type, event.timestamp, event.item_id or "", str(event.properties["region"]),
+                event.session_id or "", item.categories if item else (), (item.brand or "") if item else "",
                 record.partition, record.offset, None, None if rating is None else float(rating),
             )
         )  # fmt: skip

@@ -40,7 +40,7 @@ def _said(types: Sequence[str]) -> list[Signal]:
             rng.choice(types),
             0,
             rng.choice(("", *ITEMS)),
-            rng.choice(["", "", "", "a", "b"]),
+            session_id=rng.choice(["", "", "", "a", "b"]),
             categories=[rng.choice(CATEGORIES) for _ in range(rng.randrange(4))],
             brand=rng.choice(["", "b0", "b1", "b2"]),
             partition=2,

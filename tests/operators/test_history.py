@@ -22,7 +22,7 @@ SEEN = Seen(frozenset({"click", "purchase", "dislike"}), keep=4)
 
 
 def click(at: int, item: str = "i1", session: str = "", categories: tuple[str, ...] = ()) -> Signal:
-    return Signal("click", at, item, session, categories=categories)
+    return Signal("click", at, item, session_id=session, categories=categories)
 
 
 # -- session ---------------------------------------------------------------------------------------

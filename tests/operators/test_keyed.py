@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import views
-from operators.contract import ItemEvent, Record, View
+from operators.contract import Record, Signal, View
 from operators.decay import Popularity
-from operators.keyed import Aggregator, ItemOperator, KeyedState, UserOperator
+from operators.features import WithFeatures
+from operators.keyed import SENT, Aggregator, ItemOperator, KeyedState
 from operators.subject import Catalogue
 from operators.time import DAY, HOUR, MINUTE, minutes
 from operators.windows import Counts
@@ -32,23 +33,23 @@ from tests.operators.signals import T0, MadeSpace
 NAMES = {v.name: [f.name for f in v.fields] for v in (views.user, views.item, views.item_region)}
 
 
-def user_operator(space: MadeSpace | None = None) -> UserOperator:
+def user_operator(space: MadeSpace | None = None) -> WithFeatures:
     return views.user_operator(World(space), LATENESS)
 
 
-def applied(log: list[Record], operator: UserOperator) -> tuple[KeyedState, list[ItemEvent], list[type | None]]:
-    """The state at the end, the news of items, and each record's error. State is saved and restored as it goes."""
+def applied(log: list[Record], operator: WithFeatures) -> tuple[KeyedState, list[Signal], list[type | None]]:
+    """The state at the end, what followed, and each record's error. State is saved and restored as it goes."""
     state, news, errors = operator.new(), [], []
     for n, record in enumerate(log):
-        before = operator.encode(state)
+        before = operator.encode("", state)
         try:
-            news += operator.on_event(state, record)
+            news += operator.on_event("", state, record)
             errors.append(None)
         except EventError as error:
             errors.append(type(error))
-            assert operator.encode(state) == before
+            assert operator.encode("", state) == before
         if n % 4 == 0:
-            state = operator.decode("", operator.encode(state))
+            state = operator.decode("", operator.encode("", state))
     return state, news, errors
 
 
@@ -69,12 +70,12 @@ def test_a_log_sent_twice_counts_once(log: list[Record]) -> None:
     """All of it again: what had been taken is known, or too late by now."""
     operator = user_operator()
     state, _, _ = applied(log, operator)
-    before = operator.encode(state)
+    before = operator.encode("", state)
     for record in log:
         if not isinstance(record.event, User):
             with pytest.raises((Duplicate, TooLate, TooFarInFuture)):
-                operator.on_event(state, record)
-    assert operator.encode(state) == before
+                operator.on_event("", state, record)
+    assert operator.encode("", state) == before
 
 
 @given(st.lists(st.integers(0, 40 * HOUR), max_size=60))
@@ -82,18 +83,18 @@ def test_ids_are_kept_for_the_allowed_lateness_and_no_longer(gaps: list[int]) ->
     operator, state, at = user_operator(), user_operator().new(), T0
     for n, gap in enumerate(gaps):
         at += gap
-        operator.on_event(state, Record(Interaction(f"e{n}", "click", "u1", at, "i1")))
+        operator.on_event("", state, Record(Interaction(f"e{n}", "click", "u1", at, "i1")))
     assert all(hour >= (at - LATENESS) // HOUR for hour in state.ids)
     assert len(state.ids) <= LATENESS // HOUR + 1
 
 
 def test_an_event_and_a_list_may_have_one_id() -> None:
     operator, state = user_operator(), user_operator().new()
-    operator.on_event(state, Record(Impression("1", "u1", T0, ["i1"])))
-    operator.on_event(state, Record(Interaction("1", "click", "u1", T0, "i1")))
+    operator.on_event("", state, Record(Impression("1", "u1", T0, ["i1"])))
+    operator.on_event("", state, Record(Interaction("1", "click", "u1", T0, "i1")))
     for event in (Impression("1", "u1", T0, ["i2"]), Interaction("1", "view", "u1", T0, "i2")):
         with pytest.raises(Duplicate) as raised:
-            operator.on_event(state, Record(event))
+            operator.on_event("", state, Record(event))
         assert raised.value.field == ("request_id" if isinstance(event, Impression) else "event_id")
 
 
@@ -104,21 +105,21 @@ def test_an_event_and_a_list_may_have_one_id() -> None:
 )  # fmt: skip
 def test_the_edges_of_time(at: int, error: type[EventError] | None) -> None:
     operator, state = user_operator(), user_operator().new()
-    operator.on_event(state, Record(Interaction("e1", "click", "u1", T0, "i1"), arrived=T0))
+    operator.on_event("", state, Record(Interaction("e1", "click", "u1", T0, "i1"), arrived=T0))
     record = Record(Interaction("e2", "click", "u1", at, "i1"), arrived=T0)
     if error is None:
-        operator.on_event(state, record)
+        operator.on_event("", state, record)
         return
     with pytest.raises(error) as raised:
-        operator.on_event(state, record)
+        operator.on_event("", state, record)
     assert raised.value.field == "timestamp"
 
 
-@pytest.mark.parametrize("event", [Item("i1"), ItemEvent("i1", "click", T0, "")])
+@pytest.mark.parametrize("event", [Item("i1"), Signal("click", T0, "i1")])
 def test_news_of_items_are_not_a_users(event: Any) -> None:
     operator, state = user_operator(), user_operator().new()
     with pytest.raises(InvalidEvent):
-        operator.on_event(state, Record(event))
+        operator.on_event("", state, Record(event))
     assert state == operator.new()
 
 
@@ -163,10 +164,10 @@ def test_items_hear_of_everything_that_was_taken_and_of_nothing_else(log: list[R
             continue
         if isinstance(event, Interaction) and event.item_id:
             region = str(event.properties["region"])
-            expected.append(ItemEvent(event.item_id, event.event_type, event.timestamp, region))
+            expected.append((event.event_type, event.timestamp, event.item_id, region))
         if isinstance(event, Impression):
-            expected += [ItemEvent(i, "impression", event.timestamp, event.region or "") for i in event.items]
-    assert news == expected
+            expected += [("impression", event.timestamp, i, event.region or "") for i in event.items]
+    assert [signal[:SENT] for signal in news if list(user_operator().listeners(signal))] == expected
 
 
 @given(records.logs(), st.randoms(use_true_random=False), st.sampled_from([0, HOUR, 8 * DAY]))
@@ -184,9 +185,9 @@ def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record]
             state = operator.new(part)
             for event in order:
                 record = Record(event)
-                if part in operator.parts(record):
-                    operator.on_event(state, record)
-                    state = operator.decode(part, operator.encode(state))
+                if part in operator.parts("i3", record):
+                    operator.on_event(part, state, record)
+                    state = operator.decode(part, operator.encode(part, state))
             assert operator.watermark(state) == max((e.timestamp for e in mine), default=0)
             rows.append(operator.row("i3", part, state, at))
         for view, key, values in rows:
@@ -200,17 +201,18 @@ def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record]
 
 def test_parts_of_an_item() -> None:
     operator = views.item_operator(World())
-    assert operator.parts(Record(ItemEvent("i1", "click", T0, "DE"))) == ("", "DE")
-    assert operator.parts(Record(ItemEvent("i1", "click", T0, ""))) == ("",)
-    assert operator.parts(Record(Item("i1"))) == ("",)
+    assert operator.parts("i1", Record(Signal("click", T0, "i1", "DE"))) == ("", "DE")
+    assert operator.parts("i1", Record(Signal("click", T0, "i1"))) == ("",)
+    assert operator.parts("c1", Record(Signal("click", T0, "i1", categories=["c1"]))) == ()
+    assert operator.parts("i1", Record(Item("i1"))) == ("",)
 
 
 def test_a_catalogue_entry_moves_no_clock_and_no_count() -> None:
     operator = views.item_operator(World())
     state = operator.new()
-    operator.on_event(state, Record(ItemEvent("i1", "click", T0, "")))
+    operator.on_event("", state, Record(Signal("click", T0, "i1")))
     before = operator.row("i1", "", state, T0)
-    operator.on_event(state, Record(Item("i1", "Heat")))
+    operator.on_event("", state, Record(Item("i1", "Heat")))
     after = operator.row("i1", "", state, T0)
     changed = [name for name, a, b in zip(NAMES["item_activity"], before.values, after.values, strict=True) if a != b]
     assert changed == ["title"]
@@ -222,7 +224,7 @@ def test_people_are_not_an_items(event: Any) -> None:
     operator = views.item_operator(World())
     state = operator.new()
     with pytest.raises(InvalidEvent):
-        operator.on_event(state, Record(event))
+        operator.on_event("", state, Record(event))
     assert state == operator.new()
 
 
@@ -236,7 +238,7 @@ def test_views_of_equal_shape_are_told_apart() -> None:
     for part, declared in (("", slow), ("DE", fast)):
         state = operator.new(part)
         for at in (T0, T0 + DAY):
-            operator.on_event(state, Record(ItemEvent("i1", "click", at, "DE")))
+            operator.on_event(part, state, Record(Signal("click", at, "i1", "DE")))
         signals = [oracles.Signal("click", T0), oracles.Signal("click", T0 + DAY)]
         expected.append(oracles.popularity(declared, signals))
         assert operator.row("i1", part, state, T0 + DAY).values[0] == pytest.approx(expected[-1])
@@ -275,7 +277,7 @@ def test_state_of_another_view_is_refused() -> None:
         aggregator(counts, "a").decode(aggregator(counts, "b").encode(aggregator(counts, "b").new()))
     operator = views.item_operator(World())
     with pytest.raises(StateError):
-        operator.decode("DE", operator.encode(operator.new("")))
+        operator.decode("DE", operator.encode("", operator.new("")))
 
 
 def test_a_change_of_words_keeps_the_state() -> None:
@@ -305,7 +307,7 @@ def test_noise_for_a_state_is_a_state_error(noise: bytes) -> None:
 @given(records.logs(most=8), st.data())
 def test_a_cut_or_changed_state_is_refused_or_whole(log: list[Record], data: st.DataObject) -> None:
     operator = user_operator()
-    blob = bytearray(operator.encode(applied(log, operator)[0]))
+    blob = bytearray(operator.encode("", applied(log, operator)[0]))
     cut = data.draw(st.integers(0, len(blob) - 1))
     with pytest.raises(StateError):
         operator.decode("", bytes(blob[:cut]))

@@ -33,7 +33,7 @@ def row_of(records: list[Record], at: int = NOW, world: Any = WORLD) -> dict[str
     operator = user_operator(world)
     state = operator.new()
     for each in records:
-        operator.on_event(state, each)
+        operator.on_event("", state, each)
     row = operator.row("u1", "", state, at)
     return dict(zip((f.name for f in user.fields), row.values, strict=True))
 

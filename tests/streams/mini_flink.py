@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from feature_repo.registry import EMPTY, Repository
 from operators.contract import Row
 from streams import adapter
 from streams.adapter import OperatorFunction
@@ -39,7 +40,15 @@ class Store:
 class MiniFlink:
     """`send` an element, `advance` the clock, `checkpoint` and `restore`. What the function yields is in `out`."""
 
-    def __init__(self, name: str, world: Any, store: Store, patch: pytest.MonkeyPatch, **settings: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        world: Any,
+        store: Store,
+        patch: pytest.MonkeyPatch,
+        declared: Repository = EMPTY,
+        **settings: Any,
+    ) -> None:
         self.now = 1_767_225_600_000
         self.out: list[Any] = []
         self._name, self._settings = name, JobSettings(**settings)
@@ -48,8 +57,10 @@ class MiniFlink:
         self._lists: dict[str, list[bytes]] = defaultdict(list)
         self._timers: set[tuple[int, str]] = set()
         patch.setattr(adapter, "now_ms", lambda: self.now)
-        patch.setattr(adapter, "StoreSink", lambda _: store)
+        patch.setattr(adapter, "StoreSink", lambda *_: store)
         patch.setattr(adapter.world, "shared", lambda *_: world)
+        patch.setattr(adapter.registry, "load", lambda _: self.declared)
+        self.declared = declared
         self._open()
 
     def _open(self) -> None:
@@ -129,6 +140,9 @@ class _Map:
 
     def put(self, part: str, value: Any) -> None:
         self._of_key()[part] = pickle.dumps(value)
+
+    def remove(self, part: str) -> None:
+        del self._of_key()[part]
 
     def keys(self) -> list[Any]:
         return list(self._of_key())

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.registry import Repository
 from feature_repo.views import item, item_operator, user, user_operator
-from operators.contract import ItemEvent, Record
+from operators.contract import Record, Signal
+from operators.features import Count, LastK, Sum, event, user_category
+from operators.features import user as user_entity
+from operators.keyed import SENT
 from operators.time import DAY, HOUR, MINUTE
 from schemas import codec
 from schemas.events import Impression, Interaction
-from schemas.topics import IMPRESSIONS, INTERACTIONS
-from streams import wire
+from schemas.topics import IMPRESSIONS, INTERACTIONS, WAKE
+from streams import archive, wire
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
+from training.backfill import Backfill, write_seeds
 from training.replay import Replay
 
 START = 1_767_225_600_000
@@ -34,14 +42,19 @@ def click(n: int, user_id: str, at: int, item_id: str = ITEMS[3]) -> Interaction
     return Interaction(f"e{n}", "click", user_id, at, item_id, properties={"region": "DE" if n % 3 else ""})
 
 
-def heard(out: list[Any]) -> Counter[ItemEvent]:
-    """News that has been sent on, event by event."""
+def heard(out: list[Any]) -> Counter[tuple[str, Any]]:
+    """News that has been sent on, by key, signal by signal."""
     rows = [row for row in out if isinstance(row[0], str)]
-    return Counter(record.event for row in rows for record in wire.records(row[1]))
+    return Counter((row[0], record.event[:SENT]) for row in rows for record in wire.records(row[1]))
 
 
 def letters(out: list[Any]) -> int:
-    return sum(1 for row in out if not isinstance(row[0], str))
+    return sum(1 for row in out if row[0] is wire.DEAD)
+
+
+def archived(out: list[Any]) -> list[str]:
+    """Rows for the archive."""
+    return [line for row in out if row[0] is archive.ACCEPTED for line in row[1][0].split(archive.ROW)]
 
 
 @pytest.fixture
@@ -159,8 +172,8 @@ def test_what_ends_by_itself_in_one_region_does_so_after_news_of_another(
     flink = MiniFlink("item", World(), store, monkeypatch, cached_keys=1)
 
     def tell(item_id: str, region: str) -> None:
-        event = ItemEvent(item_id, "click", flink.now, region)
-        flink.send(tuple(wire.news(item_id, [event], flink.now // 1000)[1]))
+        signal = Signal("click", flink.now, item_id, region)
+        flink.send(tuple(wire.news(item_id, [signal], None, flink.now // 1000)[1]))
         flink.advance(1_000)
 
     tell("i1", "DE")
@@ -217,13 +230,13 @@ def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
         flink.advance(60_000)
 
         replay = Replay(user_operator(World()), item_operator(World()))
-        news = Counter(e for _, record in log for e in replay.feed(record) or ())
+        news = Counter((s.item_id, s[:SENT]) for _, record in log for s in replay.feed(record) or () if s.item_id)
         assert heard(flink.out) == news
         assert letters(flink.out) == len(replay.dead)
         assert flink.tails() == 0
-        assert {row.key[0] for row in store.rows.values()} == set(replay.users)
+        assert {row.key[0] for row in store.rows.values()} == {user_id for user_id, _ in replay.users}
         operator, names = user_operator(World()), [f.name for f in user.fields]
-        for who in replay.users:
+        for who, _ in replay.users:
             found = dict(zip(names, store.rows[user.name, who].values, strict=True))
             expected = replay.user_row(who, flink.now)
             for row in (found, expected):  # encoded sets have no order
@@ -238,7 +251,7 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
         store = Store()
         flink = MiniFlink("item", World(), store, patch)
         log: list[tuple[Any, ...]] = []
-        events: list[ItemEvent] = []
+        events: list[Signal] = []
         saved, read = flink.checkpoint(), 0
         for step in script:
             if step == "advance":
@@ -250,9 +263,9 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
                 for sent in log[read:]:
                     flink.send(sent)
             else:
-                batch = [ItemEvent("i1", "click", START + len(events) + n, "DE" if n % 2 else "") for n in range(step)]
+                batch = [Signal("click", START + len(events) + n, "i1", "DE" if n % 2 else "") for n in range(step)]
                 events += batch
-                row = wire.news("i1", batch, flink.now // 1000)
+                row = wire.news("i1", batch, SENT, flink.now // 1000)
                 log.append(tuple(row[1]))
                 flink.send(log[-1])
         flink.advance(20_000)
@@ -264,3 +277,92 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
         assert [sum(row.values[counted]) for key, row in store.rows.items() if len(key) == 3] == (
             [regional] if regional else []
         )
+
+
+ARCHIVED = {"archive": "file:///archive", "checkpoints": "file:///checkpoints"}
+
+
+def test_what_was_accepted_is_archived_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, **ARCHIVED)
+    sent = [message(click(n // 2, "u1", flink.now), n, flink.now) for n in range(6)]  # each id twice
+    flink.send(sent[0])
+    saved = flink.checkpoint()
+    for n, each in enumerate(sent[1:], 1):
+        flink.send(each)
+        if n == 3:
+            flink.advance(10)
+    flink.restore(saved)
+    for each in sent[1:]:
+        flink.send(each)
+    flink.advance(10)
+    assert [json.loads(line.split(archive.COLUMN)[9])["event_id"] for line in archived(flink.out)] == ["e0", "e1", "e2"]
+
+
+def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, archive="file:///archive")
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    flink.advance(10)
+    assert archived(flink.out) == []
+
+
+CLICKED = event.event_type == "click"
+OLD = (
+    Count("clicks_1h", entity=user_entity, events=CLICKED, window=HOUR),
+    LastK("last", entity=user_entity, of=event.item_id, k=3),
+)
+NEW = (
+    OLD[1],
+    Count("clicks_24h", entity=user_entity, events=CLICKED, window=DAY),
+    Sum("spent", entity=user_entity, of=event.item.price),
+)
+PAIRS = Count("met", entity=user_category, window=7 * DAY)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
+    seed: int, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One feature goes, one stays, two of a person and a pair are new; one person is never heard of again."""
+    rng = random.Random(seed)
+    before = Repository({user_entity: OLD})
+    after = Repository({user_entity: NEW, user_category: (PAIRS,)})
+    flink = MiniFlink("user", World(), store, monkeypatch, before, cached_keys=rng.choice([1, 100]), **ARCHIVED)
+    log: list[tuple[Any, ...]] = []
+
+    def live(people: tuple[str, ...], n: int) -> None:
+        for _ in range(n):
+            event = click(len(log), rng.choice(people), flink.now, rng.choice(ITEMS))
+            log.append(message(event, len(log), flink.now))
+            flink.send(log[-1])
+            flink.advance(rng.choice([0, 5, 10, 20 * MINUTE]))
+
+    live(("u1", "u2", "gone"), 30)
+    written = archived(flink.out)  # what the tail still holds is not in there
+    filled = Backfill(after, World())
+    filled.feed(wire.records(log[int(line.split(archive.COLUMN)[8])])[0] for line in written)
+    keys = write_seeds(tmp_path / "seeds.db", filled.states())["user"]
+
+    flink.declared = after
+    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink.restore(flink.checkpoint())
+    if rng.random() < 0.5:
+        live(("u1",), 3)  # before anybody is woken
+    for key in sorted(keys):
+        flink.send((key, b"", WAKE["user"], 0, 0, flink.now // 1000))
+    live(("u1", "u2", "u3"), 20)
+    flink.restore(flink.checkpoint())
+    live(("u1", "u2", "u3"), 5)
+    flink.advance(10)
+
+    replay = Replay(user_operator(World(), declared=after), item_operator(World(), after))
+    for each in log:
+        replay.feed(wire.records(each)[0])
+    for moment in (0, 2 * HOUR, 2 * DAY):
+        flink.advance(moment)
+        rows = {(row.view, *row.key): row.values for row in store.rows.values() if row.view in after.views}
+        expected = {
+            ((row := replay.user_operator.row(key, part, state, flink.now)).view, *row.key): row.values
+            for (key, part), state in replay.users.items()
+            if part
+        }
+        assert rows == expected

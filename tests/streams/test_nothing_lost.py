@@ -122,7 +122,7 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
         replay.feed(Record(event, INTERACTIONS, placed.partition, placed.offset))
     producer.close()
     assert not replay.dead
-    users = sorted(replay.users)
+    users = sorted(user_id for user_id, _ in replay.users)
     store = FeatureStore(config=config(stack.settings.feature_store))
     deadline = time.monotonic() + DEADLINE_S
     while found := differences(store, replay, users):

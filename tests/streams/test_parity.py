@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from feature_repo import registry
 from feature_repo.views import item, item_operator, user_operator
 from freshet.flink import Flink
 from freshet.ports import free_ports
@@ -29,13 +30,16 @@ from tests.bundles import write_bundle
 from training.replay import Catalogue as ReplayWorld
 from training.replay import Replay
 
+EVERYTHING = os.environ.get("PARITY_DEFINITIONS", "tests.streams.everything")
+VERSION = "test"
+EVENTS = int(os.environ.get("PARITY_EVENTS", "150"))
 BASE = 1_700_000_000_000
 ITEMS = [
     Item(f"i{n}", f"Title {n}", [f"c{n % 4}", f"c{n % 3}"], f"b{n % 5}", created_at=BASE - n * DAY) for n in range(40)
 ]
 
 
-def log(seed: int, n: int) -> list[Event]:
+def log(seed: int, n: int, people: int = 12) -> list[Event]:
     """Shuffled interactions and impressions with late, too late, future and duplicate ones."""
     rng = random.Random(seed)
     events: list[Event] = []
@@ -44,7 +48,7 @@ def log(seed: int, n: int) -> list[Event]:
         clock += rng.choice([1000, 20_000, 3 * MINUTE, 50 * MINUTE])
         at = clock - rng.choice([0, 0, 0, 5000, 2 * HOUR, 30 * HOUR])
         at = clock + 40 * 365 * DAY if rng.random() < 0.01 else at
-        user = f"u{rng.randrange(12)}"
+        user = f"u{rng.randrange(people)}"
         if rng.random() < 0.15:
             shown = [f"i{rng.randrange(40)}" for _ in range(rng.randrange(1, 5))]
             events.append(Impression(f"r{k}", f"v{rng.randrange(4)}", at, shown, region="DE"))
@@ -70,6 +74,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Any:
     settings = Settings(home=tmp_path_factory.mktemp("parity"), partitions=1, **free_ports())
     with Stack(settings, report=print) as stack:
         stack.up(["kafka"])
+        assert write_bundle(settings.bundles, [i.item_id for i in ITEMS[:30]], dim=8) == VERSION
         yield settings
 
 
@@ -99,9 +104,61 @@ def _by_key(rows: list[Row]) -> dict[tuple[str, ...], list[Any]]:
     return found
 
 
+def in_flink(settings: Settings, folder: Path, **more: str) -> list[Row]:
+    """What the job emits in event time over the log as it is."""
+    rows_to = folder / "rows.jsonl"
+    launch = Flink(restore=False).prepare(settings, print)
+    env = {
+        **os.environ, **launch.env, "FRESHET_DEFINITIONS": "bench.repositories.none", "FRESHET_CHECKPOINTS": "",
+        "FRESHET_CLOCK": "event",
+        "FRESHET_BOUNDED": "true", "FRESHET_ROWS_TO": str(rows_to), **more,
+    }  # fmt: skip
+    done = subprocess.run(launch.argv, env=env, capture_output=True, text=True, timeout=3000)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return [Row(view, tuple(key), values) for view, key, values in map(json.loads, rows_to.read_text().splitlines())]
+
+
+@pytest.mark.integration
+def test_every_emission_of_every_declared_feature_is_the_same(broker: Settings, tmp_path: Path) -> None:
+    """One topic of one partition has one order, which all operators see: key by key every emission is compared. It is
+    the first test of this file, while no other topic holds events."""
+    declared = registry.load(EVERYTHING)
+    producer = KafkaProducer(bootstrap_servers=broker.kafka, linger_ms=5)
+    for entry in ITEMS:
+        producer.send("items", key=key_of(entry), value=codec.encode(entry))
+    for event in log(seed=11, n=EVENTS, people=max(12, EVENTS // 100)):
+        if isinstance(event, Interaction):
+            producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event))
+    producer.close()
+    found = in_flink(broker, tmp_path, FRESHET_DEFINITIONS=EVERYTHING)
+    stored = _consume(broker.kafka, INTERACTIONS)
+
+    world = ReplayWorld(ITEMS)
+    world.space = BundleSpace.of(bundle.load(broker.bundles / VERSION), world.item)
+    emitted: list[Row] = []
+    replay = Replay(
+        user_operator(world, declared=declared), item_operator(world, declared), lambda row, at: emitted.append(row)
+    )
+    for r in stored:
+        event = codec.decode(r.topic, r.value)
+        replay.feed(Record(event, r.topic, r.partition, r.offset, r.timestamp // 1000 * 1000 + 999))
+    replay.finish()
+
+    features = set(declared.views)
+    expected_by_key = _by_key([row for row in emitted if row.view in features])
+    found_by_key = _by_key([row for row in found if row.view in features])
+    assert {view for view, *_ in expected_by_key} == features
+    assert found_by_key.keys() == expected_by_key.keys()
+    compared = 0
+    for key, emissions in expected_by_key.items():
+        assert found_by_key[key] == emissions, key
+        compared += len(emissions)
+    print(f"{compared:,} emissions of {len(expected_by_key):,} keys over {len(stored):,} events are the same")
+    assert compared > 3 * EVENTS
+
+
 @pytest.mark.integration
 def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
-    version = write_bundle(broker.bundles, [i.item_id for i in ITEMS[:30]], dim=8)
     producer = KafkaProducer(bootstrap_servers=broker.kafka, linger_ms=5)
     for entry in ITEMS:
         producer.send("items", key=key_of(entry), value=codec.encode(entry))
@@ -110,18 +167,10 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
         producer.send(topic_of(event), key=key_of(event), value=codec.encode(event))
     producer.close()
 
-    rows_to = tmp_path / "rows.jsonl"
-    launch = Flink(restore=False).prepare(broker, print)
-    env = {
-        **os.environ, **launch.env, "FRESHET_CHECKPOINTS": "", "FRESHET_CLOCK": "event",
-        "FRESHET_BOUNDED": "true", "FRESHET_ROWS_TO": str(rows_to),
-    }  # fmt: skip
-    done = subprocess.run(launch.argv, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    flink = [Row(view, tuple(key), values) for view, key, values in map(json.loads, rows_to.read_text().splitlines())]
+    flink = in_flink(broker, tmp_path)
 
     world = ReplayWorld(ITEMS)
-    world.space = BundleSpace.of(bundle.load(broker.bundles / version), world.item)
+    world.space = BundleSpace.of(bundle.load(broker.bundles / VERSION), world.item)
     emitted: list[Row] = []
     replay = Replay(user_operator(world), item_operator(world), lambda row, at: emitted.append(row))
     stored = [r for topic in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, topic)]

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from operators.contract import Signal
+from operators.keyed import SENT
 from schemas import codec
 from schemas.errors import InvalidEvent, Undecodable
 from schemas.events import Interaction, Item, User
@@ -22,12 +24,16 @@ def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
     assert record == (CLICK, "interactions", 3, 77, 1_767_225_601_999)
 
 
-def test_news_of_an_item_comes_back_as_it_was_sent() -> None:
-    sent = [wire.ItemEvent("i1", "click", T0, "DE"), wire.ItemEvent("i1", "impression", T0 + 1, "")]
-    key, message = wire.news("i1", sent, 1_767_225_601)
+@pytest.mark.parametrize("fields", [None, SENT])
+def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
+    sent = [
+        Signal("click", T0, "i1", "DE", "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}),
+        Signal("impression", T0 + 1, "i1", categories=[]),
+    ]
+    key, message = wire.news("i1", sent, fields, 1_767_225_601)
     assert key == "i1"
     assert message[5] == 1_767_225_601
-    assert [record.event for record in wire.records(message)] == sent
+    assert [record.event[:fields] for record in wire.records(message)] == [signal[:fields] for signal in sent]
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,11 @@ def test_a_rejected_record_changes_and_emits_nothing() -> None:
     driver = replay(rows)
     driver.feed(click("u1", "i1", T0 + 3 * DAY, "a"))
     seen = len(rows)
-    state = driver.user_operator.encode(driver.users["u1"])
+    state = driver.user_operator.encode("", driver.users["u1", ""])
     assert driver.feed(click("u1", "i2", T0, "late")) is None
     assert driver.feed(click("u1", "i1", T0 + 3 * DAY + HOUR, "a")) is None
     assert len(rows) == seen
-    assert driver.user_operator.encode(driver.users["u1"]) == state
+    assert driver.user_operator.encode("", driver.users["u1", ""]) == state
     assert [type(d.error) for d in driver.dead] == [TooLate, Duplicate]
     assert driver.dead[0].record.event.event_id == "late"  # type: ignore[union-attr]
 

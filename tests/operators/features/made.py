@@ -130,10 +130,17 @@ def world() -> World:
     return World(MadeSpace("one"))
 
 
+class Kept:
+    """What a gate remembers."""
+
+    def __init__(self) -> None:
+        self.watermark, self.ids, self.profile = 0, dict[int, set[int]](), dict[str, Any]()
+
+
 def heard(log: Sequence[Record]) -> list[Signal]:
     """The signals of the records that are let in."""
-    gate = Gate(world(), LATENESS)
-    state, found = gate.new(), list[Signal]()
+    gate = Gate(world(), LATENESS, ("age", "country"))
+    state, found = Kept(), list[Signal]()
     for record in log:
         try:
             found += gate.take(state, record)

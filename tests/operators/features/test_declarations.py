@@ -120,7 +120,7 @@ def test_windows_begin_and_end() -> None:
     operator = EntityOperator(user, [this, before], world())
     state = operator.new()
     (signal,) = heard([Record(Interaction("e", "click", "u1", T0 + HOUR, "i1"))])
-    operator.on_event(state, Record(signal))
+    operator.on_event("", state, Record(signal))
     assert [operator.row("u1", "", state, T0 + at).values for at in (HOUR, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY)] == [
         (1, 0), (1, 0), (0, 1), (0, 1), (0, 0),
     ]  # fmt: skip
@@ -166,9 +166,9 @@ def test_a_pair_counts_the_events_that_name_both(log: list[Record]) -> None:
     operator, signals = EntityOperator(user_category, features, world()), heard(log)
     states: dict[str, Any] = {}
     for signal in signals:
-        for part in operator.parts(Record(signal)):
+        for part in operator.parts("u1", Record(signal)):
             states.setdefault(part, operator.new(part))
-            operator.on_event(states[part], Record(signal))
+            operator.on_event("", states[part], Record(signal))
     for category in ("c0", "c1", "c2", "c3", "c4"):
         mine = [s for s in signals if category in s.categories]
         assert (category in states) == bool(mine)
@@ -193,5 +193,5 @@ def test_a_session_by_its_id_is_a_lifetime() -> None:
         heard([Record(Interaction(f"e{n}", "click", "u1", T0 + n * DAY, "i1", "s1")) for n in range(2)])
     ):
         assert session.keys_of(signal) == [("s1",)]
-        operator.on_event(state, Record(signal))
+        operator.on_event("", state, Record(signal))
         assert operator.row("s1", "", state, signal.timestamp).values == ((0.0, True, 1), (86400.0, False, 2))[n]

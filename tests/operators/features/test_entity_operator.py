@@ -10,31 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.contract import Record, Row
+from operators.contract import Record, Row, Signal
 from operators.features import (
-    EVERYTHING,
     Count,
-    Entity,
     EntityOperator,
     Feature,
-    GatedOperator,
     Mean,
     Sum,
     TopK,
-    brand,
-    event,
     item,
     user,
 )  # fmt: skip
 from operators.features.entity_operator import EntityState
 from operators.stepping import step
 from operators.time import DAY, HOUR, MINUTE
-from schemas.errors import EventError, FeatureError, InvalidEvent, StateError
-from schemas.events import Impression, Interaction, Item, User
+from schemas.errors import FeatureError, InvalidEvent, StateError
+from schemas.events import Interaction, Item
 from tests.operators import records
 from tests.operators.features import oracles
 from tests.operators.features.made import click, heard, matrix, price, world
-from tests.operators.records import LATENESS
 from tests.operators.signals import T0
 
 FEATURES = matrix()
@@ -42,20 +36,16 @@ WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.hears_all]
 later = st.sampled_from([0, 0, 1, MINUTE, 31 * MINUTE, HOUR, DAY, 8 * DAY, 91 * DAY])
 
 
-def gated(features: list[Feature] = FEATURES, **more: Any) -> GatedOperator:
-    return GatedOperator(user, features, world(), LATENESS, **more)
+def made(features: list[Feature] = FEATURES, **more: Any) -> EntityOperator:
+    return EntityOperator(user, features, world(), **more)
 
 
-def applied(operator: GatedOperator, log: list[Record], save: int = 4) -> EntityState:
+def applied(operator: EntityOperator, log: list[Record], save: int = 4) -> EntityState:
     state = operator.new()
-    for n, record in enumerate(log):
-        before = operator.encode(state)
-        try:
-            operator.on_event(state, record)
-        except EventError:
-            assert operator.encode(state) == before
+    for n, signal in enumerate(heard(log)):
+        operator.on_event("", state, Record(signal))
         if n % save == 0:
-            state = operator.decode("", operator.encode(state))
+            state = operator.decode("", operator.encode("", state))
     return state
 
 
@@ -85,7 +75,7 @@ def same(a: Any, b: Any) -> bool:
 @settings(max_examples=40)
 @given(records.logs(most=40), later)
 def test_every_feature_says_what_its_oracle_says(log: list[Record], after: int) -> None:
-    operator = gated()
+    operator = made()
     state = applied(operator, log)
     at = operator.watermark(state) + after
     found = by_feature(operator, operator.row("u1", "", state, at))
@@ -102,14 +92,11 @@ def test_every_feature_says_what_its_oracle_says(log: list[Record], after: int) 
 @given(records.logs(most=12), st.floats(0, 1))
 def test_between_two_emissions_the_row_holds(log: list[Record], part: float) -> None:
     """At any moment, whoever reads the store reads what a row made at that moment would say."""
-    operator = gated()
+    operator = made()
     state, last = operator.new(), None
-    for record in log:
-        before = operator.encode(state)
-        try:
-            done = step(operator, "u1", "", state, record)
-        except EventError:
-            continue
+    for signal in heard(log):
+        before = operator.encode("", state)
+        done = step(operator, "u1", "", state, Record(signal))
         if last is not None:
             emitted = [last, *done.emissions]
             for earlier, following in pairwise(emitted):
@@ -130,8 +117,8 @@ def test_the_order_of_arrival_does_not_matter(log: list[Record], rng: Any, after
     for _ in range(2):
         state = operator.new()
         for signal in signals:
-            assert operator.parts(Record(signal)) == ("",)
-            assert operator.on_event(state, Record(signal)) == []
+            assert operator.parts("u1", Record(signal)) == ("",)
+            assert operator.on_event("", state, Record(signal)) == []
         rows.append(by_feature(operator, operator.row("u1", "", state, at)))
         rng.shuffle(signals)
     assert {name for name in rows[0] if not same(rows[0][name], rows[1][name])} == set()
@@ -144,7 +131,7 @@ def test_features_together_say_what_each_says_alone(log: list[Record], after: in
     operator, signals = EntityOperator(user, FEATURES, world()), heard(log)
     state, alone = operator.new(), [f.new() for f in FEATURES]
     for signal in signals:
-        operator.on_event(state, Record(signal))
+        operator.on_event("", state, Record(signal))
         operator.row("u1", "", state, operator.watermark(state))
         for feature, own in zip(FEATURES, alone, strict=True):
             feature.update(own, signal, world())
@@ -162,12 +149,12 @@ def test_a_state_is_no_larger_than_stated(log: list[Record]) -> None:
         operator = EntityOperator(user, [feature], world())
         state = operator.new()
         for signal in heard(log):
-            operator.on_event(state, Record(signal))
-        assert len(operator.encode(state)) <= operator.state_bytes() + 16, feature.name
+            operator.on_event("", state, Record(signal))
+        assert len(operator.encode("", state)) <= operator.state_bytes() + 16, feature.name
 
 
 def test_every_field_falls_back_to_its_default() -> None:
-    operator = gated()
+    operator = made()
     defaults = tuple(f.default for f in operator.view.fields)
     assert operator.row("u1", "", operator.new(), T0).values == defaults
     assert all(f.values(f.new(), T0) == tuple(field.default for field in f.fields) for f in FEATURES)
@@ -182,9 +169,9 @@ def test_a_changed_repository_reads_the_states_of_what_it_still_declares(log: li
     """Features removed, added and put in another order; those that stay say what they said."""
     before = data.draw(st.lists(st.sampled_from(FEATURES), unique=True, max_size=30))
     after = data.draw(st.lists(st.sampled_from(FEATURES), unique=True, max_size=30))
-    first, second = gated(before), gated(after)
+    first, second = made(before), made(after)
     state = applied(first, log)
-    moved = second.decode("", first.encode(state))
+    moved = second.decode("", first.encode("", state))
     at = first.watermark(state)
     assert second.watermark(moved) == at
     was = by_feature(first, first.row("u1", "", state, at))
@@ -195,10 +182,6 @@ def test_a_changed_repository_reads_the_states_of_what_it_still_declares(log: li
             assert now[feature.name] == was[feature.name]
         elif feature.state_key not in kept:
             assert now[feature.name] == by_feature(second, second.row("u1", "", second.new(), at))[feature.name]
-    for record in log:  # the gate remembers
-        if not isinstance(record.event, User):
-            with pytest.raises(EventError):
-                second.on_event(moved, record)
 
 
 def test_a_change_of_name_or_words_keeps_the_state_and_a_change_of_meaning_does_not() -> None:
@@ -216,7 +199,7 @@ def test_features_of_equal_meaning_share_a_state() -> None:
     state = operator.new()
     for n, paid in enumerate((2.0, 4.0)):
         (signal,) = heard([Record(Interaction(f"e{n}", "purchase", "u1", T0, "i1", properties={"price": paid}))])
-        operator.on_event(state, Record(signal))
+        operator.on_event("", state, Record(signal))
     assert len(state.states) == 1
     assert operator.row("u1", "", state, T0).values == (6.0, 3.0)
 
@@ -224,14 +207,14 @@ def test_features_of_equal_meaning_share_a_state() -> None:
 @given(st.binary(max_size=100))
 def test_noise_for_a_state_is_a_state_error(noise: bytes) -> None:
     with pytest.raises(StateError):
-        gated().decode("", noise)
+        made().decode("", noise)
 
 
 @settings(max_examples=20)
 @given(records.logs(most=15), st.data())
 def test_a_cut_or_changed_state_is_refused_or_whole(log: list[Record], data: Any) -> None:
-    operator = gated()
-    blob = bytearray(operator.encode(applied(operator, log)))
+    operator = made()
+    blob = bytearray(operator.encode("", applied(operator, log)))
     cut = data.draw(st.integers(0, len(blob) - 1))
     with pytest.raises(StateError):
         operator.decode("", bytes(blob[:cut]))
@@ -244,41 +227,12 @@ def test_a_cut_or_changed_state_is_refused_or_whole(log: list[Record], data: Any
 
 
 def test_the_row_carries_the_state_where_a_server_continues_from_it() -> None:
-    operator = gated([Count("clicks", entity=user, events=click)], with_state=True)
+    operator = made([Count("clicks", entity=user, events=click)], with_state=True)
     state = operator.new()
-    operator.on_event(state, Record(Interaction("e1", "click", "u1", T0, "i1")))
+    operator.on_event("", state, Record(Signal("click", T0, "i1", user_id="u1")))
     row = operator.row("u1", "", state, T0)
     assert [f.name for f in operator.view.fields] == ["clicks", "state"]
     assert operator.row("u1", "", operator.decode("", row.values[1]), T0) == row
-
-
-# -- the door --------------------------------------------------------------------------------------
-
-
-@given(records.logs())
-def test_each_record_is_judged_by_the_rules(log: list[Record]) -> None:
-    operator, errors = gated([Count("n", entity=user, events=EVERYTHING)]), list[type[EventError] | None]()
-    state, signals = operator.new(), 0
-    for record in log:
-        assert operator.parts(record) == ("",)
-        try:
-            signals += len(operator.on_event(state, record))
-            errors.append(None)
-        except EventError as error:
-            errors.append(type(error))
-        state = operator.decode("", operator.encode(state))
-    judged = records.judge(log)
-    assert errors == [j.refused for j in judged]
-    taken = [j.record.event for j in judged if not j.refused and not isinstance(j.record.event, User)]
-    assert operator.watermark(state) == max((event.timestamp for event in taken), default=0)
-    assert signals == sum(len(event.items) if isinstance(event, Impression) else 1 for event in taken)
-    assert operator.row("u1", "", state, operator.watermark(state)).values == (signals,)
-
-
-def test_a_state_without_its_gate_is_refused() -> None:
-    ungated = EntityOperator(user, [], world())
-    with pytest.raises(StateError, match="without a gate"):
-        gated([]).decode("", ungated.encode(ungated.new()))
 
 
 # -- who goes where --------------------------------------------------------------------------------
@@ -288,13 +242,7 @@ def test_a_state_without_its_gate_is_refused() -> None:
 def test_what_passed_no_gate_belongs_to_no_entity(wrong: Any) -> None:
     operator = EntityOperator(user, [], world())
     with pytest.raises(InvalidEvent):
-        operator.on_event(operator.new(), Record(wrong))
-
-
-def test_a_gate_is_one_users() -> None:
-    for entity in (brand, Entity("pair", (event.user_id, event.item_id))):
-        with pytest.raises(FeatureError, match="keyed by"):
-            GatedOperator(entity, [], world())
+        operator.on_event("", operator.new(), Record(wrong))
 
 
 def test_an_operator_takes_the_features_of_its_own_entity() -> None:

@@ -25,8 +25,8 @@ def test_a_vector_is_the_decayed_sum_of_those_of_the_items(log: list[Record]) ->
     state = operator.new()
     signals = heard(log)
     for signal in signals:
-        operator.on_event(state, Record(signal))
-        state = operator.decode("", operator.encode(state))
+        operator.on_event("", state, Record(signal))
+        state = operator.decode("", operator.encode("", state))
     taken = [s for s in signals if "price" in s.properties]
     total, mass = oracles.vector(UserVector(DAY, WEIGHTS), taken, lambda _: SPACE)
     row = operator.row("u1", "", state, T0)
@@ -37,4 +37,4 @@ def test_a_vector_is_the_decayed_sum_of_those_of_the_items(log: list[Record]) ->
         np.testing.assert_allclose(row.values[0], total / np.linalg.norm(total), atol=1e-4)
         assert row.values[1] == "one"
     assert operator.due("", state, T0) is None
-    assert len(operator.encode(state)) <= operator.state_bytes() + 16
+    assert len(operator.encode("", state)) <= operator.state_bytes() + 16

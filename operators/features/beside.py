@@ -1,0 +1,90 @@
+"""The declared features of a key beside the operator that has the key, so that a key's events cross into Python once.
+
+    record ─► operator ─► signals ─┬─► features of entities with this key (a user's own, and user × category)
+                                   └─► listeners: items, sessions, categories …, keyed anew
+
+A part of the operator keeps its name. One of an entity is called NUL entity NUL second key, the second key being empty
+where the entity is not a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from operators.contract import Operator, Record, Row, Signal
+from operators.features.entity import Entity
+from operators.features.entity_operator import EntityOperator
+
+MARK = "\0"
+
+
+def part_of(entity: str, second: str = "") -> str:
+    """What a part of an entity's features is called."""
+    return f"{MARK}{entity}{MARK}{second}"
+
+
+class WithFeatures:
+    """`operator` and `own`, which have their keys in common, as one operator."""
+
+    def __init__(self, operator: Operator[Any], own: Sequence[EntityOperator], others: Sequence[Entity] = ()) -> None:
+        """`others` are the entities whose features listen to this operator's signals under keys of their own."""
+        self.name = operator.name
+        self._operator = operator
+        self._own = {found.name: found for found in own}
+        self._others = others
+
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
+        found = self._operator.parts(key, record)
+        if type(record.event) is not Signal:
+            return found
+        return found + tuple(
+            part_of(name, second) for name, operator in self._own.items() for second in operator.parts(key, record)
+        )
+
+    def on_event(self, part: str, state: Any, record: Record) -> list[Signal]:
+        operator, second = self._of(part)
+        return operator.on_event(second, state, record)
+
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        found = dict.fromkeys(self._operator.listeners(signal))
+        for entity in self._others:
+            found |= dict.fromkeys(keys[0] for keys in entity.keys_of(signal))
+        return found
+
+    def keeps(self, part: str) -> bool:
+        """Whether a part that was saved is of something still declared."""
+        return not part.startswith(MARK) or part.split(MARK, 2)[1] in self._own
+
+    def new(self, part: str = "") -> Any:
+        operator, second = self._of(part)
+        return operator.new(second)
+
+    def encode(self, part: str, state: Any) -> bytes:
+        operator, second = self._of(part)
+        return operator.encode(second, state)
+
+    def decode(self, part: str, blob: bytes) -> Any:
+        operator, second = self._of(part)
+        return operator.decode(second, blob)
+
+    def adopt(self, part: str, state: Any, seed: bytes) -> bool:
+        operator, second = self._of(part)
+        return operator.adopt(second, state, seed)
+
+    def watermark(self, state: Any) -> int:
+        return int(state.watermark)
+
+    def row(self, key: str, part: str, state: Any, at: int, encoded: bytes | None = None) -> Row:
+        operator, second = self._of(part)
+        return operator.row(key, second, state, at, encoded)
+
+    def due(self, part: str, state: Any, at: int) -> int | None:
+        operator, second = self._of(part)
+        return operator.due(second, state, at)
+
+    def _of(self, part: str) -> tuple[Operator[Any], str]:
+        if not part.startswith(MARK):
+            return self._operator, part
+        _, name, second = part.split(MARK, 2)
+        return self._own[name], second

@@ -1,0 +1,27 @@
+"""The Python interpreter within Flink: operators are threads of it, and what one holds up the others wait for."""
+
+from __future__ import annotations
+
+import _xxsubinterpreters  # type: ignore[import-not-found]
+import gc
+import sys
+
+SWITCH_S = 0.0005
+COLLECT_AFTER = 10_000, 10, 1_000
+
+# Flink's threads enter Python with states that PyGILState does not know of, and modules made with nanobind
+# (datasketches) end the process where its check fails. CPython leaves the check off from when a second interpreter is
+# made (its issue 10915): this one does nothing else. It must be there before any such module is loaded, so at import;
+# and only within Flink, since a process with two cannot fork.
+if "_pemja" in sys.modules:
+    _OTHER = _xxsubinterpreters.create()
+
+
+def share() -> None:
+    """Sets it up for threads that must give way to one another within a millisecond."""
+    # Python's own 5 ms are what an event may take in all, and it asks for its turn at each call into the JVM.
+    sys.setswitchinterval(SWITCH_S)
+    # A full collection walks all that was ever imported, and every state: 200 ms, every few seconds. States hold no
+    # cycles, so it can be rare, and what is there at the start need not be looked at again.
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
