@@ -20,8 +20,10 @@ import httpx
 from freshet import declared, jars
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
+from freshet.errors import ComponentError
 from freshet.java import java_home
 from freshet.processes import ONE_BLAS_THREAD, base_env
+from freshet.refill import Refill
 from freshet.settings import Settings
 
 # All of Flink's log goes to the process's own output, which the stack keeps in logs/flink.log.
@@ -46,9 +48,11 @@ class Flink:
     name = "flink"
     grace = 15.0
 
-    def __init__(self, module: str = "streams.job", *, restore: bool = True) -> None:
+    def __init__(self, module: str = "streams.job", *, restore: bool = True, refill: Refill | None = None) -> None:
+        """`refill` has read the archive ahead, for features that are new."""
         self.module = module
         self.restore = restore
+        self._refill = refill
 
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"flink_port": settings.flink_port}
@@ -64,8 +68,7 @@ class Flink:
         log4j.write_text(_LOG4J)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
-            for change in declared.changes(settings):
-                report(f"feature {change.feature}: {change.kind}")
+            self._take_up_changes(settings, origin, report)
             report(f"resuming from {origin.relative_to(settings.root)}")
         else:
             _start_over(settings, report)
@@ -91,6 +94,22 @@ class Flink:
         }
         return Launch([sys.executable, "-m", self.module], env)
 
+    def _take_up_changes(self, settings: Settings, origin: Path, report: Report) -> None:
+        """What was declared since the job last started. Raises ComponentError where its past cannot be known."""
+        found = declared.changes(settings)
+        for change in found:
+            report(f"feature {change.feature}: {change.kind}")
+        if not any(change.needs_history for change in found):
+            self._refill = None
+            return
+        if not origin.is_relative_to(settings.savepoints):
+            raise ComponentError(
+                "the job ended without a savepoint and features are new: the archive may lack what it took last; start "
+                "it as it was declared and then `freshet features apply`, or read all anew with `--no-restore`"
+            )
+        self._refill = self._refill or Refill(settings)
+        self._refill.seed(report)
+
     def is_ready(self, settings: Settings) -> bool:
         """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""
         try:
@@ -103,6 +122,8 @@ class Flink:
 
     def started(self, settings: Settings, report: Report) -> None:
         declared.remember(settings)
+        if self._refill:
+            self._refill.wake()
 
     def before_stop(self, settings: Settings, report: Report) -> None:
         """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cyclopts import App
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from freshet import declared
+from freshet import refill as refilling
+from freshet.flink import Flink
+from freshet.kafka import Kafka
+from freshet.redis import Redis
+from freshet.refill import Refill
+from freshet.server import Server
 from freshet.settings import Settings
 from freshet.stack import Stack
 from schemas.errors import FreshetError
@@ -20,7 +24,6 @@ from schemas.errors import FreshetError
 if TYPE_CHECKING:
     from feature_repo.registry import Repository
     from operators.features import Entity, Feature
-    from training.backfill import Backfill
 
 app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
 console = Console(highlight=False)
@@ -32,6 +35,10 @@ class UnknownFeature(FreshetError):
 
 class NoArchive(FreshetError):
     """There are no archived events to compute from."""
+
+
+class NoJob(FreshetError):
+    """The job does not run."""
 
 
 @app.command(name="list")
@@ -134,46 +141,18 @@ def apply(*, quiet: bool = False) -> int:
     if not found:
         console.print("nothing to apply")
         return 0
-    stack = Stack(settings, report=lambda message: console.print(message, soft_wrap=True))
+    refill = Refill(settings, quiet) if any(change.needs_history for change in found) else None
+    stack = Stack(
+        settings,
+        report=lambda message: console.print(message, soft_wrap=True),
+        components=(Kafka(), Redis(), Flink(refill=refill), Server()),
+    )
     if {status.name: status.state for status in stack.status()}["flink"] != "running":
-        raise NoJob("the job does not run: `freshet up` starts it")
-    keys: dict[str, set[str]] = {}
-    if any(change.needs_history for change in found):
-        keys = _refill(settings, stack, quiet)
-    else:
-        stack.down(["flink"])
-    stack.up(["flink"])
-    _wake(settings, keys)
+        raise NoJob("the job does not run: `freshet up` starts it with what is declared")
+    if refill:
+        refill.ahead()
+    stack.restart("flink")
     return 0
-
-
-class NoJob(FreshetError):
-    """The job does not run."""
-
-
-def _refill(settings: Settings, stack: Stack, quiet: bool) -> dict[str, set[str]]:
-    """Stops the job and leaves seeds for the next. Most of the archive is read while it still runs."""
-    from training import archive, backfill
-
-    filled = _backfill(settings, _repository())
-    before = archive.finished(settings.archive / "events")
-    _feed(filled, before, quiet)
-    stack.down(["flink"])  # what it has accepted until now is in files now
-    _feed(filled, archive.finished(settings.archive / "events") - before, quiet)
-    keys = backfill.write_seeds(settings.seeds, filled.states())
-    console.print(f"{filled.events:,} archived events make the states of {sum(map(len, keys.values())):,} keys")
-    return keys
-
-
-def _wake(settings: Settings, keys: dict[str, set[str]]) -> None:
-    from freshet.producer import Producer
-    from schemas.topics import WAKE
-
-    with Producer(settings) as producer:
-        for operator, found in keys.items():
-            for key in found:
-                producer.send(WAKE[operator], key.encode(), b"")
-        producer.flush()
 
 
 @app.command
@@ -190,39 +169,22 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
         No progress.
     """
     from feature_repo.registry import view_name
-    from training import archive
     from training.backfill import RowFiles
 
     settings, repository = Settings(), _repository()
     entities = [_named(repository, name)[0] for name in names] or list(repository.features)
     views = {view_name(entity): repository.view(entity) for entity in entities}
-    files = archive.finished(settings.archive / "events")
+    files = refilling.events(settings)
     if not files:
         raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")
     folder = out or settings.archive
     with RowFiles(folder, views.values()) as rows:
-        filled = _backfill(settings, repository, rows, set(views))
-        _feed(filled, files, quiet)
+        filled = refilling.backfill(settings, repository, rows, views)
+        refilling.feed(filled, files, quiet)
         filled.finish(time.time_ns() // 1_000_000)
     for view, n in rows.written.items():
         console.print(f"{folder / view}.parquet: {n:,} rows of {filled.events:,} events", soft_wrap=True)
     return 0
-
-
-def _backfill(settings: Settings, repository: Repository, rows: object = None, views: Iterable[str] = ()) -> Backfill:
-    from streams import world
-    from training.backfill import Backfill, RowFiles
-
-    found = world.shared(settings.kafka, settings.bundles)
-    return Backfill(repository, found, rows.put if isinstance(rows, RowFiles) else None, set(views))
-
-
-def _feed(filled: Backfill, files: set[Path], quiet: bool) -> None:
-    from training import archive
-
-    columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} archived events"), TimeElapsedColumn()
-    with Progress(*columns, console=Console(stderr=True, quiet=quiet), transient=True) as progress:
-        filled.feed(progress.track(archive.read(files)))
 
 
 def _repository() -> Repository:
