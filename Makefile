@@ -40,8 +40,11 @@ test: lint typecheck  ## everything: lint, types, unit and integration tests
 unit: setup  ## the tests that start no server
 	$(BIN)/pytest -m "not integration and not proof" -n $(JOBS)
 
-prove: setup  ## the long proofs: a repository applied under load, parity over 200,000 events
-	PARITY_EVENTS=200000 $(BIN)/pytest -m "proof or integration" --timeout 3600 tests/freshet/test_features_command.py tests/streams/test_parity.py
+prove: setup  ## the long proofs: SQL's answers, a repository applied under load, parity over 200,000 events
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/proofs.txt
+	$(BIN)/pytest -s -m proof
+	PARITY_EVENTS=200000 PARITY_DEFINITIONS=bench.repositories.forty $(BIN)/pytest -s --timeout 3600 \
+		tests/streams/test_parity.py::test_every_emission_of_every_declared_feature_is_the_same
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .
