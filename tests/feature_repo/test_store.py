@@ -17,7 +17,7 @@ import yaml
 from feast import FeatureStore
 from redis.exceptions import RedisError
 
-from feature_repo import features, store, views
+from feature_repo import features, registry, store, views
 from feature_repo.store import UserReader, Writer
 from freshet import feast
 from freshet.ports import free_ports
@@ -123,7 +123,7 @@ def test_the_registry_knows_keys_and_services(config: Path, stock: FeatureStore)
     assert {v.name: v.join_keys for v in stock.list_feature_views()} == {
         v.name: [f"{e}_id" for e in v.entities] for v in features.DECLARED.values()
     }
-    assert {s.name for s in stock.list_feature_services()} == set(SERVICE)
+    assert {s.name for s in stock.list_feature_services()} == set(SERVICE) | set(registry.declared().views)
 
 
 @pytest.mark.parametrize(("service", "view"), SERVICE.items())

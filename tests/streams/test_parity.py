@@ -180,9 +180,10 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     replay.finish()
 
     letters = [json.loads(r.value) for t in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, dlq(t))]
-    assert sorted((x["topic"], x["offset"], x["reason"]) for x in letters) == sorted(
+    # A set: the job has refused some of them in the first test of this file already.
+    assert {(x["topic"], x["offset"], x["reason"]) for x in letters} == {
         (d.record.topic, d.record.offset, d.error.reason) for d in replay.dead
-    )
+    }
     assert {x["reason"] for x in letters} == {"duplicate", "too_late", "too_far_in_future"}
 
     expected, found = _by_key(emitted), _by_key(flink)
