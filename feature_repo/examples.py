@@ -15,7 +15,6 @@ from operators.contract import Record, Space
 from operators.features import EntityOperator, Feature
 from operators.gate import Gate
 from operators.space import EmptySpace
-from operators.time import days
 from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
 
@@ -76,8 +75,7 @@ def within(*modules: ModuleType) -> Iterator[Example]:
 def check(example: Example) -> Outcome:
     """Plays the example through the gate and the operator of its entity."""
     world, feature = _World(example.items), example.feature
-    attributes = tuple(f.removeprefix("user.") for f in _fields(feature) if f.startswith("user."))
-    gate, operator = Gate(world, days(36500), attributes), EntityOperator(feature.entity, [feature], world)
+    gate, operator = Gate(world), EntityOperator(feature.entity, [feature], world)
     kept: dict[str, _Kept] = {}
     key, state = example.key, None
     latest = 0
@@ -101,11 +99,6 @@ def check(example: Example) -> Outcome:
     values = operator.row(key[0], part, operator.new(part) if state is None else state, at).values
     found_value: Any = values[0] if len(values) == 1 else values
     return Outcome(example, "" if _same(found_value, example.value) else f"is {found_value!r}, not {example.value!r}")
-
-
-def _fields(feature: Feature) -> tuple[str, ...]:
-    keys = tuple(f for key in feature.entity.keys for f in key.fields)
-    return (*keys, *feature.events.fields, *feature.reads.fields)
 
 
 def _same(a: Any, b: Any) -> bool:

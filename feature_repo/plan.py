@@ -26,9 +26,9 @@ class Change(NamedTuple):
     detail: str
 
     @property
-    def needs_history(self) -> bool:
-        """Whether its state starts from nothing unless it is filled from the archive."""
-        return self.kind in ("new", "rebuilt")
+    def rewrites(self) -> bool:
+        """Whether rows have to be written anew, with states from the archive where there are none."""
+        return self.kind != "removed"
 
 
 def snapshot(repository: Repository) -> Snapshot:

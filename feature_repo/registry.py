@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
@@ -40,14 +40,10 @@ class Repository:
         """The entities whose first key is not the user's."""
         return tuple(entity for entity in self.features if not entity.of_user)
 
-    def attributes(self) -> tuple[str, ...]:
-        """The attributes of a profile that a key, filter or value reads."""
-        read = [key.fields for entity in self.features for key in entity.keys]
-        for features in self.features.values():
-            for feature in features:
-                read += [feature.events.fields, feature.reads.fields]
-        prefix = "user."
-        return tuple(sorted({f.removeprefix(prefix) for fields in read for f in fields if f.startswith(prefix)}))
+    def only(self, state_keys: Collection[int]) -> Repository:
+        """The features of these states, and no more."""
+        kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
+        return Repository({entity: found for entity, found in kept.items() if found})
 
     def beside_user(self, operator: Operator[Any], world: World) -> WithFeatures:
         """The user operator with the features of users and of pairs with a user."""

@@ -75,9 +75,9 @@ SERVED = frozenset({item.name, item_region.name})
 """views whose rows servers keep as columns"""
 
 
-def user_operator(world: World, lateness: int = hours(24), declared: Repository = EMPTY) -> WithFeatures:
+def user_operator(world: World, lateness: int | None = hours(24), declared: Repository = EMPTY) -> WithFeatures:
     """The operator behind `user_activity` and what is declared of users."""
-    return declared.beside_user(UserOperator(user, world, lateness, declared.attributes()), world)
+    return declared.beside_user(UserOperator(user, world, lateness), world)
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> WithFeatures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from freshet.errors import ComponentError
@@ -30,9 +31,17 @@ def applied(settings: Settings) -> dict[str, Any] | None:
     return found
 
 
-def remember(settings: Settings) -> None:
-    """The job runs with what the repository says now."""
-    settings.declared.write_text(json.dumps(now(), indent=1))
+def remember(settings: Settings, seeded: Collection[int] = ()) -> None:
+    """The job runs with what the repository says now, and these states have had seeds."""
+    settings.declared.write_text(json.dumps(now() | {"seeded": sorted(seeded)}, indent=1))
+
+
+def to_seed(settings: Settings) -> set[int]:
+    """States that need seeds at the next start: those of what is new or otherwise said, and those that had some
+    before, since a key may not have taken them yet."""
+    before, after = applied(settings), now()
+    found = {after["features"][change.feature]["state"] for change in changes(settings) if change.rewrites}
+    return found | set((before or {}).get("seeded", ()))
 
 
 def changes(settings: Settings) -> list[Change]:

@@ -53,6 +53,7 @@ class Flink:
         self.module = module
         self.restore = restore
         self._refill = refill
+        self._seeded: list[int] = []
 
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"flink_port": settings.flink_port}
@@ -99,8 +100,9 @@ class Flink:
         found = declared.changes(settings)
         for change in found:
             report(f"feature {change.feature}: {change.kind}")
-        if not any(change.needs_history for change in found):
+        if not any(change.rewrites for change in found):
             self._refill = None
+            self._seeded = (declared.applied(settings) or {}).get("seeded", [])
             return
         if not origin.is_relative_to(settings.savepoints):
             raise ComponentError(
@@ -121,9 +123,9 @@ class Flink:
             return False
 
     def started(self, settings: Settings, report: Report) -> None:
-        declared.remember(settings)
         if self._refill:
-            self._refill.wake()
+            self._refill.wake()  # before it is remembered, so that it is made up for where it fails
+        declared.remember(settings, self._refill.states if self._refill else self._seeded)
 
     def before_stop(self, settings: Settings, report: Report) -> None:
         """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
@@ -145,8 +147,12 @@ class Flink:
 
 
 def _start_over(settings: Settings, report: Report) -> None:
-    """The whole log is read again, and archived again: what an earlier run left would count twice."""
+    """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
+    are of another archive."""
     settings.seeds.unlink(missing_ok=True)
+    for folder in (settings.savepoints, settings.checkpoints):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
     events = settings.archive / "events"
     if events.exists():
         aside = events.with_name(f"events-until-{datetime.now():%Y%m%dT%H%M%S}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from freshet import declared
 from freshet.components import Report
 from freshet.settings import Settings
 
@@ -52,7 +53,8 @@ class Refill:
 
         self._settings = settings
         self._quiet = quiet
-        self._filled = backfill(settings, registry.declared())
+        self.states = declared.to_seed(settings)
+        self._filled = backfill(settings, registry.declared().only(self.states))
         self._read: set[Path] = set()
         self._keys: dict[str, set[str]] = {}
 

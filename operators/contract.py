@@ -133,8 +133,9 @@ class Operator(Protocol[State]):
 
     def decode(self, part: str, blob: bytes) -> State: ...
 
-    def adopt(self, part: str, state: State, seed: bytes) -> bool:
-        """Takes from an encoded state what `state` knows nothing of, in place. Returns whether there was anything."""
+    def adopt(self, part: str, state: State, seed: bytes, saved: bytes | None) -> None:
+        """Takes from the encoded state `seed` what the encoded state `saved` knew nothing of, into `state`, which is
+        `saved` and what may have come since."""
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal]:
         """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern

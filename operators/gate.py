@@ -19,7 +19,7 @@ IMPRESSION = "impression"
 
 class Admitted(Protocol):
     """What is remembered of one user: `ids` are the hashes of accepted event ids by hour of event time, `profile`
-    holds the attributes that features read."""
+    the attributes of the latest profile: which of them features will read is not known beforehand."""
 
     watermark: int
     ids: dict[int, set[int]]
@@ -57,11 +57,10 @@ def admit(state: Admitted, lateness: int, id: str, at: int, arrived: int, field:
 class Gate:
     """Interactions, impressions and profiles of one user → signals."""
 
-    def __init__(self, world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ()) -> None:
-        """`lateness` is the allowed lateness in ms; `attributes` are those of a profile that features read."""
+    def __init__(self, world: World, lateness: int | None = hours(24)) -> None:
+        """`lateness` is the allowed lateness in ms; with None everything is let in, as for what had been already."""
         self._world = world
         self._lateness = lateness
-        self._attributes = attributes
 
     def take(self, state: Admitted, record: Record) -> list[Signal]:
         """The record as signals: one an interaction, one a shown item of an impression, none a profile.
@@ -70,12 +69,12 @@ class Gate:
         """
         event = record.event
         if type(event) is Interaction:
-            admit(state, self._lateness, event.event_id, event.timestamp, record.arrived, "event_id")
+            self._admit(state, event.event_id, event.timestamp, record.arrived, "event_id")
             return [self._signal(state, record, event.event_type, event, event.item_id or "", event.properties)]
         if type(event) is Impression:
             # An app may call an event and a list by one id.
             id = f"{IMPRESSION}\0{event.request_id}"
-            admit(state, self._lateness, id, event.timestamp, record.arrived, "request_id")
+            self._admit(state, id, event.timestamp, record.arrived, "request_id")
             shown = {
                 name: value
                 for name in ("surface", "region", "device", "model_version", "variant")
@@ -86,10 +85,15 @@ class Gate:
                 for position, item_id in enumerate(event.items)
             ]
         if type(event) is User:
-            found = event.attributes
-            state.profile = {name: found[name] for name in self._attributes if name in found}
+            state.profile = dict(event.attributes)
             return []
         raise InvalidEvent(f"a {type(event).__name__} does not belong to a user")
+
+    def _admit(self, state: Admitted, id: str, at: int, arrived: int, field: str) -> None:
+        if self._lateness is not None:
+            admit(state, self._lateness, id, at, arrived, field)
+        elif at > state.watermark:
+            state.watermark = at
 
     def _signal(
         self,

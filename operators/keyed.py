@@ -108,15 +108,12 @@ class UserOperator:
 
     name = "user"
 
-    def __init__(
-        self, view: View[Any], world: World, lateness: int = hours(24), attributes: tuple[str, ...] = ()
-    ) -> None:
-        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms; `attributes` are those of a profile
-        that signals carry."""
+    def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
+        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
         self.world = world
         self.view = view
         self._features = Aggregator(view)
-        self._gate = Gate(world, lateness, attributes)
+        self._gate = Gate(world, lateness)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
@@ -133,8 +130,8 @@ class UserOperator:
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._features.decode(blob)
 
-    def adopt(self, part: str, state: KeyedState, seed: bytes) -> bool:
-        return False
+    def adopt(self, part: str, state: KeyedState, seed: bytes, saved: bytes | None) -> None:
+        return None
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
@@ -197,8 +194,8 @@ class ItemOperator:
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._of(part).decode(blob)
 
-    def adopt(self, part: str, state: KeyedState, seed: bytes) -> bool:
-        return False
+    def adopt(self, part: str, state: KeyedState, seed: bytes, saved: bytes | None) -> None:
+        return None
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark

@@ -39,6 +39,7 @@ from streams import (
     wire,
     world,
 )
+from streams.counts import Counts
 from streams.entry import Entry
 from streams.seeds import Seeds
 from streams.settings import JobSettings
@@ -53,9 +54,8 @@ LONGEST_INTERVAL_MS = 30_000
 SPREAD = 20
 """Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
 operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
-PUBLISH_MS = 200
 WRITTEN_AT_ONCE = 1000
-"""rows of so many keys are in memory, and on their way to the store, at once"""
+"""rows of so many keys are in memory, and on their way to the store and the archive, at once"""
 
 
 def now_ms() -> int:
@@ -94,12 +94,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._spread = 1 if self._name == "user" else SPREAD
         self._interval_ms = self._base_ms
         self._arrived_s = now_ms() // 1000
-        self._published_ms = 0
         self._entries: dict[str, Entry] = {}
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
-        self._tally: dict[str, int] = {}
-        self._metrics = context.get_metrics_group().add_group("freshet").add_group(self._name)
-        self._counters: dict[str, Any] = {}
+        self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self._name))
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         key = value[0]
@@ -108,10 +105,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             now = self._pace(value)
             news = self._take(key, value, records, now, ctx)
         except EventError as error:
-            self._count(f"dead.{error.reason}")
+            self._counts.add(f"dead.{error.reason}")
             yield wire.dead_letter(value, error)
             return
-        self._count("accepted", len(records))
+        self._counts.add("accepted", len(records))
         yield from news
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
@@ -130,7 +127,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._schedule(key, entry, now, ctx)
 
     def close(self) -> None:
-        self._publish_counts(now_ms())
+        self._counts.publish(now_ms(), at_once=True)
         self._seeds.close()
 
     # -- taking --------------------------------------------------------------------------------
@@ -138,7 +135,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> Iterable[Any]:
         """Takes one element's records in. Raises EventError, state untouched, where they cannot be taken."""
         self._apply(key, self._entry(key, now, ctx), records, now, ctx)
-        self._tail.add(tuple(value))
+        if records:  # a key that was only woken has nothing to be applied again
+            self._tail.add((self._seeds.epoch, *value))
         return ()
 
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
@@ -162,27 +160,43 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if entry is not None:
             entries[key] = entry
             return entry
-        entries[key] = entry = Entry()
+        entry = Entry()
+        saved: dict[str, bytes] = {}
         for part in self._stored_parts():
             if not self._operator.keeps(part):
                 self._snapshot.remove(part)
                 continue
-            blob, at = self._snapshot.get(part)
-            state = entry.states[part] = self._operator.decode(part, blob)
+            saved[part], at = self._snapshot.get(part)
+            state = entry.states[part] = self._operator.decode(part, saved[part])
             due = self._operator.due(part, state, at)
             if due is not None:  # its timer has been set since that row left
                 entry.due[part] = due
+        tail = list(self._tail.get() or ())
+        known = [] if self._name == "user" else [each for each in tail if each[0] != self._seeds.epoch]
+        self._again(key, entry, known, now, ctx)
+        self._adopt(key, entry, saved)
+        self._again(key, entry, tail[len(known) :], now, ctx)
+        entries[key] = entry
+        return entry
+
+    def _again(self, key: str, entry: Entry, elements: list[Any], now: int, ctx: Any) -> None:
+        """Applies elements of a tail. One that is refused now (the allowed lateness is another) is only counted."""
+        for _, *value in elements:
+            try:
+                self._apply(key, entry, wire.records(value), now, ctx)
+            except EventError as error:
+                self._counts.add(f"refused_later.{error.reason}")
+
+    def _adopt(self, key: str, entry: Entry, saved: dict[str, bytes]) -> None:
+        """Takes the key's seeds, if any. Their rows are written in any case: fields may be new that have no state."""
         for part, seed in self._seeds.of(key):
             if not self._operator.keeps(part):
                 continue
-            if part not in entry.states:
+            if part in entry.states:
+                self._operator.adopt(part, entry.states[part], seed, saved.get(part))
+            else:
                 entry.states[part] = self._operator.decode(part, seed)
-            elif not self._operator.adopt(part, entry.states[part], seed):
-                continue
             entry.changed.add(part)
-        for value in self._tail.get() or ():
-            self._apply(key, entry, wire.records(value), now, ctx)
-        return entry
 
     def _state(self, entry: Entry, part: str) -> Any:
         state = entry.states.get(part)
@@ -206,8 +220,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _pace(self, value: Any) -> int:
         """Sets boundaries as far apart as this element is late. Returns the time, epoch ms."""
         now = now_ms()
-        if now > self._published_ms + PUBLISH_MS:
-            self._publish_counts(now)
+        self._counts.publish(now)
         self._arrived_s = value[5]
         behind = now - self._arrived_s * 1000 - 999
         self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
@@ -232,16 +245,17 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                         news[listener].append(signal)
                 accepted += entry.accepted
                 rows += self._rows(key, entry, now)
+            if accepted:
+                yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
+                accepted = []
             self._sink.write(rows)
-            self._count("rows", len(rows))
-            self._count("writes")
+            self._counts.add("rows", len(rows))
+            self._counts.add("writes")
             if self._name == "item":
                 for row in rows:
                     if row.view in SERVED:
                         yield wire.features(row)
-        self._publish_counts(now)
-        if accepted:
-            yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
+        self._counts.publish(now, at_once=True)
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._arrived_s)
 
@@ -273,17 +287,3 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             idle = (key for key, entry in self._entries.items() if not entry.boundary and not entry.unsaved)
             for key in list(islice(idle, excess)):
                 del self._entries[key]
-
-    # -- metrics -------------------------------------------------------------------------------
-
-    def _count(self, name: str, n: int = 1) -> None:
-        self._tally[name] = self._tally.get(name, 0) + n
-
-    def _publish_counts(self, now: int) -> None:
-        """Counts go to Flink now and then: a call into the JVM an event would cost more than the event."""
-        self._published_ms = now
-        for name, n in self._tally.items():
-            if name not in self._counters:
-                self._counters[name] = self._metrics.counter(name)
-            self._counters[name].inc(n)
-        self._tally.clear()

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.contract import Record
-from schemas.topics import EVENT_TYPES_OF
+from schemas.topics import EVENT_TYPES_OF, IMPRESSIONS, INTERACTIONS, USERS
 
 COLUMNS = ["arrived", "partition", "offset", "event"]
-ORDER = [("arrived", "ascending"), ("topic", "ascending"), ("partition", "ascending"), ("offset", "ascending")]
+ORDER = [(name, "ascending") for name in ("arrived", "rank", "partition", "offset")]
+RANK = {USERS: 0, IMPRESSIONS: 1, INTERACTIONS: 2}
+"""what of one second probably came first: who somebody is, what they were shown, what they did"""
 
 _decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()}
 
@@ -27,7 +29,7 @@ def finished(folder: Path) -> set[Path]:
 def read(files: Iterable[Path]) -> Iterator[Record]:
     """The events in the files, in the order in which the broker took them, a day in memory at once.
 
-    Of one person, events of different topics within a millisecond may change places.
+    The broker's clock is kept to the second: of one person, events of different topics within one may change places.
     """
     days: defaultdict[str, list[Path]] = defaultdict(list)
     for file in files:
@@ -43,4 +45,5 @@ def read(files: Iterable[Path]) -> Iterator[Record]:
 def _table(file: Path) -> pa.Table:
     table = pq.read_table(file, columns=COLUMNS, partitioning=None)
     topic = file.parent.parent.name.removeprefix("topic=")
-    return table.append_column("topic", pa.array([topic] * len(table)))
+    table = table.append_column("topic", pa.array([topic] * len(table)))
+    return table.append_column("rank", pa.array([RANK[topic]] * len(table)))

@@ -7,6 +7,7 @@ archive ─► gate ─► the operators of the job ─┬─► rows at each ch
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
@@ -21,12 +22,9 @@ from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
 from operators.contract import Dtype, Record, Row, View, World
 from operators.features.beside import MARK
-from operators.time import days
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
-ANY_LATENESS = days(36500)
-"""the archive holds what was let in: nothing in it is too late"""
 
 ARROW: dict[Dtype, pa.DataType] = {
     "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
@@ -103,7 +101,7 @@ class Backfill:
         """`emit(row, at)` hears of every row of `views`, as it changes."""
         wanted = {f"{MARK}{e.name}{MARK}" for e in declared.features if declared.view(e).name in views}
         self._replay = Replay(
-            user_operator(world, ANY_LATENESS, declared),
+            user_operator(world, None, declared),  # the archive holds what was let in
             item_operator(world, declared),
             emit,
             emits=lambda part: part[: part.find(MARK, 1) + 1] in wanted,
@@ -132,7 +130,7 @@ class Backfill:
 
 
 def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> dict[str, set[str]]:
-    """Writes the states for the job to read (streams/seeds.py). Returns the keys by operator."""
+    """Writes the states for the job to read (streams/seeds.py), under a new epoch. Returns the keys by operator."""
     aside = _aside(file)
     aside.unlink(missing_ok=True)
     keys: defaultdict[str, set[str]] = defaultdict(set)
@@ -141,6 +139,8 @@ def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> di
             "CREATE TABLE seeds (operator TEXT, key TEXT, part TEXT, state BLOB, PRIMARY KEY (operator, key, part))"
             " WITHOUT ROWID"
         )
+        found.execute("CREATE TABLE epoch (id INTEGER)")
+        found.execute("INSERT INTO epoch VALUES (?)", (time.time_ns(),))
         for operator, key, part, state in states:
             keys[operator].add(key)
             found.execute("INSERT INTO seeds VALUES (?, ?, ?, ?)", (operator, key, part, state))

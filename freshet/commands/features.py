@@ -141,7 +141,7 @@ def apply(*, quiet: bool = False) -> int:
     if not found:
         console.print("nothing to apply")
         return 0
-    refill = Refill(settings, quiet) if any(change.needs_history for change in found) else None
+    refill = Refill(settings, quiet) if any(change.rewrites for change in found) else None
     stack = Stack(
         settings,
         report=lambda message: console.print(message, soft_wrap=True),

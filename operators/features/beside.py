@@ -68,9 +68,9 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.decode(second, blob)
 
-    def adopt(self, part: str, state: Any, seed: bytes) -> bool:
+    def adopt(self, part: str, state: Any, seed: bytes, saved: bytes | None) -> None:
         operator, second = self._of(part)
-        return operator.adopt(second, state, seed)
+        operator.adopt(second, state, seed, saved)
 
     def watermark(self, state: Any) -> int:
         return int(state.watermark)

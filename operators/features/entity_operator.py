@@ -140,15 +140,14 @@ class EntityOperator:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
         return self._state(saved.watermark, states)
 
-    def adopt(self, part: str, state: EntityState, seed: bytes) -> bool:
+    def adopt(self, part: str, state: EntityState, seed: bytes, saved: bytes | None) -> None:
         found = self.decode(part, seed)
-        new = [place for place, own in enumerate(state.states) if own is None and found.states[place] is not None]
-        for place in new:
-            state.states[place] = found.states[place]
-            state.fresh[place] = None
-        if new and found.watermark > state.watermark:
-            state.watermark = found.watermark
-        return bool(new)
+        known = [None] * len(self._slots) if saved is None else self.decode(part, saved).states
+        for place, own in enumerate(known):
+            if own is None and found.states[place] is not None:
+                state.states[place] = found.states[place]
+                state.fresh[place] = None
+        state.watermark = max(state.watermark, found.watermark)
 
     def watermark(self, state: EntityState) -> int:
         return state.watermark

@@ -8,7 +8,7 @@ import pytest
 
 from feature_repo.plan import Change, changed_views, changes, snapshot
 from feature_repo.registry import Repository
-from operators.features import Count, Feature, Mean, Sum, event, item, user
+from operators.features import Count, Entity, Feature, Mean, Sum, event, item, user
 from operators.time import days, hours
 
 click = event.event_type == "click"
@@ -48,9 +48,14 @@ def test_changes(before: list[Feature], after: list[Feature], expected: list[tup
     assert [(change.feature, change.kind) for change in found] == expected
 
 
-def test_what_needs_history() -> None:
-    kinds = {kind: Change("f", kind, "").needs_history for kind in ("new", "rebuilt", "changed", "removed")}
-    assert kinds == {"new": True, "rebuilt": True, "changed": False, "removed": False}
+def test_only_a_removal_leaves_rows_as_they_are() -> None:
+    kinds = {kind: Change("f", kind, "").rewrites for kind in ("new", "rebuilt", "changed", "removed")}
+    assert kinds == {"new": True, "rebuilt": True, "changed": True, "removed": False}
+
+
+def test_other_keys_of_an_entity_are_another_meaning() -> None:
+    by_profile, by_event = Entity("country", (event.user.country,)), Entity("country", (event.properties.country,))
+    assert [c.kind for c in changes(of(clicks(entity=by_profile)), of(clicks(entity=by_event)))] == ["rebuilt"]
 
 
 def test_a_main_view_that_changed_is_named() -> None:

@@ -88,8 +88,12 @@ def test_a_view_is_one_that_feast_takes() -> None:
     assert [f.name for f in found.features] == ["user_views_1h", "basket_price_7d"]
 
 
-def test_profiles_are_kept_as_far_as_they_are_read() -> None:
-    assert made().attributes() == ("age", "country")
+def test_only_the_features_of_some_states() -> None:
+    repository = made()
+    wanted = {feature.state_key for feature in repository.features[user][:1]}
+    assert {e.name: [f.name for f in found] for e, found in repository.only(wanted).features.items()} == {
+        "user": ["user_views_1h"]
+    }
 
 
 def test_events_reach_everyone_they_are_about() -> None:
@@ -112,7 +116,7 @@ def test_events_reach_everyone_they_are_about() -> None:
         ("country_features", "DE"): (["b1"], [1.0]),
         ("brand_features", "b1"): (3,),
     }
-    assert replay.users["u1", ""].profile == {"age": 20, "country": "DE"}
+    assert replay.users["u1", ""].profile == {"age": 20, "country": "DE", "shoe": 43}
 
 
 def test_a_feature_that_several_modules_name_is_one() -> None:

@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_list_says_what_is_declared(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "list"]) == 0
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["stars", "user", "Mean", "sliding", "7d", "float64"] in shown
+    assert ["stars", "user", "Mean", "lifetime", "float64"] in shown
     assert ["met", "user_category", "Count", "lifetime", "int64"] in shown
 
 

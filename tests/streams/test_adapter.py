@@ -16,6 +16,7 @@ from feature_repo.registry import Repository
 from feature_repo.views import item, item_operator, user, user_operator
 from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, user_category
+from operators.features import item as item_entity
 from operators.features import user as user_entity
 from operators.keyed import SENT
 from operators.time import DAY, HOUR, MINUTE
@@ -316,6 +317,73 @@ NEW = (
     Sum("spent", entity=user_entity, of=event.item.price),
 )
 PAIRS = Count("met", entity=user_category, window=7 * DAY)
+
+
+BY_ITEM = (Count("seen", entity=item_entity),)
+BY_ITEM_LATER = (
+    *BY_ITEM,
+    Count("clicked", entity=item_entity, events=CLICKED),
+    Sum("sums", entity=item_entity, of=event.properties.price),
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
+    seed: int, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """News reach the items after they have reached the archive."""
+    rng = random.Random(seed)
+    before, after = Repository({item_entity: BY_ITEM}), Repository({item_entity: BY_ITEM_LATER})
+    flink = MiniFlink("item", World(), store, monkeypatch, before, cached_keys=rng.choice([1, 100]))
+    told: list[Signal] = []
+
+    def tell(n: int) -> None:
+        for _ in range(n):
+            kind = rng.choice(["click", "view"])
+            told.append(Signal(kind, flink.now, rng.choice(("i1", "i2", "i3")), "DE", properties={"price": 2.0}))
+            flink.send(tuple(wire.news(told[-1].item_id, told[-1:], None, flink.now // 1000)[1]))
+            flink.advance(rng.choice([0, 10, 700, 2_000]))
+
+    tell(12)
+    told.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
+    flink.send(tuple(wire.news("late", told[-1:], None, flink.now // 1000)[1]))
+    assert flink.tails() > 0
+    operator = item_operator(World(), after.only({f.state_key for f in BY_ITEM_LATER[1:]}))
+    states: dict[tuple[str, str], Any] = {}
+    for signal in told:
+        for part in operator.parts(signal.item_id, Record(signal)):
+            state = states.setdefault((signal.item_id, part), operator.new(part))
+            operator.on_event(part, state, Record(signal))
+    seeds = [("item", key, part, operator.encode(part, s)) for (key, part), s in states.items() if part[:1] == "\0"]
+    write_seeds(tmp_path / "seeds.db", seeds)
+
+    flink.declared = after
+    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink.restore(flink.checkpoint())
+    for key in ("i1", "late"):
+        flink.send((key, b"", WAKE["item"], 0, 0, flink.now // 1000))
+    tell(rng.choice([0, 3]))
+    flink.restore(flink.checkpoint())
+    tell(3)
+    for key in ("i2", "i3"):
+        flink.send((key, b"", WAKE["item"], 0, 0, flink.now // 1000))
+    flink.advance(2_000)
+    found = {row.key[0]: row.values for row in store.rows.values() if row.view == "item_features"}
+    assert found == {
+        key: (len(own), sum(s.event_type == "click" for s in own), 2.0 * len(own))
+        for key in {s.item_id for s in told}
+        if (own := [s for s in told if s.item_id == key])
+    }
+
+
+def test_a_tail_that_is_refused_now_does_not_stop_the_job(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch)
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    flink.send(message(click(1, "u1", flink.now - 3 * HOUR), 1, flink.now))
+    flink._settings = flink._settings.model_copy(update={"allowed_lateness_hours": 1})
+    flink.restore(flink.checkpoint())
+    flink.advance(10)
+    assert sum(store.rows[user.name, "u1"].values[[f.name for f in user.fields].index("events_7d")]) == 1
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -2,13 +2,12 @@
 
 from feature_repo.examples import Example
 from operators.features import Count, DistinctCount, LastK, Mean, category, event, item, user, user_category
-from operators.time import days
 from schemas.events import Interaction
 
 last = LastK("last", entity=user, of=event.item_id, k=3)
-stars = Mean("stars", entity=user, of=event.properties.rating, window=days(7))
-people = DistinctCount("people", entity=item, of=event.user_id, window=days(7))
-busy = Count("busy", entity=category, window=days(1))
+stars = Mean("stars", entity=user, of=event.properties.rating)
+people = DistinctCount("people", entity=item, of=event.user_id)
+busy = Count("busy", entity=category)
 met = Count("met", entity=user_category)
 
 T = 1_767_225_600_000

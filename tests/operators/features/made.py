@@ -139,7 +139,7 @@ class Kept:
 
 def heard(log: Sequence[Record]) -> list[Signal]:
     """The signals of the records that are let in."""
-    gate = Gate(world(), LATENESS, ("age", "country"))
+    gate = Gate(world(), LATENESS)
     state, found = Kept(), list[Signal]()
     for record in log:
         try:

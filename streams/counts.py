@@ -1,0 +1,32 @@
+"""Counts of an operator as Flink's metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PUBLISH_MS = 200
+
+
+class Counts:
+    """They go to Flink now and then: a call into the JVM an event would cost more than the event."""
+
+    def __init__(self, group: Any) -> None:
+        """`group` is Flink's metric group for them."""
+        self._group = group
+        self._counters: dict[str, Any] = {}
+        self._tally: dict[str, int] = {}
+        self._published_ms = 0
+
+    def add(self, name: str, n: int = 1) -> None:
+        self._tally[name] = self._tally.get(name, 0) + n
+
+    def publish(self, now: int, at_once: bool = False) -> None:
+        """Publishes if it is time, by `now` in epoch ms."""
+        if not at_once and now <= self._published_ms + PUBLISH_MS:
+            return
+        self._published_ms = now
+        for name, n in self._tally.items():
+            if name not in self._counters:
+                self._counters[name] = self._group.counter(name)
+            self._counters[name].inc(n)
+        self._tally.clear()
