@@ -40,7 +40,7 @@ def test_list_says_what_is_declared(home: Settings, capsys: pytest.CaptureFixtur
 def test_show_says_where_a_feature_comes_from_and_goes(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "show", "stars"]) == 0
     shown = capsys.readouterr().out
-    facts = "declared_after/shop.py:9", "event.user_id", "properties.rating", "user_features, by user_id", "bytes a"
+    facts = "declared_after/shop.py:8", "event.user_id", "properties.rating", "user_features, by user_id", "bytes a"
     assert [fact for fact in facts if fact not in shown] == []
 
 

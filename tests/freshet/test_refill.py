@@ -27,9 +27,12 @@ NEW = [Change("user.last", "new", "")]
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_after")
     monkeypatch.setattr(world, "shared", lambda *_: World())
-    return Settings(home=tmp_path)
+    found = Settings(home=tmp_path)
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_before")
+    declared.remember(found)
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_after")
+    return found
 
 
 def archive(settings: Settings, first: int, n: int) -> None:

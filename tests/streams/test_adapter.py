@@ -382,7 +382,7 @@ def test_a_tail_that_is_refused_now_does_not_stop_the_job(store: Store, monkeypa
     flink.send(message(click(1, "u1", flink.now - 3 * HOUR), 1, flink.now))
     flink._settings = flink._settings.model_copy(update={"allowed_lateness_hours": 1})
     flink.restore(flink.checkpoint())
-    flink.advance(10)
+    flink.advance(100)
     assert sum(store.rows[user.name, "u1"].values[[f.name for f in user.fields].index("events_7d")]) == 1
 
 
