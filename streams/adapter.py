@@ -212,8 +212,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         earlier one, so that the end of a backlog holds nobody's click back."""
         interval = self._interval_ms
         if entry.changed and (not entry.boundary or entry.boundary > now + 2 * interval):
-            step = max(interval // self._spread, 1)
-            entry.boundary = (now + interval) // step * step
+            # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
+            step = interval // self._spread if interval == self._base_ms else interval
+            entry.boundary = (now + interval) // max(step, 1) * max(step, 1)
             self._leaving[entry.boundary].append(key)
             ctx.timer_service().register_processing_time_timer(entry.boundary)
 
@@ -224,6 +225,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._arrived_s = value[5]
         behind = now - self._arrived_s * 1000 - 999
         self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
+        if self._name == "user":
+            interpreter.pace(behind)
         return now
 
     # -- leaving -------------------------------------------------------------------------------

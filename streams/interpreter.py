@@ -6,7 +6,8 @@ import _xxsubinterpreters  # type: ignore[import-not-found]
 import gc
 import sys
 
-SWITCH_S = 0.0005
+SWITCH_S, SWITCH_WHEN_LATE_S = 0.0005, 0.005
+LATE_MS = 1_000
 COLLECT_AFTER = 10_000, 10, 1_000
 
 # Flink's threads enter Python with states that PyGILState does not know of, and modules made with nanobind
@@ -19,9 +20,16 @@ if "_pemja" in sys.modules:
 
 def share() -> None:
     """Sets it up for threads that must give way to one another within a millisecond."""
-    # Python's own 5 ms are what an event may take in all, and it asks for its turn at each call into the JVM.
     sys.setswitchinterval(SWITCH_S)
     # A full collection walks all that was ever imported, and every state: 200 ms, every few seconds. States hold no
     # cycles, so it can be rare, and what is there at the start need not be looked at again.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def pace(behind_ms: int) -> None:
+    """Python's own 5 ms between switches are what an event may take in all, and it asks for its turn at each call into
+    the JVM. Where events are late anyway, switching often only costs time."""
+    wanted = SWITCH_WHEN_LATE_S if behind_ms > LATE_MS else SWITCH_S
+    if sys.getswitchinterval() != wanted:
+        sys.setswitchinterval(wanted)
