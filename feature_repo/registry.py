@@ -45,14 +45,15 @@ class Repository:
         kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found})
 
-    def beside_user(self, operator: Operator[Any], world: World) -> WithFeatures:
+    def beside_user(self, operator: Operator[Any], world: World) -> Operator[Any]:
         """The user operator with the features of users and of pairs with a user."""
         own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
-        return WithFeatures(operator, own, self.others)
+        return WithFeatures(operator, own, self.others) if self.features else operator
 
-    def beside_item(self, operator: Operator[Any], world: World) -> WithFeatures:
+    def beside_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
         """The item operator with the features of all other entities."""
-        return WithFeatures(operator, [EntityOperator(e, self.features[e], world) for e in self.others])
+        own = [EntityOperator(entity, self.features[entity], world) for entity in self.others]
+        return WithFeatures(operator, own) if own else operator
 
 
 EMPTY = Repository()

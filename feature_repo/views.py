@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from feature_repo.registry import EMPTY, Repository
-from operators.contract import View, World
+from operators.contract import Operator, View, World
 from operators.decay import Affinity, Popularity
-from operators.features import WithFeatures
 from operators.history import Applied, Recent, Seen, Session
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
 from operators.subject import Catalogue, Profile
@@ -75,11 +74,11 @@ SERVED = frozenset({item.name, item_region.name})
 """views whose rows servers keep as columns"""
 
 
-def user_operator(world: World, lateness: int | None = hours(24), declared: Repository = EMPTY) -> WithFeatures:
+def user_operator(world: World, lateness: int | None = hours(24), declared: Repository = EMPTY) -> Operator[Any]:
     """The operator behind `user_activity` and what is declared of users."""
     return declared.beside_user(UserOperator(user, world, lateness), world)
 
 
-def item_operator(world: World, declared: Repository = EMPTY) -> WithFeatures:
+def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
     """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
     return declared.beside_item(ItemOperator(item, item_region, world), world)

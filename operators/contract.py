@@ -120,6 +120,8 @@ class Operator(Protocol[State]):
     """Runs in Flink through one adapter and over logs through one replay driver."""
 
     name: str
+    hears_itself: bool
+    """whether what follows from a record changes parts of the same key"""
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         """Which parts of the key the record changes."""
@@ -155,6 +157,10 @@ class Operator(Protocol[State]):
 
     def due(self, part: str, state: State, at: int) -> int | None:
         """When the row next changes by itself."""
+
+
+MARK = "\0"
+"""begins the names of parts that are of declared features (features/beside.py), and of no other"""
 
 
 class Row(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, Record, Row, Signal, View, World
+from operators.contract import MARK, Aggregation, Field, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import hash64
@@ -107,6 +107,7 @@ class UserOperator:
     """
 
     name = "user"
+    hears_itself = False
 
     def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
         """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
@@ -119,7 +120,7 @@ class UserOperator:
         return () if type(record.event) is Signal else ("",)
 
     def keeps(self, part: str) -> bool:
-        return True
+        return not part.startswith(MARK)
 
     def new(self, part: str = "") -> KeyedState:
         return self._features.new()
@@ -163,6 +164,7 @@ class ItemOperator:
     """News of items and catalogue entries → the item's row, overall and in each region."""
 
     name = "item"
+    hears_itself = False
 
     def __init__(self, overall: View[Any], regional: View[Any], world: World) -> None:
         self.world = world
@@ -183,7 +185,7 @@ class ItemOperator:
         return self._regional if part else self._overall
 
     def keeps(self, part: str) -> bool:
-        return True
+        return not part.startswith(MARK)
 
     def new(self, part: str = "") -> KeyedState:
         return self._of(part).new()

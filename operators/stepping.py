@@ -37,6 +37,8 @@ def apply(
     """Takes the record to every part that it changes, and what follows from it to the parts of the same key that this
     changes; `one` applies a record to a part. Returns what follows, for the operator's `listeners`."""
     signals = [signal for part in operator.parts(key, record) for signal in one(part, record)]
+    if not operator.hears_itself:
+        return signals
     for signal in signals:
         following = record._replace(event=signal)
         for part in operator.parts(key, following):

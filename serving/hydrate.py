@@ -139,7 +139,7 @@ class Hydrator:
 
     def _applied(self, user_id: str, row: Features | None, pending: list[Record], now: int) -> Features:
         operator = self._operator
-        state = operator.new() if row is None else self._state_of(row)
+        state = operator.new("") if row is None else self._state_of(row)
         if state is None:
             assert row is not None
             return row

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from operators.contract import MARK as MARK
 from operators.contract import Operator, Record, Row, Signal
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
-
-MARK = "\0"
 
 
 def part_of(entity: str, second: str = "") -> str:
@@ -30,6 +29,7 @@ class WithFeatures:
     def __init__(self, operator: Operator[Any], own: Sequence[EntityOperator], others: Sequence[Entity] = ()) -> None:
         """`others` are the entities whose features listen to this operator's signals under keys of their own."""
         self.name = operator.name
+        self.hears_itself = bool(own)
         self._operator = operator
         self._own = {found.name: found for found in own}
         self._others = others

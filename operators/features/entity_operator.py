@@ -84,6 +84,7 @@ class EntityOperator:
             if feature.entity is not entity:
                 raise FeatureError(f"{feature.name} is of {feature.entity.name}, not of {entity.name}", feature.where)
         self.entity = entity
+        self.hears_itself = False
         self.name = entity.name
         self.features = tuple(features)
         extra = (STATE_FIELD,) if with_state else ()
