@@ -52,8 +52,14 @@ def _person(dataset: Dataset) -> str:
 
 
 def _known_feed(client: httpx.Client, user: str) -> dict[str, Any]:
-    """The feed once it has settled: right after a start the job still reads the log, this person's part included."""
+    """The feed once it has settled: right after a start the job still reads the log, this person's part included.
+
+    No feed is asked for before the person's events have been read: what a feed shows is an event of today, and beside
+    one of today, those of 1998 would be too late.
+    """
     deadline = time.monotonic() + _DEADLINE
+    while not _last_event(client, user) and time.monotonic() < deadline:
+        time.sleep(1)
     earlier: list[str] | None = None
     while time.monotonic() < deadline:
         feed = _feed(client, user)
@@ -63,6 +69,12 @@ def _known_feed(client: httpx.Client, user: str) -> dict[str, Any]:
         earlier = shown
         time.sleep(2)
     raise NotReady(f"the feed of user {user} did not settle within {_DEADLINE:.0f} s")
+
+
+def _last_event(client: httpx.Client, user: str) -> int | None:
+    answer = client.get(f"/v1/users/{user}/features").raise_for_status()
+    found: int | None = answer.json()["freshness"]["last_event_at"]
+    return found
 
 
 def _feed(client: httpx.Client, user: str, **query: str) -> dict[str, Any]:
