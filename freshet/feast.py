@@ -1,6 +1,7 @@
 """The feature repository: its configuration with this stack's ports, and `feast apply`."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def apply(settings: Settings, report: Report) -> None:
 
 def _fingerprint(config: Path) -> str:
     """Changes with any source that the declarations are made of."""
-    found = hashlib.sha256(config.read_bytes())
+    found = hashlib.sha256(config.read_bytes() + os.environ.get("FRESHET_DEFINITIONS", "").encode())
     for folder in (REPOSITORY, REPOSITORY.parent / "operators", REPOSITORY.parent / "schemas"):
         for source in sorted(folder.rglob("*.py")):
             found.update(f"{source.name}\0".encode() + source.read_bytes())
