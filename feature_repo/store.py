@@ -55,9 +55,8 @@ class Writer:
 
     def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
         """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
-        self._views = dict(features.VIEWS)
         views = features.DECLARED | declared.views
-        self._views |= {name: features.feature_view(view) for name, view in declared.views.items()}
+        self._views = features.VIEWS | {name: features.feature_view(view) for name, view in declared.views.items()}
         self._store = FeatureStore(config=config(file, timeout_s))
         self._config = self._store.config
         self._online = self._store._get_provider().online_store

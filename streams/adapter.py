@@ -33,12 +33,7 @@ from operators.keyed import SENT
 from operators.stepping import apply
 from operators.time import hours
 from schemas.errors import EventError
-from streams import (
-    archive,
-    interpreter,  # first: see there
-    wire,
-    world,
-)
+from streams import archive, interpreter, wire, world
 from streams.counts import Counts
 from streams.entry import Entry
 from streams.seeds import Seeds
@@ -236,9 +231,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._interval_ms = self._base_ms  # until the next late element: the last ones before a pause need not wait
         now = now_ms()
         news: defaultdict[str, list[Signal]] = defaultdict(list)
-        accepted: list[Record] = []
         for start in range(0, len(keys), WRITTEN_AT_ONCE):
             rows: list[Row] = []
+            accepted: list[Record] = []
             for key in keys[start : start + WRITTEN_AT_ONCE]:
                 entry = self._entries.get(key)
                 if entry is None or entry.boundary != boundary:
@@ -250,7 +245,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 rows += self._rows(key, entry, now)
             if accepted:
                 yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
-                accepted = []
             self._sink.write(rows)
             self._counts.add("rows", len(rows))
             self._counts.add("writes")

@@ -22,6 +22,7 @@ from freshet.stack import Stack
 from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
+    from feature_repo.plan import Change
     from feature_repo.registry import Repository
     from operators.features import Entity, Feature
 
@@ -116,9 +117,7 @@ def plan() -> int:
     if declared.applied(settings) is None:
         console.print("no job was started yet: `freshet up` starts one with everything that is declared")
         return 0
-    found = declared.changes(settings)
-    for change in found:
-        console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
+    found = _changes(settings)
     if not found:
         console.print("nothing would change")
     return 0
@@ -135,9 +134,7 @@ def apply(*, quiet: bool = False) -> int:
         No progress.
     """
     settings = Settings()
-    found = declared.changes(settings)
-    for change in found:
-        console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
+    found = _changes(settings)
     if not found:
         console.print("nothing to apply")
         return 0
@@ -185,6 +182,14 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     for view, n in rows.written.items():
         console.print(f"{folder / view}.parquet: {n:,} rows of {filled.events:,} events", soft_wrap=True)
     return 0
+
+
+def _changes(settings: Settings) -> list[Change]:
+    """What would change, printed."""
+    found = declared.changes(settings)
+    for change in found:
+        console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
+    return found
 
 
 def _repository() -> Repository:
