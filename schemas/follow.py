@@ -17,6 +17,8 @@ from kafka.errors import KafkaError
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+REQUEST_MS = 5_000
+"""An answer that does not come is asked for again after so long; Kafka's own 30 s would hold up whoever waits."""
 
 OnRecord = Callable[[str, bytes, bytes | None], None]
 """(topic, key, value); a value of None means that the key was deleted"""
@@ -72,6 +74,8 @@ class Follower:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self._poll_ms,
+            request_timeout_ms=REQUEST_MS,
+            bootstrap_timeout_ms=REQUEST_MS,
         )
         try:
             partitions = [

@@ -17,7 +17,7 @@ from schemas.topics import ITEMS
 
 log = logging.getLogger(__name__)
 
-CATALOGUE_DEADLINE_S = 30
+CATALOGUE_DEADLINE_S = 120
 
 
 class LiveWorld:
@@ -36,10 +36,13 @@ class LiveWorld:
         return self._items.get(item_id)
 
     def wait(self) -> None:
-        """Returns when the catalogue has been read, or after a deadline without it: events must not
-        wait for ever for what only enriches them."""
+        """Returns when the catalogue has been read.
+
+        Raises TimeoutError where it cannot be: an event taken without its item's categories would lack them in every
+        feature for good, and no replay would come to the same. Flink tries again; the events wait in the same Kafka.
+        """
         if not self._follower.caught_up.wait(CATALOGUE_DEADLINE_S):
-            log.warning("the catalogue is not fully read; going on with %d items", len(self._items))
+            raise TimeoutError(f"the catalogue (topic {ITEMS}) could not be read within {CATALOGUE_DEADLINE_S} s")
 
     def refresh_space(self) -> None:
         """Takes a newly published bundle's space; a broken bundle leaves the old one in force."""
