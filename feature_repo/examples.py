@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from operators.contract import Record, Space
 from operators.features import EntityOperator, Feature
-from operators.gate import Gate
+from operators.gate import Door, Gate
 from operators.space import EmptySpace
 from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
@@ -60,7 +60,7 @@ class _World:
 
 class _Kept:
     def __init__(self) -> None:
-        self.watermark, self.ids, self.profile = 0, dict[int, set[int]](), dict[str, Any]()
+        self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
 
 
 def within(*modules: ModuleType) -> Iterator[Example]:

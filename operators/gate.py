@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from operators.contract import Record, Signal, World
 from operators.history import hash64
 from operators.time import HOUR, hours
@@ -17,41 +19,55 @@ from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
 IMPRESSION = "impression"
 
 
+class Door(Struct, array_like=True, gc=False):
+    """What is remembered of one kind of messages of a user: the latest event time, and the hashes of accepted ids by
+    hour of event time."""
+
+    latest: int
+    ids: dict[int, set[int]]
+
+    @classmethod
+    def new(cls) -> Door:
+        return cls(0, {})
+
+    def admit(self, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
+        """Lets the message in or raises TooFarInFuture, TooLate or Duplicate, nothing changed.
+
+        A repeated id is caught while its first message is within the allowed lateness; after that
+        the repetition itself is too late. So duplicates are never counted, in bounded memory.
+        """
+        if at > arrived + MAX_FUTURE_MS:
+            raise TooFarInFuture(f"{(at - arrived) // 1000} s ahead of the broker's clock", "timestamp")
+        if at < self.latest - lateness:
+            raise TooLate(f"{(self.latest - at) // 1000} s behind this user's latest", "timestamp")
+        hashed, ids = hash64(id), self.ids
+        for known in ids.values():
+            if hashed in known:
+                raise Duplicate("it was applied before under this id", field)
+        if at > self.latest:
+            self.latest = at
+        hour = at // HOUR
+        if hour in ids:
+            ids[hour].add(hashed)
+        else:
+            ids[hour] = {hashed}
+            oldest = (self.latest - lateness) // HOUR
+            for expired in [h for h in ids if h < oldest]:
+                del ids[expired]
+
+
 class Admitted(Protocol):
-    """What is remembered of one user: `ids` are the hashes of accepted event ids by hour of event time, `profile`
-    the attributes of the latest profile: which of them features will read is not known beforehand."""
+    """What is remembered of one user: `watermark` is the latest event time of all, `profile` the attributes of the
+    latest profile: which of them features will read is not known beforehand.
+
+    What somebody was shown has a door of its own. It happens now, also to a person whose history is still being
+    imported, and must not make that history too late.
+    """
 
     watermark: int
-    ids: dict[int, set[int]]
+    did: Door
+    shown: Door
     profile: dict[str, Any]
-
-
-def admit(state: Admitted, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
-    """Lets the event in or raises TooFarInFuture, TooLate or Duplicate, state untouched; moves the watermark.
-
-    A repeated id is caught while its first event is within the allowed lateness; after that
-    the repetition itself is too late. So duplicates are never counted, in bounded memory.
-    """
-    if at > arrived + MAX_FUTURE_MS:
-        raise TooFarInFuture(f"{(at - arrived) // 1000} s ahead of the broker's clock", "timestamp")
-    if at < state.watermark - lateness:
-        late = (state.watermark - at) // 1000
-        raise TooLate(f"{late} s behind this user's latest event", "timestamp")
-    hashed = hash64(id)
-    hour = at // HOUR
-    ids = state.ids
-    for known in ids.values():
-        if hashed in known:
-            raise Duplicate("an event with this id was applied before", field)
-    if at > state.watermark:
-        state.watermark = at
-    if hour in ids:
-        ids[hour].add(hashed)
-    else:
-        ids[hour] = {hashed}
-        oldest = (state.watermark - lateness) // HOUR
-        for expired in [h for h in ids if h < oldest]:
-            del ids[expired]
 
 
 class Gate:
@@ -69,12 +85,10 @@ class Gate:
         """
         event = record.event
         if type(event) is Interaction:
-            self._admit(state, event.event_id, event.timestamp, record.arrived, "event_id")
+            self._admit(state, state.did, event.event_id, event.timestamp, record.arrived, "event_id")
             return [self._signal(state, record, event.event_type, event, event.item_id or "", event.properties)]
         if type(event) is Impression:
-            # An app may call an event and a list by one id.
-            id = f"{IMPRESSION}\0{event.request_id}"
-            self._admit(state, id, event.timestamp, record.arrived, "request_id")
+            self._admit(state, state.shown, event.request_id, event.timestamp, record.arrived, "request_id")
             shown = {
                 name: value
                 for name in ("surface", "region", "device", "model_version", "variant")
@@ -89,10 +103,10 @@ class Gate:
             return []
         raise InvalidEvent(f"a {type(event).__name__} does not belong to a user")
 
-    def _admit(self, state: Admitted, id: str, at: int, arrived: int, field: str) -> None:
+    def _admit(self, state: Admitted, door: Door, id: str, at: int, arrived: int, field: str) -> None:
         if self._lateness is not None:
-            admit(state, self._lateness, id, at, arrived, field)
-        elif at > state.watermark:
+            door.admit(self._lateness, id, at, arrived, field)
+        if at > state.watermark:
             state.watermark = at
 
     def _signal(

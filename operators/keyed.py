@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from operators.contract import MARK, Aggregation, Field, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
-from operators.gate import Gate
+from operators.gate import Door, Gate
 from operators.history import hash64
 from operators.time import hours
 from schemas.errors import InvalidEvent, StateError
@@ -34,7 +34,8 @@ class KeyedState(Struct, array_like=True, gc=False):
 
     layout: int
     watermark: int
-    ids: dict[int, set[int]]
+    did: Door
+    shown: Door
     profile: dict[str, Any]
     parts: tuple[Any, ...]
 
@@ -48,12 +49,12 @@ class Aggregator:
         kinds = tuple(a.state for a in self._all)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(
-            tuple[int, int, dict[int, set[int]], dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
+            tuple[int, int, Door, Door, dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
         )
         self.layout = hash64(repr((view.name, [_declaration(a) for a in self._all]))) >> 40
 
     def new(self) -> KeyedState:
-        return KeyedState(self.layout, 0, {}, {}, tuple(a.new() for a in self._all))
+        return KeyedState(self.layout, 0, Door.new(), Door.new(), {}, tuple(a.new() for a in self._all))
 
     def encode(self, state: KeyedState) -> bytes:
         return self._encoder.encode(state)

@@ -91,21 +91,21 @@ class Judged(NamedTuple):
 
 
 def judge(log: list[Record]) -> list[Judged]:
-    """Each record in its turn: ahead of the clock, else too late, else known, else taken."""
-    found, taken, watermark = [], set(), 0
+    """Each record in its turn: ahead of the clock, else too late for its kind, else known, else taken."""
+    found, taken, latest = [], set(), {Interaction: 0, Impression: 0}
     for record in log:
         event, error = record.event, None
         if isinstance(event, (Interaction, Impression)):
             id = event.event_id if isinstance(event, Interaction) else event.request_id
             if event.timestamp > record.arrived + MAX_FUTURE_MS:
                 error = TooFarInFuture
-            elif event.timestamp < watermark - LATENESS:
+            elif event.timestamp < latest[type(event)] - LATENESS:
                 error = TooLate
             elif (type(event), id) in taken:
                 error = Duplicate
             else:
                 taken.add((type(event), id))
-                watermark = max(watermark, event.timestamp)
+                latest[type(event)] = max(latest[type(event)], event.timestamp)
         found.append(Judged(record, error))
     return found
 

@@ -84,8 +84,8 @@ def test_ids_are_kept_for_the_allowed_lateness_and_no_longer(gaps: list[int]) ->
     for n, gap in enumerate(gaps):
         at += gap
         operator.on_event("", state, Record(Interaction(f"e{n}", "click", "u1", at, "i1")))
-    assert all(hour >= (at - LATENESS) // HOUR for hour in state.ids)
-    assert len(state.ids) <= LATENESS // HOUR + 1
+    assert all(hour >= (at - LATENESS) // HOUR for hour in state.did.ids)
+    assert len(state.did.ids) <= LATENESS // HOUR + 1
 
 
 def test_an_event_and_a_list_may_have_one_id() -> None:
@@ -96,6 +96,18 @@ def test_an_event_and_a_list_may_have_one_id() -> None:
         with pytest.raises(Duplicate) as raised:
             operator.on_event("", state, Record(event))
         assert raised.value.field == ("request_id" if isinstance(event, Impression) else "event_id")
+
+
+def test_what_is_shown_makes_nothing_too_late_that_was_done() -> None:
+    operator, state = user_operator(), user_operator().new()
+    operator.on_event("", state, Record(Impression("r1", "u1", T0, ["i1"])))
+    operator.on_event("", state, Record(Interaction("e1", "click", "u1", T0 - 9 * LATENESS, "i1")))
+    operator.on_event("", state, Record(Interaction("e2", "click", "u1", T0, "i1")))
+    with pytest.raises(TooLate):
+        operator.on_event("", state, Record(Impression("r2", "u1", T0 - 2 * LATENESS, ["i1"])))
+    with pytest.raises(TooLate):
+        operator.on_event("", state, Record(Interaction("e3", "click", "u1", T0 - 2 * LATENESS, "i1")))
+    assert operator.watermark(state) == T0
 
 
 @pytest.mark.parametrize(

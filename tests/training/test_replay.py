@@ -148,6 +148,6 @@ def test_each_event_is_counted_once(seed: int) -> None:
     log = random_log(seed=seed)
     for record in log + log:
         driver.feed(record)
-    total = sum(len(ids) for state in driver.users.values() for ids in state.ids.values())
+    total = sum(len(ids) for state in driver.users.values() for ids in state.did.ids.values())
     taken = 2 * len(log) - len(driver.dead)
     assert total <= taken <= 300
