@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
@@ -12,6 +13,8 @@ from feast import types as feast_types
 
 from feature_repo import registry, views
 from operators.contract import Dtype, View
+
+HOME = os.environ.get("FRESHET_HOME", "../.freshet")
 
 TYPES: dict[Dtype, feast_types.FeastType] = {
     "int64": feast_types.Int64,
@@ -36,7 +39,7 @@ def feature_view(view: View[Any]) -> FeatureView:
     """The Feast view of a declared one. Rows come from the stream; the files are their archive."""
     archive = FileSource(
         name=f"{view.name}_archive",
-        path=f"{os.environ.get('FRESHET_HOME', '../.freshet')}/archive/{view.name}.parquet",
+        path=f"{HOME}/archive/{view.name}.parquet",
         timestamp_field="event_timestamp",
     )
     return FeatureView(
@@ -73,9 +76,13 @@ item_region_stats = FeatureService(
 VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
 DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
 
-# Feast finds what a module holds by a name. Each declared view has a service, called as the view is.
-for _view in registry.declared().views.values():
+# Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
+# another feature's shadow.
+_repository, _promoted = registry.declared(), registry.promoted(Path(HOME))
+for _entity in _repository.features:
+    _view = _repository.view(_entity)
     VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view
-    _service = FeatureService(name=_view.name, features=[VIEWS[_view.name]], description=_view.doc)
+    _fields = [f.name for feature in _repository.served(_entity, _promoted) for f in feature.fields]
+    _service = FeatureService(name=_view.name, features=[VIEWS[_view.name][_fields]], description=_view.doc)
     globals().update({f"{name}_entity": entity(name) for name in _view.entities if name not in globals()})
     globals().update({_view.name: VIEWS[_view.name], f"{_view.name}_service": _service})

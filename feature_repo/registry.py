@@ -7,11 +7,13 @@ repository.beside_user(world), repository.beside_item(world)
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +42,16 @@ class Repository:
         """The entities whose first key is not the user's."""
         return tuple(entity for entity in self.features if not entity.of_user)
 
+    def served(self, entity: Entity, promoted: Collection[str]) -> tuple[Feature, ...]:
+        """The features that the entity's service gives: where some replace one another, the promoted one.
+
+        `promoted` are full names, entity.name.
+        """
+        found = self.features[entity]
+        chosen = {f for f in found if full_name(f) in promoted}
+        replaced = {f.replaces for f in chosen}
+        return tuple(f for f in found if (f.replaces is None or f in chosen) and f not in replaced)
+
     def only(self, state_keys: Collection[int]) -> Repository:
         """The features of these states, and no more."""
         kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
@@ -58,6 +70,7 @@ class Repository:
 
 EMPTY = Repository()
 DEFINITIONS = "feature_repo.definitions"
+PROMOTED = "promoted.json"
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -82,6 +95,42 @@ def package_name() -> str:
 def declared() -> Repository:
     """What the package of that name declares."""
     return load(package_name())
+
+
+def full_name(feature: Feature) -> str:
+    """A feature's name among those of all entities."""
+    return f"{feature.entity.name}.{feature.name}"
+
+
+def promoted(home: Path) -> frozenset[str]:
+    """The full names of features that have taken the place of what they replace, as kept in `home`."""
+    try:
+        return frozenset(json.loads((home / PROMOTED).read_text()))
+    except FileNotFoundError:
+        return frozenset()
+
+
+def keep_promoted(home: Path, names: Collection[str]) -> None:
+    """Keeps them for `promoted`."""
+    aside = home / f".{PROMOTED}"
+    aside.write_text(json.dumps(sorted(names)))
+    aside.replace(home / PROMOTED)
+
+
+def promote(repository: Repository, feature: Feature, before: Collection[str]) -> frozenset[str]:
+    """What is promoted once services give this feature: whatever it replaces is replaced, and what replaces it no
+    longer does."""
+    every = [f for found in repository.features.values() for f in found]
+    later = {full_name(f) for f in every if f is not feature and feature in _line(f)}
+    return frozenset(before) - later | {full_name(f) for f in _line(feature) if f.replaces}
+
+
+def _line(feature: Feature) -> list[Feature]:
+    """The feature, what it replaces, what that replaces …"""
+    found = [feature]
+    while found[-1].replaces is not None:
+        found.append(found[-1].replaces)
+    return found
 
 
 def view_name(entity: Entity) -> str:

@@ -38,17 +38,26 @@ class NoArchive(FreshetError):
     """There are no archived events to compute from."""
 
 
+class NotApplied(FreshetError):
+    """The job does not run with the feature."""
+
+
 class NoJob(FreshetError):
     """The job does not run."""
 
 
 @app.command(name="list")
 def show_all() -> int:
-    """Every declared feature, by entity."""
+    """Every declared feature, by entity. One in the shadow of another is computed, and not in the service."""
+    from feature_repo import registry
+
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
-    for entity, feature in _features(_repository()):
+    repository, promoted = _repository(), registry.promoted(Settings().root)
+    served = {feature for entity in repository.features for feature in repository.served(entity, promoted)}
+    for entity, feature in _features(repository):
         dtypes = ", ".join(field.dtype for field in feature.fields)
-        table.add_row(feature.name, entity.name, type(feature).__name__, str(feature.scope), dtypes)
+        shown = feature.name if feature in served else f"{feature.name} (shadow)"
+        table.add_row(shown, entity.name, type(feature).__name__, str(feature.scope), dtypes)
     console.print(table)
     return 0
 
@@ -149,6 +158,39 @@ def apply(*, quiet: bool = False) -> int:
     if refill:
         refill.ahead()
     stack.restart("flink")
+    return 0
+
+
+@app.command
+def promote(name: str) -> int:
+    """Let the entity's service give this feature, instead of what it replaces or of what replaces it.
+
+    Both have been running, so nothing is computed: Feast's registry is written once, and readers of the service see
+    either the one or the other.
+
+    Parameters
+    ----------
+    name
+        The feature's name, or entity.name where two entities have one of that name.
+    """
+    from feature_repo import registry
+    from freshet import feast
+
+    settings, repository = Settings(), _repository()
+    entity, feature = _named(repository, name)
+    full = registry.full_name(feature)
+    if full not in (declared.applied(settings) or {"features": ()})["features"]:
+        raise NotApplied(f"the job does not compute {full} yet: `freshet features apply`")
+    before = registry.promoted(settings.root)
+    after = registry.promote(repository, feature, before)
+    old, new = ([f.name for f in repository.served(entity, promoted)] for promoted in (before, after))
+    if old == new:
+        console.print(f"{full} is what the service gives")
+        return 0
+    registry.keep_promoted(settings.root, after)
+    feast.apply(settings, report=lambda message: None)
+    gone = ", ".join(name for name in old if name not in new)
+    console.print(f"the service {registry.view_name(entity)} gives {feature.name} instead of {gone}")
     return 0
 
 

@@ -63,6 +63,8 @@ class Feature:
     events: Expression = INTERACTIONS
     window: int | Scope = LIFETIME
     doc: str = ""
+    replaces: Feature | None = None
+    """the feature whose place in the entity's service this one is to take: it runs in its shadow until promoted"""
     scope: Scope = field(init=False, repr=False)
     where: str = field(init=False, repr=False)
     """the declaration's "file:line" """
@@ -78,6 +80,8 @@ class Feature:
             raise FeatureError(f"a feature's name is of a-z, 0-9 and _, and {self.name!r} is not")
         if not isinstance(self.entity, Entity):
             raise FeatureError(f"{self.name}: entity is {self.entity!r}, which is none")
+        if self.replaces is not None and getattr(self.replaces, "entity", None) is not self.entity:
+            raise FeatureError(f"{self.name} replaces {self.replaces!r}, which is no feature of {self.entity.name}")
         self._set("scope", self.window if isinstance(self.window, Scope) else Sliding(self.window))
         self._set("reads", self.value())
         check(self.events, ("flag",), f"{self.name}: events")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from feature_repo import features as feast_objects
-from feature_repo.registry import Repository, collect, view_name
+from feature_repo.registry import Repository, collect, promote, view_name
 from feature_repo.views import item_operator, user_operator
 from operators.contract import Record
 from operators.features import (
@@ -142,3 +142,27 @@ def test_clashes_are_errors_on_their_line(a: Any, b: Any, said: str) -> None:
 def test_one_name_may_be_two_entities() -> None:
     features = [LastK("lately", entity=e, of=event.event_type, k=3) for e in (user, item)]
     assert len(collect(module(features=features)).views) == 2
+
+
+def test_a_service_gives_the_promoted_of_those_that_replace_one_another() -> None:
+    first = Count("first", entity=user)
+    second = Count("second", entity=user, events=view, replaces=first)
+    third = Count("third", entity=user, events=click, replaces=second)
+    other = Count("other", entity=user, events=purchase)
+    repository = collect(module(all=[first, second, third, other]))
+
+    def given(promoted: frozenset[str]) -> list[str]:
+        return [feature.name for feature in repository.served(user, promoted)]
+
+    assert given(frozenset()) == ["first", "other"]
+    promoted = promote(repository, third, ())
+    assert given(promoted) == ["third", "other"]
+    promoted = promote(repository, second, promoted)
+    assert given(promoted) == ["second", "other"]
+    assert given(promote(repository, first, promoted)) == ["first", "other"]
+
+
+def test_only_a_feature_of_the_same_entity_can_be_replaced() -> None:
+    of_items = Count("of_items", entity=item)
+    with pytest.raises(FeatureError, match=r"test_registry\.py:\d+.*replaces.*no feature of user"):
+        Count("of_users", entity=user, replaces=of_items)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from freshet import declared
+from freshet import declared, feast
 from freshet.cli import main
 from freshet.errors import ComponentError
 from freshet.ports import free_ports
@@ -79,6 +79,34 @@ def test_a_plan_is_against_what_the_job_was_started_with(
     declared.remember(home)
     assert main(["features", "plan"]) == 0
     assert capsys.readouterr().out == "nothing would change\n"
+
+
+def test_a_feature_is_in_the_shadow_of_another_until_it_is_promoted(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from feast import FeatureStore
+
+    from feature_repo.store import config
+
+    def given() -> list[str]:
+        store = FeatureStore(config=config(home.feature_store))
+        (projection,) = store.get_feature_service("user_features").feature_view_projections
+        return [feature.name for feature in projection.features]
+
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_shadow")
+    assert main(["features", "promote", "weekly"]) == 1
+    assert "the job does not compute user.weekly yet" in capsys.readouterr().err
+    declared.remember(home)
+    feast.apply(home, report=print)
+    assert given() == ["daily", "busy"]
+    assert main(["features", "list"]) == 0
+    assert "weekly (shadow)" in capsys.readouterr().out
+
+    assert main(["features", "promote", "weekly"]) == 0
+    assert "the service user_features gives weekly instead of daily" in capsys.readouterr().out
+    assert given() == ["weekly", "busy"]
+    assert main(["features", "promote", "daily"]) == 0
+    assert given() == ["daily", "busy"]
 
 
 def test_a_main_view_that_changed_is_refused(home: Settings) -> None:

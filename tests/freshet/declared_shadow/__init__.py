@@ -1,0 +1,1 @@
+"""A feature and the one that is to take its place."""
