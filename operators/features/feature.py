@@ -82,7 +82,8 @@ class Feature:
         self._set("reads", self.value())
         check(self.events, ("flag",), f"{self.name}: events")
         self.check()
-        declared = (self.entity.keys, type(self).family(), self.layout(), self.scope, self.events, self.reads)
+        ends = () if self.entity.life is None else (self.entity.life,)
+        declared = (self.entity.keys, type(self).family(), self.layout(), self.scope, self.events, self.reads, *ends)
         self._set("state_key", hash64(repr(declared)))
 
     def _set(self, name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from operators.contract import Record
+from operators.contract import Record, Signal
 from operators.features import (
     Bounce,
     Count,
@@ -147,6 +147,33 @@ def test_feast_joins_by_the_fields_of_the_keys() -> None:
     assert user_category.joins == ("user", "category")
     assert item_region.joins == ("item", "region")
     assert Entity("country", (event.user.country,)).joins == ("country",)
+
+
+def test_entities_of_values_that_are_used_up_have_an_end() -> None:
+    assert session.life == Entity("visit", (event.user_id, event.request_id)).life == 2 * DAY
+    assert user.life is item_region.life is None
+    assert Entity("order", (event.user_id,), life=30 * DAY).life == 30 * DAY
+    with pytest.raises(FeatureError, match=r"test_declarations\.py:\d+: the life of a order of 5 ms"):
+        Entity("order", (event.user_id,), life=5)
+
+
+def test_a_session_is_over_when_its_life_is() -> None:
+    operator = EntityOperator(session, [Count("depth", entity=session), Count("week", entity=session, window=7 * DAY)],
+                              world())  # fmt: skip
+    state = operator.new()
+
+    def visit(at: int) -> None:
+        operator.on_event("", state, Record(Signal("view", at, session_id="s")))
+
+    life = session.life or 0
+    visit(T0)
+    visit(T0 + life - 1)
+    end = T0 + 2 * life - 1
+    assert [operator.row("s", "", state, at).values for at in (end - 1, end)] == [(2, 2), (0, 0)]
+    assert operator.due("", state, T0 + life) == end
+    assert operator.due("", state, end) is None
+    visit(end)
+    assert operator.row("s", "", state, end).values == (1, 1)
 
 
 def test_a_list_valued_key_is_one_entity_an_element() -> None:
