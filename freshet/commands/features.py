@@ -165,18 +165,18 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     quiet
         No progress.
     """
-    from feature_repo.registry import view_name
+    from feature_repo.registry import Repository
     from training.backfill import RowFiles
 
     settings, repository = Settings(), _repository()
     entities = [_named(repository, name)[0] for name in names] or list(repository.features)
-    views = {view_name(entity): repository.view(entity) for entity in entities}
+    asked = Repository({entity: repository.features[entity] for entity in entities})
     files = refilling.events(settings)
     if not files:
         raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")
     folder = out or settings.archive
-    with RowFiles(folder, views.values()) as rows:
-        filled = refilling.backfill(settings, repository, rows, views)
+    with RowFiles(folder, asked.views.values()) as rows:
+        filled = refilling.backfill(settings, asked, rows)
         refilling.feed(filled, files, quiet)
         filled.finish(time.time_ns() // 1_000_000)
     for view, n in rows.written.items():
