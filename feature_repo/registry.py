@@ -33,7 +33,7 @@ class Repository:
 
     def view(self, entity: Entity) -> View[Any]:
         """The view of an entity's features."""
-        return View(view_name(entity), entity.joins, self.features[entity], entity.doc)
+        return View(entity.view, entity.joins, self.features[entity], entity.doc)
 
     @property
     def others(self) -> tuple[Entity, ...]:
@@ -82,11 +82,6 @@ def package_name() -> str:
 def declared() -> Repository:
     """What the package of that name declares."""
     return load(package_name())
-
-
-def view_name(entity: Entity) -> str:
-    """What an entity's view is called."""
-    return f"{entity.name}_features"
 
 
 def collect(*modules: ModuleType) -> Repository:

@@ -51,6 +51,11 @@ class Entity:
         object.__setattr__(self, "joins", tuple(JOINS.get(n, n.removesuffix("_id")) for n in last))
 
     @property
+    def view(self) -> str:
+        """What the view of its features is called, and the service that reads it."""
+        return f"{self.name}_features"
+
+    @property
     def of_user(self) -> bool:
         """Whether the first key is the user's, by which events come."""
         return self.keys[0].fields == ("user_id",)

@@ -176,6 +176,10 @@ def test_a_session_is_over_when_its_life_is() -> None:
     assert operator.row("s", "", state, end).values == (1, 1)
 
 
+def test_an_entitys_view_is_called_after_it() -> None:
+    assert user_category.view == "user_category_features" == EntityOperator(user_category, [], world()).view.name
+
+
 def test_a_list_valued_key_is_one_entity_an_element() -> None:
     (clicked,) = heard([Record(Interaction("e", "click", "u1", T0, "i3", properties={"region": "DE"}))])
     twice = clicked._replace(categories=["a", "b", "a"])
