@@ -17,7 +17,9 @@ import numpy.typing as npt
 from schemas.events import Impression, Interaction, Item, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
-Dtype: TypeAlias = Literal["int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]"]
+Dtype: TypeAlias = Literal[
+    "int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]", "bool[]"
+]
 
 
 @dataclass(frozen=True, slots=True)

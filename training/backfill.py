@@ -35,7 +35,7 @@ SWEPT_AFTER = 100_000
 ARROW: dict[Dtype, pa.DataType] = {
     "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
     "bytes": pa.binary(), "int64[]": pa.list_(pa.int64()), "float32[]": pa.list_(pa.float32()),
-    "string[]": pa.list_(pa.string()),
+    "string[]": pa.list_(pa.string()), "bool[]": pa.list_(pa.bool_()),
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ TEXT_BYTES = 40
 
 DTYPES: dict[Kind, Dtype] = {"text": "string", "int": "int64", "number": "float64", "flag": "bool"}
 LIST_DTYPES: dict[Kind, Dtype] = {
-    "text": "string[]", "texts": "string[]", "int": "int64[]", "number": "float32[]", "flag": "int64[]",
+    "text": "string[]", "texts": "string[]", "int": "int64[]", "number": "float32[]", "flag": "bool[]",
 }  # fmt: skip
 TYPES: dict[Kind, Any] = {"text": str, "int": int, "number": float, "flag": bool}
 EMPTY: dict[Kind, Any] = {"text": "", "int": 0, "number": 0.0, "flag": False}

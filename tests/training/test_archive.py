@@ -32,6 +32,7 @@ FEATURES: dict[Any, tuple[Feature, ...]] = {
     user: (
         Count("clicks_1h", entity=user, events=click, window=hours(1)),
         LastK("last", entity=user, of=event.item_id, k=3),
+        LastK("clicked", entity=user, of=click, k=3),
     ),
     item: (
         Rate("ctr", entity=item, top=click, bottom=event.event_type == "impression", window=days(1), prior=(1, 20)),
@@ -198,29 +199,31 @@ def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
     views = DECLARED.views
     (tmp_path / "archive").mkdir()
     with RowFiles(tmp_path / "archive", [views["user_features"]]) as files:
-        files.put(Row("user_features", ("u1",), (1, ["i1"])), T0)
+        files.put(Row("user_features", ("u1",), (1, ["i1"], [True, False])), T0)
     where = {"registry": str(tmp_path / "registry.db"), "online_store": {"path": str(tmp_path / "online.db")}}
     settings = {"project": "freshet", "provider": "local", "entity_key_serialization_version": 3}
     store = FeatureStore(config=RepoConfig(**settings, **where))
     store.apply([entity("user"), feature_view(views["user_features"])])
+    names = [f"user_features:{name}" for name in ("clicks_1h", "last", "clicked")]
     asked = pd.DataFrame(
         {
             "user_id": ["u1", "u1", "nobody"],
             "event_timestamp": pd.to_datetime([T0 - HOUR, T0 + HOUR, T0], unit="ms", utc=True),
         }
     )
-    found = store.get_historical_features(asked, features=["user_features:clicks_1h", "user_features:last"]).to_df()
+    found = store.get_historical_features(asked, features=names).to_df()
     by = {(row.user_id, row.event_timestamp < pd.Timestamp(T0, unit="ms", tz="UTC")): row for row in found.itertuples()}
     assert len(found) == 3
     assert (by["u1", True].clicks_1h, list(by["u1", True].last)) == (0, [])
     assert (by["u1", False].clicks_1h, list(by["u1", False].last)) == (1, ["i1"])
+    assert list(by["u1", False].clicked) == [True, False]
     assert pd.isna(by["nobody", False].clicks_1h)
 
 
 def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
     view = DECLARED.views["user_features"]
     with RowFiles(tmp_path, [view]) as files:
-        files.put(Row("user_features", ("u1",), (1, [])), T0)
+        files.put(Row("user_features", ("u1",), (1, [], [])), T0)
     with pytest.raises(ValueError, match="stop"), RowFiles(tmp_path, [view]) as files:
         raise ValueError("stop")
     assert pq.read_table(tmp_path / "user_features.parquet").num_rows == 2

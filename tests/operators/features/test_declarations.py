@@ -103,6 +103,15 @@ def test_fields_are_named_by_the_feature() -> None:
     assert {f: [field.name for field in f.fields] for f in names} == names
 
 
+def test_a_list_of_conditions_is_of_bools() -> None:
+    feature = LastK("clicks", entity=user, of=click, k=3)
+    state = feature.new()
+    for signal in heard([Record(Interaction(f"e{n}", t, "u1", T0 + n, "i1")) for n, t in enumerate(["view", "click"])]):
+        feature.update(state, signal, world())
+    assert [field.dtype for field in feature.fields] == ["bool[]"]
+    assert feature.values(state, T0 + 1) == ([True, False],)
+
+
 def test_a_window_is_a_duration_or_a_scope() -> None:
     assert Count("n", entity=user, window=hours(1)).scope == Sliding(hours(1))
     assert Count("n", entity=user, window=Tumbling(hours(1))).scope == Tumbling(hours(1))
