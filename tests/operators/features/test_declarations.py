@@ -80,6 +80,8 @@ def test_what_makes_no_sense_is_refused_with_the_reason(family: str, scope: str)
         (lambda: TimeSinceLast("n", entity=user, ladder=(HOUR, MINUTE)), "rising durations"),
         (lambda: Vector("n", entity=user, weights={}), "give it window=Decay"),
         (lambda: Vector("n", entity=user, window=Decay(DAY), weights={"clicks": 1.0}), "did you mean click?"),
+        (lambda: Vector("n", entity=user, window=Decay(DAY), weights={"impression": 1.0}), "impression has a weight"),
+        (lambda: Vector("n", entity=user, events=click, window=Decay(DAY), weights={"view": 1.0}), "lets none in"),
         (lambda: Entity("trio", (event.user_id, event.item_id, event.session_id)), "one, or two for a pair"),
         (lambda: Entity("p", (event.item.price,)), "a key of p needs text or texts"),
     ],
