@@ -114,6 +114,18 @@ def test_a_list_of_conditions_is_of_bools() -> None:
     assert feature.values(state, T0 + 1) == ([True, False],)
 
 
+def test_a_sequence_is_of_items_unless_its_filter_asks_for_more() -> None:
+    search = event.event_type == "search"
+    log = [Interaction("e1", "view", "u1", T0, "i1"), Interaction("e2", "search", "u1", T0 + 1, None)]
+    found = {}
+    for feature in (Sequence("of_items", entity=user, k=3), Sequence("with_searches", entity=user, events=search, k=3)):
+        state = feature.new()
+        for signal in heard([Record(event) for event in log]):
+            feature.update(state, signal, world())
+        found[feature.name] = feature.values(state, T0 + 1)[:2]
+    assert found == {"of_items": (["i1"], ["view"]), "with_searches": ([""], ["search"])}
+
+
 def test_a_window_is_a_duration_or_a_scope() -> None:
     assert Count("n", entity=user, window=hours(1)).scope == Sliding(hours(1))
     assert Count("n", entity=user, window=Tumbling(hours(1))).scope == Tumbling(hours(1))
