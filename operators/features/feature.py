@@ -16,6 +16,7 @@ Under decay a family needs `add` with a weight and `scale` as well, and says so 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -169,6 +170,10 @@ class Composed(Feature):
                 f"{self.name}: a session is one person's, and a {self.entity.name} has many at once; "
                 "the scope needs an entity keyed by user_id (of entity=session, a lifetime is the session)"
             )
+        names = Counter(f"{self.name}{column.suffix}" for column in self.columns())
+        twice = [name for name, n in names.items() if n > 1]
+        if twice:
+            raise FeatureError(f"{self.name}: two of its fields would be called {twice[0]}; take one of them out")
         self._set("take", self.scope.taker(self))
 
     def accumulator(self) -> Any:

@@ -74,6 +74,9 @@ def test_what_makes_no_sense_is_refused_with_the_reason(family: str, scope: str)
         (lambda: LastK("n", entity=user, of=(price, event.item.categories), k=3), "of needs text or int"),
         (lambda: LastK("n", entity=user, of=price, k=0), "from 1 to 10,000"),
         (lambda: Quantiles("n", entity=user, of=price, qs=(50,)), "shares from 0 to 1"),
+        (lambda: Quantiles("n", entity=user, of=price, qs=(0.5, 0.5)), "two of its fields would be called n_p50"),
+        (lambda: LastK("n", entity=user, of=(price, price), k=3), "two of its fields would be called n_price"),
+        (lambda: LastK("n", entity=user, of=(price, event.item.price), k=3), "would be called n_price"),
         (lambda: Histogram("n", entity=user, of=price, buckets=("a",)), "edges for a number"),
         (lambda: Histogram("n", entity=user, of=price, buckets=(2.0, 1.0)), "edges rise"),
         (lambda: Histogram("n", entity=user, of=event.item.brand, buckets=("a", "a")), "different names"),
@@ -120,7 +123,7 @@ def test_a_sequence_is_of_items_unless_its_filter_asks_for_more() -> None:
     found = {}
     for feature in (Sequence("of_items", entity=user, k=3), Sequence("with_searches", entity=user, events=search, k=3)):
         state = feature.new()
-        for signal in heard([Record(event) for event in log]):
+        for signal in heard([Record(did) for did in log]):
             feature.update(state, signal, world())
         found[feature.name] = feature.values(state, T0 + 1)[:2]
     assert found == {"of_items": (["i1"], ["view"]), "with_searches": ([""], ["search"])}
