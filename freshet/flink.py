@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from freshet import declared, jars
+from freshet import components, declared, jars
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
 from freshet.errors import ComponentError
@@ -117,8 +117,10 @@ class Flink:
         try:
             return any(
                 job["state"] == "RUNNING" and 0 < job["tasks"]["total"] == job["tasks"]["running"]
-                for job in _get(settings, "/jobs/overview")["jobs"]
+                for job in _get(settings, "/jobs/overview", components.ANSWER_S)["jobs"]
             )
+        except httpx.TimeoutException as late:
+            raise TimeoutError from late
         except (httpx.HTTPError, ValueError, KeyError):
             return False
 
@@ -181,8 +183,8 @@ def _stop_with_savepoint(settings: Settings) -> str:
     return ", ".join(problems)
 
 
-def _get(settings: Settings, path: str) -> dict[str, Any]:
-    answer = httpx.get(f"{settings.flink_url}{path}", timeout=5, trust_env=False)
+def _get(settings: Settings, path: str, timeout: float = 5) -> dict[str, Any]:
+    answer = httpx.get(f"{settings.flink_url}{path}", timeout=timeout, trust_env=False)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 

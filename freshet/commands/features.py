@@ -142,7 +142,7 @@ def apply(*, quiet: bool = False) -> int:
         report=lambda message: console.print(message, soft_wrap=True),
         components=(Kafka(), Redis(), Flink(refill=refill), Server()),
     )
-    if {status.name: status.state for status in stack.status()}["flink"] != "running":
+    if {status.name: status.state for status in stack.status()}["flink"] not in ("running", "busy"):
         raise NoJob("the job does not run: `freshet up` starts it with what is declared")
     if refill:
         refill.ahead()

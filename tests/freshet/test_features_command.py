@@ -18,6 +18,7 @@ from freshet.cli import main
 from freshet.errors import ComponentError
 from freshet.ports import free_ports
 from freshet.settings import Settings
+from freshet.stack import Stack, Status
 
 BEFORE, AFTER = "tests.freshet.declared_before", "tests.freshet.declared_after"
 
@@ -79,6 +80,33 @@ def test_a_plan_is_against_what_the_job_was_started_with(
     declared.remember(home)
     assert main(["features", "plan"]) == 0
     assert capsys.readouterr().out == "nothing would change\n"
+
+
+def test_up_says_what_has_been_edited_since_the_job_was_started(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stack, "up", lambda *_: None)
+    monkeypatch.setattr(Stack, "status", lambda _: [Status("flink", "running", 1, "", None)])
+
+    def said() -> list[str]:
+        assert main(["up"]) == 0
+        return capsys.readouterr().out.splitlines()[1:]
+
+    assert said() == []
+    monkeypatch.setenv("FRESHET_DEFINITIONS", BEFORE)
+    declared.remember(home)
+    monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
+    (line,) = said()
+    assert "user.stars (new), " in line
+    assert line.endswith("user.views_1h (removed); `freshet features apply` takes them up")
+    declared.remember(home)
+    assert said() == []
+    found = json.loads(home.declared.read_text())
+    found["views"]["user_activity"] += 1
+    home.declared.write_text(json.dumps(found))
+    (line,) = said()
+    assert "another user_activity" in line
+    assert "`freshet down; freshet up --no-restore`" in line
 
 
 def test_a_main_view_that_changed_is_refused(home: Settings) -> None:
