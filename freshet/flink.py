@@ -35,11 +35,18 @@ appender.out.type = CONSOLE
 appender.out.target = SYSTEM_OUT
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} - %m%n
-logger.checkpoints.name = org.apache.flink.runtime.checkpoint
-logger.checkpoints.level = INFO
 logger.jobs.name = org.apache.flink.runtime.executiongraph.ExecutionGraph
 logger.jobs.level = INFO
 """
+# Whose warnings come at every start or checkpoint and say nothing: two committers have metrics of one name, our
+# operators' names are long, nobody uses Kerberos, a shaded client does not find its own version. Errors are shown.
+_CHATTY = {
+    "metrics": "org.apache.flink.metrics.MetricGroup",
+    "names": "org.apache.flink.runtime.metrics.util.MetricUtils",
+    "tokens": "org.apache.flink.runtime.security.token.DefaultDelegationTokenManager",
+    "versions": "org.apache.flink.kafka.shaded.org.apache.kafka.common.utils.AppInfoParser",
+}
+_LOG4J += "".join(f"logger.{key}.name = {name}\nlogger.{key}.level = ERROR\n" for key, name in _CHATTY.items())
 
 _SAVEPOINT_DEADLINE = 90.0
 
