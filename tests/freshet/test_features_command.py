@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
 
     from bench.stacks import send
     from feature_repo import registry
+    from feature_repo.store import close
     from streams import world
     from training import archive
     from training.backfill import Backfill
@@ -154,27 +156,28 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, **chosen)
     data = movielens()
     events = data.interactions[:12_000]
-    try:
+    with ExitStack() as opened:
+        opened.callback(freshet, "down", **env)
         freshet("up", "--only", "kafka,redis,flink", **env, FRESHET_DEFINITIONS=BEFORE)
         send(settings, data.items)
         send(settings, events[:6000])
         time.sleep(15)
-        load = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", LOAD], env={**os.environ, **env}, stdout=subprocess.DEVNULL
-        )
-        said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
-        assert "removed  user.views_1h" in said
-        assert load.wait(timeout=120) == 0
+        loading = [sys.executable, "-W", "ignore", "-c", LOAD]
+        with subprocess.Popen(loading, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as load:
+            said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
+            assert "removed  user.views_1h" in said
+            assert load.wait(timeout=120) == 0
         time.sleep(20)
 
         repository = registry.load(AFTER)
-        filled = Backfill(repository, world.shared(settings.kafka, settings.bundles))
+        known = world.shared(settings.kafka, settings.bundles)
+        opened.callback(known.close)
+        filled = Backfill(repository, known)
         filled.feed(archive.read(archive.finished(settings.archive / "events")))
         assert filled.events == len(events) == len(from_kafka(settings.kafka).interactions)
         store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
+        opened.callback(close, store)
         assert different(store, filled, repository.views) == []
-    finally:
-        freshet("down", **env)
 
 
 LOAD = """
