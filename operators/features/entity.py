@@ -46,7 +46,7 @@ class Entity:
             if self.life is None and key.fields[0] in SHORT_LIVED:
                 object.__setattr__(self, "life", SHORT_LIFE)
         if self.life is not None:
-            within(f"the life of a {self.name}", self.life, 365 * DAY)
+            within(f"{self.name}: a life", self.life, 365 * DAY)
         last = [key.fields[0].split(".")[-1] for key in self.keys]
         object.__setattr__(self, "joins", tuple(JOINS.get(n, n.removesuffix("_id")) for n in last))
 

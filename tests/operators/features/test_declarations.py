@@ -179,7 +179,7 @@ def test_entities_of_values_that_are_used_up_have_an_end() -> None:
     assert session.life == Entity("visit", (event.user_id, event.request_id)).life == 2 * DAY
     assert user.life is item_region.life is None
     assert Entity("order", (event.user_id,), life=30 * DAY).life == 30 * DAY
-    with pytest.raises(FeatureError, match=r"test_declarations\.py:\d+: the life of a order of 5 ms"):
+    with pytest.raises(FeatureError, match=r"test_declarations\.py:\d+: order: a life of 5 ms"):
         Entity("order", (event.user_id,), life=5)
 
 
