@@ -34,15 +34,16 @@ up: setup  ## start Kafka, Redis, Flink and the server
 down: setup  ## stop them
 	$(BIN)/freshet down
 
-test: lint typecheck  ## everything: lint, types, unit and integration tests
-	$(BIN)/pytest
+test: lint typecheck unit  ## everything: lint, types, unit and integration tests
+	$(BIN)/pytest -m "integration and not proof"
 
 unit: setup  ## the tests that start no server
 	$(BIN)/pytest -m "not integration and not proof" -n $(JOBS)
 
-prove: setup  ## the long proofs: SQL's answers, a repository applied under load, parity over 200,000 events
+prove: setup  ## the long proofs: SQL's answers, a repository applied under load, nothing lost of 100,000 events, parity of 200,000
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/proofs.txt
 	$(BIN)/pytest -s -m proof
+	LOST_EVENTS=100000 $(BIN)/pytest -s tests/streams/test_nothing_lost.py
 	PARITY_EVENTS=200000 PARITY_DEFINITIONS=bench.repositories.forty $(BIN)/pytest -s --timeout 3600 \
 		tests/streams/test_parity.py::test_every_emission_of_every_declared_feature_is_the_same
 

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from operators.contract import Record, Space
+import numpy as np
+
+from operators.contract import Record, Space, Vector
 from operators.features import EntityOperator, Feature
 from operators.gate import Door, Gate
 from operators.space import EmptySpace
-from schemas.errors import EventError
+from schemas.errors import EventError, FeatureError
 from schemas.events import Impression, Interaction, Item, User
 
 TOLERANCE = 1e-6
+EXAMPLE_SPACE = "example"
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,17 @@ class Example:
     key: tuple[str, ...] | None = None
     items: Sequence[Item] = ()
     """the catalogue"""
+    space: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """item id → its vector, scaled to length 1, in a space of the id "example"; without it no bundle is there yet"""
     where: str = field(init=False)
     """the example's "file:line" """
 
     def __post_init__(self) -> None:
         caller = sys._getframe(2)  # beyond the __init__ that the dataclass makes
         object.__setattr__(self, "where", f"{caller.f_code.co_filename}:{caller.f_lineno}")
+        vectors = self.space.values()
+        if len({len(vector) for vector in vectors}) > 1 or not all(map(any, vectors)):
+            raise FeatureError("the vectors of an example's space are of one length, and none is zero", self.where)
 
 
 class Outcome(NamedTuple):
@@ -48,11 +56,24 @@ class Outcome(NamedTuple):
     problem: str
 
 
-class _World:
-    space: Space = EmptySpace()
+class _Space:
+    """A few vectors, given by hand."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._items = {item.item_id: item for item in items}
+    id = EXAMPLE_SPACE
+
+    def __init__(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        given = {item_id: np.asarray(vector, np.float32) for item_id, vector in vectors.items()}
+        self.dim = len(next(iter(given.values())))
+        self._vectors = {item_id: vector / np.linalg.norm(vector) for item_id, vector in given.items()}
+
+    def vector(self, item_id: str) -> Vector | None:
+        return self._vectors.get(item_id)
+
+
+class _World:
+    def __init__(self, example: Example) -> None:
+        self.space: Space = _Space(example.space) if example.space else EmptySpace()
+        self._items = {item.item_id: item for item in example.items}
 
     def item(self, item_id: str) -> Item | None:
         return self._items.get(item_id)
@@ -74,7 +95,7 @@ def within(*modules: ModuleType) -> Iterator[Example]:
 
 def check(example: Example) -> Outcome:
     """Plays the example through the gate and the operator of its entity."""
-    world, feature = _World(example.items), example.feature
+    world, feature = _World(example), example.feature
     gate, operator = Gate(world), EntityOperator(feature.entity, [feature], world)
     kept: dict[str, _Kept] = {}
     key, state = example.key, None

@@ -26,6 +26,7 @@ TYPES: dict[Dtype, feast_types.FeastType] = {
     "int64[]": feast_types.Array(feast_types.Int64),
     "float32[]": feast_types.Array(feast_types.Float32),
     "string[]": feast_types.Array(feast_types.String),
+    "bool[]": feast_types.Array(feast_types.Bool),
 }
 
 

@@ -35,7 +35,7 @@ class Repository:
 
     def view(self, entity: Entity) -> View[Any]:
         """The view of an entity's features."""
-        return View(view_name(entity), entity.joins, self.features[entity], entity.doc)
+        return View(entity.view, entity.joins, self.features[entity], entity.doc)
 
     @property
     def others(self) -> tuple[Entity, ...]:
@@ -131,11 +131,6 @@ def _line(feature: Feature) -> list[Feature]:
     while found[-1].replaces is not None:
         found.append(found[-1].replaces)
     return found
-
-
-def view_name(entity: Entity) -> str:
-    """What an entity's view is called."""
-    return f"{entity.name}_features"
 
 
 def collect(*modules: ModuleType) -> Repository:

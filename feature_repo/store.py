@@ -36,6 +36,7 @@ PROTO: dict[str, Callable[[Any], pb.Value]] = {
     "int64[]": lambda v: pb.Value(int64_list_val=pb.Int64List(val=v)),
     "float32[]": lambda v: pb.Value(float_list_val=pb.FloatList(val=v)),
     "string[]": lambda v: pb.Value(string_list_val=pb.StringList(val=v)),
+    "bool[]": lambda v: pb.Value(bool_list_val=pb.BoolList(val=v)),
 }
 
 

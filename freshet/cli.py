@@ -1,5 +1,6 @@
 """`freshet`: the command line. Each command is imported when it is called, so that `freshet --help` is quick."""
 
+import logging
 import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 failed, 2 the command line or a setting was wrong."""
     from pydantic import ValidationError
 
+    # kafka-python's event loop warns whenever somebody else had the interpreter for 0.1 s: a busy machine, no fault.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     tokens = sys.argv[1:] if argv is None else argv
     names = [command[1] for command in COMMANDS]
     if tokens and not tokens[0].startswith("-") and tokens[0] not in names:

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from freshet.settings import Settings
 
+ANSWER_S = 3.0
+"""how long a component has to say that it does its work"""
 Report = Callable[[str], None]
 
 
@@ -29,7 +31,10 @@ class Component(Protocol):
         ...
 
     def is_ready(self, settings: Settings) -> bool:
-        """Whether it does its work now. Never raises, and answers within a few seconds."""
+        """Whether it does its work now. Returns within a few seconds.
+
+        Raises TimeoutError where it is there and gives no answer in time, and nothing else.
+        """
         ...
 
     def started(self, settings: Settings, report: Report) -> None:

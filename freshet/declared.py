@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from freshet.errors import ComponentError
 from freshet.settings import Settings
+from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change
 
-REBUILD = "start the job without its saved state, so that it reads the log anew: `freshet up --no-restore`"
+REBUILD = (
+    "start the job without its saved state, so that it reads the log anew: `freshet down; freshet up --no-restore`"
+)
+_NAMED = 5
 
 
 def now() -> dict[str, Any]:
@@ -34,6 +38,22 @@ def applied(settings: Settings) -> dict[str, Any] | None:
 def remember(settings: Settings, seeded: Collection[int] = ()) -> None:
     """The job runs with what the repository says now, and these states have had seeds."""
     settings.declared.write_text(json.dumps(now() | {"seeded": sorted(seeded)}, indent=1))
+
+
+def edited(settings: Settings) -> str:
+    """How what is declared now differs from what the running job was started with, and what takes it up: one line,
+    "" where nothing differs."""
+    try:
+        found = changes(settings)
+    except FreshetError as error:
+        return f"the job runs as it was declared when it was started; what is declared now cannot be applied: {error}"
+    if not found:
+        return ""
+    names = [f"{change.feature} ({change.kind})" for change in found[:_NAMED]]
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return (
+        f"features edited since the job was started: {', '.join(names)}{more}; `freshet features apply` takes them up"
+    )
 
 
 def to_seed(settings: Settings) -> set[int]:

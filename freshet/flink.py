@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from freshet import declared, jars
+from freshet import components, declared, jars
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
 from freshet.errors import ComponentError
@@ -35,11 +35,18 @@ appender.out.type = CONSOLE
 appender.out.target = SYSTEM_OUT
 appender.out.layout.type = PatternLayout
 appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} - %m%n
-logger.checkpoints.name = org.apache.flink.runtime.checkpoint
-logger.checkpoints.level = INFO
 logger.jobs.name = org.apache.flink.runtime.executiongraph.ExecutionGraph
 logger.jobs.level = INFO
 """
+# Whose warnings come at every start or checkpoint and say nothing: two committers have metrics of one name, our
+# operators' names are long, nobody uses Kerberos, a shaded client does not find its own version. Errors are shown.
+_CHATTY = {
+    "metrics": "org.apache.flink.metrics.MetricGroup",
+    "names": "org.apache.flink.runtime.metrics.util.MetricUtils",
+    "tokens": "org.apache.flink.runtime.security.token.DefaultDelegationTokenManager",
+    "versions": "org.apache.flink.kafka.shaded.org.apache.kafka.common.utils.AppInfoParser",
+}
+_LOG4J += "".join(f"logger.{key}.name = {name}\nlogger.{key}.level = ERROR\n" for key, name in _CHATTY.items())
 
 _SAVEPOINT_DEADLINE = 90.0
 
@@ -117,8 +124,10 @@ class Flink:
         try:
             return any(
                 job["state"] == "RUNNING" and 0 < job["tasks"]["total"] == job["tasks"]["running"]
-                for job in _get(settings, "/jobs/overview")["jobs"]
+                for job in _get(settings, "/jobs/overview", components.ANSWER_S)["jobs"]
             )
+        except httpx.TimeoutException as late:
+            raise TimeoutError from late
         except (httpx.HTTPError, ValueError, KeyError):
             return False
 
@@ -181,8 +190,8 @@ def _stop_with_savepoint(settings: Settings) -> str:
     return ", ".join(problems)
 
 
-def _get(settings: Settings, path: str) -> dict[str, Any]:
-    answer = httpx.get(f"{settings.flink_url}{path}", timeout=5, trust_env=False)
+def _get(settings: Settings, path: str, timeout: float = 5) -> dict[str, Any]:
+    answer = httpx.get(f"{settings.flink_url}{path}", timeout=timeout, trust_env=False)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 

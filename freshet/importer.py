@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from freshet import json_lines
+from freshet.rejections import Rejection
 from schemas.errors import EventError
 
 CHUNK = 2000
@@ -32,17 +33,6 @@ class Progress:
     accepted: int = 0
     rejected: int = 0
     done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    path: str
-    line: int
-    field: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.field + ': ' if self.field else ''}{self.reason}"
 
 
 class Records:
@@ -96,7 +86,7 @@ def load(
                 key, value = json_lines.message(topic, line.text)
             except EventError as error:
                 refused += 1
-                rejected(Rejection(str(path), line.number, error.field, error.detail))
+                rejected(Rejection.of(path, line.number, error))
             else:
                 sender.send(topic, key, value)
         sender.flush()

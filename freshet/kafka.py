@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from freshet import jars, ports, topics
+from freshet import components, jars, ports, topics
 from freshet.components import Launch, Report
 from freshet.errors import ComponentError
 from freshet.java import java_home
@@ -79,21 +79,26 @@ class Kafka:
 
     def is_ready(self, settings: Settings) -> bool:
         from kafka.admin import KafkaAdminClient
-        from kafka.errors import KafkaConfigurationError, KafkaError
+        from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError
 
         # The client keeps a thread when it cannot connect, so it is made only where somebody listens.
         if not ports.is_listening(settings.host, settings.kafka_port):
             return False
         try:
+            patience = int(components.ANSWER_S * 1000)
             admin = KafkaAdminClient(
-                bootstrap_servers=settings.kafka, request_timeout_ms=3000, bootstrap_timeout_ms=3000
+                bootstrap_servers=settings.kafka, request_timeout_ms=patience, bootstrap_timeout_ms=patience
             )
         except KafkaConfigurationError:
             raise  # our own mistake, which waiting does not mend
+        except KafkaTimeoutError as late:
+            raise TimeoutError from late
         except (KafkaError, OSError):
             return False
         try:
             return bool(admin.describe_cluster()["brokers"])
+        except KafkaTimeoutError as late:
+            raise TimeoutError from late
         except (KafkaError, OSError):
             return False
         finally:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from freshet import components
 from freshet.components import Launch, Report
 from freshet.errors import ComponentError
 from freshet.settings import Settings
@@ -44,9 +45,14 @@ class Redis:
         import redis
 
         # A server that still reads its append-only file answers PING with an error, so it is not ready yet.
-        client = redis.Redis(settings.host, settings.redis_port, socket_timeout=2, socket_connect_timeout=2)
+        patience = components.ANSWER_S
+        client = redis.Redis(
+            settings.host, settings.redis_port, socket_timeout=patience, socket_connect_timeout=patience
+        )
         try:
             return bool(client.ping())
+        except redis.TimeoutError as late:
+            raise TimeoutError from late
         except redis.RedisError:
             return False
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from training.backfill import Backfill, RowFiles
 
 
-def backfill(
-    settings: Settings, repository: Repository, rows: RowFiles | None = None, views: Iterable[str] = ()
-) -> Backfill:
+def backfill(settings: Settings, repository: Repository, rows: RowFiles | None = None) -> Backfill:
     """The repository's features over nothing yet, with the catalogue that Kafka holds now."""
     from streams import world
     from training.backfill import Backfill
 
     found = world.shared(settings.kafka, settings.bundles)
-    return Backfill(repository, found, rows.put if rows else None, set(views))
+    return Backfill(repository, found, rows.put if rows else None)
 
 
 def events(settings: Settings) -> set[Path]:
@@ -70,6 +68,7 @@ class Refill:
         from training.backfill import write_seeds
 
         self.ahead()
+        self._filled.finish(time.time_ns() // 1_000_000)
         self._keys = write_seeds(self._settings.seeds, self._filled.states())
         n = sum(map(len, self._keys.values()))
         report(f"{self._filled.events:,} archived events make the states of {n:,} keys")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 
+from freshet import components
 from freshet.components import Launch, Report
 from freshet.processes import ONE_BLAS_THREAD
 from freshet.settings import Settings
@@ -32,7 +33,12 @@ class Server:
         import httpx
 
         try:
-            return httpx.get(f"{settings.http_url}/readyz", timeout=3, trust_env=False).status_code == 200
+            return (
+                httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False).status_code
+                == 200
+            )
+        except httpx.TimeoutException as late:
+            raise TimeoutError from late
         except httpx.HTTPError:
             return False
 

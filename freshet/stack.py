@@ -26,7 +26,8 @@ _POLL = 0.1
 class Status:
     name: str
     state: str
-    """running, unhealthy (it runs and does not answer), crashed (we started it and it is gone) or stopped."""
+    """running, busy (it is there and did not answer in time), unhealthy (nobody answers, or it says that it is not
+    ready), crashed (we started it and it is gone) or stopped."""
     pid: int | None
     address: str
     since: float | None
@@ -101,8 +102,13 @@ class Stack:
             return Status(component.name, "stopped", None, address, None)
         if record.leader() is None:
             return Status(component.name, "crashed", None, address, None)
-        state = "running" if component.is_ready(self.settings) else "unhealthy"
-        return Status(component.name, state, record.pid, address, record.created)
+        return Status(component.name, self._health(component), record.pid, address, record.created)
+
+    def _health(self, component: Component) -> str:
+        try:
+            return "running" if component.is_ready(self.settings) else "unhealthy"
+        except TimeoutError:
+            return "busy"
 
     def _select(self, only: Iterable[str] | None, without: Iterable[str]) -> list[Component]:
         known = {component.name for component in self._components}
@@ -144,7 +150,7 @@ class Stack:
     def _await(self, component: Component) -> None:
         deadline = time.monotonic() + self.settings.start_timeout
         log = self.settings.logs / f"{component.name}.log"
-        while not component.is_ready(self.settings):
+        while self._health(component) != "running":
             # Only after its own process is known to live does an answer on the port count as its answer.
             if not self._runs(component):
                 self._clear(component)

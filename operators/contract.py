@@ -7,7 +7,7 @@ no clock: `at` is always given, by the wall clock in production and by event tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -17,7 +17,9 @@ import numpy.typing as npt
 from schemas.events import Impression, Interaction, Item, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
-Dtype: TypeAlias = Literal["int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]"]
+Dtype: TypeAlias = Literal[
+    "int64", "float32", "float64", "string", "bool", "bytes", "int64[]", "float32[]", "string[]", "bool[]"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +124,11 @@ class Operator(Protocol[State]):
     name: str
     hears_itself: bool
     """whether what follows from a record changes parts of the same key"""
+    owners: Collection[str]
+    """whose parts (`owner`) it has: one that was saved of another is of nothing that is still declared"""
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         """Which parts of the key the record changes."""
-
-    def keeps(self, part: str) -> bool:
-        """Whether a part that was saved is still the operator's; others are dropped."""
 
     def new(self, part: str) -> State: ...
 
@@ -158,9 +159,17 @@ class Operator(Protocol[State]):
     def due(self, part: str, state: State, at: int) -> int | None:
         """When the row next changes by itself."""
 
+    def over(self, part: str, state: State, at: int) -> bool:
+        """Whether the state says no more than a new one, from `at` on: it may be dropped."""
+
 
 MARK = "\0"
 """begins the names of parts that are of declared features (features/beside.py), and of no other"""
+
+
+def owner(part: str) -> str:
+    """The entity of whose features the part is, "" for the operator's own parts."""
+    return part.split(MARK, 2)[1] if part.startswith(MARK) else ""
 
 
 class Row(NamedTuple):

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from operators.contract import Field, Signal, Weights, World
 
+Numbers: TypeAlias = npt.NDArray[np.float64]
 REBASE_AFTER = 64
 """half-lives between an event and the origin after which the sums move to a new origin"""
 
@@ -103,8 +106,8 @@ class Popularity:
     """log2 of the decayed, weighted number of events, as of `POPULARITY_ORIGIN`.
 
     As a logarithm at one common instant it neither under- nor overflows for logs of any age,
-    compares between items without re-reading the clock, and never goes stale:
-    the decayed count at t is 2^(popularity - (t - POPULARITY_ORIGIN) / half_life).
+    compares between items without re-reading the clock, and never goes stale: `count` gives the
+    decayed count at t, 2^(popularity - (t - POPULARITY_ORIGIN) / half_life).
     """
 
     name: str
@@ -115,6 +118,12 @@ class Popularity:
     @property
     def fields(self) -> tuple[Field, ...]:
         return (Field(self.name, "float64", -1e9, "log2 decayed popularity as of 2020-01-01"),)
+
+    def count(self, popularity: Numbers, at: int) -> Numbers:
+        """What is left at `at`, epoch ms, of the events behind popularities of any shape: 3.5 for three clicks of now
+        and one of a half-life ago, where a click weighs 1."""
+        left: Numbers = np.exp2(popularity - (at - POPULARITY_ORIGIN) / self.half_life)
+        return left
 
     def new(self) -> PopularityState:
         return PopularityState(0, 0.0)

@@ -6,13 +6,13 @@ times in the future), so that what reaches the item operator has been accepted e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from operators.contract import MARK, Aggregation, Field, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Door, Gate
 from operators.history import hash64
@@ -109,6 +109,7 @@ class UserOperator:
 
     name = "user"
     hears_itself = False
+    owners: Collection[str] = ("",)
 
     def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
         """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
@@ -119,9 +120,6 @@ class UserOperator:
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
-
-    def keeps(self, part: str) -> bool:
-        return not part.startswith(MARK)
 
     def new(self, part: str = "") -> KeyedState:
         return self._features.new()
@@ -145,6 +143,9 @@ class UserOperator:
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
 
+    def over(self, part: str, state: KeyedState, at: int) -> bool:
+        return False
+
     def listeners(self, signal: Signal) -> Iterable[str]:
         return (signal.item_id,) if signal.item_id else ()
 
@@ -166,6 +167,7 @@ class ItemOperator:
 
     name = "item"
     hears_itself = False
+    owners: Collection[str] = ("",)
 
     def __init__(self, overall: View[Any], regional: View[Any], world: World) -> None:
         self.world = world
@@ -184,9 +186,6 @@ class ItemOperator:
 
     def _of(self, part: str) -> Aggregator:
         return self._regional if part else self._overall
-
-    def keeps(self, part: str) -> bool:
-        return not part.startswith(MARK)
 
     def new(self, part: str = "") -> KeyedState:
         return self._of(part).new()
@@ -209,6 +208,9 @@ class ItemOperator:
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)
+
+    def over(self, part: str, state: KeyedState, at: int) -> bool:
+        return False
 
     def listeners(self, signal: Signal) -> Iterable[str]:
         return ()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_repo import views
 from feature_repo.columns import Rows
+from operators.decay import Popularity
+from operators.time import label
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
@@ -25,6 +27,13 @@ from serving.query import FeedRequest, Reason
 from serving.services import Services
 
 VARIANT = "default"
+POPULARITY = next(a for a in views.item.aggregations if isinstance(a, Popularity))
+SCORE = (
+    "similar: the cosine of the two items, -1 to 1, or what trending says where no model knows the item. "
+    "trending: how many events the item has now, each worth half as much after every "
+    f"{label(POPULARITY.half_life)} and weighed by its type: "
+    + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
+)
 WINDOWS = tuple(f.name for f in views.user.fields if f.name.startswith("events_"))
 
 
@@ -53,10 +62,10 @@ class FeedAnswer(Struct, frozen=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and how much it counts: cosine in `similar`, log2 of decayed popularity in `trending`."""
+    """An item and how much it counts."""
 
     item_id: str
-    score: float
+    score: Annotated[float, Meta(description=SCORE)]
     rank: int
     item: Item | None
 
@@ -230,7 +239,7 @@ class Feeds:
         if model is None or not columns.vectors[row].any():
             rows = pipeline.popular.everywhere()[: n + 1]
             rows = rows[rows != row][:n]
-            return self._related(rows, columns.popularity[rows], ["retrieve"])
+            return self._related(rows, _counts_now(columns.popularity[rows]), ["retrieve"])
         found = model.index.nearest(columns.vectors[row : row + 1], 2 * n + 50)[0]
         rows = found[(found != row) & columns.available[found]][:n]
         return self._related(rows, columns.vectors[rows] @ columns.vectors[row], [])
@@ -248,7 +257,7 @@ class Feeds:
             rows = popular.within(region) if region else popular.everywhere()
         rows = rows[: asked["n"]]
         values = columns.popular_in(region) if region else columns.popularity
-        return self._related(rows, values[rows] if values is not None else np.zeros(0), [])
+        return self._related(rows, _counts_now(values[rows]) if values is not None else np.zeros(0), [])
 
     def _related(self, rows: Rows, scores: npt.NDArray[np.floating[Any]], degraded: list[str]) -> Response:
         pipeline = self._services.pipeline
@@ -262,6 +271,10 @@ class Feeds:
     def _title(self, item_id: str) -> str:
         item = self._services.catalogue.item(item_id)
         return item.title if item else ""
+
+
+def _counts_now(popularity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return POPULARITY.count(popularity, now_ms())
 
 
 def _feed_item(rank: int, entry: Entry) -> FeedItem:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.json_reader import TIME_FIELDS
 from serving.endpoint import Endpoint
 from serving.problems import MEDIA_TYPE, ProblemDetails
 
@@ -22,6 +23,8 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
     types = list(dict.fromkeys(types))
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     schema_of = dict(zip(types, schemas, strict=True))
+    for name in {endpoint.body.__name__ for endpoint in endpoints if endpoint.body is not None}:
+        _widen_times(components[name]["properties"])
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema_of, secured)
@@ -41,6 +44,18 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
     return document
+
+
+def _widen_times(properties: dict[str, Any]) -> None:
+    """People may write times in two ways, and the types know how they are kept."""
+    for name in properties.keys() & set(TIME_FIELDS):
+        kept = properties[name]
+        text = {"type": "string", "format": "date-time"}
+        properties[name] = {
+            "anyOf": [text, *kept.get("anyOf", [kept])],
+            "description": "ISO 8601 (UTC where it names no offset) or epoch milliseconds; answers have milliseconds",
+            **{key: value for key, value in kept.items() if key == "default"},
+        }
 
 
 def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> dict[str, Any]:

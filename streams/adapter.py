@@ -28,7 +28,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
 from feature_repo.views import SERVED, item_operator, user_operator
-from operators.contract import Operator, Record, Row, Signal
+from operators.contract import Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import apply
 from operators.time import hours
@@ -158,7 +158,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         entry = Entry()
         saved: dict[str, bytes] = {}
         for part in self._stored_parts():
-            if not self._operator.keeps(part):
+            if owner(part) not in self._operator.owners:
                 self._snapshot.remove(part)
                 continue
             saved[part], at = self._snapshot.get(part)
@@ -185,7 +185,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _adopt(self, key: str, entry: Entry, saved: dict[str, bytes]) -> None:
         """Takes the key's seeds, if any. Their rows are written in any case: fields may be new that have no state."""
         for part, seed in self._seeds.of(key):
-            if not self._operator.keeps(part):
+            if owner(part) not in self._operator.owners:
                 continue
             if part in entry.states:
                 self._operator.adopt(part, entry.states[part], seed, saved.get(part))
@@ -269,6 +269,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _save(self, entry: Entry, ctx: Any) -> None:
         """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
         for part, (blob, at) in entry.unsaved.items():
+            if self._operator.over(part, entry.states[part], at):
+                self._drop(part, entry)
+                continue
             self._snapshot.put(part, (blob, at))
             # As of the row: writing it took time, in which it may have come due.
             due = self._operator.due(part, entry.states[part], at)
@@ -277,6 +280,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 ctx.timer_service().register_processing_time_timer(due)
         entry.unsaved.clear()
         self._tail.clear()
+
+    def _drop(self, part: str, entry: Entry) -> None:
+        """Nothing is known of the part any more, and its row, which has left, says so."""
+        del entry.states[part]
+        entry.due.pop(part, None)
+        self._snapshot.remove(part)
 
     def _forget_idle(self) -> None:
         excess = len(self._entries) - self._settings.cached_keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _xxsubinterpreters  # type: ignore[import-not-found]
 import gc
+import logging
 import sys
 
 SWITCH_S, SWITCH_WHEN_LATE_S = 0.0005, 0.005
@@ -25,6 +26,8 @@ def share() -> None:
     # cycles, so it can be rare, and what is there at the start need not be looked at again.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    # kafka-python's event loop warns whenever somebody else had the interpreter for 0.1 s. Nothing is wrong then.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
 
 
 def pace(behind_ms: int) -> None:

@@ -35,6 +35,10 @@ class LiveWorld:
     def item(self, item_id: str) -> Item | None:
         return self._items.get(item_id)
 
+    def close(self) -> None:
+        """Follows no more."""
+        self._follower.stop()
+
     def wait(self) -> None:
         """Returns when the catalogue has been read.
 

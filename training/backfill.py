@@ -1,7 +1,7 @@
 """Declared features over the archive: the states and rows that the job would have, had it known them all along.
 
-archive ─► gate ─► the operators of the job ─┬─► rows at each change, for `get_historical_features`
-                                             └─► states at the end, for the job to continue from
+archive ─► gate ─► declared features ─┬─► rows at each change, for `get_historical_features`
+                                      └─► states at the end, for the job to continue from
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,18 +19,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_repo import views
 from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
-from operators.contract import Dtype, Record, Row, View, World
-from operators.features.beside import MARK
+from operators.contract import Dtype, Record, Row, View, World, owner
+from operators.keyed import ItemOperator, UserOperator
+from operators.stepping import event_time
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
+EPOCH = datetime.fromtimestamp(0, UTC)
+NEVER = 2**62
+SWEPT_AFTER = 100_000
+"""events after which states are looked through for those that are over"""
 
 ARROW: dict[Dtype, pa.DataType] = {
     "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
     "bytes": pa.binary(), "int64[]": pa.list_(pa.int64()), "float32[]": pa.list_(pa.float32()),
-    "string[]": pa.list_(pa.string()),
+    "string[]": pa.list_(pa.string()), "bool[]": pa.list_(pa.bool_()),
 }  # fmt: skip
 
 
@@ -37,6 +43,9 @@ class RowFiles:
     """Rows of views as Parquet files that Feast's offline store reads, `<view>.parquet` in a folder.
 
     Files are whole or not there: they take their names when the writer is closed without an error.
+
+    A key's first row is of 1970 and says that nothing is known: Feast's join drops whoever is asked about at a moment
+    before all of their rows, and who has no rows at all it keeps (`_filter_ttl` in its offline_stores/dask.py).
     """
 
     def __init__(self, folder: Path, views: Iterable[View[Any]]) -> None:
@@ -48,6 +57,7 @@ class RowFiles:
             name: pq.ParquetWriter(_aside(path), self._schemas[name]) for name, path in self._paths.items()
         }
         self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._known: dict[str, set[tuple[str, ...]]] = {name: set() for name in self._views}
         self.written: dict[str, int] = dict.fromkeys(self._views, 0)
 
     def __enter__(self) -> RowFiles:
@@ -67,7 +77,10 @@ class RowFiles:
         """Takes a row as of `at`, epoch ms; rows of other views are left out."""
         if row.view not in self._views:
             return
-        rows = self._rows[row.view]
+        rows, known = self._rows[row.view], self._known[row.view]
+        if row.key not in known:
+            known.add(row.key)
+            rows.append((*row.key, EPOCH, *(field.default for field in self._views[row.view].fields)))
         rows.append((*row.key, datetime.fromtimestamp(at / 1000, UTC), *row.values))
         if len(rows) >= ROWS_AT_ONCE:
             self._flush(row.view)
@@ -92,30 +105,35 @@ def _schema(view: View[Any]) -> pa.Schema:
 
 
 class Backfill:
-    """The job's operators over archived events."""
+    """The job's operators over archived events, with nothing but the door and what is declared."""
 
-    def __init__(
-        self, declared: Repository, world: World, emit: Callable[[Row, int], None] | None = None,
-        views: Collection[str] = (),
-    ) -> None:  # fmt: skip
-        """`emit(row, at)` hears of every row of `views`, as it changes."""
-        wanted = {f"{MARK}{e.name}{MARK}" for e in declared.features if declared.view(e).name in views}
+    def __init__(self, declared: Repository, world: World, emit: Callable[[Row, int], None] | None = None) -> None:
+        """`emit(row, at)` hears of every row of what is declared, as it changes."""
+        user = UserOperator(_bare(views.user), world, None)  # the archive holds what was let in
+        item = ItemOperator(_bare(views.item), _bare(views.item_region), world)
         self._replay = Replay(
-            user_operator(world, None, declared),  # the archive holds what was let in
-            item_operator(world, declared),
+            declared.beside_user(user, world),
+            declared.beside_item(item, world),
             emit,
-            emits=lambda part: part[: part.find(MARK, 1) + 1] in wanted,
+            emits=lambda part: owner(part) != "",
         )
         self.events = 0
+        self._earliest = NEVER
 
     def feed(self, records: Iterable[Record]) -> None:
         """Takes archived events in, in their order."""
         for record in records:
             self._replay.feed(record)
             self.events += 1
+            # As of the earliest: what was imported from years ago has sessions of years ago.
+            self._earliest = min(self._earliest, event_time(record) or NEVER)
+            if self.events % SWEPT_AFTER == 0:
+                self._replay.forget(self._earliest)
+                self._earliest = NEVER
 
     def finish(self, now: int) -> None:
-        """Emits what changes by itself until `now`, epoch ms."""
+        """Emits what changes by itself until `now`, epoch ms, and drops what is over by then."""
+        self._replay.forget(now)
         self._replay.finish(until=now)
 
     def states(self) -> Iterator[tuple[str, str, str, bytes]]:
@@ -125,8 +143,12 @@ class Backfill:
             (self._replay.item_operator, self._replay.items),
         ):
             for (key, part), state in found.items():
-                if part.startswith(MARK):
+                if owner(part):
                     yield operator.name, key, part, operator.encode(part, state)
+
+
+def _bare(view: View[Any]) -> View[Any]:
+    return replace(view, aggregations=())
 
 
 def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> dict[str, set[str]]:

@@ -95,6 +95,13 @@ class Replay:
             for (key, part), state in states.items():
                 self._expire(operator, key, part, state, until)
 
+    def forget(self, at: int) -> None:
+        """Drops what nothing is known of any more by `at`, epoch ms. Its last rows are emitted."""
+        for operator, states in ((self.user_operator, self.users), (self.item_operator, self.items)):
+            over = [(key, part) for (key, part), state in states.items() if operator.over(part, state, at)]
+            for key, part in over:
+                self._expire(operator, key, part, states.pop((key, part)), at)
+
     def user_row(self, user_id: str, at: int) -> dict[str, Any]:
         """Field name → value as of `at` (not before the user's watermark); a stranger's defaults."""
         state = self.users.get((user_id, "")) or self.user_operator.new("")

@@ -71,8 +71,6 @@ def show(name: str) -> int:
     name
         The feature's name, or entity.name where two entities have one of that name.
     """
-    from feature_repo import registry
-
     repository = _repository()
     entity, feature = _named(repository, name)
     operator = "user operator" if entity.of_user else "item operator"
@@ -90,8 +88,8 @@ def show(name: str) -> int:
         "runs in": f"the {operator}, part {entity.name}"
         + (f"; shares its state with {', '.join(sharing)}" if sharing else ""),
         "state": f"at most {feature.state_bytes():,} bytes a key",
-        "view": f"{registry.view_name(entity)}, by {', '.join(f'{join}_id' for join in entity.joins)}",
-        "services": ", ".join(_services(registry.view_name(entity))) or "none",
+        "view": f"{entity.view}, by {', '.join(f'{join}_id' for join in entity.joins)}",
+        "services": ", ".join(_services(entity.view)) or "none",
         "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
     }
     for title, fact in facts.items():
@@ -153,7 +151,7 @@ def apply(*, quiet: bool = False) -> int:
         report=lambda message: console.print(message, soft_wrap=True),
         components=(Kafka(), Redis(), Flink(refill=refill), Server()),
     )
-    if {status.name: status.state for status in stack.status()}["flink"] != "running":
+    if {status.name: status.state for status in stack.status()}["flink"] not in ("running", "busy"):
         raise NoJob("the job does not run: `freshet up` starts it with what is declared")
     if refill:
         refill.ahead()
@@ -190,7 +188,7 @@ def promote(name: str) -> int:
     registry.keep_promoted(settings.root, after)
     feast.apply(settings, report=lambda message: None)
     gone = ", ".join(name for name in old if name not in new)
-    console.print(f"the service {registry.view_name(entity)} gives {feature.name} instead of {gone}")
+    console.print(f"the service {entity.view} gives {feature.name} instead of {gone}")
     return 0
 
 
@@ -207,18 +205,18 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     quiet
         No progress.
     """
-    from feature_repo.registry import view_name
+    from feature_repo.registry import Repository
     from training.backfill import RowFiles
 
     settings, repository = Settings(), _repository()
     entities = [_named(repository, name)[0] for name in names] or list(repository.features)
-    views = {view_name(entity): repository.view(entity) for entity in entities}
+    asked = Repository({entity: repository.features[entity] for entity in entities})
     files = refilling.events(settings)
     if not files:
         raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")
     folder = out or settings.archive
-    with RowFiles(folder, views.values()) as rows:
-        filled = refilling.backfill(settings, repository, rows, views)
+    with RowFiles(folder, asked.views.values()) as rows:
+        filled = refilling.backfill(settings, asked, rows)
         refilling.feed(filled, files, quiet)
         filled.finish(time.time_ns() // 1_000_000)
     for view, n in rows.written.items():

@@ -1,11 +1,8 @@
 """`freshet import`."""
 
-import json
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,10 +11,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from freshet import importer, json_lines
 from freshet.errors import InputError
 from freshet.producer import Producer
+from freshet.rejections import Rejections, collected
 from freshet.settings import Settings
 from schemas import topics
-
-_SHOWN = 20
 
 
 def load(
@@ -31,7 +27,7 @@ def load(
 ) -> int:
     """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import goes on when it is called again.
 
-    Exit status 1 if a line was rejected.
+    Exit status 1 if a line was rejected, now or by an earlier run over the same file.
 
     Parameters
     ----------
@@ -71,25 +67,23 @@ def run(
     if restart:
         for topic, path in files:
             records.forget(path, topic)
-    refusals: list[importer.Rejection] = []
+    before = {topic: records.load(path, topic) for topic, path in files}
     with ExitStack() as stack:
-        out = stack.enter_context(rejects.open("w" if restart else "a")) if rejects else None
+        rejections = stack.enter_context(collected(rejects, "w" if restart else "a"))
         sender = stack.enter_context(Producer(settings))
         bar = stack.enter_context(_bar(console))
-
-        def rejected(refusal: importer.Rejection) -> None:
-            _note(refusal, refusals, out)
-
-        results = [_one(bar, topic, path, sender, records, rejected) for topic, path in files]
-    for refusal in refusals[:_SHOWN]:
-        console.print(str(refusal), markup=False, soft_wrap=True)
-    if len(refusals) > _SHOWN:
-        console.print(f"… and {len(refusals) - _SHOWN} more rejected lines" + ("" if rejects else " (--rejects FILE)"))
+        results = [_one(bar, topic, path, sender, records, rejections) for topic, path in files]
+    rejections.show(console)
     for result in results:
-        console.print(
-            f"{result.path}: {result.accepted:,} sent to {result.topic}, {result.rejected:,} rejected", soft_wrap=True
-        )
+        console.print(_summary(before[result.topic], result), soft_wrap=True)
     return 1 if any(result.rejected for result in results) else 0
+
+
+def _summary(before: importer.Progress, result: importer.Progress) -> str:
+    """What this run did of a file, and what earlier ones had done."""
+    sent, rejected = result.accepted - before.accepted, result.rejected - before.rejected
+    earlier = f" (earlier: {before.accepted:,} sent, {before.rejected:,} rejected)" if before.line else ""
+    return f"{result.path}: {sent:,} sent to {result.topic}, {rejected:,} rejected{earlier}"
 
 
 def _one(
@@ -98,7 +92,7 @@ def _one(
     path: Path,
     sender: Producer,
     records: importer.Records,
-    rejected: Callable[[importer.Rejection], None],
+    rejections: Rejections,
 ) -> importer.Progress:
     before = records.load(path, topic)
     task = bar.add_task(topic, total=path.stat().st_size, lines=f"{before.line:,} lines")
@@ -110,15 +104,9 @@ def _one(
     def advanced(progress: importer.Progress, position: int) -> None:
         bar.update(task, completed=position, lines=f"{progress.line:,} lines")
 
-    result = importer.load(path, topic, sender, records, rejected=rejected, advanced=advanced)
+    result = importer.load(path, topic, sender, records, rejected=rejections.add, advanced=advanced)
     bar.update(task, completed=path.stat().st_size)
     return result
-
-
-def _note(refusal: importer.Rejection, refusals: list[importer.Rejection], out: IO[str] | None) -> None:
-    refusals.append(refusal)
-    if out:
-        out.write(json.dumps(asdict(refusal), ensure_ascii=False) + "\n")
 
 
 def _bar(console: Console) -> Progress:

@@ -1,7 +1,6 @@
 """`freshet replay`: interactions of a file, sent as if they happened now, at a rate of one's choice."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from freshet import json_lines
 from freshet.errors import InputError
 from freshet.pace import wait_until
 from freshet.producer import Producer
+from freshet.rejections import Rejection, Rejections, collected
 from freshet.settings import Settings
 from schemas import codec, json_reader, topics
 from schemas.errors import EventError
@@ -44,8 +44,9 @@ def replay(
     speed: float | None = None,
     now: Annotated[bool, Parameter(negative=())] = False,
     limit: int | None = None,
+    rejects: Path | None = None,
 ) -> int:
-    """Send a file of interactions in its own order, paced.
+    """Send a file of interactions in its own order, paced. Exit status 1 if a line was rejected.
 
     Parameters
     ----------
@@ -60,13 +61,18 @@ def replay(
         which the replay starts. Without it, events keep the times that they have.
     limit
         Stop after so many events.
+    rejects
+        Write each rejected line's number and reason to this file, as JSON lines.
     """
     json_lines.check(interactions)
     if (rate is None) == (speed is None):
         raise InputError("say either --rate or --speed")
     if speed is not None and speed <= 0:
         raise InputError("--speed must be positive")
-    events, bad = _read(interactions, limit)
+    console = Console(highlight=False)
+    with collected(rejects) as rejections:
+        events = _read(interactions, limit, rejections)
+    rejections.show(console)
     if not events:
         raise InputError(f"{interactions} has no valid interaction")
     shift = round(time.time() * 1000) - max(event.timestamp for event in events) if now else 0
@@ -81,25 +87,19 @@ def replay(
             producer.send(topics.INTERACTIONS, topics.key_of(shifted), codec.encode(shifted))
         producer.flush()
         seconds = time.monotonic() - began
-    console = Console(highlight=False)
-    console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {bad:,} lines rejected")
+    console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {rejections.count:,} lines rejected")
     if behind > _LAG_WORTH_A_WORD:
         console.print(f"the asked pace could not be kept: up to {behind:.1f} s behind")
-    return 1 if bad else 0
+    return 1 if rejections.count else 0
 
 
-def _read(path: Path, limit: int | None) -> tuple[list[Interaction], int]:
+def _read(path: Path, limit: int | None, rejections: Rejections) -> list[Interaction]:
     events: list[Interaction] = []
-    bad = 0
-    for line in _first(path):
+    for line in json_lines.read(path):
         try:
-            events.append(json_reader.loads(topics.INTERACTIONS, line))
-        except EventError:
-            bad += 1
+            events.append(json_reader.loads(topics.INTERACTIONS, line.text))
+        except EventError as error:
+            rejections.add(Rejection.of(path, line.number, error))
         if limit and len(events) >= limit:
             break
-    return events, bad
-
-
-def _first(path: Path) -> Iterator[bytes]:
-    return (line.text for line in json_lines.read(path))
+    return events

@@ -3,12 +3,13 @@
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from freshet import declared
 from freshet.errors import ComponentError
 from freshet.flink import Flink
 from freshet.kafka import Kafka
@@ -20,9 +21,20 @@ from freshet.stack import Stack
 
 console = Console(highlight=False)
 
+Name = Literal["kafka", "redis", "flink", "server", "feast"]
+
+_MEANINGS = {
+    "busy": "it runs and did not answer in time; it may be at work, so ask again",
+    "unhealthy": "its process runs, but nobody answers at its address, or it says that it is not ready",
+    "crashed": "it ended by itself; `freshet up` starts it again",
+}
+
 
 def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     """Start the local stack and return when all of it is healthy; what already runs is left as it is.
+
+    Where features have been edited since the running job was started, one line says which, and what takes them up; the
+    exit status is 0 all the same. It is 1 where a component does not become healthy.
 
     Parameters
     ----------
@@ -42,6 +54,9 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
         console.print(f"the page is at {settings.http_url}, the API at {settings.http_url}/docs")
     if "flink" in running:
         console.print(f"Flink's own page is at {settings.flink_url}")
+        edited = declared.edited(settings)
+        if edited:
+            console.print(edited, style="yellow", soft_wrap=True)
     return 0
 
 
@@ -53,20 +68,23 @@ def down() -> int:
 
 
 def status() -> int:
-    """Show each component. Exit status 1 unless all of them run."""
+    """Show each component. Exit status 1 unless all of them run and answer."""
     found = Stack(Settings()).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
-    colours = {"running": "green", "stopped": "dim"}
+    colours = {"running": "green", "busy": "yellow", "stopped": "dim"}
     for one in found:
         since = f"{datetime.fromtimestamp(one.since):%Y-%m-%d %H:%M:%S}" if one.since else ""
         state = f"[{colours.get(one.state, 'red')}]{one.state}"
         table.add_row(one.name, state, one.address, str(one.pid or ""), since)
     console.print(table)
+    for one in found:
+        if one.state in _MEANINGS:
+            console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
     return 0 if all(one.state == "running" for one in found) else 1
 
 
 def logs(
-    name: str = "",
+    name: Name | None = None,
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
     lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 40,
@@ -76,7 +94,7 @@ def logs(
     Parameters
     ----------
     name
-        kafka, redis, flink, server or feast; all of them when left out.
+        Whose log; all of them when left out.
     follow
         Keep on showing what is added, until Ctrl-C.
     lines

@@ -9,7 +9,7 @@ where the entity is not a pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from operators.contract import MARK as MARK
@@ -32,6 +32,7 @@ class WithFeatures:
         self.hears_itself = bool(own)
         self._operator = operator
         self._own = {found.name: found for found in own}
+        self.owners: Collection[str] = ("", *self._own)
         self._others = others
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
@@ -51,10 +52,6 @@ class WithFeatures:
         for entity in self._others:
             found |= dict.fromkeys(keys[0] for keys in entity.keys_of(signal))
         return found
-
-    def keeps(self, part: str) -> bool:
-        """Whether a part that was saved is of something still declared."""
-        return not part.startswith(MARK) or part.split(MARK, 2)[1] in self._own
 
     def new(self, part: str = "") -> Any:
         operator, second = self._of(part)
@@ -82,6 +79,10 @@ class WithFeatures:
     def due(self, part: str, state: Any, at: int) -> int | None:
         operator, second = self._of(part)
         return operator.due(second, state, at)
+
+    def over(self, part: str, state: Any, at: int) -> bool:
+        operator, second = self._of(part)
+        return operator.over(second, state, at)
 
     def _of(self, part: str) -> tuple[Operator[Any], str]:
         if not part.startswith(MARK):

@@ -8,10 +8,16 @@ from itertools import product
 from operators.contract import Signal
 from operators.features.expressions import Expression, check
 from operators.features.fields import event
+from operators.features.scopes import within
+from operators.time import DAY
 from schemas.errors import FeatureError
 
 JOINS = {"categories": "category", "interests": "interest"}
 """what one element of a list-valued field is called"""
+SHORT_LIVED = ("session_id", "request_id")
+"""fields whose values are used up: entities of them would gather without end"""
+SHORT_LIFE = 2 * DAY
+"""longer than an event may be late, so that none comes to a session that is gone"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,9 @@ class Entity:
     name: str
     keys: tuple[Expression, ...]
     doc: str = ""
+    life: int | None = None
+    """how long after its latest event, in ms, nothing is known of it any more: its state is dropped, and an event that
+    comes then is its first. SHORT_LIFE where a key is a field of ever new values; for ever where it is none"""
     joins: tuple[str, ...] = field(init=False)
     """Feast's entities, one a key: event.user_id is "user", event.item.categories is "category" """
 
@@ -34,8 +43,17 @@ class Entity:
             raise FeatureError(f"{self.name} has {len(self.keys)} keys; an entity has one, or two for a pair")
         for key in self.keys:
             check(key, ("text", "texts"), f"a key of {self.name}")
+            if self.life is None and key.fields[0] in SHORT_LIVED:
+                object.__setattr__(self, "life", SHORT_LIFE)
+        if self.life is not None:
+            within(f"{self.name}: a life", self.life, 365 * DAY)
         last = [key.fields[0].split(".")[-1] for key in self.keys]
         object.__setattr__(self, "joins", tuple(JOINS.get(n, n.removesuffix("_id")) for n in last))
+
+    @property
+    def view(self) -> str:
+        """What the view of its features is called, and the service that reads it."""
+        return f"{self.name}_features"
 
     @property
     def of_user(self) -> bool:

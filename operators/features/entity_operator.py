@@ -10,7 +10,7 @@ repository reads the states of all features that it still declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -85,10 +85,12 @@ class EntityOperator:
                 raise FeatureError(f"{feature.name} is of {feature.entity.name}, not of {entity.name}", feature.where)
         self.entity = entity
         self.hears_itself = False
+        self.owners: Collection[str] = ("",)
         self.name = entity.name
+        self._life = entity.life
         self.features = tuple(features)
         extra = (STATE_FIELD,) if with_state else ()
-        self.view: View[Any] = View(f"{entity.name}_features", entity.joins, self.features, entity.doc, extra)
+        self.view: View[Any] = View(entity.view, entity.joins, self.features, entity.doc, extra)
         self._with_state = with_state
         slots = {f.state_key: f for f in features}  # a feature stands for all of one key
         self._slots = tuple(slots.values())
@@ -114,9 +116,6 @@ class EntityOperator:
         if len(self.entity.keys) == 1:
             return ("",) if (key,) in found else ()
         return tuple(second for first, second in found if first == key)
-
-    def keeps(self, part: str) -> bool:
-        return True
 
     def new(self, part: str = "") -> EntityState:
         return self._state(0, {})
@@ -158,6 +157,9 @@ class EntityOperator:
         signal = record.event
         if not isinstance(signal, Signal):
             raise InvalidEvent(f"a {type(signal).__name__} does not belong to the features of {self.entity.name}")
+        if self.over(part, state, signal.timestamp):
+            begun = self.new(part)
+            state.states, state.fresh = begun.states, begun.fresh
         if signal.timestamp > state.watermark:
             state.watermark = signal.timestamp
         self._apply(state, signal)
@@ -167,7 +169,7 @@ class EntityOperator:
         return ()
 
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
-        found = self._fresh(state, at)
+        found = self._defaults if self.over(part, state, at) else self._fresh(state, at)
         values: list[Any] = []
         for place, which in self._order:
             values += found[place].values[which]
@@ -176,8 +178,14 @@ class EntityOperator:
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
+        if self.over(part, state, at):
+            return None
+        end = NEVER if self._life is None else state.watermark + self._life
         soonest = min((known.until for known in self._fresh(state, at)), default=NEVER)
-        return None if soonest == NEVER else soonest
+        return None if soonest == end == NEVER else min(soonest, end)
+
+    def over(self, part: str, state: EntityState, at: int) -> bool:
+        return self._life is not None and (not state.watermark or at >= state.watermark + self._life)
 
     def state_bytes(self, text: int = TEXT_BYTES) -> int:
         """Worst-case size of one part's feature state, encoded, where a text takes `text` bytes."""

@@ -16,6 +16,7 @@ Under decay a family needs `add` with a weight and `scale` as well, and says so 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -35,7 +36,7 @@ TEXT_BYTES = 40
 
 DTYPES: dict[Kind, Dtype] = {"text": "string", "int": "int64", "number": "float64", "flag": "bool"}
 LIST_DTYPES: dict[Kind, Dtype] = {
-    "text": "string[]", "texts": "string[]", "int": "int64[]", "number": "float32[]", "flag": "int64[]",
+    "text": "string[]", "texts": "string[]", "int": "int64[]", "number": "float32[]", "flag": "bool[]",
 }  # fmt: skip
 TYPES: dict[Kind, Any] = {"text": str, "int": int, "number": float, "flag": bool}
 EMPTY: dict[Kind, Any] = {"text": "", "int": 0, "number": 0.0, "flag": False}
@@ -86,7 +87,8 @@ class Feature:
         self._set("reads", self.value())
         check(self.events, ("flag",), f"{self.name}: events")
         self.check()
-        declared = (self.entity.keys, type(self).family(), self.layout(), self.scope, self.events, self.reads)
+        ends = () if self.entity.life is None else (self.entity.life,)
+        declared = (self.entity.keys, type(self).family(), self.layout(), self.scope, self.events, self.reads, *ends)
         self._set("state_key", hash64(repr(declared)))
 
     def _set(self, name: str, value: Any) -> None:
@@ -172,6 +174,10 @@ class Composed(Feature):
                 f"{self.name}: a session is one person's, and a {self.entity.name} has many at once; "
                 "the scope needs an entity keyed by user_id (of entity=session, a lifetime is the session)"
             )
+        names = Counter(f"{self.name}{column.suffix}" for column in self.columns())
+        twice = [name for name, n in names.items() if n > 1]
+        if twice:
+            raise FeatureError(f"{self.name}: two of its fields would be called {twice[0]}; take one of them out")
         self._set("take", self.scope.taker(self))
 
     def accumulator(self) -> Any:

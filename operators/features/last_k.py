@@ -9,7 +9,7 @@ from typing import Any
 from operators.contract import Signal
 from operators.features.expressions import Expression, check
 from operators.features.feature import EMPTY, LIST_DTYPES, TYPES, Column, Composed
-from operators.features.fields import event
+from operators.features.fields import INTERACTIONS, event
 from operators.features.recency import not_of_last
 from schemas.errors import FeatureError
 
@@ -148,8 +148,12 @@ class LastK(Composed):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sequence(LastK):
-    """The last `k` interactions with items, newest first: `<name>_items`, `<name>_types` and `<name>_times`."""
+    """The last `k` interactions with items, newest first: `<name>_items`, `<name>_types` and `<name>_times`.
 
+    A filter of one's own says itself whether events without an item belong: those that it lets in have the item "".
+    """
+
+    events: Expression = INTERACTIONS & event.item_id.exists()
     of: Expression | tuple[Expression, ...] = field(
         init=False, default=(event.item_id, event.event_type, event.timestamp)
     )

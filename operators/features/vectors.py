@@ -35,6 +35,11 @@ class Vector(Feature):
         for name in self.weights:
             if name not in TYPES_OF_EVENTS:
                 raise FeatureError(f"{self.name}: there is no event_type {name!r}{nearest(name, TYPES_OF_EVENTS)}")
+            if self.events.decide(name) is False:
+                raise FeatureError(
+                    f"{self.name}: {name} has a weight, and the filter {self.events} lets none in; widen `events` "
+                    "(events=EVERYTHING lets in all that people do and are shown), or take the weight out"
+                )
         self._set("_sum", UserVector(self.scope.half_life, self.weights, self.k))
 
     def layout(self) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ function fields(schema, components) {
   if (!target?.properties) return null;
   const required = new Set(target.required ?? []);
   return table(["field", "type", ""], Object.entries(target.properties).map(([name, property]) =>
-    [plain(name), plain(typeOf(property)), [required.has(name) ? "required" : "", limits(property)].filter(Boolean).join("; ")]));
+    [plain(name), plain(typeOf(property)), [required.has(name) ? "required" : "", limits(property), property.description].filter(Boolean).join("; ")]));
 }
 
 function example(method, path, operation) {

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from feature_repo.examples import Example, check, within
-from operators.features import Count, Entity, Mean, Rate, TopK, event, user, user_category
+from operators.features import Count, Decay, Entity, Mean, Rate, TopK, Vector, event, user, user_category
 from operators.time import hours
+from schemas.errors import FeatureError
 from schemas.events import Impression, Interaction, Item, User
 
 T = 1_767_225_600_000
@@ -24,6 +25,9 @@ rate = Rate(
 )  # fmt: skip
 
 
+TASTE = Vector("taste", entity=user, weights={"view": 1.0}, window=Decay(hours(8)))
+
+
 @pytest.mark.parametrize(
     "example",
     [
@@ -35,6 +39,9 @@ rate = Rate(
         Example(rate, [Impression("r1", "u1", T, ["i1", "i2"])], value=1 / 21),
         Example(Mean("paid", entity=user, of=event.properties.price), SEEN, value=0.0),
         Example(TopK("top", entity=user, of=event.item.categories, k=1), SEEN, value=(["drama"], [2 / 3]), items=FILMS),
+        Example(TASTE, SEEN, value=([0.6, 0.8], "example"), space={"i1": (3, 4), "i2": (0.3, 0.4)}),
+        Example(TASTE, SEEN, value=([0.0, 1.0], "example"), space={"i2": (0, 7)}),
+        Example(TASTE, SEEN, value=([], "")),
         Example(
             Count("n", entity=Entity("country", (event.user.country,))),
             [User("u1", {"country": "DE"}), *SEEN],
@@ -58,6 +65,12 @@ def test_an_example_that_holds(example: Example) -> None:
 )
 def test_an_example_that_does_not(example: Example, problem: str) -> None:
     assert re.match(problem, check(example).problem)
+
+
+@pytest.mark.parametrize("space", [{"i1": (1, 0), "i2": (1,)}, {"i1": (0, 0)}])
+def test_a_space_has_vectors_of_one_length(space: dict[str, Any]) -> None:
+    with pytest.raises(FeatureError, match=r"test_examples\.py:\d+: .* of one length"):
+        Example(TASTE, SEEN, value=([], ""), space=space)
 
 
 def test_examples_are_found_by_themselves_and_in_lists() -> None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 from feast import FeatureService, FeatureView
+from feast.type_map import feast_value_type_to_python_type
 
 from feature_repo import features, registry, store, views
 from feature_repo.features import DECLARED, TYPES, VIEWS, entity
@@ -57,6 +58,18 @@ def test_names_are_unique_and_every_default_has_the_fields_type(name: str) -> No
 
 def test_every_dtype_has_a_feast_type_and_a_protobuf() -> None:
     assert set(TYPES) == set(store.PROTO) == set(get_args(Dtype))
+
+
+def test_a_protobuf_gives_back_what_was_put_into_it() -> None:
+    some: dict[str, Any] = {
+        "int64": 2, "float32": 0.5, "float64": 0.1, "string": "a", "bool": True, "bytes": b"b", "int64[]": [1, 2],
+        "float32[]": [0.5], "string[]": ["a", "b"], "bool[]": [True, False],
+    }  # fmt: skip
+    for dtype, value in some.items():
+        found = feast_value_type_to_python_type(store.PROTO[dtype](value))
+        assert (found, type(found)) == (value, type(value))
+        if isinstance(value, list):
+            assert list(map(type, found)) == list(map(type, value))
 
 
 def of(service: FeatureService) -> dict[str, Sequence[str]]:

@@ -29,6 +29,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.rstrip().endswith("[]")
 
 
+def test_a_log_of_no_component_gets_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["logs", "nope"]) == 2
+    said = capsys.readouterr()
+    assert [n for n in ("nope", "kafka", "redis", "flink", "server", "feast") if n not in said.out + said.err] == []
+
+
 @pytest.mark.parametrize("words", [["up", "--nonsense"], ["nonsense"], ["import", "--items"]])
 def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
     assert main(words) == 2

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from freshet.cli import main
 from freshet.errors import ComponentError
 from freshet.ports import free_ports
 from freshet.settings import Settings
+from freshet.stack import Stack, Status
 
 BEFORE, AFTER = "tests.freshet.declared_before", "tests.freshet.declared_after"
 
@@ -109,6 +111,33 @@ def test_a_feature_is_in_the_shadow_of_another_until_it_is_promoted(
     assert given() == ["daily", "busy"]
 
 
+def test_up_says_what_has_been_edited_since_the_job_was_started(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Stack, "up", lambda *_: None)
+    monkeypatch.setattr(Stack, "status", lambda _: [Status("flink", "running", 1, "", None)])
+
+    def said() -> list[str]:
+        assert main(["up"]) == 0
+        return capsys.readouterr().out.splitlines()[1:]
+
+    assert said() == []
+    monkeypatch.setenv("FRESHET_DEFINITIONS", BEFORE)
+    declared.remember(home)
+    monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
+    (line,) = said()
+    assert "user.stars (new), " in line
+    assert line.endswith("user.views_1h (removed); `freshet features apply` takes them up")
+    declared.remember(home)
+    assert said() == []
+    found = json.loads(home.declared.read_text())
+    found["views"]["user_activity"] += 1
+    home.declared.write_text(json.dumps(found))
+    (line,) = said()
+    assert "another user_activity" in line
+    assert "`freshet down; freshet up --no-restore`" in line
+
+
 def test_a_main_view_that_changed_is_refused(home: Settings) -> None:
     declared.remember(home)
     found = json.loads(home.declared.read_text())
@@ -142,6 +171,7 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
 
     from bench.stacks import send
     from feature_repo import registry
+    from feature_repo.store import close
     from streams import world
     from training import archive
     from training.backfill import Backfill
@@ -154,27 +184,28 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, **chosen)
     data = movielens()
     events = data.interactions[:12_000]
-    try:
+    with ExitStack() as opened:
+        opened.callback(freshet, "down", **env)
         freshet("up", "--only", "kafka,redis,flink", **env, FRESHET_DEFINITIONS=BEFORE)
         send(settings, data.items)
         send(settings, events[:6000])
         time.sleep(15)
-        load = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", LOAD], env={**os.environ, **env}, stdout=subprocess.DEVNULL
-        )
-        said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
-        assert "removed  user.views_1h" in said
-        assert load.wait(timeout=120) == 0
+        loading = [sys.executable, "-W", "ignore", "-c", LOAD]
+        with subprocess.Popen(loading, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as load:
+            said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
+            assert "removed  user.views_1h" in said
+            assert load.wait(timeout=120) == 0
         time.sleep(20)
 
         repository = registry.load(AFTER)
-        filled = Backfill(repository, world.shared(settings.kafka, settings.bundles))
+        known = world.shared(settings.kafka, settings.bundles)
+        opened.callback(known.close)
+        filled = Backfill(repository, known)
         filled.feed(archive.read(archive.finished(settings.archive / "events")))
         assert filled.events == len(events) == len(from_kafka(settings.kafka).interactions)
         store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
+        opened.callback(close, store)
         assert different(store, filled, repository.views) == []
-    finally:
-        freshet("down", **env)
 
 
 LOAD = """

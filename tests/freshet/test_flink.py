@@ -61,6 +61,12 @@ def test_not_ready_while_nobody_listens(settings: Settings, rest: Callable[[Hand
     assert flink.Flink().is_ready(settings) is False
 
 
+def test_no_error_of_anybody_is_kept_out_of_the_log() -> None:
+    levels = [line.split("=")[1].strip() for line in flink._LOG4J.splitlines() if ".level" in line.lower()]
+    assert levels[0] == "WARN", "the root"
+    assert set(levels[1:]) == {"INFO", "ERROR"}
+
+
 def test_stop_takes_a_savepoint_and_drops_what_it_replaces(settings: Settings, rest: Callable[[Handler], None]) -> None:
     old = settings.checkpoints / "job" / "chk-1"
     old.mkdir(parents=True)

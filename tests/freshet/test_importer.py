@@ -1,10 +1,12 @@
 import gzip
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from freshet import importer, json_lines
+from freshet.cli import main
 from freshet.errors import InputError
 from schemas import codec, topics
 
@@ -104,3 +106,21 @@ def test_a_gzip_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(write(tmp_path / "plain", 4000).read_bytes())[:-100])
     with pytest.raises(InputError, match="cannot be read to its end"):
         list(json_lines.read(path))
+
+
+def test_a_second_run_says_what_it_sent_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("freshet.commands.load.Producer", lambda _: nullcontext(Broker()))
+    monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "300")
+    path = write(tmp_path / "events.jsonl", 4, {2: "[]"})
+    said = []
+    for words in ([], [], ["--restart"]):
+        assert main(["import", "--interactions", str(path), *words]) == 1
+        said.append(capsys.readouterr().out.splitlines()[-1])
+    assert said == [
+        f"{path}: 3 sent to interactions, 1 rejected",
+        f"{path}: 0 sent to interactions, 0 rejected (earlier: 3 sent, 1 rejected)",
+        f"{path}: 3 sent to interactions, 1 rejected",
+    ]

@@ -6,12 +6,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from freshet import ports
+from freshet import components, ports
+from freshet.cli import main
 from freshet.components import Launch, Report
 from freshet.errors import NotReady, PortTaken
+from freshet.flink import Flink
+from freshet.kafka import Kafka
 from freshet.redis import Redis
+from freshet.server import Server
 from freshet.settings import Settings
-from freshet.stack import Stack
+from freshet.stack import Stack, Status
 
 
 @pytest.fixture
@@ -54,6 +58,31 @@ def test_a_failed_start_shows_the_end_of_its_log_and_leaves_nothing(settings: Se
         stack.up()
     assert [status.state for status in stack.status()] == ["stopped"]
     stack.down()
+
+
+def test_who_gives_no_answer_in_time_is_busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every component, against a port that takes connections and never says anything."""
+    monkeypatch.setattr(components, "ANSWER_S", 0.2)
+    for component in (Kafka(), Redis(), Flink(), Server()):
+        port = next(iter(component.ports(settings).values()))
+        assert not component.is_ready(settings), "nobody is there"
+        with socket.create_server((settings.host, port)), pytest.raises(TimeoutError):
+            component.is_ready(settings)
+
+
+def test_a_status_says_who_is_busy_and_who_is_not_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [
+        Status(n, state, 1, "", None) for n, state in (("kafka", "running"), ("flink", "busy"), ("redis", "unhealthy"))
+    ]
+    monkeypatch.setattr(Stack, "status", lambda self: found)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["status"]) == 1
+    said = capsys.readouterr().out
+    assert "flink: it runs and did not answer in time" in said
+    assert "redis: its process runs, but nobody answers" in said
+    assert "kafka:" not in said
 
 
 def test_free_ports_differ_and_are_free() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +112,7 @@ def test_popularity_gives_the_decayed_count_back() -> None:
     state = run(declared, [Signal("click", T0), Signal("click", T0 + DAY), Signal("click", T0 - DAY)])
     (found,) = declared.values(state, T0 + DAY)
     assert 2 ** (found - (T0 + DAY - POPULARITY_ORIGIN) / DAY) == pytest.approx(1 + 1 / 2 + 1 / 4)
+    assert declared.count(np.array([found, -1e9]), T0 + 2 * DAY) == pytest.approx([7 / 8, 0])
 
 
 @pytest.mark.parametrize(

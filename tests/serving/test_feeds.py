@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from operators.decay import POPULARITY_ORIGIN
 from schemas.events import Impression, Item
+from serving.feeds import POPULARITY
 from serving.hydrate import now_ms
 from tests.serving.made import Api, popular
 
@@ -127,3 +130,12 @@ def test_similar_to_nothing_is_not_found(api: Api) -> None:
 )
 def test_trending(api: Api, query: dict[str, Any], expected: list[str]) -> None:
     assert ids(api.get("/v1/trending", **query)) == expected
+
+
+def test_a_trending_score_is_how_many_events_are_left_of_an_item(api: Api) -> None:
+    now = (now_ms() - POPULARITY_ORIGIN) / POPULARITY.half_life
+    popular(api.services.catalogue, {"i1": now + np.log2(80), "i2": now - 1 + np.log2(80)})
+    found = api.get("/v1/trending", n=3).json()["items"]
+    assert [(entry["item_id"], entry["score"]) for entry in found] == [
+        ("i1", pytest.approx(80, rel=1e-4)), ("i2", pytest.approx(40, rel=1e-4)), ("i11", pytest.approx(0, abs=1e-3)),
+    ]  # fmt: skip

@@ -76,6 +76,20 @@ def test_every_parameter_says_what_the_server_takes(api: Api) -> None:
                 assert api.get(path, **{parameter.name: value}).status_code == status, (path, value)
 
 
+def test_times_may_be_written_in_two_ways(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name, field in (("Interaction", "timestamp"), ("Impression", "timestamp"), ("Item", "created_at")):
+        assert [one["type"] for one in schemas[name]["properties"][field]["anyOf"]][:2] == ["string", "integer"]
+    assert schemas["Item"]["properties"]["created_at"]["default"] is None
+    assert schemas["Recent"]["properties"]["timestamp"] == {"type": "integer"}, "an answer has one"
+
+
+def test_a_score_says_what_it_is(document: dict[str, Any]) -> None:
+    said = document["components"]["schemas"]["RelatedItem"]["properties"]["score"]["description"]
+    assert "how many events the item has now" in said
+    assert "half as much after every 7d" in said
+
+
 @pytest.mark.parametrize("secured", [True, False])
 def test_the_key_is_described_where_it_is_needed(api: Api, secured: bool) -> None:
     found = openapi.build(endpoints_of(api.services), secured)

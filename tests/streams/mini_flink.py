@@ -97,6 +97,10 @@ class MiniFlink:
         """Elements in all tails."""
         return sum(map(len, self._lists.values()))
 
+    def kept(self) -> int:
+        """Parts in all snapshots."""
+        return sum(map(len, self._maps.values()))
+
     # -- what the function calls -----------------------------------------------------------------
 
     def get_current_key(self) -> str:
@@ -142,7 +146,7 @@ class _Map:
         self._of_key()[part] = pickle.dumps(value)
 
     def remove(self, part: str) -> None:
-        del self._of_key()[part]
+        self._of_key().pop(part, None)
 
     def keys(self) -> list[Any]:
         return list(self._of_key())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from feature_repo.registry import Repository
 from feature_repo.views import item, item_operator, user, user_operator
 from operators.contract import Record, Signal
-from operators.features import Count, LastK, Sum, event, user_category
+from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
 from operators.features import user as user_entity
 from operators.keyed import SENT
@@ -278,6 +278,40 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
         assert [sum(row.values[counted]) for key, row in store.rows.items() if len(key) == 3] == (
             [regional] if regional else []
         )
+
+
+def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = Repository({session: (Count("depth", entity=session), Count("last_day", entity=session, window=DAY))})
+    flink = MiniFlink("item", World(), store, monkeypatch, declared)
+
+    def tell(n: int) -> None:
+        did = [Signal("view", flink.now, "i1", session_id="s1") for _ in range(n)]
+        flink.send(tuple(wire.news("s1", did, None, flink.now // 1000)[1]))
+        flink.advance(2_000)
+
+    row = ("session_features", "s1")
+    tell(3)
+    flink.advance(DAY)
+    tell(1)
+    assert store.rows[row].values == (4, 1)
+    flink.advance(session.life or 0)
+    assert store.rows[row].values == (0, 0)
+    assert flink.kept() == 0
+    assert flink.function._entries["s1"].states == {}
+    flink.restore(flink.checkpoint())
+    tell(1)
+    assert store.rows[row].values == (1, 1), "one of another life"
+    flink.advance(10 * DAY)
+    assert flink.kept() == 0
+
+
+def test_what_happened_long_ago_is_over_when_it_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = Repository({session: (Count("depth", entity=session),)})
+    flink = MiniFlink("item", World(), store, monkeypatch, declared)
+    flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now // 1000)[1]))
+    flink.advance(HOUR)
+    assert store.rows["session_features", "s1"].values == (0,)
+    assert flink.kept() == 0
 
 
 ARCHIVED = {"archive": "file:///archive", "checkpoints": "file:///checkpoints"}

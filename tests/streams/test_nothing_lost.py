@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from tests.bundles import write_bundle
 from training import datasets
 from training.replay import Catalogue, Replay
 
+EVENTS = int(os.environ.get("LOST_EVENTS", "40000"))
 RATE = 1500
 DEADLINE_S = 240
 COMPARED = [f for f in user.fields if f.name != "state"]
@@ -78,7 +80,7 @@ def differences(store: FeatureStore, replay: Replay, users: list[str]) -> list[s
 @pytest.mark.timeout(600)
 def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     data = datasets.movielens()
-    events = list(squeezed(data.interactions))
+    events = list(squeezed(data.interactions[:EVENTS]))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
     monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")

@@ -14,17 +14,16 @@ import pytest
 
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
-from operators.contract import Record, Row
-from operators.features import Count, Feature, LastK, Rate, TopK, event, item, user, user_category
-from operators.features.beside import MARK
+from operators.contract import MARK, Record, Row
+from operators.features import Count, Feature, LastK, Rate, TopK, event, item, session, user, user_category
 from operators.time import DAY, HOUR, days, hours
 from schemas.events import Impression, Interaction, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from streams import archive as written
 from streams.seeds import Seeds
 from tests.operators.records import World
-from training import archive
-from training.backfill import Backfill, RowFiles, write_seeds
+from training import archive, backfill
+from training.backfill import EPOCH, Backfill, RowFiles, write_seeds
 from training.replay import Replay
 
 T0 = 1_767_225_600_000
@@ -33,6 +32,7 @@ FEATURES: dict[Any, tuple[Feature, ...]] = {
     user: (
         Count("clicks_1h", entity=user, events=click, window=hours(1)),
         LastK("last", entity=user, of=event.item_id, k=3),
+        LastK("clicked", entity=user, of=click, k=3),
     ),
     item: (
         Rate("ctr", entity=item, top=click, bottom=event.event_type == "impression", window=days(1), prior=(1, 20)),
@@ -143,7 +143,7 @@ def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
     views = DECLARED.views
     now = records[-1].arrived + 2 * HOUR
     with RowFiles(tmp_path, [views["user_features"], views["user_category_features"]]) as files:
-        filled = Backfill(DECLARED, World(), files.put, ["user_features", "user_category_features"])
+        filled = Backfill(DECLARED, World(), files.put)
         filled.feed(archive.read(archive.finished(tmp_path / "events")))
         filled.finish(now)
 
@@ -157,7 +157,10 @@ def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
     for name in ("user_features", "user_category_features"):
         table = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
         wanted = [(row, at) for row, at in expected if row.view == name]
-        assert files.written[name] == len(table) == len(wanted) > 50
+        beginnings = [found for found in table if found["event_timestamp"] == EPOCH]
+        assert {found["user_id"] for found in beginnings} == {row.key[0] for row, _ in wanted}
+        assert files.written[name] == len(table) == len(wanted) + len({row.key for row, _ in wanted}) > 50
+        table = [found for found in table if found not in beginnings]
         for found, (row, at) in zip(table, wanted, strict=True):
             assert found.pop("event_timestamp") == datetime.fromtimestamp(at / 1000, UTC)
             assert tuple(found.values())[: len(row.key)] == row.key
@@ -168,13 +171,62 @@ def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
     assert not (tmp_path / "item_features.parquet").exists()
 
 
+def test_a_backfill_keeps_no_session_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "SWEPT_AFTER", 50)
+    visits = Repository({session: (Count("depth", entity=session),)})
+    filled, most = Backfill(visits, World()), 0
+    for k in range(1000):
+        at = T0 + k * HOUR
+        view = Interaction(f"e{k}", "view", "u1", at, "i1", f"s{k}")
+        filled.feed([Record(view, INTERACTIONS, 0, k, at)])
+        most = max(most, len(filled._replay.items))
+    assert most < 150
+    filled.finish(T0 + 1000 * HOUR)
+    assert len(list(filled.states())) == 47
+
+
+def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is read is what nothing is known of."""
+    pd = pytest.importorskip("pandas")
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
+    from feature_repo.features import entity, feature_view
+
+    monkeypatch.setenv("FRESHET_HOME", str(tmp_path))
+    views = DECLARED.views
+    (tmp_path / "archive").mkdir()
+    with RowFiles(tmp_path / "archive", [views["user_features"]]) as files:
+        files.put(Row("user_features", ("u1",), (1, ["i1"], [True, False])), T0)
+    where = {"registry": str(tmp_path / "registry.db"), "online_store": {"path": str(tmp_path / "online.db")}}
+    settings = {"project": "freshet", "provider": "local", "entity_key_serialization_version": 3}
+    store = FeatureStore(config=RepoConfig(**settings, **where))
+    store.apply([entity("user"), feature_view(views["user_features"])])
+    names = [f"user_features:{name}" for name in ("clicks_1h", "last", "clicked")]
+    asked = pd.DataFrame(
+        {
+            "user_id": ["u1", "u1", "nobody"],
+            "event_timestamp": pd.to_datetime([T0 - HOUR, T0 + HOUR, T0], unit="ms", utc=True),
+        }
+    )
+    found = store.get_historical_features(asked, features=names).to_df()
+    by = {(row.user_id, row.event_timestamp < pd.Timestamp(T0, unit="ms", tz="UTC")): row for row in found.itertuples()}
+    assert len(found) == 3
+    assert (by["u1", True].clicks_1h, list(by["u1", True].last)) == (0, [])
+    assert (by["u1", False].clicks_1h, list(by["u1", False].last)) == (1, ["i1"])
+    assert list(by["u1", False].clicked) == [True, False]
+    assert pd.isna(by["nobody", False].clicks_1h)
+
+
 def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
     view = DECLARED.views["user_features"]
     with RowFiles(tmp_path, [view]) as files:
-        files.put(Row("user_features", ("u1",), (1, [])), T0)
+        files.put(Row("user_features", ("u1",), (1, [], [])), T0)
     with pytest.raises(ValueError, match="stop"), RowFiles(tmp_path, [view]) as files:
         raise ValueError("stop")
-    assert pq.read_table(tmp_path / "user_features.parquet").num_rows == 1
+    assert pq.read_table(tmp_path / "user_features.parquet").num_rows == 2
     assert [path.name for path in tmp_path.iterdir()] == ["user_features.parquet"]
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from feature_repo import views
-from operators.contract import Record, Row
+from feature_repo.registry import Repository
+from operators.contract import Record, Row, owner
+from operators.features import Count, session
 from operators.stepping import step
 from operators.time import DAY, HOUR, minutes
 from schemas.errors import Duplicate, TooLate
@@ -104,6 +106,30 @@ def test_profiles_catalogue_entries_and_impressions() -> None:
     assert value(rows[0][0], "interests") == ["comedy"]
     assert value(rows[1][0], "title") == "Heat"
     assert [row.key for row, _ in rows[2:] if row.view == "item_activity"] == [("i1",), ("i2",)]
+
+
+def test_what_is_over_is_dropped_after_its_last_row() -> None:
+    declared = Repository({session: (Count("depth", entity=session),)})
+    emitted: list[tuple[str, int, Any]] = []
+    world = Catalogue(ITEMS)
+    driver = Replay(
+        views.user_operator(world, declared=declared), views.item_operator(world, declared),
+        lambda row, at: emitted.append((row.key[0], at, row.values[0])), emits=lambda part: owner(part) == "session",
+    )  # fmt: skip
+
+    def view(n: int, at: int, of: str) -> None:
+        driver.feed(Record(Interaction(f"e{n}", "view", "u1", at, "i1", of)))
+
+    life = session.life or 0
+    view(1, T0, "a")
+    view(2, T0 + HOUR, "b")
+    driver.forget(T0 + life)
+    assert {key for key, part in driver.items if part} == {"b"}
+    view(3, T0 + HOUR + life, "b")
+    assert emitted == [
+        ("a", T0, 1), ("b", T0 + HOUR, 1), ("a", T0 + life, 0),
+        ("b", T0 + HOUR + life, 0), ("b", T0 + HOUR + life, 1),
+    ]  # fmt: skip
 
 
 def test_coalescing_ends_with_the_same_store() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
-from operators.contract import Record, Signal
+from operators.contract import Record, Signal, owner
 from operators.features import EVERYTHING, Count, Entity, Feature, WithFeatures, event, item, user, user_category
 from operators.features.beside import part_of
 from operators.stepping import apply
@@ -127,4 +127,4 @@ def test_what_is_no_longer_declared_is_not_kept() -> None:
         user_operator(world(), LATENESS, before), "u1", [Record(Interaction("e1", "click", "u1", T0, "i3"))]
     )
     assert len(states) > 2
-    assert {part for part in states if operator.keeps(part)} == {"", part_of("user")}
+    assert {part for part in states if owner(part) in operator.owners} == {"", part_of("user")}

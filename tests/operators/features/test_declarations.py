@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from operators.contract import Record
+from operators.contract import Record, Signal
 from operators.features import (
     Bounce,
     Count,
@@ -74,12 +74,17 @@ def test_what_makes_no_sense_is_refused_with_the_reason(family: str, scope: str)
         (lambda: LastK("n", entity=user, of=(price, event.item.categories), k=3), "of needs text or int"),
         (lambda: LastK("n", entity=user, of=price, k=0), "from 1 to 10,000"),
         (lambda: Quantiles("n", entity=user, of=price, qs=(50,)), "shares from 0 to 1"),
+        (lambda: Quantiles("n", entity=user, of=price, qs=(0.5, 0.5)), "two of its fields would be called n_p50"),
+        (lambda: LastK("n", entity=user, of=(price, price), k=3), "two of its fields would be called n_price"),
+        (lambda: LastK("n", entity=user, of=(price, event.item.price), k=3), "would be called n_price"),
         (lambda: Histogram("n", entity=user, of=price, buckets=("a",)), "edges for a number"),
         (lambda: Histogram("n", entity=user, of=price, buckets=(2.0, 1.0)), "edges rise"),
         (lambda: Histogram("n", entity=user, of=event.item.brand, buckets=("a", "a")), "different names"),
         (lambda: TimeSinceLast("n", entity=user, ladder=(HOUR, MINUTE)), "rising durations"),
         (lambda: Vector("n", entity=user, weights={}), "give it window=Decay"),
         (lambda: Vector("n", entity=user, window=Decay(DAY), weights={"clicks": 1.0}), "did you mean click?"),
+        (lambda: Vector("n", entity=user, window=Decay(DAY), weights={"impression": 1.0}), "impression has a weight"),
+        (lambda: Vector("n", entity=user, events=click, window=Decay(DAY), weights={"view": 1.0}), "lets none in"),
         (lambda: Entity("trio", (event.user_id, event.item_id, event.session_id)), "one, or two for a pair"),
         (lambda: Entity("p", (event.item.price,)), "a key of p needs text or texts"),
     ],
@@ -101,6 +106,27 @@ def test_fields_are_named_by_the_feature() -> None:
         Sequence("seq", entity=user, k=3): ["seq_items", "seq_types", "seq_times"],
     }
     assert {f: [field.name for field in f.fields] for f in names} == names
+
+
+def test_a_list_of_conditions_is_of_bools() -> None:
+    feature = LastK("clicks", entity=user, of=click, k=3)
+    state = feature.new()
+    for signal in heard([Record(Interaction(f"e{n}", t, "u1", T0 + n, "i1")) for n, t in enumerate(["view", "click"])]):
+        feature.update(state, signal, world())
+    assert [field.dtype for field in feature.fields] == ["bool[]"]
+    assert feature.values(state, T0 + 1) == ([True, False],)
+
+
+def test_a_sequence_is_of_items_unless_its_filter_asks_for_more() -> None:
+    search = event.event_type == "search"
+    log = [Interaction("e1", "view", "u1", T0, "i1"), Interaction("e2", "search", "u1", T0 + 1, None)]
+    found = {}
+    for feature in (Sequence("of_items", entity=user, k=3), Sequence("with_searches", entity=user, events=search, k=3)):
+        state = feature.new()
+        for signal in heard([Record(did) for did in log]):
+            feature.update(state, signal, world())
+        found[feature.name] = feature.values(state, T0 + 1)[:2]
+    assert found == {"of_items": (["i1"], ["view"]), "with_searches": ([""], ["search"])}
 
 
 def test_a_window_is_a_duration_or_a_scope() -> None:
@@ -147,6 +173,37 @@ def test_feast_joins_by_the_fields_of_the_keys() -> None:
     assert user_category.joins == ("user", "category")
     assert item_region.joins == ("item", "region")
     assert Entity("country", (event.user.country,)).joins == ("country",)
+
+
+def test_entities_of_values_that_are_used_up_have_an_end() -> None:
+    assert session.life == Entity("visit", (event.user_id, event.request_id)).life == 2 * DAY
+    assert user.life is item_region.life is None
+    assert Entity("order", (event.user_id,), life=30 * DAY).life == 30 * DAY
+    with pytest.raises(FeatureError, match=r"test_declarations\.py:\d+: order: a life of 5 ms"):
+        Entity("order", (event.user_id,), life=5)
+
+
+def test_a_session_is_over_when_its_life_is() -> None:
+    operator = EntityOperator(session, [Count("depth", entity=session), Count("week", entity=session, window=7 * DAY)],
+                              world())  # fmt: skip
+    state = operator.new()
+
+    def visit(at: int) -> None:
+        operator.on_event("", state, Record(Signal("view", at, session_id="s")))
+
+    life = session.life or 0
+    visit(T0)
+    visit(T0 + life - 1)
+    end = T0 + 2 * life - 1
+    assert [operator.row("s", "", state, at).values for at in (end - 1, end)] == [(2, 2), (0, 0)]
+    assert operator.due("", state, T0 + life) == end
+    assert operator.due("", state, end) is None
+    visit(end)
+    assert operator.row("s", "", state, end).values == (1, 1)
+
+
+def test_an_entitys_view_is_called_after_it() -> None:
+    assert user_category.view == "user_category_features" == EntityOperator(user_category, [], world()).view.name
 
 
 def test_a_list_valued_key_is_one_entity_an_element() -> None:

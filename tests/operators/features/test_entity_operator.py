@@ -32,12 +32,16 @@ from tests.operators.features.made import click, heard, matrix, price, world
 from tests.operators.signals import T0
 
 FEATURES = matrix()
+ALONE = {feature: EntityOperator(user, [feature], world()) for feature in FEATURES}
 WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.hears_all]
 later = st.sampled_from([0, 0, 1, MINUTE, 31 * MINUTE, HOUR, DAY, 8 * DAY, 91 * DAY])
 
 
 def made(features: list[Feature] = FEATURES, **more: Any) -> EntityOperator:
     return EntityOperator(user, features, world(), **more)
+
+
+EVERYTHING = made()
 
 
 def applied(operator: EntityOperator, log: list[Record], save: int = 4) -> EntityState:
@@ -98,11 +102,10 @@ def test_between_two_emissions_the_row_holds(log: list[Record], part: float) -> 
         before = operator.encode("", state)
         done = step(operator, "u1", "", state, Record(signal))
         if last is not None:
-            emitted = [last, *done.emissions]
-            for earlier, following in pairwise(emitted):
+            known = operator.decode("", before)
+            for earlier, following in pairwise([last, *done.emissions]):
                 moment = earlier.at + int(part * max(following.at - earlier.at - 1, 0))
-                row = operator.row("u1", "", operator.decode("", before), moment)
-                assert row == earlier.row
+                assert operator.row("u1", "", known, moment) == earlier.row
         last = done.emissions[-1]
 
 
@@ -128,13 +131,13 @@ def test_the_order_of_arrival_does_not_matter(log: list[Record], rng: Any, after
 @given(records.logs(most=15), later)
 def test_features_together_say_what_each_says_alone(log: list[Record], after: int) -> None:
     """What the operator shares, skips and remembers shows in nothing."""
-    operator, signals = EntityOperator(user, FEATURES, world()), heard(log)
+    operator, signals, known = EntityOperator(user, FEATURES, world()), heard(log), world()
     state, alone = operator.new(), [f.new() for f in FEATURES]
     for signal in signals:
         operator.on_event("", state, Record(signal))
         operator.row("u1", "", state, operator.watermark(state))
         for feature, own in zip(FEATURES, alone, strict=True):
-            feature.update(own, signal, world())
+            feature.update(own, signal, known)
     at = operator.watermark(state) + after
     values = [value for f, own in zip(FEATURES, alone, strict=True) for value in f.values(own, at)]
     assert operator.row("u1", "", state, at).values == tuple(values)
@@ -145,11 +148,11 @@ def test_features_together_say_what_each_says_alone(log: list[Record], after: in
 @settings(max_examples=20)
 @given(records.logs(most=40))
 def test_a_state_is_no_larger_than_stated(log: list[Record]) -> None:
-    for feature in FEATURES:
-        operator = EntityOperator(user, [feature], world())
+    signals = [Record(signal) for signal in heard(log)]
+    for feature, operator in ALONE.items():
         state = operator.new()
-        for signal in heard(log):
-            operator.on_event("", state, Record(signal))
+        for signal in signals:
+            operator.on_event("", state, signal)
         assert len(operator.encode("", state)) <= operator.state_bytes() + 16, feature.name
 
 
@@ -207,7 +210,7 @@ def test_features_of_equal_meaning_share_a_state() -> None:
 @given(st.binary(max_size=100))
 def test_noise_for_a_state_is_a_state_error(noise: bytes) -> None:
     with pytest.raises(StateError):
-        made().decode("", noise)
+        EVERYTHING.decode("", noise)
 
 
 @settings(max_examples=20)

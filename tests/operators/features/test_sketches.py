@@ -43,9 +43,9 @@ def signals(name: Callable[[random.Random], str], spread_ms: int = 6 * HOUR) -> 
 def run(feature: Feature, found: list[Signal], save: int) -> Any:
     encode = msgspec.msgpack.Encoder(enc_hook=sketches.encode).encode
     decoder = msgspec.msgpack.Decoder(feature.state, dec_hook=sketches.decode)
-    state = feature.new()
+    state, known = feature.new(), world()
     for n, signal in enumerate(found):
-        feature.update(state, signal, world())
+        feature.update(state, signal, known)
         if n % save == save - 1:
             state = decoder.decode(encode(state))
     assert len(encode(state)) <= feature.state_bytes()

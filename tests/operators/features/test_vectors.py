@@ -6,15 +6,25 @@ import numpy as np
 from hypothesis import given, settings
 
 from operators.contract import Record
-from operators.features import Decay, EntityOperator, Vector, event, user
+from operators.features import EVERYTHING, Decay, EntityOperator, Vector, event, user
 from operators.time import DAY
 from operators.vector import UserVector
+from schemas.events import Impression
 from tests.operators import oracles, records
 from tests.operators.features.made import WEIGHTS, heard
 from tests.operators.records import World
-from tests.operators.signals import T0, MadeSpace
+from tests.operators.signals import ITEMS, T0, MadeSpace
 
 SPACE = MadeSpace("one")
+
+
+def test_what_was_shown_counts_where_it_is_asked_for() -> None:
+    feature = Vector("shown", entity=user, events=EVERYTHING, window=Decay(DAY), weights={"impression": 1.0})
+    operator = EntityOperator(user, [feature], World(SPACE))
+    state = operator.new()
+    for signal in heard([Record(Impression("r1", "u1", T0, ITEMS[:1]))]):
+        operator.on_event("", state, Record(signal))
+    assert operator.row("u1", "", state, T0).values[1] == "one"
 
 
 @settings(max_examples=30)
