@@ -62,8 +62,6 @@ def show(name: str) -> int:
     name
         The feature's name, or entity.name where two entities have one of that name.
     """
-    from feature_repo import registry
-
     repository = _repository()
     entity, feature = _named(repository, name)
     operator = "user operator" if entity.of_user else "item operator"
@@ -81,8 +79,8 @@ def show(name: str) -> int:
         "runs in": f"the {operator}, part {entity.name}"
         + (f"; shares its state with {', '.join(sharing)}" if sharing else ""),
         "state": f"at most {feature.state_bytes():,} bytes a key",
-        "view": f"{registry.view_name(entity)}, by {', '.join(f'{join}_id' for join in entity.joins)}",
-        "services": ", ".join(_services(registry.view_name(entity))) or "none",
+        "view": f"{entity.view}, by {', '.join(f'{join}_id' for join in entity.joins)}",
+        "services": ", ".join(_services(entity.view)) or "none",
         "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
     }
     for title, fact in facts.items():
@@ -165,12 +163,11 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     quiet
         No progress.
     """
-    from feature_repo.registry import view_name
     from training.backfill import RowFiles
 
     settings, repository = Settings(), _repository()
     entities = [_named(repository, name)[0] for name in names] or list(repository.features)
-    views = {view_name(entity): repository.view(entity) for entity in entities}
+    views = {entity.view: repository.view(entity) for entity in entities}
     files = refilling.events(settings)
     if not files:
         raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")

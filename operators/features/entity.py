@@ -42,6 +42,11 @@ class Entity:
         """Whether the first key is the user's, by which events come."""
         return self.keys[0].fields == ("user_id",)
 
+    @property
+    def view(self) -> str:
+        """What the view of its features is called."""
+        return f"{self.name}_features"
+
     def __repr__(self) -> str:
         return f"Entity({self.name!r}, keys={self.keys})"
 
@@ -65,4 +70,5 @@ category = Entity("category", (event.item.categories,), "one category of items")
 brand = Entity("brand", (event.item.brand,), "one brand")
 region = Entity("region", (event.properties.region,), "one region, as events name it")
 user_category = Entity("user_category", (event.user_id, event.item.categories), "one person and one category")
+user_brand = Entity("user_brand", (event.user_id, event.item.brand), "one person and one brand")
 item_region = Entity("item_region", (event.item_id, event.properties.region), "one item in one region")

@@ -88,7 +88,7 @@ class EntityOperator:
         self.name = entity.name
         self.features = tuple(features)
         extra = (STATE_FIELD,) if with_state else ()
-        self.view: View[Any] = View(f"{entity.name}_features", entity.joins, self.features, entity.doc, extra)
+        self.view: View[Any] = View(entity.view, entity.joins, self.features, entity.doc, extra)
         self._with_state = with_state
         slots = {f.state_key: f for f in features}  # a feature stands for all of one key
         self._slots = tuple(slots.values())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from feature_repo import features as feast_objects
-from feature_repo.registry import Repository, collect, view_name
+from feature_repo.registry import Repository, collect
 from feature_repo.views import item_operator, user_operator
 from operators.contract import Record
 from operators.features import (
@@ -80,7 +80,7 @@ def test_a_view_an_entity_with_feasts_types_and_defaults() -> None:
     assert [(f.name, f.default) for f in views["item_features"].fields] == [("item_ctr_24h", 1 / 20)]
     assert [f.name for f in views["user_category_features"].fields] == ["clicks_1d", "clicks_7d"]
     assert all(f.dtype in feast_objects.TYPES for v in views.values() for f in v.fields)
-    assert view_name(user) in views
+    assert user.view in views
 
 
 def test_a_view_is_one_that_feast_takes() -> None:

@@ -1,0 +1,107 @@
+"""A cross: a declaration that is one function over candidates, and says which declared features it reads."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.contract import Dtype, Field
+from operators.features import Entity, Feature
+from operators.features.expressions import nearest
+from operators.features.feature import NAME
+from schemas.errors import FeatureError, declared_at
+
+if TYPE_CHECKING:
+    from feature_repo.ranking import Candidates
+
+Column = npt.NDArray[np.floating[Any]]
+NUMBERS: tuple[Dtype, ...] = ("int64", "float32", "float64", "bool")
+ANYTHING = ""
+"""as the keys of a pair: whatever the second is"""
+
+
+class Value(NamedTuple):
+    """A field of a declared feature, as a cross reads it."""
+
+    feature: Feature
+    field: Field
+
+    @property
+    def entity(self) -> Entity:
+        return self.feature.entity
+
+    @property
+    def key(self) -> str:
+        """What it is called among all others: Feast's view:field."""
+        return f"{self.entity.view}:{self.field.name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Cross:
+    """An input of the ranker, called `name`. A family fills in what is below; the value of a feature that is not known
+    is its field's default."""
+
+    name: str
+    _: KW_ONLY
+    doc: str = ""
+    values: tuple[Value, ...] = field(init=False, repr=False)
+    """what it reads of declared features"""
+    where: str = field(init=False, repr=False)
+    """the declaration's "file:line" """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", declared_at())
+        if not NAME.fullmatch(self.name):
+            raise FeatureError(f"a cross's name is of a-z, 0-9 and _, and {self.name!r} is not")
+        object.__setattr__(self, "values", self.read())
+
+    def read(self) -> tuple[Value, ...]:
+        """What it will read. Raises FeatureError where the cross makes no sense as declared."""
+        return ()
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether Feast's views and a request are all that it takes, so that Feast can compute it as well."""
+        return True
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Attributes of items that it reads."""
+        return ()
+
+    def __call__(self, of: Candidates) -> Column:
+        """One number a candidate."""
+        raise NotImplementedError
+
+    def value(self, feature: Feature, keys: tuple[str, ...], dtypes: tuple[Dtype, ...], name: str = "") -> Value:
+        """The feature's field `name` (without one, the field called as the feature), if the feature is of an entity of
+        these keys and the field of one of these types. Raises FeatureError."""
+        if not isinstance(feature, Feature):
+            raise FeatureError(f"{self.name}: of is {feature!r}, where a declared feature is needed")
+        found = tuple(str(key).removeprefix("event.") for key in feature.entity.keys)
+        if len(found) != len(keys) or any(k not in (ANYTHING, f) for k, f in zip(keys, found, strict=True)):
+            wanted = " and ".join(key or "a field of items" for key in keys)
+            raise FeatureError(
+                f"{self.name}: {type(self).__name__} reads a feature keyed by {wanted}, and {feature.name} is of "
+                f"{feature.entity.name}, keyed by {' and '.join(found)}"
+            )
+        fields = {field.name: field for field in feature.fields}
+        wanted_field = name or (feature.name if feature.name in fields else "")
+        if wanted_field not in fields:
+            if not name:
+                raise FeatureError(f"{self.name}: {feature.name} has the fields {', '.join(fields)}: say which by field=")
+            raise FeatureError(f"{self.name}: {feature.name} has no field {name!r}{nearest(name, fields)}")
+        chosen = fields[wanted_field]
+        if chosen.dtype not in dtypes:
+            raise FeatureError(
+                f"{self.name}: {chosen.name} is {chosen.dtype}, and {type(self).__name__} needs {' or '.join(dtypes)}"
+            )
+        return Value(feature, chosen)
+
+
+USER = ("user_id",)
+ITEM = ("item_id",)
+USER_AND = ("user_id", ANYTHING)
