@@ -34,6 +34,7 @@ class _Clock(Cross):
 
     _: KW_ONLY
     zone: Feature | None = None
+    asks = ("at",)
 
     def read(self) -> tuple[Value, ...]:
         return () if self.zone is None else (self.value(self.zone, USER, ("string",)),)
@@ -66,6 +67,7 @@ class Device(Cross):
 
     _: KW_ONLY
     among: tuple[str, ...]
+    asks = ("device",)
 
     def read(self) -> tuple[Value, ...]:
         if isinstance(self.among, str) or not self.among or not all(isinstance(name, str) for name in self.among):
@@ -81,6 +83,8 @@ class Position(Cross):
     """Where the candidate stood in the list that the person met it in, counted from 0; -1 where it was in none. For a
     list that is yet to be made it is 0 for all: what stood at the top was met for standing there, and a model that
     is told so need not take it for better."""
+
+    asks = ("position",)
 
     def __call__(self, of: Candidates) -> Column:
         return np.zeros(len(of)) if of.positions is None else of.positions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ class Cross:
     """what it reads of declared features"""
     where: str = field(init=False, repr=False)
     """the declaration's "file:line" """
+    asks: ClassVar[tuple[str, ...]] = ()
+    """what it reads of the request itself: "at", "device", "position" """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "where", declared_at())
@@ -64,7 +66,7 @@ class Cross:
 
     @property
     def on_demand(self) -> bool:
-        """Whether Feast's views and a request are all that it takes, so that Feast can compute it as well."""
+        """Whether Feast's views and what it asks are all that it takes, so that Feast can compute it as well."""
         return True
 
     @property
@@ -92,7 +94,9 @@ class Cross:
         wanted_field = name or (feature.name if feature.name in fields else "")
         if wanted_field not in fields:
             if not name:
-                raise FeatureError(f"{self.name}: {feature.name} has the fields {', '.join(fields)}: say which by field=")
+                raise FeatureError(
+                    f"{self.name}: {feature.name} has the fields {', '.join(fields)}: say which by field="
+                )
             raise FeatureError(f"{self.name}: {feature.name} has no field {name!r}{nearest(name, fields)}")
         chosen = fields[wanted_field]
         if chosen.dtype not in dtypes:

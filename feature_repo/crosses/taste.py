@@ -106,7 +106,9 @@ class RelativePrice(Cross):
         found = self.value(self.of, USER, ("float64",), self.field)
         prices = any(field.rpartition(".")[2] == "price" for field in self.of.reads.fields)
         if not isinstance(self.of, (Mean, Quantiles)) or not prices:
-            raise FeatureError(f"{self.name}: a usual price is a Mean or Quantiles of prices, and {self.of.name} is none")
+            raise FeatureError(
+                f"{self.name}: a usual price is a Mean or Quantiles of prices, and {self.of.name} is none"
+            )
         return (found,)
 
     def __call__(self, of: Candidates) -> Column:
@@ -122,6 +124,7 @@ class ItemAge(Cross):
 
     _: KW_ONLY
     half_life: int = days(30)
+    asks = ("at",)
 
     def read(self) -> tuple[Value, ...]:
         if self.half_life <= 0:

@@ -1,5 +1,6 @@
 """How people and items are doing, beyond what the main path keeps of them."""
 
+from feature_repo.crosses import Affinity, ItemFeature, UserFeature
 from feature_repo.examples import Example
 from operators.features import Count, DistinctCount, LastK, Rate, event, item, user, user_category
 from operators.time import days, hours
@@ -19,6 +20,10 @@ item_ctr_24h = Rate(
 item_people_7d = DistinctCount("item_people_7d", entity=item, of=event.user_id, window=days(7))
 
 user_category_events_7d = Count("user_category_events_7d", entity=user_category, window=days(7))
+
+category_habit = Affinity("category_habit", of=user_category_events_7d)
+people_7d = ItemFeature("people_7d", of=item_people_7d)
+views_1h = UserFeature("views_1h", of=user_views_1h)
 
 T = 1_767_225_600_000
 DRAMA = Item("i1", "A drama", ["drama"])
