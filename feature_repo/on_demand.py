@@ -39,8 +39,8 @@ def asked(of: Sequence[Cross]) -> list[str]:
 
 
 def compute(inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
-    """Cross → one number a row. `inputs` is column → values as Feast hands them to an on-demand view: a feature is called
-    view__field, and None where it is not known."""
+    """Cross → one number a row. `inputs` is column → values as Feast hands them to an on-demand view: a feature is
+    called view__field, and None where it is not known."""
     of, reads = crosses(), Reads.of(crosses())
     n = len(next(iter(inputs.values())))
 

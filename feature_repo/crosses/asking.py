@@ -27,7 +27,7 @@ def zone(name: str) -> tzinfo:
         return UTC
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Clock(Cross):
     """`zone` is a declared feature with the person's time zone, such as
     Last("user_zone", entity=user, of=event.user.timezone); without one, and where it says nothing, it is UTC."""
@@ -45,7 +45,7 @@ class _Clock(Cross):
         return datetime.fromtimestamp(request.at / 1000, zone(name) if name else UTC)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hour(_Clock):
     """The hour of the person's day, 0 to 23."""
 
@@ -53,7 +53,7 @@ class Hour(_Clock):
         return np.full(len(of), float(self.time(of.request).hour))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Weekday(_Clock):
     """The day of the person's week, 0 (Monday) to 6."""
 
@@ -61,7 +61,7 @@ class Weekday(_Clock):
         return np.full(len(of), float(self.time(of.request).weekday()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Device(Cross):
     """1 where the request says that its device is one of `among`, 0 otherwise."""
 
@@ -78,7 +78,7 @@ class Device(Cross):
         return np.full(len(of), float(of.request.device in self.among))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Position(Cross):
     """Where the candidate stood in the list that the person met it in, counted from 0; -1 where it was in none. For a
     list that is yet to be made it is 0 for all: what stood at the top was met for standing there, and a model that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ class Value(NamedTuple):
         return f"{self.entity.view}:{self.field.name}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cross:
     """An input of the ranker, called `name`. A family fills in what is below; the value of a feature that is not known
     is its field's default."""
@@ -59,6 +59,12 @@ class Cross:
         if not NAME.fullmatch(self.name):
             raise FeatureError(f"a cross's name is of a-z, 0-9 and _, and {self.name!r} is not")
         object.__setattr__(self, "values", self.read())
+
+    def __repr__(self) -> str:
+        """What it means: its family, what it reads, and its parameters."""
+        known = {f.name for f in fields(Cross)} | {"of", "field", "zone"}
+        others = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in known]
+        return f"{type(self).__name__}({', '.join([value.key for value in self.values] + others)})"
 
     def read(self) -> tuple[Value, ...]:
         """What it will read. Raises FeatureError where the cross makes no sense as declared."""
@@ -90,15 +96,15 @@ class Cross:
                 f"{self.name}: {type(self).__name__} reads a feature keyed by {wanted}, and {feature.name} is of "
                 f"{feature.entity.name}, keyed by {' and '.join(found)}"
             )
-        fields = {field.name: field for field in feature.fields}
-        wanted_field = name or (feature.name if feature.name in fields else "")
-        if wanted_field not in fields:
+        known = {field.name: field for field in feature.fields}
+        wanted_field = name or (feature.name if feature.name in known else "")
+        if wanted_field not in known:
             if not name:
                 raise FeatureError(
-                    f"{self.name}: {feature.name} has the fields {', '.join(fields)}: say which by field="
+                    f"{self.name}: {feature.name} has the fields {', '.join(known)}: say which by field="
                 )
-            raise FeatureError(f"{self.name}: {feature.name} has no field {name!r}{nearest(name, fields)}")
-        chosen = fields[wanted_field]
+            raise FeatureError(f"{self.name}: {feature.name} has no field {name!r}{nearest(name, known)}")
+        chosen = known[wanted_field]
         if chosen.dtype not in dtypes:
             raise FeatureError(
                 f"{self.name}: {chosen.name} is {chosen.dtype}, and {type(self).__name__} needs {' or '.join(dtypes)}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from feature_repo.ranking import Candidates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UserFeature(Cross):
     """A number of the person, the same for all candidates. Of a feature of several fields, `field` says which."""
 
@@ -29,7 +29,7 @@ class UserFeature(Cross):
         return np.full(len(of), float(of.request.value(self.values[0])))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ItemFeature(Cross):
     """A number of each candidate. Of a feature of several fields, `field` says which."""
 

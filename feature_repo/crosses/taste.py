@@ -23,7 +23,7 @@ ATTRIBUTE = "item.attributes."
 FIELD = re.compile(r"item_id|item\.(categories|brand|attributes\.[^()]+)")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Affinity(Cross):
     """A feature of pairs of the person and the candidate's categories, or its brand: the mean over them. The feature is
     of an entity keyed by event.user_id and event.item.categories or event.item.brand, such as user_category."""
@@ -57,7 +57,7 @@ def _second(value: Value) -> str:
     return str(value.entity.keys[1]).removeprefix("event.")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Overlap(Cross):
     """The share of the candidate's values of an item field that are in the person's set of that field, 0 where the
     candidate has none: 1 for a brand that the person has touched. The feature is an InteractedWith or LastK over one
@@ -93,7 +93,7 @@ class Overlap(Cross):
         return of.mean(self._field, dict.fromkeys(found, 1.0), 0.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RelativePrice(Cross):
     """log2 of the candidate's price over the person's usual one, 0 where either is not known: 1 is twice as dear. The
     feature is a Mean or Quantiles of prices."""
@@ -118,7 +118,7 @@ class RelativePrice(Cross):
         return np.log2(np.where(known, price, 1.0) / np.where(known, usual, 1.0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ItemAge(Cross):
     """2^(-age / half_life) of the candidate, `half_life` in ms: 1 for what is new, and 0 where no age is known."""
 

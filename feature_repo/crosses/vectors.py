@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from feature_repo.ranking import Candidates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Similarity(Cross):
     """Cosine of a declared Vector of the person and the candidate's vector; 0 where there is none, or one of another
     embedding space."""
@@ -40,7 +40,7 @@ class Similarity(Cross):
         return of.vectors @ np.asarray(vector, np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QueryMatch(Cross):
     """Cosine of the words that the person searches for and the candidate's vector; 0 where nothing is searched for, or
     nothing is known of the words."""

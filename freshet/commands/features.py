@@ -44,12 +44,19 @@ class NoJob(FreshetError):
 
 @app.command(name="list")
 def show_all() -> int:
-    """Every declared feature, by entity."""
+    """Every declared feature, by entity, and every cross."""
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
     for entity, feature in _features(_repository()):
         dtypes = ", ".join(field.dtype for field in feature.fields)
         table.add_row(feature.name, entity.name, type(feature).__name__, str(feature.scope), dtypes)
     console.print(table)
+    crosses = _repository().crosses
+    if crosses:
+        console.print()
+        table = Table("cross", "what the ranker reads", box=None, pad_edge=False, header_style="bold")
+        for cross in crosses:
+            table.add_row(cross.name, repr(cross))
+        console.print(table)
     return 0
 
 
@@ -80,6 +87,7 @@ def show(name: str) -> int:
         + (f"; shares its state with {', '.join(sharing)}" if sharing else ""),
         "state": f"at most {feature.state_bytes():,} bytes a key",
         "view": f"{entity.view}, by {', '.join(f'{join}_id' for join in entity.joins)}",
+        "crosses": ", ".join(c.name for c in repository.crosses if feature in {v.feature for v in c.values}) or "none",
         "services": ", ".join(_services(entity.view)) or "none",
         "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
     }
@@ -115,8 +123,7 @@ def plan() -> int:
     if declared.applied(settings) is None:
         console.print("no job was started yet: `freshet up` starts one with everything that is declared")
         return 0
-    found = _changes(settings)
-    if not found:
+    if not any(_changes(settings)):
         console.print("nothing would change")
     return 0
 
@@ -124,7 +131,8 @@ def plan() -> int:
 @app.command
 def apply(*, quiet: bool = False) -> int:
     """Bring the running job to what is declared now: it stops with a savepoint, new features are filled from the
-    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states.
+    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states. The server
+    starts anew where crosses are new, and `freshet train` makes the model that reads them.
 
     Parameters
     ----------
@@ -132,8 +140,8 @@ def apply(*, quiet: bool = False) -> int:
         No progress.
     """
     settings = Settings()
-    found = _changes(settings)
-    if not found:
+    found, inputs = _changes(settings)
+    if not found and not inputs:
         console.print("nothing to apply")
         return 0
     refill = Refill(settings, quiet) if any(change.rewrites for change in found) else None
@@ -142,11 +150,18 @@ def apply(*, quiet: bool = False) -> int:
         report=lambda message: console.print(message, soft_wrap=True),
         components=(Kafka(), Redis(), Flink(refill=refill), Server()),
     )
-    if {status.name: status.state for status in stack.status()}["flink"] != "running":
+    states = {status.name: status.state for status in stack.status()}
+    if states["flink"] != "running":
         raise NoJob("the job does not run: `freshet up` starts it with what is declared")
     if refill:
         refill.ahead()
-    stack.restart("flink")
+    if found:
+        stack.restart("flink")
+    else:
+        declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+    # A server that has more inputs than its model reads goes on with it; one that lacks some would refuse it.
+    if states["server"] == "running" and any(change.kind != "removed" for change in inputs):
+        stack.restart("server")
     return 0
 
 
@@ -181,12 +196,14 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     return 0
 
 
-def _changes(settings: Settings) -> list[Change]:
-    """What would change, printed."""
-    found = declared.changes(settings)
+def _changes(settings: Settings) -> tuple[list[Change], list[Change]]:
+    """What would change of features and of crosses, printed."""
+    found, inputs = declared.changes(settings), declared.inputs(settings)
     for change in found:
         console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
-    return found
+    for change in inputs:
+        console.print(f"[bold]{change.kind:<8}[/] cross {change.feature}: {change.detail}")
+    return found, inputs
 
 
 def _repository() -> Repository:
