@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import lightgbm
@@ -56,8 +56,10 @@ def fit(
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
     names: Sequence[str] = NAMES,
+    rising: Collection[str] = (),
 ) -> lightgbm.Booster | None:
-    """A booster over inputs of these names, or None where there are fewer than FEWEST_GROUPS groups."""
+    """A booster over inputs of these names, or None where there are fewer than FEWEST_GROUPS groups; `rising` are those
+    of which more is never worse, beside RISING."""
     if len(groups) < FEWEST_GROUPS:
         return None
     features = np.concatenate([g.features for g in groups])
@@ -71,7 +73,7 @@ def fit(
         PARAMETERS
         | {
             "seed": seed,
-            "monotone_constraints": [int(name in RISING) for name in names],
+            "monotone_constraints": [int(name in RISING or name in rising) for name in names],
             "min_data_in_leaf": min(ROWS_A_LEAF, len(features) // 50),
         },
         data,

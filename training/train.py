@@ -119,7 +119,8 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     inputs = names(declared.crosses)
     told = steps.step("examples, as of their time")
     groups = examples.examples(log, early, past, MOMENTS, seed, told, declared)
-    booster = ranker.fit(groups, seed, steps.step("ranker"), inputs)
+    rising = [cross.name for cross in declared.crosses if cross.rising]
+    booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
     model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)
     space = factors.fit(log.interactions, log.items, dim, seed, steps.step("vectors"))
     if not space.item_ids:

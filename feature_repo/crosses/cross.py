@@ -46,6 +46,8 @@ class Cross:
 
     name: str
     _: KW_ONLY
+    rising: bool = False
+    """whether more of it is never worse: a bound on what a small log can make the model believe"""
     doc: str = ""
     values: tuple[Value, ...] = field(init=False, repr=False)
     """what it reads of declared features"""

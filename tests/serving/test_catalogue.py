@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.crosses import ItemFeature, Reads
+from operators.features import Count, item
 from schemas import codec
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
@@ -191,3 +193,15 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(tmp_path
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
     finally:
         api.close()
+
+
+def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
+    people = Count("people", entity=item)
+    of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
+    for value in ({"people": 7, "another": 1}, {"another": 1}):
+        message = msgspec.msgpack.encode(("item_features", ("i1",), value))
+        of.on_record(ITEM_FEATURES, b"item_features|i1", message)
+    of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
+    of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
+    columns = of.generation.columns
+    assert columns.value("item_features:people").tolist() == [0.0, 7.0]
