@@ -110,7 +110,9 @@ def test() -> int:
     failed = sum(1 for outcome in outcomes if outcome.problem)
     console.print(f"{len(outcomes) - failed} of {len(outcomes)} examples hold")
     tried = {outcome.example.feature for outcome in outcomes}
-    untried = [feature.name for _, feature in _features(_repository()) if feature not in tried]
+    repository = _repository()
+    untried = [feature.name for _, feature in _features(repository) if feature not in tried]
+    untried += [cross.name for cross in repository.crosses if cross not in tried]
     if untried:
         console.print(f"without an example: {', '.join(untried)}", style="dim")
     return 1 if failed else 0
