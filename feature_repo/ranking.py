@@ -114,20 +114,20 @@ class Candidates:
     def mean(self, field: str, values: Mapping[Any, float], otherwise: float) -> Column:
         """Mean over each candidate's values of an item field (as `ItemColumns.codes` has it) of a number by value;
         `otherwise` where none is given, and where the candidate has no such value."""
-        codes, known = self._codes(field)
+        codes, known, n = self._codes(field)
         weights = np.full(int(codes.max(initial=0)) + 1, otherwise, float)
         for name, value in values.items():
             code = known.get(name)
             if code is not None and code < len(weights):
                 weights[code] = value
         weights[0] = 0.0
-        n = (codes > 0).sum(axis=1)
-        return np.where(n > 0, weights.take(codes).sum(axis=1) / np.maximum(n, 1), otherwise)
+        found = weights.take(codes).sum(axis=1) / np.maximum(n, 1)
+        return np.where(n > 0, found, otherwise) if otherwise else found
 
     def pairs(self, view: str, field: str) -> Mapping[str, Mapping[str, Any]]:
         """The person's rows in a view of pairs with the candidates' values of an item field."""
         if view not in self._pairs:
-            codes, known = self._codes(field)
+            codes, known, _ = self._codes(field)
             there = np.zeros(int(codes.max(initial=0)) + 1, bool)
             there[codes.ravel()] = True
             names = [known.names[code] for code in np.flatnonzero(there).tolist() if code]
@@ -138,11 +138,18 @@ class Candidates:
     def _pairs(self) -> dict[str, Mapping[str, Mapping[str, Any]]]:
         return {}
 
-    def _codes(self, field: str) -> tuple[npt.NDArray[np.int64], Vocabulary]:
-        if field == "item.categories":
-            return self.categories, self.request.items.category_codes
-        codes, known = self.request.items.codes(field)
-        return codes.take(self.rows, axis=0), known
+    @cached_property
+    def _fields(self) -> dict[str, tuple[npt.NDArray[np.int64], Vocabulary, npt.NDArray[np.int64]]]:
+        return {}
+
+    def _codes(self, field: str) -> tuple[npt.NDArray[np.int64], Vocabulary, npt.NDArray[np.int64]]:
+        """Each candidate's codes of an item field, what they stand for, and how many there are."""
+        found = self._fields.get(field)
+        if found is None:
+            codes, known = self.request.items.codes(field)
+            codes = codes.take(self.rows, axis=0)
+            found = self._fields[field] = codes, known, (codes > 0).sum(axis=1)
+        return found
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
