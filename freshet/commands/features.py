@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,24 @@ def show_all() -> int:
 @app.command
 def show(name: str) -> int:
     """Where a feature comes from and where it goes: event fields, operator, view, services; and how large its state is.
+    Of a cross, what it reads.
 
     Parameters
     ----------
     name
-        The feature's name, or entity.name where two entities have one of that name.
+        The feature's or cross's name, or entity.name where two entities have one of that name.
     """
     repository = _repository()
+    crosses = [cross for cross in repository.crosses if cross.name == name]
+    for cross in crosses:
+        _say({
+            "declared": _short(cross.where),
+            "what": repr(cross),
+            "reads": ", ".join(value.key for value in cross.values) or "no declared feature",
+            "Feast": f"crosses:{cross.name}, on demand" if cross.on_demand else "cannot compute it",
+        })  # fmt: skip
+    if crosses and not any(name == feature.name for _, feature in _features(repository)):
+        return 0
     entity, feature = _named(repository, name)
     operator = "user operator" if entity.of_user else "item operator"
     sharing = [
@@ -91,8 +103,7 @@ def show(name: str) -> int:
         "services": ", ".join(_services(entity.view)) or "none",
         "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
     }
-    for title, fact in facts.items():
-        console.print(f"[bold]{title:<10}[/]{fact}", soft_wrap=True)
+    _say(facts)
     for field in feature.fields:
         console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known")
     return 0
@@ -196,6 +207,11 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     for view, n in rows.written.items():
         console.print(f"{folder / view}.parquet: {n:,} rows of {filled.events:,} events", soft_wrap=True)
     return 0
+
+
+def _say(facts: Mapping[str, str]) -> None:
+    for title, fact in facts.items():
+        console.print(f"[bold]{title:<10}[/]{fact}", soft_wrap=True)
 
 
 def _changes(settings: Settings) -> tuple[list[Change], list[Change]]:
