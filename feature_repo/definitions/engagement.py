@@ -1,6 +1,6 @@
 """How people and items are doing, beyond what the main path keeps of them."""
 
-from feature_repo.crosses import Affinity, ItemFeature
+from feature_repo.crosses import Affinity, ItemFeature, UserFeature
 from feature_repo.examples import Example
 from operators.features import Count, DistinctCount, LastK, Rate, event, item, user, user_category
 from operators.time import days, hours
@@ -29,6 +29,7 @@ user_category_liked = Rate("user_category_liked", entity=user_category, top=like
 # What the ranker reads of these, beside what it knows anyway.
 liked_by_all = ItemFeature("liked_by_all", of=item_liked, rising=True)
 liked_categories = Affinity("liked_categories", of=user_category_liked, rising=True)
+breadth_7d = UserFeature("breadth_7d", of=user_categories_7d)
 
 T = 1_767_225_600_000
 DRAMA = Item("i1", "A drama", ["drama"])
@@ -63,5 +64,6 @@ EXAMPLES = [
     Example(user_category_liked, RATED, value=(1 + 11) / (1 + 20), items=[DRAMA]),
     Example(liked_by_all, RATED, value=(1 + 11) / (2 + 20)),
     Example(liked_categories, RATED, value=11 / 20, key=("u1", "i2"), items=[DRAMA, Item("i2", "News", ["news"])]),
+    Example(breadth_7d, RATED, value=1, items=[DRAMA]),
     Example(liked_categories, RATED, value=(1 + 11) / (1 + 20), items=[DRAMA]),
 ]

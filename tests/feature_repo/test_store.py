@@ -200,8 +200,10 @@ def test_pairs_are_read_at_once_and_are_those_of_a_stock_client(
     assert reader.read_pairs("nobody", view, ["c0"]) == {}
 
 
-def test_a_stock_client_computes_the_rankers_declared_inputs(writer: Writer, stock: FeatureStore) -> None:
-    """Beside the crosses themselves over the rows that were written."""
+def test_a_stock_client_computes_the_rankers_declared_inputs(
+    writer: Writer, reader: UserReader, stock: FeatureStore
+) -> None:
+    """Beside the crosses themselves over the rows that were written, read as the server reads them."""
     able = on_demand.crosses()
     assert able
     items = [key[1] for key in ROWS if key[0] == "item_features"]
@@ -214,7 +216,8 @@ def test_a_stock_client_computes_the_rankers_declared_inputs(writer: Writer, sto
             columns.put_values(key[1], dict(zip(names, ROWS[key].values, strict=True)))
     columns.row("never")
     for n, row in enumerate(rows):
-        candidates = Candidates(Request({}, columns, T0), columns.rows([row["item_id"]]))
+        person = reader.read(row["user_id"]) or {}
+        candidates = Candidates(Request(person, columns, T0), columns.rows([row["item_id"]]))
         for cross in able:
             assert found[cross.name][n] == pytest.approx(cross(candidates)[0])
 
