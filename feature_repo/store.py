@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 from feast.protos.feast.types import Value_pb2 as pb
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
@@ -105,16 +105,17 @@ class UserReader:
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections
         found = [(view.name, feature.name) for view in asked for feature in view.features]
         self._names = [name if view == main else f"{view}:{name}" for view, name in found]
-        self._hashed = [key for view in asked for key in self._keys(view.name, [f.name for f in view.features])]
+        self._hashed = [
+            key
+            for view in asked
+            for key in self._keys(self._store.get_feature_view(view.name), [f.name for f in view.features])
+        ]
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
-        self._pairs = {
-            view: (
-                [f"{entity}_id" for entity in features.VIEWS[view].entities],
-                names := [value.field.name for value in values],
-                self._keys(view, names),
-            )
-            for view, values in reads.pairs.items()
-        }
+        self._pairs = {}
+        for name, values in reads.pairs.items():
+            view, fields = features.VIEWS[name], [value.field.name for value in values]
+            joins = [f"{entity}_id" for entity in view.entities]
+            self._pairs[name] = joins, fields, self._keys(view, fields)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
         """Field name → value, and view:field → value of what crosses read; None for a person never heard of.
@@ -135,9 +136,9 @@ class UserReader:
         rows = {name: _unpacked(fields, packed) for name, packed in zip(names, found, strict=True)}
         return {name: row for name, row in rows.items() if row}
 
-    def _keys(self, view: str, names: list[str]) -> list[Any]:
+    def _keys(self, view: FeatureView, names: list[str]) -> list[Any]:
         """What the fields are called in a hash of Feast's Redis."""
-        _, keys = self._online._generate_hset_keys_for_features(self._store.get_feature_view(view), list(names))
+        _, keys = self._online._generate_hset_keys_for_features(view, list(names))
         return list(keys[: len(names)])  # the last is the time of writing
 
     def _read(self, keys: list[EntityKey], hashed: list[Any]) -> list[list[bytes | None]]:
