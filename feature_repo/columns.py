@@ -6,12 +6,13 @@ The server keeps them up from the topics `items` and `item_features`; training f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.crosses import NOTHING, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_region as region_view
 from operators.contract import Row, Vector
@@ -24,17 +25,27 @@ MAX_CATEGORIES = 8
 SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
 
 
-class Vocabulary(dict[str, int]):
-    """Names → dense codes; code 0 means none, so that padding is harmless."""
+class Vocabulary(dict[Any, int]):
+    """Names → dense codes; code 0 means none, so that padding is harmless. The name of a code is `names[code]`."""
 
-    def code(self, name: str) -> int:
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[Any] = [None]
+
+    def code(self, name: Hashable) -> int:
         """The name's code, a new one where it is new."""
-        return self.setdefault(name, len(self) + 1)
+        found = self.get(name)
+        if found is None:
+            found = self[name] = len(self.names)
+            self.names.append(name)
+        return found
 
 
-def _unknown(capacity: int, dim: int) -> dict[str, npt.NDArray[Any]]:
+def _unknown(capacity: int, dim: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
     """Columns of items of which nothing is known."""
     return {
+        **{value.key: np.full(capacity, value.field.default, np.float64) for value in reads.item},
+        **{_attribute(name): np.zeros((capacity, MAX_CATEGORIES), np.int64) for name in reads.attributes},
         "vectors": np.zeros((capacity, dim), np.float32),
         "hashes": np.zeros(capacity, np.uint64),
         "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
@@ -50,8 +61,11 @@ def _unknown(capacity: int, dim: int) -> dict[str, npt.NDArray[Any]]:
 class ItemColumns:
     """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
 
-    def __init__(self, dim: int, capacity: int = 1024) -> None:
+    def __init__(self, dim: int, capacity: int = 1024, reads: Reads = NOTHING) -> None:
+        """`reads` is what crosses read: those values of items, by their keys, and those attributes are columns too."""
         self.n = 0
+        self.reads = reads
+        self.attribute_codes = {name: Vocabulary() for name in reads.attributes}
         self.dim = dim
         self.row_of: dict[str, int] = {}
         self.ids: list[str] = []
@@ -60,7 +74,7 @@ class ItemColumns:
         self.brand_codes = Vocabulary()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self._most_popular: dict[str, float] = {}
-        self._arrays = _unknown(capacity, dim)
+        self._arrays = _unknown(capacity, dim, reads)
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), (n, dim) for `vectors`, (n, 8) for `categories`."""
@@ -68,6 +82,20 @@ class ItemColumns:
             return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
             raise AttributeError(name) from None
+
+    def value(self, key: str) -> npt.NDArray[np.float64]:
+        """The column (n,) of a declared feature's value."""
+        return self._arrays[key][: self.n]
+
+    def codes(self, field: str) -> tuple[npt.NDArray[np.int64], Vocabulary]:
+        """Codes (n, k) of "item.categories", "item.brand" or "item.attributes.<name>", 0 where there are fewer, and
+        what they stand for."""
+        if field == "item.categories":
+            return self.categories, self.category_codes
+        if field == "item.brand":
+            return self.brand[:, None], self.brand_codes
+        name = field.removeprefix("item.attributes.")
+        return self._arrays[_attribute(name)][: self.n], self.attribute_codes[name]
 
     def row(self, item_id: str) -> int:
         """The item's row, a new one where it is new."""
@@ -99,6 +127,10 @@ class ItemColumns:
         arrays["price"][row] = np.nan if item.price is None else item.price
         arrays["created_at"][row] = np.nan if item.created_at is None else item.created_at
         arrays["available"][row] = item.available
+        for name, vocabulary in self.attribute_codes.items():
+            said = item.attributes.get(name, [])
+            found = [vocabulary.code(each) for each in (said if isinstance(said, list) else [said])[:MAX_CATEGORIES]]
+            arrays[_attribute(name)][row] = found + [0] * (MAX_CATEGORIES - len(found))
         if vector is not None:
             arrays["vectors"][row] = vector
         self.items[row] = item
@@ -118,6 +150,14 @@ class ItemColumns:
                 column = np.full(len(self._arrays["hashes"]), UNKNOWN_POPULARITY)
                 self.region_popularity[row.key[1]] = column
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
+
+    def put_values(self, item_id: str, values: Mapping[str, Any]) -> None:
+        """Takes in declared features of an item by their fields' names; what no cross reads is left out."""
+        at = self.row(item_id)
+        for value in self.reads.item:
+            found = values.get(value.field.name)
+            if found is not None:
+                self._arrays[value.key][at] = found
 
     def _put_popularity(self, region: str, column: npt.NDArray[np.float64], at: int, value: float) -> None:
         before, top = column[at], self.most_popular(region)
@@ -140,7 +180,7 @@ class ItemColumns:
     def arranged(self, item_ids: Sequence[str], dim: int) -> ItemColumns:
         """The same features with rows 0 … k-1 those of `item_ids` and the other items after them, for vectors
         of another space, which are left at zero."""
-        made = ItemColumns(dim, max(len(item_ids) + self.n, 1))
+        made = ItemColumns(dim, max(len(item_ids) + self.n, 1), self.reads)
         for item_id in (*item_ids, *self.ids):
             made.row(item_id)
         to = np.fromiter((made.row_of[item_id] for item_id in self.ids), np.int64, self.n)
@@ -150,6 +190,7 @@ class ItemColumns:
         for row, item in zip(to.tolist(), self.items, strict=True):
             made.items[row] = item
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
+        made.attribute_codes = self.attribute_codes
         for region, old in self.region_popularity.items():
             column = np.full(len(made._arrays["hashes"]), UNKNOWN_POPULARITY)
             column[to] = old[: self.n]
@@ -158,12 +199,17 @@ class ItemColumns:
         return made
 
     def _grow(self) -> None:
-        grown = _unknown(2 * len(self._arrays["hashes"]), self.dim)
+        grown = _unknown(2 * len(self._arrays["hashes"]), self.dim, self.reads)
         for name, old in self._arrays.items():
             grown[name][: len(old)] = old
         self._arrays = grown
         for region, old in self.region_popularity.items():
             self.region_popularity[region] = np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
+
+
+def _attribute(name: str) -> str:
+    """What an attribute's column is called."""
+    return f"attributes:{name}"
 
 
 _NAMES = [f.name for f in item_view.fields]

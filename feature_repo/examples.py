@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from feature_repo.columns import ItemColumns
+from feature_repo.crosses import Cross, Reads, Value
+from feature_repo.ranking import Candidates, Request
 from operators.contract import Record, Space, Vector
 from operators.features import EntityOperator, Feature
 from operators.gate import Door, Gate
@@ -27,9 +30,10 @@ EXAMPLE_SPACE = "example"
 @dataclass(frozen=True)
 class Example:
     """Events in the order of their arrival, the key that is asked about (by default the first that they are about), and
-    the value at `at`, epoch ms (by default at the latest event). A feature of several fields has a tuple of values."""
+    the value at `at`, epoch ms (by default at the latest event). A feature of several fields has a tuple of values. The
+    key of a cross is a person and a candidate (by default those of the first event)."""
 
-    feature: Feature
+    feature: Feature | Cross
     events: Sequence[Interaction | Impression | User]
     value: Any
     at: int | None = None
@@ -69,6 +73,9 @@ class _Space:
     def vector(self, item_id: str) -> Vector | None:
         return self._vectors.get(item_id)
 
+    def text_vector(self, text: str) -> Vector | None:
+        return None
+
 
 class _World:
     def __init__(self, example: Example) -> None:
@@ -94,32 +101,84 @@ def within(*modules: ModuleType) -> Iterator[Example]:
 
 
 def check(example: Example) -> Outcome:
-    """Plays the example through the gate and the operator of its entity."""
-    world, feature = _World(example), example.feature
-    gate, operator = Gate(world), EntityOperator(feature.entity, [feature], world)
-    kept: dict[str, _Kept] = {}
-    key, state = example.key, None
-    latest = 0
-    for event in example.events:
-        try:
-            signals = gate.take(kept.setdefault(event.user_id, _Kept()), Record(event))
-        except EventError as error:
-            return Outcome(example, f"an event of the example is refused: {error}")
-        for signal in signals:
-            latest = max(latest, signal.timestamp)
-            for found in feature.entity.keys_of(signal):
-                key = key or found
-                if found == key:
-                    part = "".join(found[1:])
-                    state = operator.new(part) if state is None else state
-                    operator.on_event(part, state, Record(signal))
+    """Plays the example through the gate and the operator of its entity; for a cross, of all that it reads."""
+    try:
+        found = _cross(example) if isinstance(example.feature, Cross) else _feature(example, example.feature)
+    except EventError as error:
+        return Outcome(example, f"an event of the example is refused: {error}")
+    except _Nobody as error:
+        return Outcome(example, str(error))
+    return Outcome(example, "" if _same(found, example.value) else f"is {found!r}, not {example.value!r}")
+
+
+def _feature(example: Example, feature: Feature) -> Any:
+    played = _Played(feature, example)
+    key = example.key or next(iter(played.states), None)
     if key is None:
-        return Outcome(example, f"no event is about any {feature.entity.name}")
-    part = "".join(key[1:])
-    at = latest if example.at is None else example.at
-    values = operator.row(key[0], part, operator.new(part) if state is None else state, at).values
-    found_value: Any = values[0] if len(values) == 1 else values
-    return Outcome(example, "" if _same(found_value, example.value) else f"is {found_value!r}, not {example.value!r}")
+        raise _Nobody(f"no event is about any {feature.entity.name}")
+    values = played.values(key)
+    return values[0] if len(values) == 1 else values
+
+
+def _cross(example: Example) -> float:
+    cross: Any = example.feature
+    if example.key is None and not example.events:
+        raise _Nobody("no event says whose example it is: give it a key")
+    first = example.events[0] if example.events else None
+    user_id, item_id = example.key or (first.user_id, getattr(first, "item_id", None) or "")  # type: ignore[union-attr]
+    played = {value.feature: _Played(value.feature, example) for value in cross.values}
+
+    def read(value: Value, *key: str) -> Any:
+        names = [field.name for field in value.feature.fields]
+        return played[value.feature].values(key)[names.index(value.field.name)]
+
+    reads = Reads.of([cross])
+    space = _World(example).space
+    columns = ItemColumns(space.dim, 1, reads)
+    for item in example.items:
+        columns.put_item(item, space.vector(item.item_id))
+    columns.put_values(item_id, {value.field.name: read(value, item_id) for value in reads.item})
+
+    def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {name: {v.field.name: read(v, user_id, name) for v in reads.pairs[view]} for name in names}
+
+    at = example.at or max((event.timestamp for event in example.events if not isinstance(event, User)), default=0)
+    request = Request(
+        {value.key: read(value, user_id) for value in reads.user}, columns, at, space_id=space.id, pairs=pairs
+    )
+    return float(cross(Candidates(request, columns.rows([item_id])))[0])
+
+
+class _Nobody(Exception):
+    """The example is about nobody."""
+
+
+class _Played:
+    """What one feature says of each key after the example's events. Raises EventError where one is refused."""
+
+    def __init__(self, feature: Feature, example: Example) -> None:
+        world = _World(example)
+        self._operator = EntityOperator(feature.entity, [feature], world)
+        self.states: dict[tuple[str, ...], Any] = {}
+        self._at = example.at
+        self._latest = 0
+        gate, kept = Gate(world), dict[str, _Kept]()
+        for event in example.events:
+            for signal in gate.take(kept.setdefault(event.user_id, _Kept()), Record(event)):
+                self._latest = max(self._latest, signal.timestamp)
+                for key in feature.entity.keys_of(signal):
+                    part = "".join(key[1:])
+                    state = self.states.get(key)
+                    if state is None:
+                        state = self.states[key] = self._operator.new(part)
+                    self._operator.on_event(part, state, Record(signal))
+
+    def values(self, key: tuple[str, ...]) -> tuple[Any, ...]:
+        """One a field; those of no event for a key that no event is about."""
+        part = "".join(key[1:])
+        state = self.states.get(key)
+        at = self._latest if self._at is None else self._at
+        return self._operator.row(key[0], part, self._operator.new(part) if state is None else state, at).values
 
 
 def _same(a: Any, b: Any) -> bool:

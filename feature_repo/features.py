@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import FunctionType
+from typing import Any, cast
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    PushSource,
+    RequestSource,
+    ValueType,
+)
 from feast import types as feast_types
 
-from feature_repo import registry, views
+from feature_repo import on_demand, registry, views
+from feature_repo.crosses import Reads, Value
 from operators.contract import Dtype, View
 
 HOME = os.environ.get("FRESHET_HOME", "../.freshet")
@@ -59,9 +72,32 @@ user_activity = feature_view(views.user)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
 
+VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
+DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
+
+# Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
+# another feature's shadow.
+_declared, _promoted = registry.declared(), registry.promoted(Path(HOME))
+for _entity in _declared.features:
+    _view = _declared.view(_entity)
+    VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view
+    _fields = [f.name for feature in _declared.in_service(_entity, _promoted) for f in feature.fields]
+    _service = FeatureService(name=_view.name, features=[VIEWS[_view.name][_fields]], description=_view.doc)
+    globals().update({f"{name}_entity": entity(name) for name in _view.entities if name not in globals()})
+    globals().update({_view.name: VIEWS[_view.name], f"{_view.name}_service": _service})
+
+
+def projections(values: Iterable[Value]) -> list[FeatureView]:
+    """The views of declared values, each with those fields alone."""
+    fields: dict[str, list[str]] = {}
+    for value in values:
+        fields.setdefault(value.entity.view, []).append(value.field.name)
+    return [VIEWS[view][names] for view, names in fields.items()]
+
+
 user_feed = FeatureService(
     name="user_feed",
-    features=[user_activity],
+    features=[user_activity, *projections(_declared.reads.user)],
     description="what a feed request reads of a person",
 )
 user_session = FeatureService(
@@ -74,16 +110,35 @@ item_region_stats = FeatureService(
     name="item_region_stats", features=[item_region_activity], description="one item in one region"
 )
 
-VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
-DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
 
-# Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
-# another feature's shadow.
-_repository, _promoted = registry.declared(), registry.promoted(Path(HOME))
-for _entity in _repository.features:
-    _view = _repository.view(_entity)
-    VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view
-    _fields = [f.name for feature in _repository.served(_entity, _promoted) for f in feature.fields]
-    _service = FeatureService(name=_view.name, features=[VIEWS[_view.name][_fields]], description=_view.doc)
-    globals().update({f"{name}_entity": entity(name) for name in _view.entities if name not in globals()})
-    globals().update({_view.name: VIEWS[_view.name], f"{_view.name}_service": _service})
+# Feast keeps a function's source and runs that: it has to bring along what it uses.
+COMPUTE = """\
+def compute(inputs):
+    from feature_repo import on_demand
+
+    return on_demand.compute(inputs)
+"""
+
+
+def on_demand_view() -> OnDemandFeatureView:
+    """The crosses that Feast can compute, by (user, item) and what is asked."""
+    of = on_demand.crosses()
+    reads, asked = Reads.of(of), on_demand.asked(of)
+    request = [Field(name=name, dtype=TYPES["string" if name == on_demand.DEVICE else "int64"]) for name in asked]
+    return OnDemandFeatureView(
+        name="crosses",
+        sources=[
+            *projections((*reads.user, *reads.item)),
+            item_activity[list(on_demand.CATALOGUE)],
+            *([RequestSource(name="request", schema=request)] if request else []),
+        ],
+        schema=[Field(name=cross.name, dtype=TYPES["float64"], description=cross.doc) for cross in of],
+        udf=cast(FunctionType, on_demand.compute),
+        udf_string=COMPUTE,
+        mode="python",
+        description="inputs of the ranker over declared features",
+    )
+
+
+if on_demand.crosses():
+    crosses = on_demand_view()

@@ -18,10 +18,10 @@ Snapshot = dict[str, Any]
 
 
 class Change(NamedTuple):
-    """What becomes of one feature."""
+    """What becomes of one feature or cross."""
 
     feature: str
-    """entity.name"""
+    """entity.name, or a cross's name"""
     kind: Kind
     detail: str
 
@@ -32,7 +32,9 @@ class Change(NamedTuple):
 
 
 def snapshot(repository: Repository) -> Snapshot:
-    """The declarations, and the layout of the main path's views, as JSON takes them."""
+    """The declarations, and the layout of the main path's views, as JSON takes them. A feature that servers keep as a
+    column says so: once it is to be one, the job has to tell of all its rows."""
+    served = {value.feature for value in repository.reads.item}
     return {
         "views": {view.name: Aggregator(view).layout for view in (views.user, views.item, views.item_region)},
         "features": {
@@ -40,9 +42,11 @@ def snapshot(repository: Repository) -> Snapshot:
                 "state": feature.state_key,
                 "fields": [[field.name, field.dtype, repr(field.default), field.doc] for field in feature.fields],
             }
+            | ({"served": True} if feature in served else {})
             for entity, features in repository.features.items()
             for feature in features
         },
+        "crosses": {cross.name: repr(cross) for cross in repository.crosses},
     }
 
 
@@ -60,7 +64,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
         old = was.get(name)
         if old is not None and old["state"] == feature["state"]:
             if old != feature:
-                found.append(Change(name, "changed", "other fields or words; its state is kept"))
+                found.append(Change(name, "changed", "other fields, words or readers; its state is kept"))
         elif (_entity(name), feature["state"]) in known:
             found.append(Change(name, "changed", "takes over the state of an equal declaration"))
         elif old is None:
@@ -69,6 +73,19 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
             found.append(Change(name, "rebuilt", "means something else now: its state is made anew from the archive"))
     found += [Change(name, "removed", "its state is dropped, key by key") for name in was.keys() - now.keys()]
     return found
+
+
+def inputs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What becomes of the crosses, in the order of declaration, removals last."""
+    was, now = before.get("crosses", {}), after["crosses"]
+    found = []
+    for name, meaning in now.items():
+        if name not in was:
+            found.append(Change(name, "new", "an input of the next model that `freshet train` makes"))
+        elif was[name] != meaning:
+            found.append(Change(name, "changed", "the model in force learned what it meant before: `freshet train`"))
+    gone = [name for name in was if name not in now]
+    return found + [Change(name, "removed", "no input of the next model that `freshet train` makes") for name in gone]
 
 
 def _entity(name: str) -> str:

@@ -1,7 +1,8 @@
 """The ranker's inputs: crosses of a person and candidates, computed alike in training and serving.
 
 Each input is one function over all candidates at once. `matrix` stacks them in the order of
-`INPUTS`; a bundle's manifest records that order, and a server refuses a model of another one.
+`INPUTS`, and those that are declared (`feature_repo.crosses`) after them; a bundle's manifest records
+that order, and a server refuses a model of inputs that it does not have.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import ItemColumns, Rows
+from feature_repo.columns import ItemColumns, Rows, Vocabulary
+from feature_repo.crosses import Cross, Value
 from feature_repo.views import TASTE
 from operators.time import DAY
 
 Column = npt.NDArray[np.floating[Any]]
+Pairs = Callable[[str, Sequence[str]], Mapping[str, Mapping[str, Any]]]
+"""(view, second keys) → the person's rows in a view of pairs: second key → field name → value"""
+
+
+def no_pairs(view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Those of a person of whom none are known."""
+    return {}
 
 
 @dataclass
 class Request:
-    """One person's features (field name → value, as in `user_activity`) asking at one moment."""
+    """One person's features (field name → value, as in `user_activity`, and declared ones by `Value.key`) asking at one
+    moment."""
 
     user: Mapping[str, Any]
     items: ItemColumns
@@ -32,6 +42,15 @@ class Request:
     region: str = ""
     space_id: str = ""
     """the space of `items.vectors`; a user vector of another space is not used"""
+    device: str = ""
+    query: npt.NDArray[np.float32] | None = None
+    """what is searched for, as a unit vector (dim,) of that space"""
+    pairs: Pairs = no_pairs
+
+    def value(self, value: Value) -> Any:
+        """A declared feature of the person; its default where it is not known."""
+        found = self.user.get(value.key)
+        return value.field.default if found is None else found
 
     @cached_property
     def vector(self) -> npt.NDArray[np.float32] | None:
@@ -59,6 +78,8 @@ class Candidates:
 
     request: Request
     rows: Rows
+    positions: Column | None = None
+    """where each stood in the list that was shown, -1 where it did not; None for a list that is yet to be made"""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -85,6 +106,50 @@ class Candidates:
     def n_categories(self) -> npt.NDArray[np.int64]:
         """How many categories each candidate has; 1 for none, so that one can divide by it."""
         return np.maximum((self.categories > 0).sum(axis=1), 1)
+
+    def column(self, value: Value) -> Column:
+        """A declared feature of each candidate."""
+        return self.request.items.value(value.key).take(self.rows)
+
+    def mean(self, field: str, values: Mapping[Any, float], otherwise: float) -> Column:
+        """Mean over each candidate's values of an item field (as `ItemColumns.codes` has it) of a number by value;
+        `otherwise` where none is given, and where the candidate has no such value."""
+        codes, known, n = self._codes(field)
+        weights = np.full(int(codes.max(initial=0)) + 1, otherwise, float)
+        for name, value in values.items():
+            code = known.get(name)
+            if code is not None and code < len(weights):
+                weights[code] = value
+        weights[0] = 0.0
+        found = weights.take(codes).sum(axis=1) / np.maximum(n, 1)
+        return np.where(n > 0, found, otherwise) if otherwise else found
+
+    def pairs(self, view: str, field: str) -> Mapping[str, Mapping[str, Any]]:
+        """The person's rows in a view of pairs with the candidates' values of an item field."""
+        if view not in self._pairs:
+            codes, known, _ = self._codes(field)
+            there = np.zeros(int(codes.max(initial=0)) + 1, bool)
+            there[codes.ravel()] = True
+            names = [known.names[code] for code in np.flatnonzero(there).tolist() if code]
+            self._pairs[view] = self.request.pairs(view, names) if names else {}
+        return self._pairs[view]
+
+    @cached_property
+    def _pairs(self) -> dict[str, Mapping[str, Mapping[str, Any]]]:
+        return {}
+
+    @cached_property
+    def _fields(self) -> dict[str, tuple[npt.NDArray[np.int64], Vocabulary, npt.NDArray[np.int64]]]:
+        return {}
+
+    def _codes(self, field: str) -> tuple[npt.NDArray[np.int64], Vocabulary, npt.NDArray[np.int64]]:
+        """Each candidate's codes of an item field, what they stand for, and how many there are."""
+        found = self._fields.get(field)
+        if found is None:
+            codes, known = self.request.items.codes(field)
+            codes = codes.take(self.rows, axis=0)
+            found = self._fields[field] = codes, known, (codes > 0).sum(axis=1)
+        return found
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
@@ -178,7 +243,9 @@ def session_depth(of: Candidates) -> Column:
     return np.full(len(of), np.log1p(of.request.user["session_items"]))
 
 
-INPUTS: tuple[Callable[[Candidates], Column], ...] = (
+Input = Callable[[Candidates], Column]
+
+INPUTS: tuple[Input, ...] = (
     similarity,
     recent_mean,
     recent_max,
@@ -196,10 +263,18 @@ INPUTS: tuple[Callable[[Candidates], Column], ...] = (
 NAMES = tuple(f.__name__ for f in INPUTS)
 
 
-def matrix(request: Request, rows: Rows) -> npt.NDArray[np.float32]:
-    """The ranker's input for the candidates at `rows`: float32 (len(rows), len(INPUTS))."""
-    candidates = Candidates(request, rows)
-    out = np.empty((len(rows), len(INPUTS)), np.float32)
-    for column, make in enumerate(INPUTS):
+def names(crosses: Sequence[Cross] = ()) -> tuple[str, ...]:
+    """What the inputs are called, in their order."""
+    return (*NAMES, *(cross.name for cross in crosses))
+
+
+def matrix(
+    request: Request, rows: Rows, crosses: Sequence[Cross] = (), positions: Column | None = None
+) -> npt.NDArray[np.float32]:
+    """The ranker's input for the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
+    candidates = Candidates(request, rows, positions)
+    inputs: tuple[Input, ...] = (*INPUTS, *crosses)
+    out = np.empty((len(rows), len(inputs)), np.float32)
+    for column, make in enumerate(inputs):
         out[:, column] = make(candidates)
     return out

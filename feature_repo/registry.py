@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from feature_repo.crosses import Cross, Reads
 from operators.contract import Operator, View, World
 from operators.features import Entity, EntityOperator, Feature, WithFeatures
 from schemas.errors import FeatureError
@@ -24,9 +25,11 @@ from schemas.errors import FeatureError
 
 @dataclass(frozen=True)
 class Repository:
-    """Every declared feature, by entity, in the order of declaration."""
+    """Every declared feature, by entity, and every cross, in the order of declaration."""
 
     features: Mapping[Entity, tuple[Feature, ...]] = field(default_factory=dict)
+    crosses: tuple[Cross, ...] = ()
+    """inputs of the ranker beside the main path's"""
 
     @property
     def views(self) -> dict[str, View[Any]]:
@@ -42,7 +45,7 @@ class Repository:
         """The entities whose first key is not the user's."""
         return tuple(entity for entity in self.features if not entity.of_user)
 
-    def served(self, entity: Entity, promoted: Collection[str]) -> tuple[Feature, ...]:
+    def in_service(self, entity: Entity, promoted: Collection[str]) -> tuple[Feature, ...]:
         """The features that the entity's service gives: where some replace one another, the promoted one.
 
         `promoted` are full names, entity.name.
@@ -51,6 +54,17 @@ class Repository:
         chosen = {f for f in found if full_name(f) in promoted}
         replaced = {f.replaces for f in chosen}
         return tuple(f for f in found if (f.replaces is None or f in chosen) and f not in replaced)
+
+    @property
+    def reads(self) -> Reads:
+        """What crosses read."""
+        return Reads.of(self.crosses)
+
+    def for_crosses(self) -> Repository:
+        """The crosses, and of the features those that they read."""
+        read = {value.feature for cross in self.crosses for value in cross.values}
+        kept = {e: tuple(f for f in found if f in read) for e, found in self.features.items()}
+        return Repository({entity: found for entity, found in kept.items() if found}, self.crosses)
 
     def only(self, state_keys: Collection[int]) -> Repository:
         """The features of these states, and no more."""
@@ -134,23 +148,30 @@ def _line(feature: Feature) -> list[Feature]:
 
 
 def collect(*modules: ModuleType) -> Repository:
-    """The features that the modules hold at their top level, by themselves or in lists, tuples and dictionaries.
+    """The features and crosses that the modules hold at their top level, by themselves or in lists, tuples and
+    dictionaries.
 
-    Raises FeatureError, with the definition's line, where two share a name or a field's name.
+    Raises FeatureError, with the definition's line, where two share a name or a field's name, and where a cross reads
+    what no module holds.
     """
+    found = dict.fromkeys(f for module in modules for value in vars(module).values() for f in _within(value))
     by_entity: dict[Entity, dict[str, Feature]] = {}
-    for feature in dict.fromkeys(f for module in modules for value in vars(module).values() for f in _within(value)):
+    for feature in found:
+        if not isinstance(feature, Feature):
+            continue
         named = by_entity.setdefault(feature.entity, {})
         if feature.name in named:
             other = named[feature.name].where
             raise FeatureError(f"{feature.name} of {feature.entity.name} is declared at {other} too", feature.where)
         named[feature.name] = feature
     _check_names(by_entity)
-    return Repository({entity: tuple(named.values()) for entity, named in by_entity.items()})
+    crosses = tuple(cross for cross in found if isinstance(cross, Cross))
+    _check_crosses(crosses, found)
+    return Repository({entity: tuple(named.values()) for entity, named in by_entity.items()}, crosses)
 
 
-def _within(value: Any) -> Iterator[Feature]:
-    if isinstance(value, Feature):
+def _within(value: Any) -> Iterator[Feature | Cross]:
+    if isinstance(value, (Feature, Cross)):
         yield value
     elif isinstance(value, (list, tuple)):
         for part in value:
@@ -175,3 +196,18 @@ def _check_names(by_entity: Mapping[Entity, Mapping[str, Feature]]) -> None:
                         f"{feature.name} has a field {column.name}, and so has {other.name} ({other.where})",
                         feature.where,
                     )
+
+
+def _check_crosses(crosses: Sequence[Cross], declared: Collection[Feature | Cross]) -> None:
+    from feature_repo.ranking import NAMES  # it reads views, which are made of repositories
+
+    owners: dict[str, str] = dict.fromkeys(NAMES, "feature_repo/ranking.py")
+    for cross in crosses:
+        if cross.name in owners:
+            raise FeatureError(f"there is an input {cross.name} already ({owners[cross.name]})", cross.where)
+        owners[cross.name] = cross.where
+        for value in cross.values:
+            if value.feature not in declared:
+                raise FeatureError(
+                    f"{cross.name} reads {value.feature.name}, which no module of definitions holds", cross.where
+                )

@@ -74,6 +74,16 @@ SERVED = frozenset({item.name, item_region.name})
 """views whose rows servers keep as columns"""
 
 
+def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
+    """Views whose rows servers hear of: places and names of the fields that crosses read, none for a whole row."""
+    found: dict[str, tuple[tuple[int, str], ...]] = dict.fromkeys(SERVED, ())
+    for value in declared.reads.item:
+        fields = [field.name for field in declared.view(value.entity).fields]
+        name = value.field.name
+        found[value.entity.view] = (*found.get(value.entity.view, ()), (fields.index(name), name))
+    return found
+
+
 def user_operator(world: World, lateness: int | None = hours(24), declared: Repository = EMPTY) -> Operator[Any]:
     """The operator behind `user_activity` and what is declared of users."""
     return declared.beside_user(UserOperator(user, world, lateness), world)

@@ -64,6 +64,14 @@ def to_seed(settings: Settings) -> set[int]:
     return found | set((before or {}).get("seeded", ()))
 
 
+def inputs(settings: Settings) -> list[Change]:
+    """What has become of the crosses since the job last started."""
+    from feature_repo import plan
+
+    before = applied(settings)
+    return [] if before is None else plan.inputs(before, now())
+
+
 def changes(settings: Settings) -> list[Change]:
     """What a start of the job would change.
 

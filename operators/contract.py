@@ -84,6 +84,9 @@ class Space(Protocol):
     def vector(self, item_id: str) -> Vector | None:
         """Unit vector (dim,) of the item, or None where even its content is unknown."""
 
+    def text_vector(self, text: str) -> Vector | None:
+        """Unit vector (dim,) of what a text says, or None where all of its words are unknown."""
+
 
 class World(Protocol):
     """What operators may look up, kept up to date by whoever runs them."""

@@ -21,11 +21,16 @@ def tokens(item: Item) -> list[str]:
     found = [f"category:{c.casefold()}" for c in item.categories]
     if item.brand:
         found.append(f"brand:{item.brand.casefold()}")
-    found += [f"word:{w}" for w in WORD.findall(item.title.casefold())]
+    found += words(item.title)
     for name, value in item.attributes.items():
         values = value if isinstance(value, list) else [value]
         found += [f"{name}:{str(v).casefold()}" for v in values]
     return list(dict.fromkeys(found))[:MAX_TOKENS]
+
+
+def words(text: str) -> list[str]:
+    """The tokens of a text."""
+    return [f"word:{w}" for w in WORD.findall(text.casefold())]
 
 
 class EmptySpace:
@@ -35,6 +40,9 @@ class EmptySpace:
     dim = 0
 
     def vector(self, item_id: str) -> Vector | None:
+        return None
+
+    def text_vector(self, text: str) -> Vector | None:
         return None
 
 
@@ -86,6 +94,10 @@ class BundleSpace:
     def content_vector(self, item: Item) -> Vector | None:
         """Unit vector (dim,) from the item's tokens, or None where all of them are unknown."""
         return self.tokens_vector(tokens(item))
+
+    def text_vector(self, text: str) -> Vector | None:
+        """Unit vector (dim,) of a text's words, such as a search, or None where all of them are unknown."""
+        return self.tokens_vector(words(text)[:MAX_TOKENS])
 
     def tokens_vector(self, names: Sequence[str]) -> Vector | None:
         """Unit vector (dim,) of a bag of tokens, such as a new person's interests."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import sys
 
+ENGINE = ("operators", "schemas", "feature_repo.crosses")
+"""where a wrong declaration is found out, and never made"""
+
 
 class FreshetError(Exception):
     """Root of the tree."""
@@ -36,12 +39,12 @@ class FeatureError(FreshetError):
 
 
 def declared_at() -> str:
-    """ "file:line" of the code that is using the engine now: the nearest caller outside `operators` and `schemas`.
+    """ "file:line" of the code that is using the engine now: the nearest caller outside `ENGINE`.
 
     A wrong declaration is found out deep in the engine; who wrote it needs their own line.
     """
     frame = sys._getframe(1)
-    while frame.f_back and str(frame.f_globals.get("__name__", "")).split(".")[0] in ("operators", "schemas"):
+    while frame.f_back and f"{frame.f_globals.get('__name__', '')}.".startswith(tuple(f"{name}." for name in ENGINE)):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from feature_repo.columns import ItemColumns
+from feature_repo.crosses import NOTHING, Reads
 from operators.contract import Row, Space
 from operators.space import EmptySpace
 from schemas import codec
@@ -41,11 +42,12 @@ class Generation:
 class Catalogue:
     """The generation in force; also the world (items, space) that operators look things up in."""
 
-    def __init__(self) -> None:
-        self.generation = Generation(ItemColumns(0), None)
+    def __init__(self, reads: Reads = NOTHING) -> None:
+        """`reads` is what crosses read."""
+        self.generation = Generation(ItemColumns(0, reads=reads), None)
         self._items: dict[str, Item] = {}
         self._lock = threading.RLock()
-        self._unpack = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object]]).decode
+        self._unpack = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object] | dict[str, object]]).decode
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
 
@@ -71,8 +73,12 @@ class Catalogue:
             elif topic == ITEM_FEATURES and value is not None:
                 view, of, values = self._unpack(value)
                 with self._lock:
-                    self.generation.columns.put_features(Row(view, of, tuple(values)))
-        except (EventError, msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError) as error:
+                    columns = self.generation.columns
+                    if isinstance(values, dict):  # of declared features
+                        columns.put_values(of[0], values)
+                    else:
+                        columns.put_features(Row(view, of, tuple(values)))
+        except (EventError, msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError, ValueError) as error:
             log.warning("a record of %s was left out: %s", topic, error)
 
     def put_item(self, item: Item) -> None:

@@ -170,8 +170,13 @@ class Feeds:
         hydrated = time.perf_counter()
         at = now_ms()
         pipeline = services.pipeline
-        feed = pipeline.recommend(FeedRequest(person.features, at, asked["region"] or "", asked["n"], asked["explain"]))
-        degraded = (["hydrate"] if person.degraded else []) + feed.degraded
+        feed = pipeline.recommend(
+            FeedRequest(
+                person.features, at, asked["region"] or "", asked["n"], asked["explain"], asked["device"] or "",
+                pairs=person.pairs,
+            )
+        )  # fmt: skip
+        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + feed.degraded
         timings = {"hydrate": round((hydrated - started) * 1000, 3), **feed.timings_ms}
         timings["total"] = round((time.perf_counter() - started) * 1000, 3)
         request_id = secrets.token_hex(12)

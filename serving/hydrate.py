@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -54,6 +54,25 @@ class Person(NamedTuple):
     freshness: Freshness
     degraded: bool
     """whether the store could not be asked"""
+    pairs: PersonsPairs
+
+
+class PersonsPairs:
+    """The person's features of pairs, read once the candidates are known: defaults where the store is away."""
+
+    def __init__(self, store: Store, user_id: str, consent: bool) -> None:
+        self._store, self._user_id, self._consent = store, user_id, consent
+        self.degraded = False
+        """whether the store could not be asked"""
+
+    def __call__(self, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        if not self._consent:
+            return {}
+        try:
+            return self._store.read_pairs(self._user_id, view, names)
+        except StoreAway:
+            self.degraded = True
+            return {}
 
 
 class Hydrator:
@@ -98,7 +117,9 @@ class Hydrator:
             lag,
             caught_up and not (degraded and after is not None and not pending),
         )
-        return Person(features if features["consent"] else _unknown(), freshness, degraded)
+        consent = bool(features["consent"])
+        pairs = PersonsPairs(self._store, user_id, consent)
+        return Person(features if consent else _unknown(), freshness, degraded, pairs)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
         try:
@@ -150,7 +171,8 @@ class Hydrator:
                 # The stream will say the same of it, so the row will never show it.
                 self._own.forget(user_id, record)
         self._embed(state)
-        return self._row(user_id, state, now)
+        # Declared features are as fresh as the store: their states are the stream's alone.
+        return {**(row or {}), **self._row(user_id, state, now)}
 
     def _in_space(self, user_id: str, row: Features | None, now: int) -> Features | None:
         """The row with its vector in the space in force. A bundle can be newer than the person's last event."""

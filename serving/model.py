@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from feature_repo.crosses import Cross
 from feature_repo.ranking import NAMES
 from operators.space import BundleSpace
 from schemas.bundle import Bundle
@@ -45,15 +46,20 @@ class Model:
     item_ids: list[str]
     index: ItemIndex
     ranker: Ranker
+    crosses: tuple[Cross, ...] = ()
+    """the ranker's inputs after the main path's"""
 
     @classmethod
-    def of(cls, bundle: Bundle, item: Callable[[str], Item | None]) -> Model:
-        """Reads a verified bundle; `item` finds the catalogue entries of items without a trained vector.
+    def of(cls, bundle: Bundle, item: Callable[[str], Item | None], declared: Sequence[Cross] = ()) -> Model:
+        """Reads a verified bundle; `item` finds the catalogue entries of items without a trained vector. Its ranker may
+        read fewer crosses than are `declared` here: a model is in force until one is trained that reads the new ones.
 
-        Raises BundleError where the ranker wants other inputs than ours, or a file cannot be used.
+        Raises BundleError where the ranker wants inputs that are not ours, or a file cannot be used.
         """
-        if tuple(bundle.manifest.features) != NAMES:
+        wanted, known = bundle.manifest.features, {cross.name: cross for cross in declared}
+        if tuple(wanted[: len(NAMES)]) != NAMES or not known.keys() >= set(wanted[len(NAMES) :]):
             raise BundleError(f"{bundle.version}: its ranker wants other inputs, or in another order, than this server")
+        crosses = tuple(known[name] for name in wanted[len(NAMES) :])
         try:
             item_ids = bundle.item_ids
             index = ItemIndex(bundle.manifest.dim, bundle.path / "index.hnsw", len(item_ids))
@@ -65,4 +71,4 @@ class Model:
             raise BundleError(f"{bundle.version}: {error}") from error
         if len(item_ids) != len(space.vectors) or len(index) != len(item_ids):
             raise BundleError(f"{bundle.version}: items, vectors and index differ in length")
-        return cls(bundle.version, space, item_ids, index, ranker)
+        return cls(bundle.version, space, item_ids, index, ranker, crosses)

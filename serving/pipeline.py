@@ -62,7 +62,9 @@ def rank(query: Query) -> None:
     """The model's score of each candidate."""
     if query.model is None:
         raise StageError("there is no model")
-    scores = query.model.ranker.score(matrix(query.ranking, query.rows)) if len(query.rows) else query.scores
+    scores = query.scores
+    if len(query.rows):
+        scores = query.model.ranker.score(matrix(query.ranking, query.rows, query.model.crosses))
     if len(scores) != len(query.rows) or not np.isfinite(scores).all():
         raise StageError("the ranker's scores are not one finite number a candidate")
     query.scores = scores

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.ranking import Request
+from feature_repo.ranking import Pairs, Request, no_pairs
 from feature_repo.views import TASTE
 from operators.vector import UserVector
 from serving.model import Model
@@ -35,13 +35,18 @@ class Source(IntFlag):
 
 
 class FeedRequest(NamedTuple):
-    """Who asks, as features (field name → value, as in `user_activity`), when (epoch ms) and where."""
+    """Who asks, as features (field name → value, as in `user_activity`, and declared ones as view:field), when (epoch
+    ms), where and on what. `pairs` are the person's features of pairs, read where the ranker asks for them."""
 
     user: Mapping[str, Any]
     at: int
     region: str = ""
     n: int = 20
     explain: bool = True
+    device: str = ""
+    query: str = ""
+    """what is searched for"""
+    pairs: Pairs = no_pairs
 
 
 class Reason(Struct, frozen=True, omit_defaults=True):
@@ -95,7 +100,17 @@ class Query:
             vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
             if vector is not None:
                 user = {**user, "vector": vector, "vector_space": space.id}
-        return Request(user, self.columns, self.request.at, self.request.region, space.id if space else "")
+        asked = self.request
+        return Request(
+            user,
+            self.columns,
+            asked.at,
+            asked.region,
+            space.id if space else "",
+            asked.device,
+            space.text_vector(asked.query) if space and asked.query else None,
+            asked.pairs,
+        )
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from feature_repo import registry
+from feature_repo.registry import Repository
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.follow import Follower
@@ -42,6 +44,7 @@ class Services:
     impressions: ImpressionLog
     metrics: Metrics
     issuer: str
+    declared: Repository
     pipeline: Pipeline
     _follower: Follower | None = None
     _bundles: asyncio.Task[None] | None = None
@@ -56,8 +59,9 @@ class Services:
         events: EventLog | None = None,
     ) -> Services:
         """Nothing is opened yet. Tests give their own store and log."""
-        catalogue, metrics, issuer = Catalogue(), Metrics(), secrets.token_hex(4)
-        store = Store(rows or _feast(settings), settings.store_retry_ms / 1000)
+        declared = registry.load(settings.definitions)
+        catalogue, metrics, issuer = Catalogue(declared.reads), Metrics(), secrets.token_hex(4)
+        store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
         hydrator = Hydrator(store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms)
         events = events or EventLog(settings.kafka, settings.delivery_timeout_ms)
@@ -66,7 +70,7 @@ class Services:
         )
         generation = catalogue.generation
         pipeline = Pipeline(generation.columns, generation.model)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, pipeline)
+        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, pipeline)
 
     @property
     def ready(self) -> bool:
@@ -119,7 +123,7 @@ class Services:
 
     def _install(self, name: str) -> None:
         started = time.monotonic()
-        model = Model.of(bundle.load(self.settings.bundles / name), self.catalogue.item)
+        model = Model.of(bundle.load(self.settings.bundles / name), self.catalogue.item, self.declared.crosses)
         self.catalogue.install(model)
         generation = self.catalogue.generation
         self.pipeline = Pipeline(generation.columns, generation.model, POPULAR_AGE_S)
@@ -143,10 +147,10 @@ class Services:
             log.info("the catalogue has been read: %d items", self.catalogue.generation.columns.n)
 
 
-def _feast(settings: ServingSettings) -> Callable[[], UserRows]:
+def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:
     def open_rows() -> UserRows:
         from feature_repo.store import UserReader  # Feast takes seconds to import; tests do without
 
-        return UserReader(settings.feature_store, settings.store_timeout_ms / 1000)
+        return UserReader(settings.feature_store, settings.store_timeout_ms / 1000, declared.reads)
 
     return open_rows

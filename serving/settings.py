@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from feature_repo.registry import DEFINITIONS
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -22,6 +24,7 @@ class ServingSettings(BaseSettings):
     kafka: str = Field("127.0.0.1:19092", description="bootstrap servers")
     bundles: Path = Path(".freshet/bundles")
     feature_store: Path | None = Field(None, description="feature_store.yaml; the repository's own where not given")
+    definitions: str = Field(DEFINITIONS, description="the package whose modules declare features and crosses")
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
 
     store_timeout_ms: Positive = Field(50, description="how long a read of the online store may take")

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from redis.exceptions import TimeoutError as ReadTimeout
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 
 PROBE = "freshet-probe"
 """a person whom nobody is: reading them says whether the store answers"""
 
 
 class UserRows(Protocol):
-    """Reads a person's row: field name → value as in `user_activity`, None for a stranger."""
+    """Reads a person's row: field name → value as in `user_activity`, declared features as view:field; None for a
+    stranger."""
 
     def read(self, user_id: str) -> Mapping[str, Any] | None: ...
+
+    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """The person's rows in a view of pairs: second key → field name → value, of those that there are."""
 
 
 class StoreAway(Exception):
@@ -60,13 +65,20 @@ class Store:
         It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
         thread and back costs more than the wait, and the socket's timeout bounds it.
         """
+        return self._ask(lambda rows: rows.read(user_id))
+
+    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """The person's rows in a view of pairs. Raises as `read`."""
+        return self._ask(lambda rows: rows.read_pairs(user_id, view, names))
+
+    def _ask(self, read: Callable[[UserRows], Found]) -> Found:
         if self._rows is None or self._recovering is not None:
             raise StoreAway("the online store is away")
         try:
             try:
-                return self._rows.read(user_id)
+                return read(self._rows)
             except ReadTimeout:
-                return self._rows.read(user_id)
+                return read(self._rows)
         except Exception as error:
             self._fail(error)
             raise StoreAway(str(error)) from error

@@ -27,7 +27,7 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
-from feature_repo.views import SERVED, item_operator, user_operator
+from feature_repo.views import item_operator, served, user_operator
 from operators.contract import Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import apply
@@ -78,6 +78,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._seeds = Seeds(settings.seeds, self._name)
         self._archives = self._name == "user" and settings.archives
         self._sent = None if declared.others else SENT
+        self._served = served(declared)
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
         pickled = Types.PICKLED_BYTE_ARRAY()
         self._snapshot = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
@@ -250,8 +251,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._counts.add("writes")
             if self._name == "item":
                 for row in rows:
-                    if row.view in SERVED:
-                        yield wire.features(row)
+                    if row.view in self._served:
+                        yield wire.features(row, self._served[row.view])
         self._counts.publish(now, at_once=True)
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._arrived_s)

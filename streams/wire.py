@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -97,6 +98,8 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
     return DEAD, FlinkRow(key[:LETTER_TEXT], json.dumps(letter).encode(), dlq(topic))
 
 
-def features(row: Row) -> FlinkRow:
-    """A row for the compacted topic from which servers keep their item columns."""
-    return FlinkRow("|".join((row.view, *row.key)), _pack(row))
+def features(row: Row, fields: Sequence[tuple[int, str]] = ()) -> FlinkRow:
+    """A row for the compacted topic from which servers keep their item columns. Of a row of declared features go the
+    values at the places of `fields`, by name: a server may know of others than the job does."""
+    values = {name: row.values[place] for place, name in fields} if fields else row.values
+    return FlinkRow("|".join((row.view, *row.key)), _pack((row.view, row.key, values)))

@@ -16,13 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.ranking import Request, matrix
+from feature_repo.crosses import NOTHING, Reads
+from feature_repo.ranking import Column, Request, matrix
+from feature_repo.registry import EMPTY, Repository
 from feature_repo.views import MET, item_operator, user_operator
+from operators import contract
 from operators.contract import Record, World
 from operators.time import minutes
-from schemas.events import Impression, Interaction, Item
+from schemas.events import Impression, Interaction, Item, User
 from training.factors import Space, taste
-from training.live import LiveColumns
+from training.live import LiveColumns, LivePeople
 from training.replay import Catalogue, Replay
 
 AHEAD = 20
@@ -49,6 +52,8 @@ class Moment(NamedTuple):
     number: int
     event: Interaction
     request: Request
+    shown: Sequence[str] = ()
+    """the list that the person met the event's item in, if it is known"""
 
 
 def _time(event: Interaction | Impression) -> int:
@@ -57,30 +62,35 @@ def _time(event: Interaction | Impression) -> int:
 
 @dataclass(frozen=True)
 class Log:
-    """A log in order of event time, and the catalogue."""
+    """A log in order of event time, the catalogue, and people's profiles as they are now."""
 
     interactions: Sequence[Interaction]
     items: Sequence[Item]
     impressions: Sequence[Impression] = ()
+    users: Sequence[User] = ()
 
     @classmethod
     def of(
-        cls, interactions: Iterable[Interaction], items: Iterable[Item], impressions: Iterable[Impression] = ()
+        cls,
+        interactions: Iterable[Interaction],
+        items: Iterable[Item],
+        impressions: Iterable[Impression] = (),
+        users: Iterable[User] = (),
     ) -> Log:
         """The log of events in any order; those of the same time keep theirs."""
-        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time))
+        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time), list(users))
 
     def cut(self, share: float) -> int:
         """The number of events in the first `share` of the log."""
         return round(len(self.interactions) * share)
 
 
-def world_of(log: Log, space: Space) -> tuple[Catalogue, ItemColumns]:
+def world_of(log: Log, space: Space, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
-    first rows are those of the space."""
+    first rows are those of the space; with what crosses read."""
     world = Catalogue(log.items)
     world.space = space.over(world.item)
-    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1))
+    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1), reads)
     for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
         columns.put_item(world.item(item_id) or Item(item_id), vector)
     return world, columns
@@ -93,32 +103,50 @@ def replay(
     moments: Sequence[int] = (),
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Replay, LiveColumns]:
-    """Replays the whole log; `look` sees the request of each of the event numbers `moments`."""
-    driver = Replay(user_operator(world), item_operator(world))
-    live = LiveColumns(driver, columns)
+    declared: Repository = EMPTY,
+) -> tuple[LivePeople, LiveColumns]:
+    """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of what is `declared` the
+    replay keeps what crosses read."""
+    declared = declared.for_crosses()
+    driver = Replay(user_operator(world, declared=declared), item_operator(world, declared))
+    live, people = LiveColumns(driver, columns, declared), LivePeople(driver, declared)
     wanted = set(moments)
     shown = deque(log.impressions)
+    lists: dict[str, Impression] = {}
+    for user in log.users:
+        driver.feed(Record(user))
     for number, event in enumerate(log.interactions):
         while shown and shown[0].timestamp <= event.timestamp:  # what was clicked had been shown before
-            live.hear(driver.feed(Record(shown.popleft())))
+            impression = shown.popleft()
+            lists[impression.user_id] = impression
+            live.hear(driver.feed(Record(impression)))
         if number in wanted:
-            look(Moment(number, event, request_of(driver, live, event, world.space.id)))
+            last = lists.get(event.user_id)
+            met_in = last.items if last and last.request_id == event.request_id else ()
+            look(Moment(number, event, request_of(people, live, event, world.space), met_in))
         live.hear(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
     for impression in shown:
         live.hear(driver.feed(Record(impression)))
     progress(1.0)
-    return driver, live
+    return people, live
 
 
-def request_of(driver: Replay, live: LiveColumns, event: Interaction, space_id: str) -> Request:
+def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: contract.Space) -> Request:
     """The request that the event's person would have made just before it."""
-    state = driver.users.get((event.user_id, ""))
-    at = max(event.timestamp, state.watermark if state else 0)
-    region = str(event.properties.get("region", ""))
-    return Request(driver.user_row(event.user_id, at), live.at(at), at, region, space_id)
+    at = max(event.timestamp, people.watermark(event.user_id))
+    region, device, query = (str(event.properties.get(name, "")) for name in ("region", "device", "query"))
+    return Request(
+        people.row(event.user_id, at),
+        live.at(at),
+        at,
+        region,
+        space.id,
+        device,
+        space.text_vector(query) if query else None,
+        people.pairs(event.user_id, at),
+    )
 
 
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
@@ -184,6 +212,7 @@ def examples(
     limit: int,
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
+    declared: Repository = EMPTY,
 ) -> list[Group]:
     """Groups of at least one wanted and one other candidate, from the log's events from `start` on.
 
@@ -209,10 +238,21 @@ def examples(
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
         if labels[rows].any() and not labels[rows].all():
-            groups.append(Group(matrix(request, rows), labels[rows]))
+            positions = stood(moment.shown, request.items, rows)
+            groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
 
-    replay(log, *world_of(log, space), sample(log, start, limit, seed), look, progress)
+    replay(log, *world_of(log, space, declared.reads), sample(log, start, limit, seed), look, progress, declared)
     return groups
+
+
+def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
+    """Where each of the rows stood in a list, counted from 0; -1 where it did not."""
+    place = np.full(columns.n, -1.0)
+    for position, item_id in reversed(list(enumerate(shown))):
+        row = columns.row_of.get(item_id)
+        if row is not None:
+            place[row] = position
+    return place[rows]
 
 
 def candidates(request: Request, chance: np.random.Generator) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from feature_repo.registry import EMPTY, Repository
 from operators.contract import Record
 from schemas.bundle import Bundle
 from schemas.events import Interaction
@@ -25,23 +26,24 @@ class FeedError(AssertionError):
 class Feed:
     """Answers for any person as of any moment after the log; `apply` brings it further."""
 
-    def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str]) -> None:
-        """Loads the bundle and replays the log; `regions` is where each user asks from.
+    def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], declared: Repository = EMPTY) -> None:
+        """Loads the bundle and replays the log; `regions` is where each user asks from; `declared` has the crosses
+        that the bundle's ranker reads.
 
         Raises BundleError where the server would not take the bundle.
         """
-        world = Catalogue()
-        world.install(Model.of(bundle, world.item))
+        world = Catalogue(declared.reads)
+        world.install(Model.of(bundle, world.item, declared.crosses))
         for item in log.items:
             world.put_item(item)
         columns, model = world.generation.columns, world.generation.model
-        self._driver, self._live = replay(log, world, columns)
+        self._people, self._live = replay(log, world, columns, declared=declared)
         self._regions = regions
         self._pipelines = {False: Pipeline(columns, model, stages=PLAIN), True: Pipeline(columns, model)}
 
     def apply(self, event: Interaction) -> None:
         """Takes an event in."""
-        self._live.hear(self._driver.feed(Record(event)))
+        self._live.hear(self._live.replay.feed(Record(event)))
 
     def popular(self, at: int) -> list[str]:
         """Item ids by the decayed popularity that `/v1/trending` shows, most popular first, met ones included."""
@@ -55,8 +57,14 @@ class Feed:
         Raises FeedError where a stage fell back.
         """
         self._live.at(at)
-        row = self._driver.user_row(user_id, at)
-        request = FeedRequest(row, at, self._regions.get(user_id, ""), n, explain=False)
+        request = FeedRequest(
+            self._people.row(user_id, at),
+            at,
+            self._regions.get(user_id, ""),
+            n,
+            explain=False,
+            pairs=self._people.pairs(user_id, at),
+        )
         feed = self._pipelines[reranked].recommend(request)
         if feed.degraded:
             raise FeedError(f"{', '.join(feed.degraded)} fell back")

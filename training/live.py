@@ -1,12 +1,17 @@
-"""Item columns kept right for any moment of a replay, as a server's are kept right by timers."""
+"""What a server would know at any moment of a replay: item columns, kept right as by timers, and people."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from feature_repo.columns import ItemColumns
+from feature_repo.ranking import Pairs
+from feature_repo.registry import Repository
+from feature_repo.views import served
 from operators.contract import Signal
+from operators.features.beside import part_of
 from training.replay import Replay
 
 
@@ -17,9 +22,12 @@ class LiveColumns:
     or a timer of its passed since it was last read. The result is that of writing every row.
     """
 
-    def __init__(self, replay: Replay, columns: ItemColumns) -> None:
+    def __init__(self, replay: Replay, columns: ItemColumns, declared: Repository) -> None:
+        """`declared` is what the replay keeps beside the main path."""
         self.replay = replay
         self.columns = columns
+        self._served = served(declared)
+        self._parts = {part_of(value.entity.name) for value in declared.reads.item}
         self._stale: set[tuple[str, str]] = set()
         self._timers: list[tuple[int, tuple[str, str]]] = []
         self._due: dict[tuple[str, str], int] = {}
@@ -32,6 +40,7 @@ class LiveColumns:
             self._stale.add((event.item_id, ""))
             if event.region:
                 self._stale.add((event.item_id, event.region))
+            self._stale.update((event.item_id, part) for part in self._parts)
 
     def at(self, time: int) -> ItemColumns:
         """The columns as of `time`, epoch ms; times asked for never go back."""
@@ -44,10 +53,55 @@ class LiveColumns:
             item_id, part = key
             state = self.replay.items[key]
             moment = max(time, operator.watermark(state))
-            self.columns.put_features(operator.row(item_id, part, state, moment))
+            row = operator.row(item_id, part, state, moment)
+            if fields := self._served[row.view]:
+                self.columns.put_values(item_id, {name: row.values[place] for place, name in fields})
+            else:
+                self.columns.put_features(row)
             next_due = operator.due(part, state, moment)
             self._due[key] = next_due or 0
             if next_due is not None:
                 heapq.heappush(self._timers, (next_due, key))
         self._stale.clear()
         return self.columns
+
+
+class LivePeople:
+    """People's rows in a replay in progress, with the declared features that crosses read in them."""
+
+    def __init__(self, replay: Replay, declared: Repository) -> None:
+        """`declared` is what the replay keeps beside the main path."""
+        self._replay = replay
+        self._reads = declared.reads
+        self._entity_of = {entity.view: entity for entity in declared.features}
+        self._names = {entity.view: [f.name for f in declared.view(entity).fields] for entity in declared.features}
+
+    def row(self, user_id: str, at: int) -> dict[str, Any]:
+        """Field name, or `Value.key` of a declared one → value as of `at`, which is not before the user's watermark."""
+        row = self._replay.user_row(user_id, at)
+        for view in dict.fromkeys(value.entity.view for value in self._reads.user):
+            found = self._declared(user_id, view, "", at)
+            row |= {f"{view}:{name}": value for name, value in found.items()}
+        return row
+
+    def watermark(self, user_id: str) -> int:
+        """The latest event time of the person; 0 where none has been seen."""
+        state = self._replay.users.get((user_id, ""))
+        return state.watermark if state else 0
+
+    def pairs(self, user_id: str, at: int) -> Pairs:
+        """The person's rows of pairs as of `at`."""
+
+        def read(view: str, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+            return {name: found for name in names if (found := self._declared(user_id, view, name, at))}
+
+        return read
+
+    def _declared(self, user_id: str, view: str, second: str, at: int) -> Mapping[str, Any]:
+        """Field name → value; none where nothing has happened."""
+        part = part_of(self._entity_of[view].name, second)
+        state = self._replay.users.get((user_id, part))
+        if state is None:
+            return {}
+        values = self._replay.user_operator.row(user_id, part, state, at).values
+        return dict(zip(self._names[view], values, strict=True))

@@ -33,6 +33,8 @@ from rich.table import Table
 from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from feature_repo import registry
+from feature_repo.registry import EMPTY, Repository
 from schemas import bundle
 from schemas.events import Interaction
 from training import factors
@@ -175,14 +177,17 @@ def _figures(every: Sequence[float], liked: Sequence[float], n: int) -> Figures:
     }
 
 
-def measure(dataset: Dataset, start: float = 0.9, end: float = 1.0, seed: int = 0) -> dict[str, Any]:
-    """Both tables: table → recommender → figures."""
+def measure(
+    dataset: Dataset, start: float = 0.9, end: float = 1.0, seed: int = 0, declared: Repository = EMPTY
+) -> dict[str, Any]:
+    """Both tables: table → recommender → figures; the feed's ranker reads the crosses of `declared`."""
     split = Split.at(dataset.interactions, start, end)
     with tempfile.TemporaryDirectory() as folder:
-        train(split.past, dataset.items, Path(folder), seed=seed, show_progress=sys.stderr.isatty())
+        bars = sys.stderr.isatty()
+        train(split.past, dataset.items, Path(folder), seed=seed, show_progress=bars, declared=declared)
         found = bundle.current(Path(folder))
         assert found is not None
-        feed = Feed(found, Log(split.past, dataset.items), dict(_regions(dataset)))
+        feed = Feed(found, Log(split.past, dataset.items), dict(_regions(dataset)), declared)
     baselines = Baselines(split.past, seed)
     moment = split.test[0].timestamp
     trending = feed.popular(moment)
@@ -220,7 +225,7 @@ def tables(measured: Mapping[str, Mapping[str, Figures]]) -> list[Table]:
 
 def main() -> None:
     """Prints the tables and one JSON line."""
-    measured = measure(movielens())
+    measured = measure(movielens(), declared=registry.declared())
     console = Console(file=sys.stderr, width=max(110, Console().width))
     for table in tables(measured):
         console.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import lightgbm
@@ -52,9 +52,14 @@ class ParityError(FreshetError):
 
 
 def fit(
-    groups: Sequence[Group], seed: int, progress: Callable[[float], None] = lambda share: None
+    groups: Sequence[Group],
+    seed: int,
+    progress: Callable[[float], None] = lambda share: None,
+    names: Sequence[str] = NAMES,
+    rising: Collection[str] = (),
 ) -> lightgbm.Booster | None:
-    """A booster, or None where there are fewer than FEWEST_GROUPS groups."""
+    """A booster over inputs of these names, or None where there are fewer than FEWEST_GROUPS groups; `rising` are those
+    of which more is never worse, beside RISING."""
     if len(groups) < FEWEST_GROUPS:
         return None
     features = np.concatenate([g.features for g in groups])
@@ -62,13 +67,13 @@ def fit(
         features,
         np.concatenate([g.labels for g in groups]),
         group=[len(g.labels) for g in groups],
-        feature_name=list(NAMES),
+        feature_name=list(names),
     )
     booster = lightgbm.train(
         PARAMETERS
         | {
             "seed": seed,
-            "monotone_constraints": [int(name in RISING) for name in NAMES],
+            "monotone_constraints": [int(name in RISING or name in rising) for name in names],
             "min_data_in_leaf": min(ROWS_A_LEAF, len(features) // 50),
         },
         data,
@@ -102,14 +107,14 @@ def _round_down(threshold: str) -> str:
     return repr(float(rounded))
 
 
-def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32]) -> bytes:
+def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32], names: Sequence[str] = NAMES) -> bytes:
     """The ONNX model: float32 (n, inputs) named "features" → float32 (n, 1) or (n,).
 
     Raises ParityError where it differs from the booster on `sample` by more than TOLERANCE.
     """
     if booster is None:
-        return prior().SerializeToString()
-    kinds = [(INPUT, FloatTensorType([None, len(NAMES)]))]
+        return prior(names).SerializeToString()
+    kinds = [(INPUT, FloatTensorType([None, len(names)]))]
     model = convert_lightgbm(booster, "ranker", initial_types=kinds, target_opset=OPSET)
     encoded: bytes = model.SerializeToString()
     worst = float(np.abs(score(encoded, sample) - booster.predict(sample)).max(initial=0.0))
@@ -124,13 +129,13 @@ def score(model: bytes, features: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     return np.asarray(session.run(None, {INPUT: features})[0], np.float32).reshape(-1)
 
 
-def prior() -> onnx.ModelProto:
+def prior(names: Sequence[str] = NAMES) -> onnx.ModelProto:
     """The linear ranker of `PRIOR`."""
-    weights = np.array([[PRIOR.get(name, 0.0)] for name in NAMES], np.float32)
+    weights = np.array([[PRIOR.get(name, 0.0)] for name in names], np.float32)
     graph = helper.make_graph(
         [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])],
         "prior",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, len(NAMES)])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, len(names)])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, 1])],
         [numpy_helper.from_array(weights, "weights")],
     )

@@ -24,11 +24,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from feature_repo.ranking import NAMES
+from feature_repo.ranking import NAMES, names
+from feature_repo.registry import EMPTY, Repository
 from schemas import bundle
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError
-from schemas.events import Impression, Interaction, Item
+from schemas.events import Impression, Interaction, Item, User
 from training import examples, factors, ranker
 from training.examples import Group, Log
 from training.factors import Space, Vectors
@@ -51,6 +52,8 @@ class Models:
     space: Space
     ranker: bytes
     metrics: dict[str, float]
+    inputs: tuple[str, ...] = NAMES
+    """of the ranker, in their order"""
 
 
 class Steps:
@@ -91,27 +94,34 @@ def train(
     bundles: Path,
     *,
     impressions: Iterable[Impression] = (),
+    users: Iterable[User] = (),
+    declared: Repository = EMPTY,
     dim: int = 64,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Manifest:
-    """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order.
+    """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order. The
+    ranker's inputs are the main path's and the crosses of `declared`.
 
     Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
     """
     with Steps(show_progress) as steps:
-        models = fit(Log.of(interactions, items, impressions), dim=dim, seed=seed, steps=steps)
+        log = Log.of(interactions, items, impressions, users)
+        models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared)
         return write(models, bundles, seed, steps.step("bundle"))
 
 
-def fit(log: Log, *, dim: int, seed: int, steps: Steps) -> Models:
+def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = EMPTY) -> Models:
     """Space and ranker of a log. Deterministic for a seed."""
     started = time.perf_counter()
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
-    groups = examples.examples(log, early, past, MOMENTS, seed, steps.step("examples, as of their time"))
-    booster = ranker.fit(groups, seed, steps.step("ranker"))
-    model = ranker.export(booster, _inputs(groups))
+    inputs = names(declared.crosses)
+    told = steps.step("examples, as of their time")
+    groups = examples.examples(log, early, past, MOMENTS, seed, told, declared)
+    rising = [cross.name for cross in declared.crosses if cross.rising]
+    booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
+    model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)
     space = factors.fit(log.interactions, log.items, dim, seed, steps.step("vectors"))
     if not space.item_ids:
         raise NothingToTrain("no item has an event, a category, a title or an attribute: nothing to train on")
@@ -123,6 +133,7 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps) -> Models:
             "examples": float(len(groups)) if booster else 0.0,
             "seconds": round(time.perf_counter() - started, 1),
         },
+        inputs,
     )
 
 
@@ -145,7 +156,7 @@ def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
             space_id=space.id,
             dim=space.vectors.shape[1],
             items=len(space.item_ids),
-            features=list(NAMES),
+            features=list(models.inputs),
             created_at=round(now * 1000),
             metrics=models.metrics,
         )
@@ -161,7 +172,7 @@ def index(vectors: Vectors, seed: int) -> Any:
     return made
 
 
-def _inputs(groups: list[Group], most: int = 20_000) -> Any:
+def _inputs(groups: list[Group], n: int, most: int = 20_000) -> Any:
     """Some of the examples' inputs, float32 (n, inputs), to compare the exported model on."""
     rows = [g.features for g in groups]
-    return np.concatenate(rows)[:most] if rows else np.zeros((0, len(NAMES)), np.float32)
+    return np.concatenate(rows)[:most] if rows else np.zeros((0, n), np.float32)

@@ -20,6 +20,9 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
+from feature_repo.columns import ItemColumns
+from feature_repo.crosses import RelativePrice
+from feature_repo.ranking import Candidates, Request
 from operators.contract import Record, Signal, Space, Vector
 from operators.features import (
     Bounce,
@@ -260,6 +263,33 @@ def vectors() -> None:
     save(figure, "vectors", "days")
 
 
+def crosses() -> None:
+    prices = {12: 20.0, 48: 80.0, 70: 30.0, 130: 15.0, 185: 10.0}
+    signals = [at(m, "purchase", properties={"price": price}) for m, price in prices.items()]
+    usual = Mean("usual", entity=user, of=event.properties.price, window=Decay(hours(1)))
+    cross = RelativePrice("n", of=usual)
+    columns = ItemColumns(0, 2)
+    for item in (Item("dear", price=60.0), Item("cheap", price=15.0)):
+        columns.put_item(item, None)
+    times, rows = course(usual, signals, T + hours(5))
+    found = [
+        cross(Candidates(Request({cross.values[0].key: row[0]}, columns, time), np.array([0, 1])))
+        for time, row in zip(times, rows, strict=True)
+    ]
+    figure, (above, axes) = panels(2)
+    above.step(since(times), [row[0] for row in rows], where="post", color=BLUE, label="the usual price", linewidth=1.6)
+    above.plot([m / 60 for m in prices], list(prices.values()), "o", color=GREY, markersize=4, label="prices paid")
+    for place, (label, colour) in enumerate((("a candidate at 60", ORANGE), ("a candidate at 15", GREEN))):
+        axes.step(
+            since(times), [float(f[place]) for f in found], where="post", color=colour, label=label, linewidth=1.6
+        )
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.set_ylabel("RelativePrice")
+    for part in (above, axes):
+        ticks(part, signals)
+    save(figure, "crosses")
+
+
 if __name__ == "__main__":
-    for page in (counts, moments, distinct_and_frequent, quantiles, last, sessions, vectors):
+    for page in (counts, moments, distinct_and_frequent, quantiles, last, sessions, vectors, crosses):
         page()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,30 +49,48 @@ class NoJob(FreshetError):
 
 @app.command(name="list")
 def show_all() -> int:
-    """Every declared feature, by entity. One in the shadow of another is computed, and not in the service."""
+    """Every declared feature, by entity, and every cross. One in the shadow of another is not in the service."""
     from feature_repo import registry
 
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
     repository, promoted = _repository(), registry.promoted(Settings().root)
-    served = {feature for entity in repository.features for feature in repository.served(entity, promoted)}
+    served = {feature for entity in repository.features for feature in repository.in_service(entity, promoted)}
     for entity, feature in _features(repository):
         dtypes = ", ".join(field.dtype for field in feature.fields)
         shown = feature.name if feature in served else f"{feature.name} (shadow)"
         table.add_row(shown, entity.name, type(feature).__name__, str(feature.scope), dtypes)
     console.print(table)
+    crosses = _repository().crosses
+    if crosses:
+        console.print()
+        table = Table("cross", "what the ranker reads", box=None, pad_edge=False, header_style="bold")
+        for cross in crosses:
+            table.add_row(cross.name, repr(cross))
+        console.print(table)
     return 0
 
 
 @app.command
 def show(name: str) -> int:
     """Where a feature comes from and where it goes: event fields, operator, view, services; and how large its state is.
+    Of a cross, what it reads.
 
     Parameters
     ----------
     name
-        The feature's name, or entity.name where two entities have one of that name.
+        The feature's or cross's name, or entity.name where two entities have one of that name.
     """
     repository = _repository()
+    crosses = [cross for cross in repository.crosses if cross.name == name]
+    for cross in crosses:
+        _say({
+            "declared": _short(cross.where),
+            "what": repr(cross),
+            "reads": ", ".join(value.key for value in cross.values) or "no declared feature",
+            "Feast": f"crosses:{cross.name}, on demand" if cross.on_demand else "cannot compute it",
+        })  # fmt: skip
+    if crosses and not any(name == feature.name for _, feature in _features(repository)):
+        return 0
     entity, feature = _named(repository, name)
     operator = "user operator" if entity.of_user else "item operator"
     sharing = [
@@ -89,11 +108,11 @@ def show(name: str) -> int:
         + (f"; shares its state with {', '.join(sharing)}" if sharing else ""),
         "state": f"at most {feature.state_bytes():,} bytes a key",
         "view": f"{entity.view}, by {', '.join(f'{join}_id' for join in entity.joins)}",
+        "crosses": ", ".join(c.name for c in repository.crosses if feature in {v.feature for v in c.values}) or "none",
         "services": ", ".join(_services(entity.view)) or "none",
         "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
     }
-    for title, fact in facts.items():
-        console.print(f"[bold]{title:<10}[/]{fact}", soft_wrap=True)
+    _say(facts)
     for field in feature.fields:
         console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known")
     return 0
@@ -111,7 +130,9 @@ def test() -> int:
     failed = sum(1 for outcome in outcomes if outcome.problem)
     console.print(f"{len(outcomes) - failed} of {len(outcomes)} examples hold")
     tried = {outcome.example.feature for outcome in outcomes}
-    untried = [feature.name for _, feature in _features(_repository()) if feature not in tried]
+    repository = _repository()
+    untried = [feature.name for _, feature in _features(repository) if feature not in tried]
+    untried += [cross.name for cross in repository.crosses if cross not in tried]
     if untried:
         console.print(f"without an example: {', '.join(untried)}", style="dim")
     return 1 if failed else 0
@@ -124,8 +145,7 @@ def plan() -> int:
     if declared.applied(settings) is None:
         console.print("no job was started yet: `freshet up` starts one with everything that is declared")
         return 0
-    found = _changes(settings)
-    if not found:
+    if not any(_changes(settings)):
         console.print("nothing would change")
     return 0
 
@@ -133,7 +153,8 @@ def plan() -> int:
 @app.command
 def apply(*, quiet: bool = False) -> int:
     """Bring the running job to what is declared now: it stops with a savepoint, new features are filled from the
-    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states.
+    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states. The server
+    starts anew where crosses are new, and `freshet train` makes the model that reads them.
 
     Parameters
     ----------
@@ -141,8 +162,8 @@ def apply(*, quiet: bool = False) -> int:
         No progress.
     """
     settings = Settings()
-    found = _changes(settings)
-    if not found:
+    found, inputs = _changes(settings)
+    if not found and not inputs:
         console.print("nothing to apply")
         return 0
     refill = Refill(settings, quiet) if any(change.rewrites for change in found) else None
@@ -151,11 +172,18 @@ def apply(*, quiet: bool = False) -> int:
         report=lambda message: console.print(message, soft_wrap=True),
         components=(Kafka(), Redis(), Flink(refill=refill), Server()),
     )
-    if {status.name: status.state for status in stack.status()}["flink"] not in ("running", "busy"):
+    states = {status.name: status.state for status in stack.status()}
+    if states["flink"] not in ("running", "busy"):
         raise NoJob("the job does not run: `freshet up` starts it with what is declared")
     if refill:
         refill.ahead()
-    stack.restart("flink")
+    if found:
+        stack.restart("flink")
+    else:
+        declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+    # A server that has more inputs than its model reads goes on with it; one that lacks some would refuse it.
+    if states["server"] == "running" and any(change.kind != "removed" for change in inputs):
+        stack.restart("server")
     return 0
 
 
@@ -181,7 +209,7 @@ def promote(name: str) -> int:
         raise NotApplied(f"the job does not compute {full} yet: `freshet features apply`")
     before = registry.promoted(settings.root)
     after = registry.promote(repository, feature, before)
-    old, new = ([f.name for f in repository.served(entity, promoted)] for promoted in (before, after))
+    old, new = ([f.name for f in repository.in_service(entity, promoted)] for promoted in (before, after))
     if old == new:
         console.print(f"{full} is what the service gives")
         return 0
@@ -224,12 +252,19 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     return 0
 
 
-def _changes(settings: Settings) -> list[Change]:
-    """What would change, printed."""
-    found = declared.changes(settings)
+def _say(facts: Mapping[str, str]) -> None:
+    for title, fact in facts.items():
+        console.print(f"[bold]{title:<10}[/]{fact}", soft_wrap=True)
+
+
+def _changes(settings: Settings) -> tuple[list[Change], list[Change]]:
+    """What would change of features and of crosses, printed."""
+    found, inputs = declared.changes(settings), declared.inputs(settings)
     for change in found:
         console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")
-    return found
+    for change in inputs:
+        console.print(f"[bold]{change.kind:<8}[/] cross {change.feature}: {change.detail}")
+    return found, inputs
 
 
 def _repository() -> Repository:

@@ -32,6 +32,7 @@ def train(
     interactions: list[Path] | None = None,
     items: list[Path] | None = None,
     impressions: list[Path] | None = None,
+    users: list[Path] | None = None,
     bundles: Path | None = None,
     dim: int = 64,
     seed: int = 0,
@@ -51,6 +52,8 @@ def train(
         Files of items, instead of Kafka.
     impressions
         Files of impressions, beside those: click-through rates need them.
+    users
+        Files of people, beside those: features of profiles need them.
     bundles
         Folder of bundles, that of the local stack where nothing is said; the new one becomes the one in force.
     dim
@@ -67,12 +70,13 @@ def train(
         raise ExtraMissing(
             f"training needs {', '.join(absent)}: run `make setup`, or install the extra `freshet[train]`"
         )
+    from feature_repo import registry
     from training import train as training
 
     console = Console(stderr=True, quiet=quiet)
     settings = Settings()
     bundles = bundles or settings.bundles
-    log = _read(kafka or settings.kafka, interactions or [], items or [], impressions or [], console)
+    log = _read(kafka or settings.kafka, interactions or [], items or [], impressions or [], users or [], console)
     note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
     console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
     manifest = training.train(
@@ -80,6 +84,8 @@ def train(
         log.items.values(),
         bundles,
         impressions=log.impressions,
+        users=log.users.values(),
+        declared=registry.declared(),
         dim=dim,
         seed=seed,
         show_progress=not quiet,
@@ -89,12 +95,17 @@ def train(
 
 
 def _read(
-    kafka: str, interactions: list[Path], items: list[Path], impressions: list[Path], console: Console
+    kafka: str,
+    interactions: list[Path],
+    items: list[Path],
+    impressions: list[Path],
+    users: list[Path],
+    console: Console,
 ) -> EventLog:
     from training.log import from_files, from_kafka
 
     if interactions or items:
-        return from_files(interactions, items, impressions=impressions)
+        return from_files(interactions, items, users, impressions)
     console.print(f"reading the log from Kafka at {kafka}")
     return from_kafka(kafka)
 

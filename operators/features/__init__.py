@@ -17,6 +17,7 @@ from operators.features.entity import (
     region,
     session,
     user,
+    user_brand,
     user_category,
 )
 from operators.features.entity_operator import EntityOperator
@@ -38,5 +39,5 @@ __all__ = [
     "Entropy", "Expression", "Feature", "First", "Histogram", "InteractedWith", "Last", "LastEvents",
     "LastK", "Lifetime", "Max", "Mean", "Min", "Quantiles", "Rate", "Scope", "Sequence", "Session", "SessionDepth",
     "SessionLength", "Sliding", "Std", "Sum", "TimeSinceLast", "TopK", "Tumbling", "Vector", "WithFeatures",
-    "brand", "category", "event", "item", "item_region", "region", "session", "user", "user_category",
+    "brand", "category", "event", "item", "item_region", "region", "session", "user", "user_brand", "user_category",
 ]  # fmt: skip

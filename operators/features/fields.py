@@ -88,7 +88,7 @@ class Event(Fields):
                         "attributes": _entries("event.item.attributes", "item_attributes", item or {}),
                     },
                 ),
-                "user": _entries("event.user", "user_attributes", {"country": str, **(user or {})}),
+                "user": _entries("event.user", "user_attributes", {"country": str, "timezone": str, **(user or {})}),
             },
         )
 

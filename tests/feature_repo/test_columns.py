@@ -10,6 +10,9 @@ import pytest
 
 from feature_repo import views
 from feature_repo.columns import MAX_CATEGORIES, SCALARS, UNKNOWN_POPULARITY, ItemColumns, Vocabulary
+from feature_repo.crosses import ItemFeature, Overlap, Reads
+from operators.features import Count, LastK, event, user
+from operators.features import item as item_entity
 from operators.history import hash64
 from schemas.events import Item
 from tests.feature_repo import made
@@ -183,3 +186,33 @@ def test_what_is_put_into_arranged_columns_leaves_the_old_ones_alone() -> None:
 def test_codes_are_dense_and_leave_zero_for_none() -> None:
     codes = Vocabulary()
     assert [codes.code(name) for name in ("a", "b", "a", "c")] == [1, 2, 1, 3]
+
+
+PEOPLE = Count("people", entity=item_entity)
+YEARS = LastK("years", entity=user, of=event.with_fields(item={"year": int}).item.attributes.year, k=3)
+READS = Reads.of([ItemFeature("n", of=PEOPLE), Overlap("y", of=YEARS)])
+
+
+def test_what_crosses_read_are_columns_too() -> None:
+    columns = ItemColumns(DIM, 1, READS)
+    for n in range(5):
+        columns.put_item(Item(f"i{n}", attributes={"year": 1990 + n % 2} if n else {}), None)
+        columns.put_values(f"i{n}", {"people": n, "another": 7})
+    columns.put_values("i4", {"people": None})
+    columns.put_values("unheard of", {})
+    for found in (columns, columns.arranged(["i3"], DIM)):
+        values = found.value("item_features:people")
+        assert {i: values[found.row_of[i]] for i in found.ids} == {**{f"i{n}": n for n in range(5)}, "unheard of": 0}
+        codes, known = found.codes("item.attributes.year")
+        assert [known.names[codes[found.row_of[f"i{n}"], 0]] for n in range(5)] == [None, 1991, 1990, 1991, 1990]
+        assert not codes[:, 1:].any()
+    columns.put_item(Item("i1", attributes={"year": [f"y{n}" for n in range(20)]}), None)
+    codes, known = columns.codes("item.attributes.year")
+    assert [known.names[code] for code in codes[1]] == [f"y{n}" for n in range(MAX_CATEGORIES)]
+
+
+def test_without_crosses_declared_features_are_left_out() -> None:
+    columns = ItemColumns(DIM)
+    columns.put_values("i1", {"people": 3})
+    with pytest.raises(KeyError):
+        columns.value("item_features:people")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from feature_repo.crosses import Affinity, Hour, ItemAge, ItemFeature, UserFeature
 from feature_repo.examples import Example, check, within
-from operators.features import Count, Decay, Entity, Mean, Rate, TopK, Vector, event, user, user_category
+from operators.features import Count, Decay, Entity, Last, Mean, Rate, TopK, Vector, event, item, user, user_category
 from operators.time import hours
 from schemas.errors import FeatureError
 from schemas.events import Impression, Interaction, Item, User
@@ -80,3 +81,41 @@ def test_examples_are_found_by_themselves_and_in_lists() -> None:
     vars(module).update(found)
     assert list(within(module)) == [one, two]
     assert one.where.split(":")[0].endswith("test_examples.py")
+
+
+# -- crosses ---------------------------------------------------------------------------------------
+
+people = Count("people", entity=item)
+met = Count("met", entity=user_category)
+zone = Last("zone", entity=user, of=event.user.timezone)
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        Example(UserFeature("c", of=views), SEEN, value=2),
+        Example(UserFeature("c", of=views), SEEN, value=0, at=T + hours(2)),
+        Example(UserFeature("c", of=views), SEEN, value=0, key=("u2", "i1")),
+        Example(ItemFeature("c", of=people), SEEN, value=1),
+        Example(ItemFeature("c", of=people), SEEN, value=0, key=("u1", "i3")),
+        Example(Affinity("c", of=met), SEEN, value=(2 + 1) / 2, items=FILMS, key=("u1", "i2")),
+        Example(Hour("c", zone=zone), [User("u1", {"timezone": "Asia/Tokyo"}), *SEEN], value=9, key=("u1", "i1")),
+        Example(
+            ItemAge("c", half_life=1000), [], value=0.5, at=T, key=("", "i"), items=[Item("i", created_at=T - 1000)]
+        ),
+    ],
+)
+def test_an_example_of_a_cross_that_holds(example: Example) -> None:
+    assert check(example).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("example", "problem"),
+    [
+        (Example(UserFeature("c", of=views), SEEN, value=3), r"is 2\.0, not 3"),
+        (Example(UserFeature("c", of=views), [*SEEN, SEEN[0]], value=2), "an event of the example is refused"),
+        (Example(UserFeature("c", of=views), [], value=0), "no event says whose example it is"),
+    ],
+)
+def test_an_example_of_a_cross_that_does_not(example: Example, problem: str) -> None:
+    assert re.match(problem, check(example).problem)

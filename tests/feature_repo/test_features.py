@@ -80,7 +80,10 @@ def test_services() -> None:
     main = {"user_feed", "user_session", "item_stats", "item_region_stats"}
     assert {s.name for s in SERVICES} == main | set(registry.declared().views)
     everything = [f.name for f in views.user.fields]
-    assert of(features.user_feed) == {"user_activity": everything}
+    read: dict[str, list[str]] = {}
+    for value in registry.declared().reads.user:
+        read.setdefault(value.entity.view, []).append(value.field.name)
+    assert of(features.user_feed) == {"user_activity": everything, **read}
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {

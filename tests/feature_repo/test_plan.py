@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from feature_repo.plan import Change, changed_views, changes, snapshot
+from feature_repo.crosses import Cross, ItemFeature, UserFeature, Weekday
+from feature_repo.plan import Change, changed_views, changes, inputs, snapshot
 from feature_repo.registry import Repository
 from operators.features import Count, Entity, Feature, Mean, Sum, event, item, user
 from operators.time import days, hours
@@ -63,3 +64,26 @@ def test_a_main_view_that_changed_is_named() -> None:
     assert changed_views(before, after) == []
     before["views"]["item_activity"] += 1
     assert changed_views(before, after) == ["item_activity"]
+
+
+def test_a_feature_that_becomes_a_column_is_told_of_anew() -> None:
+    people = Count("people", entity=item)
+    before = snapshot(Repository({item: (people,)}))
+    after = snapshot(Repository({item: (people,)}, (ItemFeature("n", of=people),)))
+    (change,) = changes(before, after)
+    assert (change.feature, change.kind, change.rewrites) == ("item.people", "changed", True)
+    assert changes(after, before)[0].kind == "changed"
+
+
+def test_what_becomes_of_crosses() -> None:
+    views, clicked = Count("views", entity=user), clicks()
+
+    def said(*crosses: Cross) -> dict[str, Any]:
+        return snapshot(Repository({user: (views, clicked)}, crosses))
+
+    before, after = said(UserFeature("a", of=views), Weekday("b")), said(Weekday("c"), UserFeature("a", of=clicked))
+    assert [(c.feature, c.kind) for c in inputs(before, after)] == [("c", "new"), ("a", "changed"), ("b", "removed")]
+    assert inputs(after, after) == []
+    assert changes(before, after) == []
+    old = {name: value for name, value in before.items() if name != "crosses"}
+    assert [c.kind for c in inputs(old, after)] == ["new", "new"], "a snapshot from before there were crosses"

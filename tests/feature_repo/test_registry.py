@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from feature_repo import features as feast_objects
+from feature_repo.crosses import Affinity, ItemFeature, UserFeature, Weekday
 from feature_repo.registry import Repository, collect, promote
-from feature_repo.views import item_operator, user_operator
+from feature_repo.views import SERVED, item_operator, served, user_operator
 from operators.contract import Record
 from operators.features import (
     Count,
@@ -152,7 +153,7 @@ def test_a_service_gives_the_promoted_of_those_that_replace_one_another() -> Non
     repository = collect(module(all=[first, second, third, other]))
 
     def given(promoted: frozenset[str]) -> list[str]:
-        return [feature.name for feature in repository.served(user, promoted)]
+        return [feature.name for feature in repository.in_service(user, promoted)]
 
     assert given(frozenset()) == ["first", "other"]
     promoted = promote(repository, third, ())
@@ -166,3 +167,50 @@ def test_only_a_feature_of_the_same_entity_can_be_replaced() -> None:
     of_items = Count("of_items", entity=item)
     with pytest.raises(FeatureError, match=r"test_registry\.py:\d+.*replaces.*no feature of user"):
         Count("of_users", entity=user, replaces=of_items)
+
+
+# -- crosses ---------------------------------------------------------------------------------------
+
+
+def with_crosses() -> Repository:
+    views, other = Count("views", entity=user), Count("other", entity=user)
+    people, met = Count("people", entity=item), Count("met", entity=user_category)
+    return collect(
+        module(views=views, other=other, second=UserFeature("second", of=views)),
+        module(people=people, met=met, crosses=[ItemFeature("a", of=people), Affinity("b", of=met), Weekday("c")]),
+    )
+
+
+def test_crosses_are_in_the_order_of_declaration() -> None:
+    found = with_crosses()
+    assert [cross.name for cross in found.crosses] == ["second", "a", "b", "c"]
+    assert {e.name: [f.name for f in features] for e, features in found.features.items()} == {
+        "user": ["views", "other"], "item": ["people"], "user_category": ["met"],
+    }  # fmt: skip
+    assert made().crosses == ()
+
+
+def test_for_crosses_keeps_what_they_read() -> None:
+    found = with_crosses().for_crosses()
+    assert [f.name for features in found.features.values() for f in features] == ["views", "people", "met"]
+    assert len(found.crosses) == 4
+    assert made().for_crosses().features == {}
+
+
+def test_servers_hear_of_what_crosses_read_of_items() -> None:
+    assert served(made()) == dict.fromkeys(SERVED, ())
+    assert served(with_crosses()) == {**dict.fromkeys(SERVED, ()), "item_features": ((0, "people"),)}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"a": Weekday("day"), "b": Weekday("day")}, "there is an input day already"),
+        ({"a": Weekday("similarity"), "b": Weekday("similarity")}, "an input similarity already .*ranking.py"),
+        (dict.fromkeys("ab", UserFeature("n", of=Count("hidden", entity=user))), "n reads hidden, which no module"),
+    ],
+)
+def test_crosses_that_clash_or_read_what_is_not_declared(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(FeatureError, match=said) as raised:
+        collect(module(**values))
+    assert raised.value.where in {cross.where for cross in values.values()}

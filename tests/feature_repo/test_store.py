@@ -17,7 +17,9 @@ import yaml
 from feast import FeatureStore
 from redis.exceptions import RedisError
 
-from feature_repo import features, registry, store, views
+from feature_repo import features, on_demand, registry, store, views
+from feature_repo.columns import ItemColumns
+from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
 from freshet import feast
 from freshet.ports import free_ports
@@ -33,6 +35,7 @@ from training.replay import Catalogue, Replay
 
 FOLDER = Path(features.__file__).parent
 FEAST = Path(sys.executable).parent / "feast"
+DECLARED = registry.declared()
 
 
 def rows() -> dict[tuple[str, ...], Row]:
@@ -41,7 +44,11 @@ def rows() -> dict[tuple[str, ...], Row]:
     items = [Item(id, f"Title {id}", [f"c{n % 3}"], "b1", 9.99, T0) for n, id in enumerate(ITEMS)]
     emitted: list[Row] = []
     world = Catalogue(items, MadeSpace("one"))
-    replay = Replay(views.user_operator(world), views.item_operator(world), lambda row, at: emitted.append(row))
+    replay = Replay(
+        views.user_operator(world, declared=DECLARED),
+        views.item_operator(world, DECLARED),
+        lambda row, at: emitted.append(row),
+    )
     for item in items:
         replay.feed(Record(item))
     replay.feed(Record(User("u0", {"country": "DE"}, ["c1"], consent=False)))
@@ -84,7 +91,7 @@ def config(stack: Stack) -> Path:
 @pytest.fixture(scope="module")
 def writer(config: Path) -> Iterator[Writer]:
     """Has written ROWS."""
-    with closing(Writer(config)) as found:
+    with closing(Writer(config, declared=DECLARED)) as found:
         found.write(ROWS.values())
         yield found
 
@@ -99,7 +106,7 @@ def stock(config: Path) -> Iterator[FeatureStore]:
 
 @pytest.fixture(scope="module")
 def reader(config: Path) -> Iterator[UserReader]:
-    with closing(UserReader(config, timeout_s=5)) as found:
+    with closing(UserReader(config, timeout_s=5, reads=DECLARED.reads)) as found:
         yield found
 
 
@@ -155,7 +162,10 @@ def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -
         found = reader.read(f"u{n}")
         assert found is not None
         expected = dict(zip([f.name for f in views.user.fields], ROWS["user_activity", f"u{n}"].values, strict=True))
-        assert list(found) == list(expected)
+        assert {name for name in found if ":" not in name} == set(expected)
+        for value in DECLARED.reads.user:
+            row, names = ROWS[value.entity.view, f"u{n}"], [f.name for f in DECLARED.view(value.entity).fields]
+            expected[value.key] = row.values[names.index(value.field.name)]
         floats = {f.name for f in views.user.fields if f.dtype.startswith("float")}
         for name, value in expected.items():
             assert found[name] == (pytest.approx(value, rel=1e-6) if name in floats else value), name
@@ -169,7 +179,47 @@ def test_the_servers_reader_gives_what_the_feature_service_gives(
     for person in ("u0", "u1", "u2", "u3", "u4"):
         found = stock.get_online_features(features=service, entity_rows=[{"user_id": person}]).to_dict()
         assert found.pop("user_id") == [person]
-        assert reader.read(person) == {name: value for name, (value,) in found.items()}
+        read = reader.read(person)
+        assert read is not None
+        assert {name.rpartition(":")[2]: value for name, value in read.items()} == {
+            name: value for name, (value,) in found.items()
+        }
+
+
+def test_pairs_are_read_at_once_and_are_those_of_a_stock_client(
+    writer: Writer, reader: UserReader, stock: FeatureStore
+) -> None:
+    (view, values), *others = DECLARED.reads.pairs.items()
+    assert not others
+    names = [value.field.name for value in values]
+    found = reader.read_pairs("u1", view, ["c0", "c1", "never", "c2"])
+    assert list(found) == ["c0", "c1", "c2"]
+    rows = [{"user_id": "u1", "category_id": name} for name in found]
+    said = stock.get_online_features(features=[f"{view}:{name}" for name in names], entity_rows=rows).to_dict()
+    assert [row[name] for name in names for row in found.values()] == [each for name in names for each in said[name]]
+    assert reader.read_pairs("nobody", view, ["c0"]) == {}
+
+
+def test_a_stock_client_computes_the_rankers_declared_inputs(
+    writer: Writer, reader: UserReader, stock: FeatureStore
+) -> None:
+    """Beside the crosses themselves over the rows that were written, read as the server reads them."""
+    able = on_demand.crosses()
+    assert able
+    items = [key[1] for key in ROWS if key[0] == "item_features"]
+    rows = [{"user_id": f"u{n % 5}", "item_id": item} for n, item in enumerate([*items, "never"])]
+    found = stock.get_online_features(features=[f"crosses:{cross.name}" for cross in able], entity_rows=rows).to_dict()
+    columns = ItemColumns(0, 1, DECLARED.reads)
+    for key in ROWS:
+        if key[0] == "item_features":
+            names = [f.name for f in DECLARED.views["item_features"].fields]
+            columns.put_values(key[1], dict(zip(names, ROWS[key].values, strict=True)))
+    columns.row("never")
+    for n, row in enumerate(rows):
+        person = reader.read(row["user_id"]) or {}
+        candidates = Candidates(Request(person, columns, T0), columns.rows([row["item_id"]]))
+        for cross in able:
+            assert found[cross.name][n] == pytest.approx(cross(candidates)[0])
 
 
 def test_a_person_never_heard_of(writer: Writer, reader: UserReader) -> None:
@@ -233,7 +283,7 @@ def test_a_store_that_is_away_is_an_error_in_time(config: Path, tmp_path: Path, 
         file = elsewhere(config, tmp_path, port)
         with closing(UserReader(file, timeout_s=0.05)) as reader, pytest.raises(RedisError):
             reader.read("u1")
-        with closing(Writer(file, timeout_s=0.1)) as writer, pytest.raises(RedisError):
+        with closing(Writer(file, timeout_s=0.1, declared=DECLARED)) as writer, pytest.raises(RedisError):
             writer.write(ROWS.values())
 
 

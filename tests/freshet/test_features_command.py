@@ -16,6 +16,7 @@ import pytest
 
 from freshet import declared, feast
 from freshet.cli import main
+from freshet.commands import features as command
 from freshet.errors import ComponentError
 from freshet.ports import free_ports
 from freshet.settings import Settings
@@ -37,13 +38,23 @@ def test_list_says_what_is_declared(home: Settings, capsys: pytest.CaptureFixtur
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["stars", "user", "Mean", "lifetime", "float64"] in shown
     assert ["met", "user_category", "Count", "lifetime", "int64"] in shown
+    assert ["beloved", "ItemFeature(item_features:people)"] in shown
 
 
 def test_show_says_where_a_feature_comes_from_and_goes(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["features", "show", "stars"]) == 0
     shown = capsys.readouterr().out
-    facts = "declared_after/shop.py:8", "event.user_id", "properties.rating", "user_features, by user_id", "bytes a"
+    facts = "declared_after/shop.py:9", "event.user_id", "properties.rating", "user_features, by user_id", "bytes a"
     assert [fact for fact in facts if fact not in shown] == []
+
+
+def test_show_says_what_a_cross_reads(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["features", "show", "beloved"]) == 0
+    shown = capsys.readouterr().out
+    facts = "declared_after/shop.py:13", "ItemFeature(item_features:people)", "crosses:beloved, on demand"
+    assert [fact for fact in facts if fact not in shown] == []
+    assert main(["features", "show", "people"]) == 0
+    assert "crosses   beloved" in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_there_gets_those_that_are(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +66,7 @@ def test_examples_are_played(home: Settings, capsys: pytest.CaptureFixture[str])
     assert main(["features", "test"]) == 0
     shown = capsys.readouterr().out
     assert "1 of 1 examples hold" in shown
-    assert "without an example: stars, people, busy, met" in shown
+    assert "without an example: stars, people, busy, met, beloved" in shown
 
 
 def test_the_examples_of_this_repository_hold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +84,9 @@ def test_a_plan_is_against_what_the_job_was_started_with(
     monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
     assert main(["features", "plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    kinds = dict(reversed(line.split(":")[0].split()) for line in lines)  # type: ignore[misc]
+    kinds = {" ".join(name): kind for kind, *name in (line.split(":")[0].split() for line in lines)}
     assert kinds == {
+        "cross beloved": "new",
         "user.stars": "new", "item.people": "new", "category.busy": "new", "user_category.met": "new",
         "user.views_1h": "removed",
     }  # fmt: skip
@@ -136,6 +148,36 @@ def test_up_says_what_has_been_edited_since_the_job_was_started(
     (line,) = said()
     assert "another user_activity" in line
     assert "`freshet down; freshet up --no-restore`" in line
+
+
+@pytest.mark.parametrize(
+    ("crosses", "server", "restarted"),
+    [({}, "running", ["server"]), ({}, "stopped", []), ({"gone": "Weekday()"}, "running", ["server"])],
+)
+def test_a_new_cross_alone_starts_the_server_anew_and_not_the_job(
+    crosses: dict[str, str], server: str, restarted: list[str], home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Running:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def status(self) -> list[Status]:
+            return [Status(name, state, 1, "", None) for name, state in (("flink", "running"), ("server", server))]
+
+        def restart(self, name: str) -> None:
+            done.append(name)
+
+    monkeypatch.setattr(command, "Stack", Running)
+    declared.remember(home)
+    now = json.loads(home.declared.read_text())
+    home.declared.write_text(json.dumps(now | {"crosses": crosses}))
+    assert main(["features", "apply"]) == 0
+    assert done == restarted
+    assert json.loads(home.declared.read_text()) == now
+    assert main(["features", "apply"]) == 0
+    assert done == restarted, "nothing is left to apply"
 
 
 def test_a_main_view_that_changed_is_refused(home: Settings) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from feature_repo import registry
+from feature_repo.ranking import names
 from freshet.commands import train as command
 from schemas import bundle
 from schemas.events import Interaction, Item
@@ -23,12 +25,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_train_from_files_prints_what_it_made(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = {"interactions": [files["interactions"]], "items": [files["items"]]}
+    given = {name: [files[name]] for name in ("interactions", "items", "users")}
     assert command.train(**given, bundles=tmp_path, dim=8) == 0  # type: ignore[arg-type]
     said = capsys.readouterr()
     found = bundle.current(tmp_path)
     assert found is not None
     assert found.manifest.dim == 8
+    assert found.manifest.features == list(names(registry.declared().crosses))
     assert found.version in said.out
     assert "prior" in said.out
     assert "100 interactions, 60 items" in said.err

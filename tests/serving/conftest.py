@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 
+from feature_repo import registry
 from freshet.ports import free_ports
 from freshet.settings import Settings
 from freshet.stack import Stack
@@ -80,7 +81,7 @@ def _documents(events: list[Event]) -> list[dict[str, Any]]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     settings = Settings(home=tmp_path_factory.mktemp("live"), **free_ports())
     log = made_log(films=300)
-    train(log.interactions, log.items, settings.bundles, show_progress=False)
+    train(log.interactions, log.items, settings.bundles, declared=registry.declared())
     people = [User(f"u{n}", {"age": 20 + n}) for n in range(40)]
     with Stack(settings, report=print) as stack:
         stack.up()

@@ -108,6 +108,8 @@ class Rows:
 
     def __init__(self) -> None:
         self.of: dict[str, dict[str, Any]] = {}
+        self.pairs: dict[tuple[str, str, str], dict[str, Any]] = {}
+        """by person, view and second key"""
         self.error: Exception | None = None
         self.reads = 0
 
@@ -116,6 +118,11 @@ class Rows:
         if self.error:
             raise self.error
         return self.of.get(user_id)
+
+    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        if self.error:
+            raise self.error
+        return {name: self.pairs[user_id, view, name] for name in names if (user_id, view, name) in self.pairs}
 
 
 class Log:

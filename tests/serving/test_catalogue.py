@@ -10,15 +10,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from feast import FeatureStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec
+from feature_repo import registry
+from feature_repo.crosses import ItemFeature, Reads
+from feature_repo.ranking import names
+from feature_repo.store import close
+from operators.features import Count, item
+from schemas import bundle, codec
 from schemas.events import Item
+from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.catalogue import Catalogue
 from serving.query import FeedRequest
 from tests.bundles import write_bundle
+from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
 
 CONTENT = {"category:a": [1, 0, 0, 0], "category:b": [0, 1, 0, 0]}
@@ -191,3 +199,50 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(tmp_path
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
     finally:
         api.close()
+
+
+def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
+    people = Count("people", entity=item)
+    of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
+    for value in ({"people": 7, "another": 1}, {"another": 1}):
+        message = msgspec.msgpack.encode(("item_features", ("i1",), value))
+        of.on_record(ITEM_FEATURES, b"item_features|i1", message)
+    of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
+    of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
+    columns = of.generation.columns
+    assert columns.value("item_features:people").tolist() == [0.0, 7.0]
+
+
+def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) -> None:
+    """Beside Feast: the rows of the same job, over the other way."""
+    declared, settings = registry.declared(), live.stack.settings
+    reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
+    of = Catalogue(declared.reads)
+    follower = Follower(settings.kafka, [ITEM_FEATURES], of.on_record).start()
+    store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
+    try:
+        assert len(views) == 1
+
+        def same() -> bool:
+            columns = of.generation.columns
+            rows = [{"item_id": item_id} for item_id in columns.ids]
+            found = store.get_online_features(
+                features=[value.key for value in reads], entity_rows=rows or [{"item_id": ""}]
+            )
+            said = found.to_dict()
+            return len(rows) > 100 and all(
+                columns.value(value.key).tolist()
+                == [value.field.default if each is None else each for each in said[value.field.name]]
+                for value in reads
+            )
+
+        assert follower.caught_up.wait(30)
+        until(same, 30)
+    finally:
+        follower.stop()
+        close(store)
+    in_force = bundle.current(settings.bundles)
+    assert in_force is not None
+    assert in_force.manifest.features == list(names(declared.crosses))
+    feed = live.feed("u1")
+    assert (feed["model_version"], feed["degraded"]) == (in_force.version, [])

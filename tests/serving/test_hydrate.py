@@ -195,3 +195,36 @@ def test_a_row_of_an_older_space_is_embedded_in_the_new_one() -> None:
         assert features["vector_space"] == "space-v2"
         assert features["vector"] == pytest.approx(row_of(records, NOW + 10_000, world)["vector"])
         assert features["recent_items"] == ["i2", "i1"]
+
+
+# -- declared features -----------------------------------------------------------------------------
+
+
+def test_declared_features_are_those_of_the_store_beside_own_events() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0)]) | {"user_features:n": 5}
+    assert setting.person().features["user_features:n"] == 5
+    setting.own.add(record(click("e2", item_id="i2"), 1), NOW)
+    found = setting.person(token(1)).features
+    assert (found["recent_items"], found["user_features:n"]) == (["i2", "i1"], 5)
+
+
+@pytest.mark.parametrize("consent", [True, False])
+def test_pairs_are_read_when_they_are_asked_for(consent: bool) -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(User("u1", consent=consent), 0, "users")]) | {"user_features:n": 5}
+    setting.rows.pairs["u1", "user_category_features", "a"] = {"n": 3}
+
+    async def ask() -> None:
+        await setting.store.start()
+        person = await setting.hydrator.person("u1")
+        assert person.features.get("user_features:n") == (5 if consent else None)
+        known = {"a": {"n": 3}} if consent else {}
+        assert person.pairs("user_category_features", ["a", "b"]) == known
+        assert not person.pairs.degraded
+        setting.rows.error = ConnectionError("refused")
+        assert person.pairs("user_category_features", ["a"]) == {}
+        assert person.pairs.degraded == consent
+        await setting.store.stop()
+
+    asyncio.run(ask())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,22 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.crosses import Cross, Hour, Position, Weekday
 from feature_repo.ranking import NAMES
 from schemas import bundle
 from schemas.errors import BundleError
 from serving.index import ItemIndex
 from serving.model import Model
-from tests.bundles import write_bundle
+from tests.bundles import sum_of_inputs, write_bundle
 from tests.serving.made import unit
 
 
-def load(bundles: Path, **change: object) -> Model:
+def load(bundles: Path, crosses: Sequence[Cross] = (), **change: object) -> Model:
     """The bundle `test`, some of its manifest changed; files changed since are sealed again."""
     folder = bundles / "test"
     files = {f.name: bundle.sha256(f) for f in folder.iterdir() if f.name != "manifest.json"}
     manifest = msgspec.json.decode((folder / "manifest.json").read_bytes()) | {"files": files} | change
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-    return Model.of(bundle.load(folder), lambda _: None)
+    return Model.of(bundle.load(folder), lambda _: None, crosses)
 
 
 @pytest.fixture
@@ -98,3 +100,16 @@ def test_the_index_grows_and_an_item_added_again_moves() -> None:
     index.add(np.array([7]), -vectors[:1])
     assert len(index) == 3000
     assert index.nearest(-vectors[:1], 1)[0, 0] == 7
+
+
+def test_a_ranker_may_read_some_of_the_crosses_in_its_own_order(bundles: Path) -> None:
+    crosses = [Weekday("day"), Hour("hour"), Position("position")]
+    folder = bundles / "test"
+    for wanted in ([], ["hour", "day"], ["position"]):
+        (folder / "ranker.onnx").write_bytes(sum_of_inputs(len(NAMES) + len(wanted)))
+        assert [cross.name for cross in load(bundles, crosses, features=[*NAMES, *wanted]).crosses] == wanted
+    for wanted in (["month"], ["day", "month"]):
+        with pytest.raises(BundleError, match="other inputs"):
+            load(bundles, crosses, features=[*NAMES, *wanted])
+    with pytest.raises(BundleError, match="other inputs"):
+        load(bundles, crosses, features=["day", *NAMES])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.crosses import Affinity, Device, UserFeature, Weekday
+from feature_repo.ranking import NAMES
+from operators.features import Count, user, user_category
 from operators.history import hash64
 from schemas.events import Item
 from serving.catalogue import Catalogue
@@ -183,3 +188,49 @@ def test_without_reasons_there_is_nothing_to_explain() -> None:
 def test_the_best_score_comes_first() -> None:
     feed = asked(lambda x: np.arange(len(x), dtype=np.float32) ** 3)
     assert feed.entries[0].score == max(entry.score for entry in feed.entries) == 9.0**3
+
+
+# -- crosses ---------------------------------------------------------------------------------------
+
+
+def test_the_ranker_is_given_the_crosses_that_its_model_reads() -> None:
+    views, met = Count("views", entity=user), Count("met", entity=user_category)
+    crosses = (Affinity("habit", of=met), UserFeature("views", of=views), Device("phone", among=("ios",)))
+    given: list[Any] = []
+
+    def score(inputs: Any) -> Any:
+        given.append(inputs)
+        return inputs[:, len(NAMES)]
+
+    items = [Item(f"i{k}", categories=["ab"[k % 2]]) for k in range(6)]
+    of = catalogue(items, {i.item_id: [1, k, 0, 0] for k, i in enumerate(items)}, score=score)
+    made = of.generation.model
+    assert made is not None
+    serving = Pipeline(of.generation.columns, replace(made, crosses=crosses))
+
+    def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, int]]:
+        assert (view, sorted(names)) == ("user_category_features", ["a", "b"])
+        return {"b": {"met": 5}}
+
+    asked = FeedRequest(person() | {"user_features:views": 9}, NOW, n=3, device="ios", pairs=pairs)
+    feed = serving.recommend(asked)
+    assert feed.degraded == []
+    assert feed.item_ids[0] in ("i1", "i3", "i5")
+    assert given[0].shape == (6, len(NAMES) + 3)
+    assert sorted(given[0][:, len(NAMES)]) == [0.0] * 3 + [5.0] * 3
+    assert set(given[0][:, len(NAMES) + 1]) == {9.0}
+    assert set(given[0][:, len(NAMES) + 2]) == {1.0}
+
+
+def test_a_cross_that_fails_costs_the_ranking_and_says_so() -> None:
+    class Broken(Weekday):
+        def __call__(self, of: Any) -> Any:
+            raise ValueError("no")
+
+    of = catalogue([Item("i1")], {"i1": [1, 0, 0, 0]})
+    made = of.generation.model
+    assert made is not None
+    feed = Pipeline(of.generation.columns, replace(made, crosses=(Broken("day"),))).recommend(
+        FeedRequest(person(), NOW)
+    )
+    assert (feed.item_ids, feed.degraded) == (["i1"], ["rank"])

@@ -135,3 +135,20 @@ def test_stopping_ends_the_search_for_a_store_that_is_away() -> None:
         assert rows.reads == reads
 
     asyncio.run(scenario())
+
+
+def test_pairs_are_read_through_the_same_breaker() -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        rows.pairs["u1", "view", "a"] = {"n": 1}
+        store = Store(lambda: rows, RETRY_S)
+        await store.start()
+        assert store.read_pairs("u1", "view", ["a", "b"]) == {"a": {"n": 1}}
+        rows.error = ConnectionError("refused")
+        with pytest.raises(StoreAway, match="refused"):
+            store.read_pairs("u1", "view", ["a"])
+        with pytest.raises(StoreAway):
+            store.read("u1")
+        await store.stop()
+
+    asyncio.run(scenario())

@@ -8,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_repo.crosses import ItemFeature
 from feature_repo.registry import Repository
 from feature_repo.views import item, item_operator, user, user_operator
 from operators.contract import Record, Signal
@@ -408,6 +410,23 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
         for key in {s.item_id for s in told}
         if (own := [s for s in told if s.item_id == key])
     }
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, clicked, _ = BY_ITEM_LATER
+    crosses = (ItemFeature("n", of=clicked),) if read else ()
+    declared = Repository({item_entity: (seen, clicked)}, crosses)
+    flink = MiniFlink("item", World(), store, monkeypatch, declared)
+    for n in range(3):
+        signal = Signal("click" if n else "view", flink.now, "i1", "DE")
+        flink.send(tuple(wire.news("i1", [signal], None, flink.now // 1000)[1]))
+    flink.advance(1_000)
+    told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
+    expected = ["item_features", ["i1"], {"clicked": 2}] if read else None
+    assert told.pop("item_features|i1", None) == expected
+    assert set(told) == {"item_activity|i1", "item_region_activity|i1|DE"}
+    assert store.rows["item_features", "i1"].values == (3, 2)
 
 
 def test_a_tail_that_is_refused_now_does_not_stop_the_job(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 
+import msgspec
 import pytest
 
-from operators.contract import Signal
+from operators.contract import Row, Signal
 from operators.keyed import SENT
 from schemas import codec
 from schemas.errors import InvalidEvent, Undecodable
@@ -78,3 +79,12 @@ def test_a_letter_fits_its_topic_however_large_the_message(key: int, value: int)
     _, row = wire.dead_letter(("\ufffd" * key, b"x" * value, "interactions", 0, 0, 0), error)
     assert len(row[0].encode()) + len(row[1]) < BROKER_LIMIT - 1024
     assert json.loads(row[1])["payload_bytes"] == value
+
+
+def test_of_declared_features_go_those_that_are_asked_for_by_name() -> None:
+    row = Row("item_features", ("i1",), (1, [2.0], 3))
+    assert wire.features(row)[0] == "item_features|i1"
+    assert msgspec.msgpack.decode(wire.features(row)[1]) == ["item_features", ["i1"], [1, [2.0], 3]]
+    assert msgspec.msgpack.decode(wire.features(row, ((2, "c"), (0, "a")))[1]) == [
+        "item_features", ["i1"], {"c": 3, "a": 1},
+    ]  # fmt: skip

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import random
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec import structs
 
+from feature_repo.crosses import Affinity, Hour, ItemFeature, Position, UserFeature
 from feature_repo.ranking import NAMES, matrix
-from schemas.events import Impression, Interaction
+from feature_repo.registry import Repository, collect
+from operators.features import Count, Last, Mean, category, event, item, user, user_category
+from operators.time import days
+from schemas.events import Impression, Interaction, User
 from training import examples, factors
 from training.examples import Log, Moment
 from training.factors import Space
@@ -139,3 +145,95 @@ def test_a_log_of_few_visits_gives_more_moments_of_each(log: Log) -> None:
     assert len(set(moments)) == 300
     assert all(k >= 600 for k in moments)
     assert len(examples.sample(log, 990, 300, seed=0)) == 10
+
+
+# -- declared features -----------------------------------------------------------------------------
+
+RATINGS = event.event_type == "rating"
+MET = Count("met", entity=user, window=days(1))
+STARS = Mean("stars", entity=item, of=event.properties.rating, window=days(7), default=3.0)
+HABIT = Count("habit", entity=user_category, window=days(1))
+ZONE = Last("zone", entity=user, of=event.user.timezone)
+CROSSES = [
+    UserFeature("met", of=MET), ItemFeature("stars", of=STARS), Affinity("habit", of=HABIT), Hour("hour", zone=ZONE),
+    Position("position"),
+]  # fmt: skip
+
+
+def declared() -> Repository:
+    module = ModuleType("definitions")
+    vars(module).update({"features": [MET, STARS, HABIT, ZONE, Count("unread", entity=category)], "crosses": CROSSES})
+    return collect(module)
+
+
+def test_declared_features_are_as_they_were_at_the_moment(log: Log, space: Space) -> None:
+    """Beside a count over the log up to the moment: windows whose tiles have ended are forgotten by themselves."""
+    users = [User("u0", {"timezone": "Asia/Tokyo"})]
+    whole = Log(log.interactions, log.items, (), users)
+    moments = random.Random(1).sample(range(len(log.interactions)), 60)
+    categories = {i.item_id: i.categories for i in log.items}
+    compared = 0
+
+    def look(moment: Moment) -> None:
+        nonlocal compared
+        at, person = moment.request.at, moment.event.user_id
+        columns = moment.request.items
+        before = log.interactions[: moment.number]
+        own = [e for e in before if e.user_id == person]
+        found = matrix(moment.request, np.arange(columns.n), CROSSES)[:, len(NAMES) :]
+        tile, hour = 30 * 60_000, 3_600_000
+        recent = [e for e in own if at // tile - e.timestamp // tile < 48]
+        assert set(found[:, 0]) == {len(recent)}
+        for row in range(0, columns.n, 7):
+            item_id = columns.ids[row]
+            stars = [
+                float(e.properties["rating"])
+                for e in before
+                if e.item_id == item_id
+                and "rating" in e.properties
+                and at // (4 * hour) - e.timestamp // (4 * hour) < 42
+            ]
+            assert found[row, 1] == pytest.approx(sum(stars) / len(stars) if stars else 3.0)
+            counts = [sum(c in categories[e.item_id or ""] for e in recent) for c in categories[item_id]]
+            assert found[row, 2] == pytest.approx(sum(counts) / len(counts) if counts else 0)
+            compared += bool(stars) + any(counts)
+        shift = 9 if person == "u0" and own else 0
+        assert set(found[:, 3]) == {(at // hour + shift) % 24}
+        assert set(found[:, 4]) == {0.0}
+
+    examples.replay(whole, *examples.world_of(whole, space, declared().reads), moments, look, declared=declared())
+    assert compared > 50
+
+
+def test_the_replay_keeps_what_crosses_read_and_no_more(log: Log, space: Space) -> None:
+    _, live = examples.replay(log, *examples.world_of(log, space, declared().reads), declared=declared())
+    kept = {part.split("\0")[1] for _, part in (*live.replay.users, *live.replay.items) if part.startswith("\0")}
+    assert kept == {"user", "item", "user_category"}
+    _, bare = examples.replay(log, *examples.world_of(log, space))
+    assert not any(part.startswith("\0") for _, part in (*bare.replay.users, *bare.replay.items))
+
+
+def test_groups_have_the_crosses_after_the_other_inputs(log: Log, space: Space) -> None:
+    bare = examples.examples(log, space, log.cut(0.8), 20, seed=0)
+    groups = examples.examples(log, space, log.cut(0.8), 20, seed=0, declared=declared())
+    assert len(groups) == len(bare)
+    for group, other in zip(groups, bare, strict=True):
+        assert group.features.shape[1] == len(NAMES) + len(CROSSES)
+        np.testing.assert_array_equal(group.features[:, : len(NAMES)], other.features)
+        assert set(group.features[:, -1]) == {-1.0}, "met in no list that was shown"
+
+
+def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, space: Space) -> None:
+    number = 700
+    event = log.interactions[number]
+    events = [*log.interactions]
+    events[number] = structs.replace(event, request_id="r1")
+    lists = [Impression(r, event.user_id, event.timestamp - n, ["i3", "i1"]) for n, r in enumerate(("r1", "r0"))]
+    shown: list[Any] = []
+    for impressions in (lists[:1], lists[1:], lists):
+        whole = Log.of(events, log.items, impressions)
+        examples.replay(whole, *examples.world_of(whole, space), [number], lambda moment: shown.append(moment.shown))
+    assert shown == [["i3", "i1"], (), ["i3", "i1"]]
+    columns = examples.world_of(log, space)[1]
+    rows = columns.rows(["i1", "i2", "i3"])
+    assert examples.stood(["i3", "gone", "i1"], columns, rows).tolist() == [2.0, -1.0, 0.0]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import hnswlib
 import numpy as np
 import pytest
 
+from feature_repo.crosses import Affinity, UserFeature
 from feature_repo.ranking import NAMES
+from feature_repo.registry import collect
+from operators.features import Count, user, user_category
 from operators.space import BundleSpace
+from operators.time import days
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
@@ -136,3 +141,18 @@ def test_nothing_to_train(tmp_path: Path) -> None:
     with pytest.raises(NothingToTrain):
         train([], [Item("i")], tmp_path)
     assert bundle.current(tmp_path) is None
+
+
+def test_crosses_are_in_the_manifest_and_the_feed_reads_them(log: Log, tmp_path: Path) -> None:
+    met, habit = Count("met", entity=user), Count("habit", entity=user_category, window=days(7))
+    module = ModuleType("definitions")
+    vars(module).update({"all": [met, habit, UserFeature("met", of=met), Affinity("habit", of=habit)]})
+    declared = collect(module)
+    train(log.interactions, log.items, tmp_path, dim=16, declared=declared)
+    found = bundle.current(tmp_path)
+    assert found is not None
+    assert found.manifest.features == [*NAMES, "met", "habit"]
+    feed = Feed(found, log, {}, declared)
+    assert len(feed.recommend("u0", log.interactions[-1].timestamp)) == 20
+    with pytest.raises(BundleError, match="other inputs"):
+        Feed(found, log, {})

@@ -1,0 +1,90 @@
+"""When, on what and where a list is shown: of the request, not of the person."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from feature_repo.crosses.cross import USER, Column, Cross, Value
+from operators.features import Feature
+from schemas.errors import FeatureError
+
+if TYPE_CHECKING:
+    from feature_repo.ranking import Candidates, Request
+
+
+@lru_cache(4096)
+def zone(name: str) -> tzinfo:
+    """The time zone of an IANA name; UTC where there is none of that name, since people may say anything."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Clock(Cross):
+    """`zone` is a declared feature with the person's time zone, such as
+    Last("user_zone", entity=user, of=event.user.timezone); without one, and where it says nothing, it is UTC."""
+
+    _: KW_ONLY
+    zone: Feature | None = None
+    asks = ("at",)
+
+    def read(self) -> tuple[Value, ...]:
+        return () if self.zone is None else (self.value(self.zone, USER, ("string",)),)
+
+    def time(self, request: Request) -> datetime:
+        """The person's own, at the moment of the request."""
+        name = request.value(self.values[0]) if self.values else ""
+        return datetime.fromtimestamp(request.at / 1000, zone(name) if name else UTC)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Hour(_Clock):
+    """The hour of the person's day, 0 to 23."""
+
+    def __call__(self, of: Candidates) -> Column:
+        return np.full(len(of), float(self.time(of.request).hour))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weekday(_Clock):
+    """The day of the person's week, 0 (Monday) to 6."""
+
+    def __call__(self, of: Candidates) -> Column:
+        return np.full(len(of), float(self.time(of.request).weekday()))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Device(Cross):
+    """1 where the request says that its device is one of `among`, 0 otherwise."""
+
+    _: KW_ONLY
+    among: tuple[str, ...]
+    asks = ("device",)
+
+    def read(self) -> tuple[Value, ...]:
+        if isinstance(self.among, str) or not self.among or not all(isinstance(name, str) for name in self.among):
+            raise FeatureError(f"{self.name}: among is {self.among!r}, where a tuple of names of devices is needed")
+        return ()
+
+    def __call__(self, of: Candidates) -> Column:
+        return np.full(len(of), float(of.request.device in self.among))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Position(Cross):
+    """Where the candidate stood in the list that the person met it in, counted from 0; -1 where it was in none. For a
+    list that is yet to be made it is 0 for all: what stood at the top was met for standing there, and a model that
+    is told so need not take it for better."""
+
+    asks = ("position",)
+
+    def __call__(self, of: Candidates) -> Column:
+        return np.zeros(len(of)) if of.positions is None else of.positions
