@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable
 
 from feature_repo.columns import ItemColumns
-from operators.contract import Signal
+from operators.contract import MARK, Signal
 from training.replay import Replay
 
 
@@ -32,6 +32,10 @@ class LiveColumns:
             self._stale.add((event.item_id, ""))
             if event.region:
                 self._stale.add((event.item_id, event.region))
+
+    def hear_all(self) -> None:
+        """Takes all that the replay knows for new: the columns are others."""
+        self._stale |= {key for key in self.replay.items if not key[1].startswith(MARK)}
 
     def at(self, time: int) -> ItemColumns:
         """The columns as of `time`, epoch ms; times asked for never go back."""
