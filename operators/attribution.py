@@ -55,17 +55,17 @@ class Early(Struct, array_like=True, gc=False):
 
 
 class Attributed(Struct, array_like=True):
-    """`open` in the order of the times shown; `closed` leaves with the next `on_timer` and is never saved."""
+    """`pending` in the order of the times shown; `closed` leaves with the next `on_timer` and is never saved."""
 
     watermark: int
-    open: list[Open]
+    pending: list[Open]
     early: list[Early]
     closed: list[Example]
 
 
 def held(state: Attributed) -> Iterator[Open | Early]:
     """All that waits for something."""
-    yield from state.open
+    yield from state.pending
     yield from state.early
 
 
@@ -98,7 +98,7 @@ class Attribution:
         return Attributed(0, [], [], [])
 
     def encode(self, part: str, state: Attributed) -> bytes:
-        return _encode((state.watermark, state.open, state.early))
+        return _encode((state.watermark, state.pending, state.early))
 
     def decode(self, part: str, blob: bytes) -> Attributed:
         try:
@@ -121,7 +121,7 @@ class Attribution:
     def on_event(self, part: str, state: Attributed, record: Record) -> list[Signal] | None:
         event = record.event
         if type(event) is Interaction:
-            if not (state.open or state.early or event.request_id):
+            if not (state.pending or state.early or event.request_id):
                 return None
             self._pass(state, event.timestamp)
             if event.item_id is not None:
@@ -142,9 +142,9 @@ class Attribution:
                 each.until = self._beyond(max(each.at, at))
             if each.until <= at < settled:
                 each.until = settled
-        over = [each for each in state.open if each.until <= at]
+        over = [each for each in state.pending if each.until <= at]
         if over:
-            state.open = [each for each in state.open if each.until > at]
+            state.pending = [each for each in state.pending if each.until > at]
         if state.early:
             state.early = [each for each in state.early if each.until > at]
         found, state.closed = state.closed, []
@@ -162,8 +162,8 @@ class Attribution:
     def _pass(self, state: Attributed, at: int) -> None:
         """An event of theirs at `at` closes what lies too far before it."""
         state.watermark = max(state.watermark, at)
-        while state.open and self._beyond(state.open[0].at) <= at:
-            state.closed += examples(state.open.pop(0))
+        while state.pending and self._beyond(state.pending[0].at) <= at:
+            state.closed += examples(state.pending.pop(0))
         if state.early:
             state.early = [each for each in state.early if self._beyond(each.at) > at]
 
@@ -173,10 +173,10 @@ class Attribution:
             if each.request_id == shown.request_id:
                 self._label(new, each)
         state.early = [each for each in state.early if each.request_id != shown.request_id]
-        insort(state.open, new, key=lambda each: each.at)
-        count = sum(len(each.shown.items) for each in state.open)
+        insort(state.pending, new, key=lambda each: each.at)
+        count = sum(len(each.shown.items) for each in state.pending)
         while count > MOST_ITEMS:
-            oldest = state.open.pop(0)
+            oldest = state.pending.pop(0)
             count -= len(oldest.shown.items)
             state.closed += examples(oldest, complete=False)
 
@@ -186,7 +186,7 @@ class Attribution:
             event.timestamp, item_id, event.event_type, event.request_id or "",
             float(watched) if isinstance(watched, (int, float)) else None,
         )  # fmt: skip
-        for each in reversed(state.open):
+        for each in reversed(state.pending):
             shown = each.shown
             if shown.request_id == did.request_id:
                 self._label(each, did)

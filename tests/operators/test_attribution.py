@@ -174,7 +174,7 @@ def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says
         join.on_event("", state, shown(f"r{n}", T0 + n, many))
     found = join.on_timer("", state, T0 + 10)
     assert {(e.request_id, e.complete) for e in found} == {("r0", False)}
-    assert len(state.open) == 2
+    assert len(state.pending) == 2
 
 
 def test_interactions_whose_list_never_comes_are_few_and_go() -> None:
