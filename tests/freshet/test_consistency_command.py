@@ -118,7 +118,10 @@ def visited(settings: Settings, people: list[str]) -> tuple[int, dict[str, dict[
     others = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", LOAD, str(RATE), str(SECONDS + 5)],
         env={**os.environ, **{f"FRESHET_{n.upper()}": str(v) for n, v in settings.model_dump().items() if "port" in n}},
+        stdout=subprocess.PIPE,
     )
+    assert others.stdout
+    assert others.stdout.readline() == b"begun\n"
     shown: dict[str, dict[int, Any]] = {}
     clicks = 0
     with httpx.Client(base_url=settings.http_url, timeout=30, trust_env=False) as client:
@@ -140,7 +143,8 @@ def visited(settings: Settings, people: list[str]) -> tuple[int, dict[str, dict[
                     "properties": {"region": "DE"},
                 }  # fmt: skip
                 client.post("/v1/events", json=event).raise_for_status()
-    assert others.wait(timeout=60) == 0
+    assert others.wait(timeout=200) == 0
+    others.stdout.close()
     return clicks, shown
 
 
@@ -157,6 +161,7 @@ from training.datasets import movielens
 rate, seconds = map(int, sys.argv[1:])
 events = shuffled(movielens().interactions, 1)
 began = time.monotonic()
+print("begun", flush=True)
 with Producer(Settings()) as producer:
     for n in range(rate * seconds):
         time.sleep(max(0.0, began + n / rate - time.monotonic()))

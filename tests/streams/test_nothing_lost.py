@@ -25,7 +25,7 @@ from freshet.settings import Settings
 from freshet.stack import Stack
 from operators.contract import Record
 from operators.space import BundleSpace
-from operators.time import DAY
+from operators.time import DAY, MINUTE
 from schemas import bundle, codec
 from schemas.events import Event, Impression, Interaction
 from schemas.topics import EXAMPLES, INTERACTIONS, ITEMS, key_of, topic_of
@@ -81,6 +81,8 @@ def differences(store: FeatureStore, replay: Replay, users: list[str]) -> list[s
 
 
 LISTS = 400
+BEYOND = 4 * MINUTE + 10
+"""past the window and what may come late; less than a client's clock may be ahead"""
 
 
 def visit(n: int, at: int) -> list[Event]:
@@ -110,8 +112,8 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     events = list(squeezed(data.interactions))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
     monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
-    monkeypatch.setenv("FRESHET_ATTRIBUTION_MINUTES", "0.2")
-    monkeypatch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "0.3")
+    monkeypatch.setenv("FRESHET_ATTRIBUTION_MINUTES", "2")
+    monkeypatch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "2")
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
     for item in data.items:
         producer.send(ITEMS, key=key_of(item), value=codec.encode(item))
@@ -135,6 +137,9 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
             if n % (len(events) // LISTS) == 0:
                 for each in visit(n, int(time.time() * 1000)):
                     producer.send(topic_of(each), key=key_of(each), value=codec.encode(each))
+        for n in range(0, len(events), len(events) // LISTS):  # what each guest does much later closes their list
+            late = Interaction(f"s{n}", "search", f"guest-{n}", int(time.time() * 1000) + BEYOND)
+            producer.send(INTERACTIONS, key=key_of(late), value=codec.encode(late))
         producer.flush()
 
     thread = threading.Thread(target=produce)
