@@ -6,7 +6,7 @@ The server keeps them up from the topics `items` and `item_features`; training f
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,9 @@ class ItemColumns:
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
-        self._most_popular: dict[str, float] = {}
+        self.leaders: dict[str, float] = {}
+        """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
+        looked for it in a large catalogue would do little else."""
         self._arrays = _unknown(capacity, dim, reads)
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
@@ -163,9 +165,9 @@ class ItemColumns:
         before, top = column[at], self.most_popular(region)
         column[at] = value
         if value >= top:
-            self._most_popular[region] = value
+            self.leaders[region] = value
         elif before == top:  # the leader has fallen
-            self._most_popular[region] = float(column.max())
+            self.leaders[region] = float(column.max())
 
     def popular_in(self, region: str) -> npt.NDArray[np.float64] | None:
         """Popularity (n,) within a region, or None where nothing happened there."""
@@ -173,9 +175,8 @@ class ItemColumns:
         return None if column is None else column[: self.n]
 
     def most_popular(self, region: str = "") -> float:
-        """Popularity of the most popular item, everywhere or in a region. Kept as rows are put, since a request that
-        looked for it in a large catalogue would do little else."""
-        return self._most_popular.get(region, UNKNOWN_POPULARITY)
+        """Popularity of the most popular item, everywhere or in a region."""
+        return self.leaders.get(region, UNKNOWN_POPULARITY)
 
     def arranged(self, item_ids: Sequence[str], dim: int) -> ItemColumns:
         """The same features with rows 0 … k-1 those of `item_ids` and the other items after them, for vectors
@@ -195,7 +196,22 @@ class ItemColumns:
             column = np.full(len(made._arrays["hashes"]), UNKNOWN_POPULARITY)
             column[to] = old[: self.n]
             made.region_popularity[region] = column
-        made._most_popular = dict(self._most_popular)
+        made.leaders = dict(self.leaders)
+        return made
+
+    def only(self, item_ids: Iterable[str]) -> ItemColumns:
+        """A copy of the known ones among these rows, in their order, and of what all items are compared with."""
+        known = [item_id for item_id in dict.fromkeys(item_ids) if item_id in self.row_of]
+        rows = self.rows(known)
+        made = ItemColumns(self.dim, max(len(known), 1))
+        for item_id in known:
+            made.row(item_id)
+        for name, old in self._arrays.items():
+            made._arrays[name][: len(rows)] = old[rows]
+        made.items = [self.items[row] for row in rows.tolist()]
+        made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
+        made.region_popularity = {region: old[rows] for region, old in self.region_popularity.items()}
+        made.leaders = dict(self.leaders)
         return made
 
     def _grow(self) -> None:

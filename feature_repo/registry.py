@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from feature_repo.crosses import Cross, Reads
+from operators.attribution import Attribution
 from operators.contract import Operator, View, World
 from operators.features import Entity, EntityOperator, Feature, WithFeatures
 from schemas.errors import FeatureError
@@ -71,10 +72,12 @@ class Repository:
         kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found})
 
-    def beside_user(self, operator: Operator[Any], world: World) -> Operator[Any]:
-        """The user operator with the features of users and of pairs with a user."""
+    def beside_user(
+        self, operator: Operator[Any], world: World, attribution: Attribution | None = None
+    ) -> Operator[Any]:
+        """The user operator with the features of users and of pairs with a user, and attribution where it is given."""
         own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
-        return WithFeatures(operator, own, self.others) if self.features else operator
+        return WithFeatures(operator, own, self.others, attribution) if self.features or attribution else operator
 
     def beside_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
         """The item operator with the features of all other entities."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from feature_repo.registry import EMPTY, Repository
+from operators.attribution import Attribution
 from operators.contract import Operator, View, World
 from operators.decay import Affinity, Popularity
 from operators.history import Applied, Recent, Seen, Session
@@ -84,9 +85,14 @@ def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
     return found
 
 
-def user_operator(world: World, lateness: int | None = hours(24), declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator behind `user_activity` and what is declared of users."""
-    return declared.beside_user(UserOperator(user, world, lateness), world)
+def user_operator(
+    world: World,
+    lateness: int | None = hours(24),
+    declared: Repository = EMPTY,
+    attribution: Attribution | None = None,
+) -> Operator[Any]:
+    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too."""
+    return declared.beside_user(UserOperator(user, world, lateness), world, attribution)
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:

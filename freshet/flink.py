@@ -162,11 +162,13 @@ def _start_over(settings: Settings, report: Report) -> None:
     for folder in (settings.savepoints, settings.checkpoints):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    events = settings.archive / "events"
-    if events.exists():
-        aside = events.with_name(f"events-until-{datetime.now():%Y%m%dT%H%M%S}")
-        events.rename(aside)
-        report(f"the log is read from its beginning; what was archived is kept in {aside.relative_to(settings.root)}")
+    for kept in (settings.archive / "events", settings.archive / "examples"):
+        if kept.exists():
+            aside = kept.with_name(f"{kept.name}-until-{datetime.now():%Y%m%dT%H%M%S}")
+            kept.rename(aside)
+            report(
+                f"the log is read from its beginning; what was archived is kept in {aside.relative_to(settings.root)}"
+            )
 
 
 def _stop_with_savepoint(settings: Settings) -> str:

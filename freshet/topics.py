@@ -8,6 +8,7 @@ from schemas import topics
 
 _ITEM_PARTITIONS = 4
 _WAKE_MS = 3_600_000
+_EXAMPLES_MS = 7 * 86_400_000
 
 
 def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -25,6 +26,8 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
         found[topic] = (count, {**kept, **compact})
     for operator, topic in topics.WAKE.items():
         found[topic] = (partitions if operator == "user" else _ITEM_PARTITIONS, {**kept, "retention.ms": str(_WAKE_MS)})
+    # Files keep them for good.
+    found[topics.EXAMPLES] = (partitions, {**kept, "retention.ms": str(_EXAMPLES_MS)})
     for topic in topics.EVENT_TOPICS:
         found[topics.dlq(topic)] = (1, dict(kept))
     return found

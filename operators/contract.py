@@ -7,14 +7,14 @@ no clock: `at` is always given, by the wall clock in production and by event tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Impression, Interaction, Item, User
+from schemas.events import Example, Impression, Interaction, Item, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Dtype: TypeAlias = Literal[
@@ -143,9 +143,9 @@ class Operator(Protocol[State]):
         """Takes from the encoded state `seed` what the encoded state `saved` knew nothing of, into `state`, which is
         `saved` and what may have come since."""
 
-    def on_event(self, part: str, state: State, record: Record) -> list[Signal]:
+    def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
         """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern
-        other parts of the key and other keys (`listeners`).
+        other parts of the key and other keys (`listeners`); None where the part is as it was.
 
         Raises EventError, state untouched, where the record cannot be taken.
         """
@@ -159,15 +159,19 @@ class Operator(Protocol[State]):
     def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
         """What the online store holds for this part as of `at`; `encoded` is the state's, where it is known already."""
 
+    def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
+        """What follows from its being `at`, and from what was applied: examples, each handed out once. Asked before the
+        row is."""
+
     def due(self, part: str, state: State, at: int) -> int | None:
-        """When the row next changes by itself."""
+        """The first time after `at` when the row, or what `on_timer` says, changes by itself."""
 
     def over(self, part: str, state: State, at: int) -> bool:
         """Whether the state says no more than a new one, from `at` on: it may be dropped."""
 
 
 MARK = "\0"
-"""begins the names of parts that are of declared features (features/beside.py), and of no other"""
+"""begins the names of parts that are beside an operator's own (features/beside.py), and of no other"""
 
 
 def owner(part: str) -> str:
@@ -181,6 +185,10 @@ class Row(NamedTuple):
     view: str
     key: tuple[str, ...]
     values: tuple[Any, ...]
+
+
+NO_ROW = Row("", (), ())
+"""what a part says that makes none: nobody writes it"""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ times in the future), so that what reaches the item operator has been accepted e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from operators.gate import Door, Gate
 from operators.history import hash64
 from operators.time import hours
 from schemas.errors import InvalidEvent, StateError
-from schemas.events import Interaction, Item, User
+from schemas.events import Example, Interaction, Item, User
 
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 SENT = 4
@@ -140,6 +140,9 @@ class UserOperator:
         values = self._features.values(state, at)
         return Row(self.view.name, (key,), (*values, self._features.encode(state) if encoded is None else encoded))
 
+    def on_timer(self, part: str, state: KeyedState, at: int) -> Sequence[Example]:
+        return ()
+
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
 
@@ -205,6 +208,9 @@ class ItemOperator:
     def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
         features = self._of(part)
         return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
+
+    def on_timer(self, part: str, state: KeyedState, at: int) -> Sequence[Example]:
+        return ()
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)

@@ -10,11 +10,11 @@ the record is applied and the row is read as of the new watermark. A rejected re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from operators.contract import Operator, Record, Row, Signal
-from schemas.events import Item, User
+from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from schemas.events import Example, Item, User
 
 
 class Emission(NamedTuple):
@@ -28,15 +28,16 @@ class Step(NamedTuple):
     """What one record did to one part."""
 
     emissions: list[Emission]
-    forwarded: list[Signal]
+    forwarded: list[Signal] | None
+    examples: Sequence[Example]
 
 
 def apply(
-    operator: Operator[Any], key: str, record: Record, one: Callable[[str, Record], list[Signal]]
+    operator: Operator[Any], key: str, record: Record, one: Callable[[str, Record], list[Signal] | None]
 ) -> list[Signal]:
     """Takes the record to every part that it changes, and what follows from it to the parts of the same key that this
     changes; `one` applies a record to a part. Returns what follows, for the operator's `listeners`."""
-    signals = [signal for part in operator.parts(key, record) for signal in one(part, record)]
+    signals = [signal for part in operator.parts(key, record) for signal in one(part, record) or ()]
     if not operator.hears_itself:
         return signals
     for signal in signals:
@@ -64,7 +65,8 @@ def expire(
     operator: Operator[Any], key: str, part: str, state: Any, since: int, until: int | None = None
 ) -> list[Emission]:
     """The row at each timer in (since, until], in order."""
-    return [Emission(operator.row(key, part, state, at), at) for at in timers(operator, part, state, since, until)]
+    rows = ((operator.row(key, part, state, at), at) for at in timers(operator, part, state, since, until))
+    return [Emission(row, at) for row, at in rows if row is not NO_ROW]
 
 
 def step(operator: Operator[Any], key: str, part: str, state: Any, record: Record) -> Step:
@@ -77,5 +79,8 @@ def step(operator: Operator[Any], key: str, part: str, state: Any, record: Recor
     emissions = expire(operator, key, part, state, before, event_time(record)) if ahead else []
     forwarded = operator.on_event(part, state, record)
     at = operator.watermark(state)
-    emissions.append(Emission(operator.row(key, part, state, at), at))
-    return Step(emissions, forwarded)
+    examples = operator.on_timer(part, state, at)
+    row = operator.row(key, part, state, at)
+    if row is not NO_ROW:
+        emissions.append(Emission(row, at))
+    return Step(emissions, forwarded, examples)

@@ -20,8 +20,8 @@ import fastavro
 from msgspec import structs
 
 from schemas.errors import EventError, SchemaError, Undecodable, UnknownSchema
-from schemas.events import Event, from_fields
-from schemas.topics import EVENT_TYPES_OF, topic_of
+from schemas.events import Event, Example, from_fields
+from schemas.topics import TYPES_OF, topic_of
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -58,7 +58,7 @@ class Codec:
                 self._readers[topic] = parsed
                 self._headers[topic] = MARKER + fingerprint
 
-    def encode(self, event: Event) -> bytes:
+    def encode(self, event: Event | Example) -> bytes:
         """The event as one Kafka value."""
         topic = topic_of(event)
         out = BytesIO()
@@ -71,7 +71,7 @@ class Codec:
 
         Raises Undecodable, UnknownSchema or InvalidEvent; never anything else.
         """
-        return from_fields(EVENT_TYPES_OF[topic], self.fields(topic, value))
+        return from_fields(TYPES_OF[topic], self.fields(topic, value))
 
     def fields(self, topic: str, value: bytes) -> dict[str, Any]:
         """The value's fields, resolved to the topic's current schema, not yet validated."""
@@ -116,7 +116,7 @@ def default() -> Codec:
     return Codec()
 
 
-def encode(event: Event) -> bytes:
+def encode(event: Event | Example) -> bytes:
     """`default().encode`."""
     return default().encode(event)
 

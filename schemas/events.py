@@ -39,6 +39,11 @@ Attributes: TypeAlias = Annotated[
     Meta(max_length=64),
 ]
 Names: TypeAlias = Annotated[list[Name], Meta(max_length=64)]
+Propensity: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
+
+FLOAT_BYTES = 4
+MAX_INPUTS = 1024
+"""of a ranker, an item: what is logged of them is kept in state until its window ends"""
 
 NUMERIC_PROPERTIES = ("quantity", "price", "rating", "watch_seconds", "position")
 TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency")
@@ -80,7 +85,11 @@ class User(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Impression(Struct, forbid_unknown_fields=True, frozen=True):
-    """A list as it was shown: `items[k]` stood at position k, counted from 0."""
+    """A list as it was shown: `items[k]` stood at position k, counted from 0.
+
+    `features` are the ranker's inputs as served, one row an item, for a training that sees what the model saw. What its
+    columns are called is in the manifest of `model_version`; in JSON they are base64.
+    """
 
     request_id: Id
     user_id: Id
@@ -91,6 +100,33 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     device: Name | None = None
     model_version: Name | None = None
     variant: Name | None = None
+    propensities: list[Propensity] | None = None
+    features: bytes | None = None
+    """float32 (len(items), inputs), little-endian, row by row"""
+    applied_offset: Annotated[int, Meta(ge=0)] | None = None
+    """offset of the person's last interaction that the features knew of"""
+
+
+class Example(Struct, forbid_unknown_fields=True, frozen=True):
+    """One item of an impression and what came of it: what operators/attribution.py makes of the two."""
+
+    request_id: Id
+    user_id: Id
+    item_id: Id
+    position: Annotated[int, Meta(ge=0)]
+    shown_at: Millis
+    surface: Name = "home"
+    region: Name | None = None
+    device: Name | None = None
+    model_version: Name | None = None
+    variant: Name | None = None
+    labels: dict[str, int] = {}
+    """event type → how often"""
+    watch_seconds: float | None = None
+    propensity: float | None = None
+    features: bytes | None = None
+    complete: bool = True
+    """False where it was closed before its window had ended"""
 
 
 Event: TypeAlias = Interaction | Item | User | Impression
@@ -159,6 +195,21 @@ def check(event: Event) -> None:
         _check_finite(event.attributes, "attributes")
     elif type(event) is User:
         _check_finite(event.attributes, "attributes")
+    elif type(event) is Impression:
+        _check_shown(event)
+
+
+def _check_shown(event: Impression) -> None:
+    n = len(event.items)
+    if event.propensities is not None and len(event.propensities) != n:
+        raise InvalidEvent(f"must be {n}, one an item", "propensities")
+    if event.features is None:
+        return
+    width, rest = divmod(len(event.features), n * FLOAT_BYTES)
+    if rest or not 1 <= width <= MAX_INPUTS:
+        raise InvalidEvent(f"must be float32, as many for each of the {n} items, at most {MAX_INPUTS}", "features")
+    if event.model_version is None:
+        raise InvalidEvent("is required where there are features: it says which", "model_version")
 
 
 def _check_properties(properties: dict[str, Any]) -> None:

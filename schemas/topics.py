@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.events import Event, Impression, Interaction, Item, User
+from schemas.events import Event, Example, Impression, Interaction, Item, User
 
 INTERACTIONS = "interactions"
 IMPRESSIONS = "impressions"
@@ -10,6 +10,9 @@ USERS = "users"
 ITEMS = "items"
 ITEM_FEATURES = "item_features"
 """Compacted; the job writes it, servers keep their item columns from it."""
+
+EXAMPLES = "examples"
+"""Labelled examples, which the job makes of impressions and interactions."""
 
 WAKE = {"user": "wake_users", "item": "wake_items"}
 """By operator: a key in here is loaded, so that it takes its seed (streams/seeds.py); values say nothing."""
@@ -21,6 +24,8 @@ EVENT_TYPES_OF: dict[str, type[Event]] = {
     ITEMS: Item,
 }
 EVENT_TOPICS = tuple(EVENT_TYPES_OF)
+TYPES_OF: dict[str, type[Event | Example]] = {**EVENT_TYPES_OF, EXAMPLES: Example}
+"""whatever is Avro"""
 USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
 COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
 
@@ -30,14 +35,14 @@ def dlq(topic: str) -> str:
     return f"{topic}.dlq"
 
 
-def topic_of(event: Event) -> str:
+def topic_of(event: Event | Example) -> str:
     """The topic that carries events of this type."""
-    for topic, kind in EVENT_TYPES_OF.items():
+    for topic, kind in TYPES_OF.items():
         if type(event) is kind:
             return topic
     raise TypeError(f"{type(event).__name__} is not an event")
 
 
-def key_of(event: Event) -> bytes:
+def key_of(event: Event | Example) -> bytes:
     """The Kafka key: the item for an item, else the user, so that one user's events keep their order."""
     return (event.item_id if isinstance(event, Item) else event.user_id).encode()

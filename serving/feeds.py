@@ -189,11 +189,15 @@ class Feeds:
         )  # fmt: skip
         self._observe(timings, degraded, person.freshness)
         if feed.entries:
+            # What a feed that fell back was made of is nothing to learn from.
+            inputs = None if degraded else feed.inputs
             services.impressions.put(
                 Impression(
-                    request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], version, VARIANT
+                    request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], version, VARIANT,
+                    features=None if inputs is None else inputs.tobytes(),
+                    applied_offset=None if inputs is None else person.freshness.applied_offset,
                 )
-            )
+            )  # fmt: skip
         return answer
 
     def _observe(self, timings: dict[str, float], degraded: list[str], freshness: Freshness) -> None:

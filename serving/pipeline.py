@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
 from feature_repo.ranking import matrix
@@ -62,12 +63,13 @@ def rank(query: Query) -> None:
     """The model's score of each candidate."""
     if query.model is None:
         raise StageError("there is no model")
-    scores = query.scores
-    if len(query.rows):
-        scores = query.model.ranker.score(matrix(query.ranking, query.rows, query.model.crosses))
+    if not len(query.rows):
+        return
+    inputs = matrix(query.ranking, query.rows, query.model.crosses)
+    scores = query.model.ranker.score(inputs)
     if len(scores) != len(query.rows) or not np.isfinite(scores).all():
         raise StageError("the ranker's scores are not one finite number a candidate")
-    query.scores = scores
+    query.scores, query.inputs = scores, inputs
 
 
 def by_popularity(query: Query) -> None:
@@ -103,11 +105,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The answer: entries in order, stages that fell back, milliseconds a stage."""
+    """The answer: entries in order, stages that fell back, milliseconds a stage; and what the ranker saw of each entry
+    (entries, inputs), None where it did not score them."""
 
     entries: list[Entry]
     degraded: list[str]
     timings_ms: dict[str, float]
+    inputs: npt.NDArray[np.float32] | None
 
     @property
     def item_ids(self) -> list[str]:
@@ -154,4 +158,4 @@ class Pipeline:
             Entry(ids[row], score, reason, items[row])
             for row, score, reason in zip(query.rows.tolist(), query.scores.tolist(), reasons, strict=True)
         ]
-        return Feed(entries, degraded, timings)
+        return Feed(entries, degraded, timings, query.inputs)

@@ -16,6 +16,7 @@ from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.ranking import Pairs, Request, no_pairs
 from feature_repo.views import TASTE
+from operators.space import BundleSpace
 from operators.vector import UserVector
 from serving.model import Model
 from serving.popular import Popular
@@ -65,9 +66,28 @@ class Anchors(NamedTuple):
     pull: npt.NDArray[np.float64]
 
 
+def ranking_of(request: FeedRequest, columns: ItemColumns, space: BundleSpace | None) -> Request:
+    """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
+    user = request.user
+    if space and len(user["vector"]) == 0 and len(user["interests"]) > 0:
+        vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
+        if vector is not None:
+            user = {**user, "vector": vector, "vector_space": space.id}
+    return Request(
+        user,
+        columns,
+        request.at,
+        request.region,
+        space.id if space else "",
+        request.device,
+        space.text_vector(request.query) if space and request.query else None,
+        request.pairs,
+    )
+
+
 @dataclass
 class Query:
-    """The request and what the stages have made of it so far. Candidates are three parallel arrays."""
+    """The request and what the stages have made of it so far. Candidates are parallel arrays."""
 
     request: FeedRequest
     columns: ItemColumns
@@ -76,6 +96,8 @@ class Query:
     rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     sources: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    inputs: npt.NDArray[np.float32] | None = None
+    """what the ranker saw of each candidate (n, inputs), once it has scored them"""
     reasons: list[Reason] = field(default_factory=list)
     removed: dict[str, int] = field(default_factory=dict)
     """how many candidates each filter took out"""
@@ -85,6 +107,8 @@ class Query:
         self.rows, self.sources = self.rows[chosen], self.sources[chosen]
         if len(self.scores):
             self.scores = self.scores[chosen]
+        if self.inputs is not None:
+            self.inputs = self.inputs[chosen]
 
     @cached_property
     def from_interests(self) -> bool:
@@ -94,23 +118,8 @@ class Query:
 
     @cached_property
     def ranking(self) -> Request:
-        """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
-        user, space = self.request.user, self.model.space if self.model else None
-        if space and self.from_interests:
-            vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
-            if vector is not None:
-                user = {**user, "vector": vector, "vector_space": space.id}
-        asked = self.request
-        return Request(
-            user,
-            self.columns,
-            asked.at,
-            asked.region,
-            space.id if space else "",
-            asked.device,
-            space.text_vector(asked.query) if space and asked.query else None,
-            asked.pairs,
-        )
+        """What the ranker's inputs are made of."""
+        return ranking_of(self.request, self.columns, self.model.space if self.model else None)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:

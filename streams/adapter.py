@@ -1,7 +1,7 @@
 """The one adapter that runs an operator in Flink.
 
     element ─► state in memory, element into the tail ─┐                 ┌─► rows of all changed keys, one round trip
-    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news, one message a key
+    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news, one message a key; examples
     timer   ─► row changed by itself ──────────────────┘                 └─► state into the snapshot, tail emptied
 
 An event is applied to a decoded state in memory at once. What Flink keeps of a key is the state as it was when its
@@ -28,12 +28,13 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
 from feature_repo.views import item_operator, served, user_operator
-from operators.contract import Operator, Record, Row, Signal, owner
+from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import apply
 from operators.time import hours
 from schemas.errors import EventError
-from streams import archive, interpreter, wire, world
+from schemas.events import Example
+from streams import archive, examples, interpreter, wire, world
 from streams.counts import Counts
 from streams.entry import Entry
 from streams.seeds import Seeds
@@ -71,7 +72,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         found = world.shared(settings.kafka, settings.bundles)
         declared = registry.load(settings.definitions)
         self._operator: Operator[Any] = (
-            user_operator(found, hours(settings.allowed_lateness_hours), declared)
+            user_operator(found, hours(settings.allowed_lateness_hours), declared, settings.attribution(now_ms()))
             if self._name == "user"
             else item_operator(found, declared)
         )
@@ -138,9 +139,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
         operator, changed = self._operator, entry.changed
 
-        def one(part: str, record: Record) -> list[Signal]:
+        def one(part: str, record: Record) -> list[Signal] | None:
             signals = operator.on_event(part, self._state(entry, part), record)
-            changed.add(part)
+            if signals is not None:
+                changed.add(part)
             return signals
 
         for record in records:
@@ -235,6 +237,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for start in range(0, len(keys), WRITTEN_AT_ONCE):
             rows: list[Row] = []
             accepted: list[Record] = []
+            closed: list[Example] = []
             for key in keys[start : start + WRITTEN_AT_ONCE]:
                 entry = self._entries.get(key)
                 if entry is None or entry.boundary != boundary:
@@ -243,9 +246,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                     for listener in self._operator.listeners(signal):
                         news[listener].append(signal)
                 accepted += entry.accepted
-                rows += self._rows(key, entry, now)
+                rows += self._rows(key, entry, now, closed)
             if accepted:
                 yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
+            if closed:
+                yield from examples.out(closed, self._counts)
             self._sink.write(rows)
             self._counts.add("rows", len(rows))
             self._counts.add("writes")
@@ -257,12 +262,15 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._arrived_s)
 
-    def _rows(self, key: str, entry: Entry, now: int) -> Iterator[Row]:
+    def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
         for part in entry.changed:
             state = entry.states[part]
+            closed += self._operator.on_timer(part, state, now)
             blob = self._operator.encode(part, state)
             entry.unsaved[part] = blob, now
-            yield self._operator.row(key, part, state, now, blob)
+            row = self._operator.row(key, part, state, now, blob)
+            if row is not NO_ROW:
+                yield row
         entry.changed.clear()
         entry.news, entry.accepted = [], []
         entry.boundary = 0

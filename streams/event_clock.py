@@ -7,12 +7,12 @@ is the key's own watermark; what is still due when a bounded log ends fires at F
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from operators.contract import Record, Signal
 from operators.stepping import Emission, apply, expire, step
-from streams import wire
+from streams import examples, wire
 from streams.adapter import OperatorFunction
 
 END_OF_LOG = 2**62
@@ -28,18 +28,21 @@ class EventClockFunction(OperatorFunction):
             state = self._state(entry, part)
             since = self._operator.watermark(state)
             self._emit(expire(self._operator, key, part, state, since))
-        yield from ()
+            yield from examples.out(self._operator.on_timer(part, state, END_OF_LOG), self._counts)
 
     def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> list[Any]:
         entry = self._entry(key, now, ctx)
         heard: list[Any] = []
         operator = self._operator
 
-        def one(part: str, record: Record) -> list[Signal]:
+        def one(part: str, record: Record) -> list[Signal] | None:
             state = self._state(entry, part)
             done = step(operator, key, part, state, record)
+            if done.forwarded is None:
+                return None
             self._snapshot.put(part, (operator.encode(part, state), operator.watermark(state)))
             self._emit(done.emissions)
+            heard.extend(examples.out(done.examples, self._counts))
             return done.forwarded
 
         for record in records:
@@ -51,5 +54,6 @@ class EventClockFunction(OperatorFunction):
         ctx.timer_service().register_event_time_timer(END_OF_LOG)
         return heard
 
-    def _emit(self, emissions: Iterable[Emission]) -> None:
-        self._sink.write([emission.row for emission in emissions])
+    def _emit(self, emissions: Sequence[Emission]) -> None:
+        if emissions:
+            self._sink.write([emission.row for emission in emissions])

@@ -1,6 +1,6 @@
-"""The main job: Kafka → user operator → item operator → online store, dead letters, item features and archive.
+"""The main job: Kafka → user operator → item operator → online store, dead letters, item features, examples, archive.
 
-    interactions ┐                       ┌─ accepted ─► archive
+    interactions ┐                       ┌─ accepted, examples ─► archive; topic examples
     impressions  ├─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
     users        ┘                                    ▲
     items ────────────────────────────────────────────┘
@@ -18,8 +18,8 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
-from streams import archive
+from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
+from streams import archive, examples
 from streams.adapter import OperatorFunction
 from streams.event_clock import EventClockFunction
 from streams.settings import JobSettings
@@ -84,20 +84,28 @@ class Job:
             ("dead_letters", dead, ", t STRING METADATA FROM 'topic'", [dlq(t) for t in EVENT_TOPICS]),
             ("item_features", items, "", [ITEM_FEATURES]),
         ):
-            self.tables.execute_sql(
-                f"CREATE TEMPORARY TABLE {name} (k STRING, v BYTES{columns}) WITH ({self._kafka(topics)},"
-                " 'key.format' = 'raw', 'key.fields' = 'k',"
-                " 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY',"
-                " 'properties.linger.ms' = '5')"
-            )
+            self._topic(name, topics, columns)
             statements.add_insert(name, self.tables.from_data_stream(stream))
         if self.settings.archives:
             archive.attach(self.tables, statements, users.get_side_output(archive.ACCEPTED), self.settings.archive)
+        self._topic("labelled", [EXAMPLES])
+        examples.attach(self.tables, statements, users.get_side_output(examples.CLOSED), "labelled")
+        if self.settings.archives:
+            examples.archive(self.tables, statements, self.settings.examples)
         statements.attach_as_datastream()
 
     def run(self) -> None:
         """Runs until cancelled (or to the end of the topics, where bounded)."""
         self.env.execute("freshet")
+
+    def _topic(self, name: str, topics: list[str], columns: str = "") -> None:
+        """A table `name` that writes keys and values to topics."""
+        self.tables.execute_sql(
+            f"CREATE TEMPORARY TABLE {name} (k STRING, v BYTES{columns}) WITH ({self._kafka(topics)},"
+            " 'key.format' = 'raw', 'key.fields' = 'k',"
+            " 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY',"
+            " 'properties.linger.ms' = '5')"
+        )
 
     def _source(self, name: str, topics: tuple[str, ...]) -> DataStream:
         """Messages of the topics as KEYED_MESSAGE, keyed as in Kafka.

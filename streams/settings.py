@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.registry import DEFINITIONS
+from operators.attribution import Attribution
+from operators.time import minutes
 
 
 class JobSettings(BaseSettings):
@@ -39,6 +41,10 @@ class JobSettings(BaseSettings):
     """connector jars, URIs joined with ";" (a cluster may have them in its lib folder)"""
 
     allowed_lateness_hours: float = 24.0
+    attribution_minutes: float = 30.0
+    """for how long what a person does labels what they were shown; 0: nothing is labelled"""
+    attribution_late_minutes: float = 5.0
+    """how much longer an interaction from within that time may come"""
     write_ms: int = 10
     """changed rows of users reach the store at the next multiple of this"""
     item_write_ms: int = 1000
@@ -51,6 +57,18 @@ class JobSettings(BaseSettings):
     """write rows to this JSON-lines file instead of the online store: for parity tests"""
     bounded: bool = False
     """stop at the end of the topics as they are when the job starts"""
+
+    def attribution(self, since: int) -> Attribution | None:
+        """As these settings have it, for a job that listens since then, epoch ms; event time knows of no start."""
+        if not self.attribution_minutes:
+            return None
+        since = since if self.clock == "wall" else 0
+        return Attribution(minutes(self.attribution_minutes), minutes(self.attribution_late_minutes), since)
+
+    @property
+    def examples(self) -> str:
+        """The folder of examples, beside that of events; a URI."""
+        return f"{self.archive.rstrip('/').rpartition('/')[0]}/examples"
 
     @property
     def archives(self) -> bool:

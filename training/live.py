@@ -10,7 +10,7 @@ from feature_repo.columns import ItemColumns
 from feature_repo.ranking import Pairs
 from feature_repo.registry import Repository
 from feature_repo.views import served
-from operators.contract import Signal
+from operators.contract import MARK, Signal
 from operators.features.beside import part_of
 from training.replay import Replay
 
@@ -41,6 +41,10 @@ class LiveColumns:
             if event.region:
                 self._stale.add((event.item_id, event.region))
             self._stale.update((event.item_id, part) for part in self._parts)
+
+    def hear_all(self) -> None:
+        """Takes all that the replay knows for new: the columns are others."""
+        self._stale |= {key for key in self.replay.items if not key[1].startswith(MARK) or key[1] in self._parts}
 
     def at(self, time: int) -> ItemColumns:
         """The columns as of `time`, epoch ms; times asked for never go back."""

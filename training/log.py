@@ -91,6 +91,15 @@ def from_kafka(address: str) -> EventLog:
 
     Raises LogError where the broker cannot be reached or stops answering.
     """
+    return _from_kafka(address, topics.EVENT_TOPICS)
+
+
+def items_from_kafka(address: str) -> list[Item]:
+    """The catalogue as of now. Raises LogError as `from_kafka`."""
+    return list(_from_kafka(address, (topics.ITEMS,)).items.values())
+
+
+def _from_kafka(address: str, wanted: Iterable[str]) -> EventLog:
     from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
@@ -100,7 +109,7 @@ def from_kafka(address: str) -> EventLog:
         raise LogError(f"Kafka at {address}: {error or type(error).__name__}; is it up? (`freshet up`)") from None
     log = EventLog()
     try:
-        for topic in topics.EVENT_TOPICS:
+        for topic in wanted:
             log.take(topic, values(consumer, topic), codec.decode)
     except KafkaError as error:
         raise LogError(f"Kafka at {address}: {error}") from None

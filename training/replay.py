@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from feature_repo.views import user
-from operators.contract import Operator, Record, Row, Signal, Space
+from operators.contract import NO_ROW, Operator, Record, Row, Signal, Space
 from operators.space import EmptySpace
 from operators.stepping import apply, expire, step, timers
 from schemas.errors import EventError
-from schemas.events import Item
+from schemas.events import Example, Item
+
+END = 2**62
+"""after everything"""
 
 Emit = Callable[[Row, int], None]
 States = dict[tuple[str, str], Any]
@@ -53,12 +56,15 @@ class Replay:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
+        tell: Callable[[Example], None] | None = None,
     ) -> None:
         """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only
         state.
 
         With `coalesce`, rows are made at `finish` alone, one a part, as of after its last timer:
         the store ends the same, for a fraction of the work.
+
+        `tell(example)` hears of what comes of impressions, where the user operator attributes.
         """
         self.user_operator = user_operator
         self.item_operator = item_operator
@@ -69,6 +75,7 @@ class Replay:
         self._emit = emit
         self._coalesce = coalesce
         self._emits = emits
+        self._tell = tell
         self._names = [f.name for f in user.fields]
 
     def feed(self, record: Record) -> list[Signal] | None:
@@ -109,23 +116,32 @@ class Replay:
         return dict(zip(self._names, row.values, strict=True))
 
     def _take(self, operator: Operator[Any], states: States, key: str, record: Record) -> list[Signal]:
-        def one(part: str, record: Record) -> list[Signal]:
+        def one(part: str, record: Record) -> list[Signal] | None:
             found = states.get((key, part))
             state = operator.new(part) if found is None else found
             if self._emit is None or self._coalesce or not self._emits(part):
                 signals = operator.on_event(part, state, record)
+                if self._tell:
+                    self._tell_all(operator.on_timer(part, state, operator.watermark(state)))
             else:
                 done = step(operator, key, part, state, record)
                 for row, at in done.emissions:
                     self._emit(row, at)
+                self._tell_all(done.examples)
                 signals = done.forwarded
-            if found is None:
+            if found is None and signals is not None:
                 states[key, part] = state
             return signals
 
         return apply(operator, key, record, one)
 
+    def _tell_all(self, examples: Iterable[Example]) -> None:
+        if self._tell:
+            for example in examples:
+                self._tell(example)
+
     def _expire(self, operator: Operator[Any], key: str, part: str, state: Any, until: int | None) -> None:
+        self._tell_all(operator.on_timer(part, state, END if until is None else until))
         if self._emit is None or not self._emits(part):
             return
         since = operator.watermark(state)
@@ -134,4 +150,6 @@ class Replay:
                 self._emit(row, at)
             return
         last = max(timers(operator, part, state, since, until), default=since)
-        self._emit(operator.row(key, part, state, last), last)
+        row = operator.row(key, part, state, last)
+        if row is not NO_ROW:
+            self._emit(row, last)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from freshet import declared
 from freshet import refill as refilling
+from freshet.commands.consistency import consistency
 from freshet.flink import Flink
 from freshet.kafka import Kafka
 from freshet.redis import Redis
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from operators.features import Entity, Feature
 
 app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
+app.command(consistency)
 console = Console(highlight=False)
 
 

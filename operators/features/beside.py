@@ -1,10 +1,11 @@
 """The declared features of a key beside the operator that has the key, so that a key's events cross into Python once.
 
     record ─► operator ─► signals ─┬─► features of entities with this key (a user's own, and user × category)
-                                   └─► listeners: items, sessions, categories …, keyed anew
+         └──► attribution          └─► listeners: items, sessions, categories …, keyed anew
 
 A part of the operator keeps its name. One of an entity is called NUL entity NUL second key, the second key being empty
-where the entity is not a pair.
+where the entity is not a pair; that of attribution has a name of the same kind. Attribution hears of the record itself,
+once the operator has let it in.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from operators.attribution import Attribution
 from operators.contract import MARK as MARK
 from operators.contract import Operator, Record, Row, Signal
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
+from schemas.events import Example
 
 
 def part_of(entity: str, second: str = "") -> str:
@@ -24,26 +27,37 @@ def part_of(entity: str, second: str = "") -> str:
 
 
 class WithFeatures:
-    """`operator` and `own`, which have their keys in common, as one operator."""
+    """`operator`, `own` and `attribution`, which have their keys in common, as one operator."""
 
-    def __init__(self, operator: Operator[Any], own: Sequence[EntityOperator], others: Sequence[Entity] = ()) -> None:
+    def __init__(
+        self,
+        operator: Operator[Any],
+        own: Sequence[EntityOperator],
+        others: Sequence[Entity] = (),
+        attribution: Attribution | None = None,
+    ) -> None:
         """`others` are the entities whose features listen to this operator's signals under keys of their own."""
         self.name = operator.name
         self.hears_itself = bool(own)
         self._operator = operator
-        self._own = {found.name: found for found in own}
-        self.owners: Collection[str] = ("", *self._own)
+        self._features = {found.name: found for found in own}
+        self._own: dict[str, Operator[Any]] = {**self._features}
         self._others = others
+        self._after: tuple[str, ...] = ()
+        if attribution:
+            self._own[attribution.name] = attribution
+            self._after = (part_of(attribution.name),)
+        self.owners: Collection[str] = ("", *self._own)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         found = self._operator.parts(key, record)
         if type(record.event) is not Signal:
-            return found
+            return found + self._after
         return found + tuple(
-            part_of(name, second) for name, operator in self._own.items() for second in operator.parts(key, record)
+            part_of(name, second) for name, operator in self._features.items() for second in operator.parts(key, record)
         )
 
-    def on_event(self, part: str, state: Any, record: Record) -> list[Signal]:
+    def on_event(self, part: str, state: Any, record: Record) -> list[Signal] | None:
         operator, second = self._of(part)
         return operator.on_event(second, state, record)
 
@@ -75,6 +89,10 @@ class WithFeatures:
     def row(self, key: str, part: str, state: Any, at: int, encoded: bytes | None = None) -> Row:
         operator, second = self._of(part)
         return operator.row(key, second, state, at, encoded)
+
+    def on_timer(self, part: str, state: Any, at: int) -> Sequence[Example]:
+        operator, second = self._of(part)
+        return operator.on_timer(second, state, at)
 
     def due(self, part: str, state: Any, at: int) -> int | None:
         operator, second = self._of(part)

@@ -24,6 +24,7 @@ from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.scopes import Take
 from operators.keyed import REBUILD, STATE_FIELD
 from schemas.errors import FeatureError, InvalidEvent, StateError
+from schemas.events import Example
 
 NEVER = 2**62
 
@@ -176,6 +177,9 @@ class EntityOperator:
         if self._with_state:
             values.append(self.encode(part, state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
+
+    def on_timer(self, part: str, state: EntityState, at: int) -> Sequence[Example]:
+        return ()
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
         if self.over(part, state, at):

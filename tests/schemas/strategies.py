@@ -51,10 +51,22 @@ items = st.builds(
     price=st.none() | st.floats(0, allow_infinity=False), available=st.booleans(), attributes=attributes,
 )  # fmt: skip
 users = st.builds(User, user_id=names, attributes=attributes, interests=name_lists, consent=st.booleans())
-impressions = st.builds(
-    Impression, request_id=names, user_id=names, timestamp=times, items=st.lists(names, min_size=1, max_size=5),
-    surface=names, region=optional, device=optional, model_version=optional, variant=optional,
-)  # fmt: skip
+
+
+@st.composite
+def _impressions(draw: st.DrawFn) -> Impression:
+    shown = draw(st.lists(names, min_size=1, max_size=5))
+    n = len(shown)
+    width = draw(st.integers(1, 3))
+    return Impression(
+        draw(names), draw(names), draw(times), shown, draw(names), draw(optional), draw(optional), draw(names),
+        draw(optional), draw(st.none() | st.lists(st.floats(0, 1, exclude_min=True), min_size=n, max_size=n)),
+        draw(st.none() | st.binary(min_size=4 * n * width, max_size=4 * n * width)),
+        draw(st.none() | st.integers(0, 2**63 - 1)),
+    )  # fmt: skip
+
+
+impressions = _impressions()
 
 OF_TOPIC: dict[str, st.SearchStrategy[Any]] = {
     INTERACTIONS: interactions,

@@ -19,7 +19,7 @@ from msgspec import structs
 from schemas import codec
 from schemas.codec import HEADER_BYTES, MARKER, MAX_MESSAGE_BYTES, Codec
 from schemas.errors import EventError, InvalidEvent, SchemaError, Undecodable, UnknownSchema
-from schemas.events import Event, Interaction, Item
+from schemas.events import Event, Example, Impression, Interaction, Item
 from schemas.topics import EVENT_TOPICS, topic_of
 from tests.schemas import strategies
 
@@ -99,7 +99,8 @@ EXAMPLES: dict[str, list[Event]] = {
         "user_id": "u1", "attributes": {}, "interests": [], "consent": True}))],
     "impressions": [codec.default().decode("impressions", apache(declared("impressions"), {
         "request_id": "r1", "user_id": "u1", "timestamp": T0, "items": ["i1"], "surface": "home",
-        "region": None, "device": None, "model_version": None, "variant": None}))],
+        "region": None, "device": None, "model_version": None, "variant": None, "propensities": [0.5],
+        "features": None, "applied_offset": 7}))],
 }  # fmt: skip
 
 
@@ -130,6 +131,32 @@ def test_a_first_version_is_read_by_todays_code(tmp_path: Path) -> None:
     newer = Codec(folder_with(tmp_path, interactions_1=v1))
     assert newer.decode("interactions", message) == CLICK
     assert newer.encode(CLICK) == codec.encode(CLICK)  # the older schema is for reading alone
+
+
+def test_an_impression_from_before_it_could_hold_features_is_read() -> None:
+    event = Impression("r1", "u1", T0, ["i1", "i2"], region="DE")
+    assert codec.decode("impressions", apache(declared("impressions.1"), structs.asdict(event))) == event
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("propensities", [0.5]), ("propensities", [0.5, 0.0]), ("propensities", [0.5, 1.5]), ("features", b""),
+        ("features", bytes(12)), ("features", bytes(8 * 1025)), ("model_version", None), ("applied_offset", -1),
+    ],
+)  # fmt: skip
+def test_what_is_logged_of_a_list_fits_the_list(field: str, value: Any) -> None:
+    """One propensity an item, and as many inputs of the ranker for each, of a model that has a name."""
+    event = Impression("r1", "u1", T0, ["i1", "i2"], "home", None, None, "v1", None, [0.5, 1.0], bytes(16), 7)
+    assert codec.decode("impressions", codec.encode(event)) == event
+    with pytest.raises(InvalidEvent) as raised:
+        codec.decode("impressions", codec.encode(structs.replace(event, **{field: value})))
+    assert raised.value.field.startswith(field)
+
+
+def test_an_example_comes_back_as_it_was() -> None:
+    example = Example("r1", "u1", "i1", 3, T0, "home", "DE", None, "v1", "b", {"click": 2}, 1.5, 0.25, bytes(8), False)
+    assert codec.decode("examples", codec.encode(example)) == example
 
 
 def test_a_number_that_was_whole_becomes_a_fraction(tmp_path: Path) -> None:

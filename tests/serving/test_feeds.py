@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from feature_repo.ranking import NAMES
 from operators.decay import POPULARITY_ORIGIN
 from schemas.events import Impression, Item
 from serving.feeds import POPULARITY
@@ -74,6 +75,23 @@ def test_every_feed_is_logged_as_an_impression(api: Api) -> None:
     assert isinstance(shown, Impression)
     assert (shown.request_id, shown.user_id, shown.device, shown.region) == (feed["request_id"], "u1", "ios", "DE")
     assert shown.items == [entry["item_id"] for entry in feed["items"]]
+    assert shown.features is not None
+    assert len(shown.features) == 4 * 3 * len(NAMES)
+    assert shown.applied_offset is None
+
+
+def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
+    click(api, "i5")
+    api.get("/v1/users/u1/feed", n=3)
+    api.rows.error = ConnectionError("refused")
+    api.get("/v1/users/u1/feed", n=3)
+    api.services.impressions.stop()
+    (_, shown), (_, fallen) = api.log.stored[-2:]
+    assert isinstance(shown, Impression)
+    assert isinstance(fallen, Impression)
+    assert shown.applied_offset == 0
+    assert shown.features is not None
+    assert (fallen.features, fallen.applied_offset) == (None, None), "a feed that fell back is nothing to learn from"
 
 
 def test_request_ids_are_unique(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,3 +216,33 @@ def test_events_are_counted_by_what_became_of_them(api: Api) -> None:
     api.post("/v1/events", [event("a"), event(user_id=7), event("b"), event("c")])
     more = {result: n - before.get(result, 0.0) for result, n in counted(api).items()}
     assert {result: n for result, n in more.items() if n} == {"accepted": 2, "rejected": 1, "not_stored": 1}
+
+
+# -- what is logged of a list ----------------------------------------------------------------------
+
+SHOWN = {"request_id": "r1", "user_id": "u1", "timestamp": 1_767_225_600_000, "items": ["i1", "i2"]}
+
+
+def test_an_app_may_say_what_its_own_list_was_made_of(api: Api) -> None:
+    features = {"features": "AACAPwAAAEA=", "model_version": "v1"}
+    assert api.post("/v1/impressions", SHOWN | features | {"propensities": [0.5, 1]}).status_code == 202
+    ((_, shown),) = api.log.stored
+    assert isinstance(shown, Impression)
+    assert (shown.features, shown.propensities) == (struct.pack("<2f", 1.0, 2.0), [0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"propensities": [0.5]}, "propensities"),
+        ({"propensities": [0.5, 2]}, "propensities[1]"),
+        ({"propensities": [0.5, 0]}, "propensities[1]"),
+        ({"features": "AAAA", "model_version": "v1"}, "features"),
+        ({"features": "not base64", "model_version": "v1"}, "features"),
+        ({"features": "AACAPwAAAEA="}, "model_version"),
+    ],
+)
+def test_what_does_not_fit_its_list_is_named(api: Api, change: dict[str, Any], field: str) -> None:
+    answer = api.post("/v1/impressions", SHOWN | change)
+    assert answer.status_code == 422
+    assert [fault["name"] for fault in answer.json()["errors"]] == [field]

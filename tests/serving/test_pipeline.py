@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.crosses import Affinity, Device, UserFeature, Weekday
-from feature_repo.ranking import NAMES
+from feature_repo.ranking import NAMES, matrix
 from operators.features import Count, user, user_category
 from operators.history import hash64
 from schemas.events import Item
@@ -120,6 +120,17 @@ def test_no_category_comes_three_times_in_a_row_while_anything_else_is_there(wor
         if run & categories(shown[k]):
             others = [i for i in candidates if i not in shown[:k] and not run & categories(i)]
             assert others == [], f"at {k}"
+
+
+@given(worlds())
+def test_what_the_ranker_saw_stays_with_its_item(world: World) -> None:
+    made = pipeline(world.catalogue)
+    feed = made.recommend(world.request)
+    if feed.degraded or not feed.entries:
+        assert feed.inputs is None
+        return
+    ranking = Query(world.request, made.columns, made.model, made.popular).ranking
+    assert np.array_equal(feed.inputs, matrix(ranking, made.columns.rows(feed.item_ids)))
 
 
 @given(worlds(), st.sets(st.sampled_from([s.name for s in STAGES])))

@@ -12,10 +12,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from feature_repo.crosses import ItemFeature
 from feature_repo.registry import Repository
 from feature_repo.views import item, item_operator, user, user_operator
+from operators.attribution import Attribution
 from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
@@ -23,9 +25,10 @@ from operators.features import user as user_entity
 from operators.keyed import SENT
 from operators.time import DAY, HOUR, MINUTE
 from schemas import codec
-from schemas.events import Impression, Interaction
-from schemas.topics import IMPRESSIONS, INTERACTIONS, WAKE
-from streams import archive, wire
+from schemas.events import Example, Impression, Interaction
+from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
+from streams import archive, examples, wire
+from streams.event_clock import END_OF_LOG
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
@@ -340,6 +343,80 @@ def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pyte
     flink.send(message(click(0, "u1", flink.now), 0, flink.now))
     flink.advance(10)
     assert archived(flink.out) == []
+
+
+def labelled(out: list[Any]) -> list[Example]:
+    """Examples for Kafka, each as its columns for the files say too."""
+    found = []
+    for row in out:
+        if row[0] is examples.CLOSED:
+            for line in row[1][0].split(archive.ROW):
+                value, *cells = line.split(archive.COLUMN)
+                found.append(codec.decode(EXAMPLES, bytes.fromhex(value)))
+                assert dict(zip(examples.COLUMNS, cells, strict=True))["request_id"] == found[-1].request_id
+    return found
+
+
+def by_place(found: list[Example]) -> list[Example]:
+    return sorted(found, key=lambda example: (example.request_id, example.position))
+
+
+@given(st.data())
+def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) -> None:
+    """Events at most as late as is allowed, jobs that crash and go on, keys that memory has forgotten."""
+    with pytest.MonkeyPatch.context() as patch:
+        flink = MiniFlink(
+            "user", World(), Store(), patch, cached_keys=2, attribution_minutes=10, attribution_late_minutes=2
+        )
+        log: list[tuple[tuple[Any, ...], Record]] = []
+        saved, read = flink.checkpoint(), 0
+        kinds = ["shown", "click", "click", "named", "advance", "advance", "checkpoint", "crash"]
+        for n, kind in enumerate(data.draw(st.lists(st.sampled_from(kinds), min_size=15, max_size=40))):
+            rng = random.Random(n)
+            who, item_id = rng.choice(USERS), rng.choice(ITEMS[:3])
+            at = flink.now - rng.choice([0, 0, 1_000, MINUTE])
+            if kind == "advance":
+                flink.advance(rng.choice([3, 10, 500, MINUTE, 5 * MINUTE, 11 * MINUTE]))
+                continue
+            if kind == "checkpoint":
+                saved, read = flink.checkpoint(), len(log)
+                continue
+            if kind == "crash":
+                flink.restore(saved)
+                for again, _ in log[read:]:
+                    flink.send(again)
+                continue
+            event: Any = (
+                Impression(f"r{n}", who, at, [item_id, ITEMS[4]], propensities=[0.5, 0.5])
+                if kind == "shown"
+                else click(n, who, at, item_id)
+            )
+            if kind == "named":
+                event = structs.replace(event, request_id=f"r{rng.randrange(n + 3)}")
+            sent = message(event, len(log), flink.now)
+            log.append((sent, Record(event, sent[2], 0, len(log), sent[5] * 1000 + 999)))
+            flink.send(sent)
+        flink.advance(HOUR)
+
+        expected: list[Example] = []
+        operator = user_operator(World(), attribution=Attribution(10 * MINUTE, 2 * MINUTE))
+        replay = Replay(operator, item_operator(World()), tell=expected.append)
+        for _, record in log:
+            replay.feed(record)
+        replay.finish()
+        assert by_place(labelled(flink.out)) == by_place(expected)
+
+
+def test_in_event_time_examples_are_those_of_a_replay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch, clock="event")
+    flink.send(message(Impression("r1", "u1", START, ["i1"]), 0, flink.now))
+    flink.send(message(click(1, "u1", START + 1, "i1"), 1, flink.now))
+    flink.send(message(Impression("r2", "u1", START + HOUR, ["i1"]), 2, flink.now + HOUR))
+    assert [(e.request_id, e.labels) for e in labelled(flink.out)] == [("r1", {"click": 1})]
+    flink._key = "u1"
+    flink.out += flink.function.on_timer(END_OF_LOG, flink)
+    assert [(e.request_id, e.labels) for e in labelled(flink.out)] == [("r1", {"click": 1}), ("r2", {})]
+    assert {view for view, *_ in store.rows} == {user.name}
 
 
 CLICKED = event.event_type == "click"

@@ -6,27 +6,33 @@ import math
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import redis
 from feast import FeatureStore
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from msgspec import structs
 
 from feature_repo.store import config
 from feature_repo.views import item_operator, user, user_operator
+from freshet.settings import Settings
 from freshet.stack import Stack
 from operators.contract import Record
 from operators.space import BundleSpace
-from operators.time import DAY
+from operators.time import DAY, MINUTE
 from schemas import bundle, codec
-from schemas.events import Interaction
-from schemas.topics import INTERACTIONS, ITEMS, key_of
+from schemas.events import Event, Impression, Interaction
+from schemas.topics import EXAMPLES, INTERACTIONS, ITEMS, key_of, topic_of
 from tests.bundles import write_bundle
 from training import datasets
+from training.log import values
 from training.replay import Catalogue, Replay
 
 EVENTS = int(os.environ.get("LOST_EVENTS", "40000"))
@@ -76,6 +82,31 @@ def differences(store: FeatureStore, replay: Replay, users: list[str]) -> list[s
     return found
 
 
+LISTS = 400
+BEYOND = 4 * MINUTE + 10
+"""past the window and what may come late; less than a client's clock may be ahead"""
+
+
+def visit(n: int, at: int) -> list[Event]:
+    """Somebody new is shown three films, clicks one and likes another."""
+    shown = Impression(f"r{n}", f"guest-{n}", at, ["1", "2", "3"], model_version="v1", features=bytes(24))
+    return [
+        shown,
+        Interaction(f"c{n}", "click", shown.user_id, at + 1, "2", None, shown.request_id),
+        Interaction(f"l{n}", "like", shown.user_id, at + 2, "3", None, shown.request_id),
+    ]
+
+
+def examples_in_files(settings: Settings) -> Counter[tuple[str, int, str]]:
+    """(request, position, labels) of every row."""
+    files = (settings.archive / "examples").glob("day=*/part-*")
+    found = pa.concat_tables([pq.read_table(f, partitioning=None) for f in files] or [pa.table({"request_id": []})])
+    if not len(found):
+        return Counter()
+    assert {len(features) for features in found["features"].to_pylist()} == {8}
+    return Counter(zip(*(found[name].to_pylist() for name in ("request_id", "position", "labels")), strict=True))
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +114,8 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     events = list(squeezed(data.interactions[:EVENTS]))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
     monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
+    monkeypatch.setenv("FRESHET_ATTRIBUTION_MINUTES", "2")
+    monkeypatch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "2")
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
     for item in data.items:
         producer.send(ITEMS, key=key_of(item), value=codec.encode(item))
@@ -103,6 +136,12 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
             if n == len(events) * 3 // 4:  # a busy machine may take long to start Flink again
                 resumed.wait(DEADLINE_S)
             sent.append(producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event)))
+            if n % (len(events) // LISTS) == 0:
+                for each in visit(n, int(time.time() * 1000)):
+                    producer.send(topic_of(each), key=key_of(each), value=codec.encode(each))
+        for n in range(0, len(events), len(events) // LISTS):  # what each guest does much later closes their list
+            late = Interaction(f"s{n}", "search", f"guest-{n}", int(time.time() * 1000) + BEYOND)
+            producer.send(INTERACTIONS, key=key_of(late), value=codec.encode(late))
         producer.flush()
 
     thread = threading.Thread(target=produce)
@@ -134,3 +173,18 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
         time.sleep(2)
     counted = sum(sum(replay.user_row(u, int(time.time() * 1000))["events_7d"]) for u in users)
     assert counted == len(events)
+
+    lists = [f"r{n}" for n in range(0, len(events), len(events) // LISTS)]
+    said = ["{}", '{"click":1}', '{"like":1}']
+    expected = Counter({(r, position, labels): 1 for r in lists for position, labels in enumerate(said)})
+    deadline = time.monotonic() + DEADLINE_S
+    while (in_files := examples_in_files(stack.settings)) != expected:
+        assert time.monotonic() < deadline, (expected - in_files, in_files - expected)
+        time.sleep(2)
+    consumer = KafkaConsumer(bootstrap_servers=stack.settings.kafka, enable_auto_commit=False)
+    in_kafka = {
+        (e.request_id, e.position, msgspec.json.encode(e.labels).decode())
+        for e in (codec.decode(EXAMPLES, value) for value in values(consumer, EXAMPLES))
+    }
+    consumer.close()
+    assert in_kafka == set(expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import struct
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -19,13 +20,14 @@ from freshet.flink import Flink
 from freshet.ports import free_ports
 from freshet.settings import Settings
 from freshet.stack import Stack
+from operators.attribution import Attribution
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.subject import Catalogue
 from operators.time import DAY, HOUR, MINUTE
 from schemas import bundle, codec
-from schemas.events import EVENT_TYPES, Event, Impression, Interaction, Item
-from schemas.topics import IMPRESSIONS, INTERACTIONS, dlq, key_of, topic_of
+from schemas.events import EVENT_TYPES, Event, Example, Impression, Interaction, Item
+from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, dlq, key_of, topic_of
 from tests.bundles import write_bundle
 from training.replay import Catalogue as ReplayWorld
 from training.replay import Replay
@@ -66,6 +68,25 @@ def log(seed: int, n: int, people: int = 12) -> list[Event]:
         if rng.random() < 0.1:
             events.append(rng.choice(events[-30:]))
     return events
+
+
+def visits(at: int, people: int = 4) -> list[Event]:
+    """Lists and what was done with them, by people of whom nothing else is known: within one window, and by the name of
+    the list, so that it does not matter in which order the two topics are read."""
+    found: list[Event] = []
+    for n in range(people):
+        shown = [f"i{n}", f"i{n + 1}", f"i{n + 2}"]
+        logged = struct.pack("<6f", *range(n, n + 6)) if n else None
+        found.append(
+            Impression(
+                f"w-{n}", f"w{n}", at, shown, "cart", "DE", "tv", "v1", "b", [0.5, 0.25, 0.125] if n else None, logged
+            )
+        )
+        found += [
+            Interaction(f"w-{n}-{k}", kind, f"w{n}", at + k * MINUTE, shown[k], None, f"w-{n}", {"watch_seconds": 1.5})
+            for k, kind in enumerate(("click", "play", "like")[: n + 1])
+        ]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +184,7 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     for entry in ITEMS:
         producer.send("items", key=key_of(entry), value=codec.encode(entry))
     events = log(seed=7, n=3000)
+    events += visits(max(e.timestamp for e in events if isinstance(e, Interaction) and e.timestamp < BASE + 999 * DAY))
     for event in events:
         producer.send(topic_of(event), key=key_of(event), value=codec.encode(event))
     producer.close()
@@ -172,7 +194,11 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     world = ReplayWorld(ITEMS)
     world.space = BundleSpace.of(bundle.load(broker.bundles / VERSION), world.item)
     emitted: list[Row] = []
-    replay = Replay(user_operator(world), item_operator(world), lambda row, at: emitted.append(row))
+    expected_examples: list[Example] = []
+    replay = Replay(
+        user_operator(world, attribution=Attribution()), item_operator(world), lambda row, at: emitted.append(row),
+        tell=expected_examples.append,
+    )  # fmt: skip
     stored = [r for topic in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, topic)]
     for r in sorted(stored, key=lambda r: (r.timestamp, r.topic, r.offset)):
         event = codec.decode(r.topic, r.value)
@@ -189,10 +215,19 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     expected, found = _by_key(emitted), _by_key(flink)
     catalogue_only = {k for k in found.keys() - expected.keys() if k[0] == item.name}
     assert found.keys() - catalogue_only == expected.keys()
-    users = [k for k in expected if k[0] == "user_activity"]
+    users = [k for k in expected if k[0] == "user_activity" and not k[1].startswith("w")]
     assert sum(len(expected[k]) for k in users) > 2000
     for key in users:
         assert found[key] == expected[key], key
     for key in expected.keys() - set(users):
         # The news of impressions and of interactions come over two topics: compare where all ends.
         assert found[key][-1] == expected[key][-1], key
+
+    # Each is written when it was closed, by the person's own time: one person's in their order.
+    examples = [(r.key.decode(), codec.decode(EXAMPLES, r.value)) for r in _consume(broker.kafka, EXAMPLES)]
+    assert all(key == example.user_id for key, example in examples)
+    for who in {example.user_id for example in expected_examples}:
+        own = [example for example in expected_examples if example.user_id == who]
+        assert [example for key, example in examples if key == who] == own
+    assert len(examples) == len(expected_examples) > 500
+    assert sum(len(e.labels) for e in expected_examples) == 1 + 2 + 3 + 3

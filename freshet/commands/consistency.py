@@ -1,0 +1,91 @@
+"""`freshet features consistency`: whether the ranker was given what a replay of the archive says it was to be given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from freshet import refill
+from freshet.settings import Settings
+from schemas.errors import BundleError, FreshetError
+
+if TYPE_CHECKING:
+    from schemas.bundle import Bundle
+    from training.consistency import Report
+
+
+class NothingToCompare(FreshetError):
+    """No impression in the archive has features that can be computed again."""
+
+
+def consistency(
+    *,
+    within: float = 5.0,
+    most: int = 2000,
+    at_least: float = 0.9999,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Compare what the ranker was given, as feeds logged it, with what the archive's events say, input by input. Exit
+    status 1 where too few values are equal.
+
+    Parameters
+    ----------
+    within
+        How old, in seconds, what a server knows of an item may be: as long as rows take from the job to the server.
+    most
+        Compare so many impressions, the last ones.
+    at_least
+        The share of values that must be equal.
+    as_json
+        Print JSON instead of a table.
+    """
+    from training import archive
+    from training.consistency import compare
+    from training.log import items_from_kafka
+
+    settings = Settings()
+    files = refill.events(settings)
+    report = compare(
+        lambda: archive.read(files), items_from_kafka(settings.kafka), _bundles(settings), round(within * 1000), most
+    )
+    if not report.impressions:
+        reasons = ", ".join(f"{n} because {reason}" for reason, n in report.skipped.items())
+        raise NothingToCompare(f"there is no impression to compare in {settings.archive}: {reasons or 'none at all'}")
+    print(_json(report)) if as_json else _show(report)
+    return 0 if report.overall.share >= at_least else 1
+
+
+def _bundles(settings: Settings) -> Callable[[str], Bundle | None]:
+    from schemas import bundle
+
+    def load(version: str) -> Bundle | None:
+        try:
+            return bundle.load(settings.bundles / version)
+        except BundleError:
+            return None
+
+    return load
+
+
+def _json(report: Report) -> str:
+    rows = {row.name: row._asdict() | {"share": row.share} for row in (*report.rows, report.overall)}
+    return json.dumps({"impressions": report.impressions, "skipped": report.skipped, "inputs": rows}, indent=1)
+
+
+def _show(report: Report) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("input")
+    for title in ("values", "equal", "equal, a moment before", "order unknown", "different", "share equal"):
+        table.add_column(title, justify="right")
+    for row in (*report.rows, report.overall):
+        table.add_row(row.name, *(f"{n:,}" for n in row[1:]), f"{row.share:.4%}")
+    console.print(table)
+    console.print(f"{report.impressions:,} impressions compared")
+    for reason, n in report.skipped.items():
+        console.print(f"{n:,} not compared: {reason}", style="dim")

@@ -1,0 +1,230 @@
+"""What came of an impression: the join of what a person was shown and what they did with it.
+
+    impression  t ├──────── window ────────┤── late ──┤ ─► one example for each item shown
+    interactions    ×        ×                 ×(its time is within the window, it came late)
+
+A part of the user operator's key, behind its gate: it hears of every record that was let in, once, and of no other.
+Time is the person's own, as at the gate: an impression is closed by the next of their events that lies beyond its
+window and the allowance for late ones, so that a replay of the log closes it at the same event. Where the person does
+nothing more, the clock closes it, as long after it was taken (`on_timer`).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from operators.contract import NO_ROW, Record, Row, Signal
+from operators.time import minutes
+from schemas.errors import StateError
+from schemas.events import FLOAT_BYTES, Example, Impression, Interaction
+
+MOST_ITEMS = 1000
+"""shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
+MOST_EARLY = 50
+"""interactions of one person that wait for the impression which they name"""
+
+
+class Open(Struct, array_like=True, gc=False):
+    """An impression within its window. `until` is when the clock closes it, 0 before the clock has seen it; `labels`
+    and `watched` by position."""
+
+    shown: Impression
+    until: int = 0
+    labels: dict[int, dict[str, int]] = {}
+    watched: dict[int, float] = {}
+
+    @property
+    def at(self) -> int:
+        return self.shown.timestamp
+
+
+class Early(Struct, array_like=True, gc=False):
+    """An interaction that names an impression which has not come yet: the two are of different topics."""
+
+    at: int
+    item_id: str
+    event_type: str
+    request_id: str
+    watched: float | None
+    until: int = 0
+
+
+class Attributed(Struct, array_like=True):
+    """`pending` in the order of the times shown; `closed` leaves with the next `on_timer` and is never saved."""
+
+    watermark: int
+    pending: list[Open]
+    early: list[Early]
+    closed: list[Example]
+
+
+def held(state: Attributed) -> Iterator[Open | Early]:
+    """All that waits for something."""
+    yield from state.pending
+    yield from state.early
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, list[Open], list[Early]]).decode
+
+
+class Attribution:
+    """An interaction labels an item of the impression that it names, else of the latest one that shows the item, if it
+    happened within `window` of it; `late` is for how much longer it may come. Both in ms.
+    """
+
+    name = "attribution"
+    hears_itself = False
+    owners: Collection[str] = ("",)
+
+    def __init__(self, window: int = minutes(30), late: int = minutes(5), since: int = 0) -> None:
+        """`since`, epoch ms, is when whoever runs this began to listen: before `since + late` the clock closes nothing,
+        as what came while nobody listened has still to be read."""
+        self.window = window
+        self.late = late
+        self.since = since
+
+    def parts(self, key: str, record: Record) -> tuple[str, ...]:
+        return () if type(record.event) is Signal else ("",)
+
+    def new(self, part: str = "") -> Attributed:
+        return Attributed(0, [], [], [])
+
+    def encode(self, part: str, state: Attributed) -> bytes:
+        return _encode((state.watermark, state.pending, state.early))
+
+    def decode(self, part: str, blob: bytes) -> Attributed:
+        try:
+            return Attributed(*_decode(blob), [])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"{self.name}: {error}") from None
+
+    def adopt(self, part: str, state: Attributed, seed: bytes, saved: bytes | None) -> None:
+        return None
+
+    def watermark(self, state: Attributed) -> int:
+        return state.watermark
+
+    def listeners(self, signal: Signal) -> Iterable[str]:
+        return ()
+
+    def row(self, key: str, part: str, state: Attributed, at: int, encoded: bytes | None = None) -> Row:
+        return NO_ROW
+
+    def on_event(self, part: str, state: Attributed, record: Record) -> list[Signal] | None:
+        event = record.event
+        if type(event) is Interaction:
+            if not (state.pending or state.early or event.request_id):
+                return None
+            self._pass(state, event.timestamp)
+            if event.item_id is not None:
+                self._did(state, event, event.item_id)
+        elif type(event) is Impression:
+            self._pass(state, event.timestamp)
+            self._showed(state, event)
+        else:
+            return None
+        return []
+
+    def on_timer(self, part: str, state: Attributed, at: int) -> list[Example]:
+        """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
+        it is first seen here, so that what is read from a backlog has its time too."""
+        settled = self.since + self.late
+        for each in held(state):
+            if not each.until:
+                each.until = self._beyond(max(each.at, at))
+            if each.until <= at < settled:
+                each.until = settled
+        over = [each for each in state.pending if each.until <= at]
+        if over:
+            state.pending = [each for each in state.pending if each.until > at]
+        if state.early:
+            state.early = [each for each in state.early if each.until > at]
+        found, state.closed = state.closed, []
+        return found + [example for each in over for example in examples(each)]
+
+    def due(self, part: str, state: Attributed, at: int) -> int | None:
+        return min((each.until for each in held(state) if each.until > at), default=None)
+
+    def over(self, part: str, state: Attributed, at: int) -> bool:
+        return not (state.pending or state.early or state.closed)
+
+    # -- in the person's own time --------------------------------------------------------------
+
+    def _beyond(self, at: int) -> int:
+        """The first moment at which nothing of what was shown at `at` can come any more."""
+        return at + self.window + self.late + 1
+
+    def _pass(self, state: Attributed, at: int) -> None:
+        """An event of theirs at `at` closes what lies too far before it."""
+        state.watermark = max(state.watermark, at)
+        while state.pending and self._beyond(state.pending[0].at) <= at:
+            state.closed += examples(state.pending.pop(0))
+        if state.early:
+            state.early = [each for each in state.early if self._beyond(each.at) > at]
+
+    def _showed(self, state: Attributed, shown: Impression) -> None:
+        new = Open(shown)
+        for each in state.early:
+            if each.request_id == shown.request_id:
+                self._label(new, each)
+        state.early = [each for each in state.early if each.request_id != shown.request_id]
+        insort(state.pending, new, key=lambda each: each.at)
+        count = sum(len(each.shown.items) for each in state.pending)
+        while count > MOST_ITEMS:
+            oldest = state.pending.pop(0)
+            count -= len(oldest.shown.items)
+            state.closed += examples(oldest, complete=False)
+
+    def _did(self, state: Attributed, event: Interaction, item_id: str) -> None:
+        watched = event.properties.get("watch_seconds")
+        did = Early(
+            event.timestamp, item_id, event.event_type, event.request_id or "",
+            float(watched) if isinstance(watched, (int, float)) else None,
+        )  # fmt: skip
+        for each in reversed(state.pending):
+            shown = each.shown
+            if shown.request_id == did.request_id:
+                self._label(each, did)
+                return
+            within = each.at <= did.at <= each.at + self.window
+            if not did.request_id and within and item_id in shown.items:
+                self._label(each, did)
+                return
+        if did.request_id:
+            state.early.append(did)
+            del state.early[:-MOST_EARLY]
+
+    def _label(self, each: Open, did: Early) -> None:
+        """Counts it, unless the list does not show the item or its window had ended. What names a list came after it,
+        whatever the clock of the person's device says."""
+        shown = each.shown
+        if did.at > each.at + self.window or did.item_id not in shown.items:
+            return
+        position = shown.items.index(did.item_id)
+        counts = each.labels.setdefault(position, {})
+        counts[did.event_type] = counts.get(did.event_type, 0) + 1
+        if did.watched is not None:
+            each.watched[position] = each.watched.get(position, 0.0) + did.watched
+
+
+def examples(each: Open, complete: bool = True) -> list[Example]:
+    """What an impression has become, in the order of its positions."""
+    shown, labels, watched = each.shown, each.labels, each.watched
+    features: Any = shown.features
+    width = len(features) // len(shown.items) if features is not None else FLOAT_BYTES
+    return [
+        Example(
+            shown.request_id, shown.user_id, item_id, position, shown.timestamp, shown.surface, shown.region,
+            shown.device, shown.model_version, shown.variant, labels.get(position, {}), watched.get(position),
+            shown.propensities[position] if shown.propensities is not None else None,
+            features[position * width : (position + 1) * width] if features is not None else None,
+            complete,
+        )
+        for position, item_id in enumerate(shown.items)
+    ]  # fmt: skip

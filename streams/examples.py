@@ -1,0 +1,105 @@
+"""Labelled examples on their way to Kafka and to Parquet: what operators/attribution.py has closed.
+
+The same way as the archive's: a boundary's examples leave as one text, and SQL makes of it a Kafka message each, and
+the rows of Parquet files that appear with the checkpoint that they are of, by the day of the impression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from pyflink.common import Row as FlinkRow
+from pyflink.common import Types
+from pyflink.datastream import DataStream, OutputTag
+from pyflink.table import StatementSet, StreamTableEnvironment
+
+from schemas import codec
+from schemas.events import Example
+from streams.archive import COLUMN, ROW
+from streams.counts import Counts
+
+CLOSED = OutputTag("examples", Types.ROW_NAMED(["rows"], [Types.STRING()]))
+
+COLUMNS = {
+    "request_id": "STRING",
+    "user_id": "STRING",
+    "item_id": "STRING",
+    "position": "INT",
+    "shown_at": "BIGINT",
+    "surface": "STRING",
+    "region": "STRING",
+    "device": "STRING",
+    "model_version": "STRING",
+    "variant": "STRING",
+    "labels": "STRING",
+    "watch_seconds": "DOUBLE",
+    "propensity": "DOUBLE",
+    "features": "BYTES",
+    "complete": "BOOLEAN",
+}
+"""name → type, as in the Avro schema, beside the folder `day=…`, which is made from `shown_at`. `labels` are JSON."""
+
+_json = msgspec.json.Encoder().encode
+
+
+def out(found: Sequence[Example], counts: Counts) -> Iterator[Any]:
+    """What leaves the operator of these examples."""
+    if found:
+        counts.add("examples", len(found))
+        counts.add("examples.incomplete", sum(not example.complete for example in found))
+        yield CLOSED, FlinkRow(text(found))
+
+
+def text(found: Sequence[Example]) -> str:
+    """What `CLOSED` carries of these examples: a row each, the Kafka value and then COLUMNS; nothing where there is
+    none. Bytes are in hexadecimal."""
+    return ROW.join(_line(example) for example in found)
+
+
+def _line(example: Example) -> str:
+    cells = [codec.encode(example).hex()]
+    for name in COLUMNS:
+        value = getattr(example, name)
+        if value is None:
+            cells.append("")
+        elif name == "features":
+            cells.append(value.hex())
+        elif name == "labels":
+            cells.append(_json(value).decode())
+        else:
+            cells.append(str(value).replace(COLUMN, "").replace(ROW, ""))
+    return COLUMN.join(cells)
+
+
+def attach(tables: StreamTableEnvironment, statements: StatementSet, closed: DataStream, topic: str) -> None:
+    """Writes what `CLOSED` carries to the Kafka table `topic` of key and value."""
+    tables.create_temporary_view("closed", closed)
+    tables.execute_sql(
+        f"CREATE TEMPORARY VIEW closed_rows AS SELECT SPLIT(line, '{COLUMN}') AS c"
+        f" FROM closed CROSS JOIN UNNEST(SPLIT(`rows`, '{ROW}')) AS lines (line)"
+    )
+    statements.add_insert_sql(f"INSERT INTO {topic} SELECT c[{_place('user_id')}], UNHEX(c[1]) FROM closed_rows")
+
+
+def archive(tables: StreamTableEnvironment, statements: StatementSet, folder: str) -> None:
+    """Writes the same as rows under `folder`, a URI."""
+    columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
+    tables.execute_sql(
+        f"CREATE TEMPORARY TABLE example_files ({columns}, `day` STRING) PARTITIONED BY (`day`) WITH ("
+        f"'connector' = 'filesystem', 'path' = '{folder}', 'format' = 'parquet', 'parquet.compression' = 'SNAPPY')"
+    )
+    read = ", ".join(_cell(name, kind) for name, kind in COLUMNS.items())
+    day = f"CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[{_place('shown_at')}] AS BIGINT), 3) AS DATE) AS STRING)"
+    statements.add_insert_sql(f"INSERT INTO example_files SELECT {read}, {day} FROM closed_rows")
+
+
+def _cell(name: str, kind: str) -> str:
+    text = f"NULLIF(c[{_place(name)}], '')"
+    return f"UNHEX({text})" if kind == "BYTES" else f"CAST({text} AS {kind})"
+
+
+def _place(name: str) -> int:
+    """In `c`, from 1, the Kafka value being the first."""
+    return list(COLUMNS).index(name) + 2

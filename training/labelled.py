@@ -1,0 +1,93 @@
+"""Labelled examples as arrays: what was shown, what the ranker saw of it, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema(
+    {
+        "request_id": pa.string(), "user_id": pa.string(), "item_id": pa.string(), "position": pa.int32(),
+        "shown_at": pa.int64(), "model_version": pa.string(), "labels": pa.string(), "watch_seconds": pa.float64(),
+        "propensity": pa.float64(), "features": pa.binary(), "complete": pa.bool_(),
+    }
+)  # fmt: skip
+"""of the columns that are read here"""
+ORDER = [("shown_at", "ascending"), ("request_id", "ascending"), ("position", "ascending")]
+
+_decode = msgspec.json.Decoder(dict[str, int]).decode
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One entry a shown item, those of an impression beside one another, impressions in the order of their times."""
+
+    features: npt.NDArray[np.float32]
+    """(n, inputs), as served"""
+    labels: dict[str, npt.NDArray[np.int64]]
+    """event type → how often (n,)"""
+    watch_seconds: npt.NDArray[np.float64]
+    """NaN where nothing was watched"""
+    positions: npt.NDArray[np.int64]
+    propensities: npt.NDArray[np.float64]
+    """NaN where none was logged"""
+    groups: npt.NDArray[np.int64]
+    """which impression, from 0"""
+    shown_at: npt.NDArray[np.int64]
+    """epoch ms"""
+    user_ids: list[str]
+    item_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """How many items each impression has here."""
+        return np.bincount(self.groups).astype(np.int64)
+
+
+def finished(folder: Path) -> set[Path]:
+    """The files of examples that are complete, `day=…/part-…`."""
+    return set(folder.glob("day=*/part-*"))
+
+
+def read(files: Iterable[Path], model_version: str) -> Labelled:
+    """The examples with features of one model: those of different models have different inputs. What was closed before
+    its window had ended is left out, since what is missing from its labels is not known."""
+    tables = [pq.read_table(file, columns=list(SCHEMA.names), partitioning=None) for file in sorted(files)]
+    found = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    wanted = pc.and_(pc.equal(found["model_version"], model_version), pc.is_valid(found["features"]))
+    found = found.filter(pc.and_(wanted, found["complete"])).sort_by(ORDER).combine_chunks()
+    requests = found["request_id"].to_numpy()
+    begins = np.ones(len(found), bool)
+    begins[1:] = requests[1:] != requests[:-1]
+    width = -1 if len(found) else 0
+    return Labelled(
+        np.frombuffer(b"".join(found["features"].to_pylist()), "<f4").reshape(len(found), width),
+        _labels(found["labels"]),
+        found["watch_seconds"].to_numpy().astype(np.float64),
+        found["position"].to_numpy().astype(np.int64),
+        found["propensity"].to_numpy().astype(np.float64),
+        np.cumsum(begins, dtype=np.int64) - 1,
+        found["shown_at"].to_numpy().astype(np.int64),
+        found["user_id"].to_pylist(),
+        found["item_id"].to_pylist(),
+    )
+
+
+def _labels(column: pa.ChunkedArray) -> dict[str, npt.NDArray[np.int64]]:
+    """Most items have none, and of the others most have the same: each text is read once."""
+    texts = column.combine_chunks().dictionary_encode()
+    said = [_decode(text) for text in texts.dictionary.to_pylist()]
+    which = texts.indices.to_numpy(zero_copy_only=False)
+    kinds = sorted({kind for labels in said for kind in labels})
+    return {kind: np.array([labels.get(kind, 0) for labels in said], np.int64)[which] for kind in kinds}
