@@ -40,7 +40,7 @@ test: lint typecheck  ## everything: lint, types, unit and integration tests
 unit: setup  ## the tests that start no server
 	$(BIN)/pytest -m "not integration and not proof" -n $(JOBS)
 
-prove: setup  ## the long proofs: SQL's answers, a repository applied under load, parity over 200,000 events
+prove: setup  ## the long proofs: SQL's answers, a repository applied and feeds labelled under load, parity over 200,000 events
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/proofs.txt
 	$(BIN)/pytest -s -m proof
 	PARITY_EVENTS=200000 PARITY_DEFINITIONS=bench.repositories.forty $(BIN)/pytest -s --timeout 3600 \
