@@ -40,7 +40,7 @@ test: lint typecheck unit  ## everything: lint, types, unit and integration test
 unit: setup  ## the tests that start no server
 	$(BIN)/pytest -m "not integration and not proof" -n $(JOBS)
 
-prove: setup  ## the long proofs: SQL's answers, a repository applied under load, nothing lost of 100,000 events, parity of 200,000
+prove: setup  ## the long proofs: SQL's answers, a repository applied and feeds labelled under load, nothing lost, parity
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/proofs.txt
 	$(BIN)/pytest -s -m proof
 	LOST_EVENTS=100000 $(BIN)/pytest -s tests/streams/test_nothing_lost.py

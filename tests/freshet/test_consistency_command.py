@@ -46,7 +46,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
     ports = {f"FRESHET_{name.upper()}": str(port) for name, port in chosen.items()}
     env = {
         **ports, "FRESHET_HOME": str(tmp_path), "FRESHET_ATTRIBUTION_MINUTES": "0.5",
-        "FRESHET_ATTRIBUTION_LATE_MINUTES": "0.5",
+        "FRESHET_ATTRIBUTION_LATE_MINUTES": "0.5", "FRESHET_START_TIMEOUT": "300",
     }  # fmt: skip
     settings = Settings(home=tmp_path, **chosen)
     try:

@@ -105,12 +105,14 @@ def test_a_start_from_the_beginning_archives_anew(settings: Settings) -> None:
     from freshet.flink import _start_over
 
     archive(settings, 0, 3)
+    (settings.archive / "examples" / "day=2026-01-01").mkdir(parents=True)
     settings.seeds.write_text("old")
     said: list[str] = []
     _start_over(settings, said.append)
     assert refill.events(settings) == set()
     assert not settings.seeds.exists()
     assert len(list(settings.archive.glob("events-until-*/topic=*/day=*/part-0"))) == 1
-    assert "kept in" in said[0]
+    assert len(list(settings.archive.glob("examples-until-*/day=*"))) == 1
+    assert all("kept in" in message for message in said)
     _start_over(settings, said.append)
-    assert len(said) == 1
+    assert len(said) == 2
