@@ -7,6 +7,7 @@ FreshetError (the project's root, in schemas)
     ├── PortTaken         another program listens on a port of ours
     ├── NotReady          a component did not become healthy before its deadline
     ├── ComponentError    a step of a component (format, topics, `feast apply`) failed, or none has that name
+    ├── FeaturesError     `freshet features` cannot do what it was asked to
     └── InputError        a file that `import` or `replay` cannot read
 """
 
@@ -38,6 +39,10 @@ class NotReady(StackError):
 
 
 class ComponentError(StackError):
+    pass
+
+
+class FeaturesError(StackError):
     pass
 
 

@@ -249,8 +249,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 rows += self._rows(key, entry, now, closed)
             if accepted:
                 yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
-            if closed:
-                yield from examples.out(closed, self._counts)
+            yield from examples.out(closed, self._counts)
             self._sink.write(rows)
             self._counts.add("rows", len(rows))
             self._counts.add("writes")
@@ -278,8 +277,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _save(self, entry: Entry, ctx: Any) -> None:
         """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
         for part, (blob, at) in entry.unsaved.items():
-            if self._operator.over(part, entry.states[part], at):
-                self._drop(part, entry)
+            if self._operator.over(part, entry.states[part], at):  # its row, which has left, says nothing
+                del entry.states[part]
+                entry.due.pop(part, None)
+                self._snapshot.remove(part)
                 continue
             self._snapshot.put(part, (blob, at))
             # As of the row: writing it took time, in which it may have come due.
@@ -289,12 +290,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 ctx.timer_service().register_processing_time_timer(due)
         entry.unsaved.clear()
         self._tail.clear()
-
-    def _drop(self, part: str, entry: Entry) -> None:
-        """Nothing is known of the part any more, and its row, which has left, says so."""
-        del entry.states[part]
-        entry.due.pop(part, None)
-        self._snapshot.remove(part)
 
     def _forget_idle(self) -> None:
         excess = len(self._entries) - self._settings.cached_keys

@@ -14,6 +14,7 @@ from rich.table import Table
 from freshet import declared
 from freshet import refill as refilling
 from freshet.commands.consistency import consistency
+from freshet.errors import FeaturesError
 from freshet.flink import Flink
 from freshet.kafka import Kafka
 from freshet.redis import Redis
@@ -21,7 +22,6 @@ from freshet.refill import Refill
 from freshet.server import Server
 from freshet.settings import Settings
 from freshet.stack import Stack
-from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change
@@ -31,22 +31,6 @@ if TYPE_CHECKING:
 app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
 app.command(consistency)
 console = Console(highlight=False)
-
-
-class UnknownFeature(FreshetError):
-    """No feature has that name."""
-
-
-class NoArchive(FreshetError):
-    """There are no archived events to compute from."""
-
-
-class NotApplied(FreshetError):
-    """The job does not run with the feature."""
-
-
-class NoJob(FreshetError):
-    """The job does not run."""
 
 
 @app.command(name="list")
@@ -176,7 +160,7 @@ def apply(*, quiet: bool = False) -> int:
     )
     states = {status.name: status.state for status in stack.status()}
     if states["flink"] not in ("running", "busy"):
-        raise NoJob("the job does not run: `freshet up` starts it with what is declared")
+        raise FeaturesError("the job does not run: `freshet up` starts it with what is declared")
     if refill:
         refill.ahead()
     if found:
@@ -208,7 +192,7 @@ def promote(name: str) -> int:
     entity, feature = _named(repository, name)
     full = registry.full_name(feature)
     if full not in (declared.applied(settings) or {"features": ()})["features"]:
-        raise NotApplied(f"the job does not compute {full} yet: `freshet features apply`")
+        raise FeaturesError(f"the job does not compute {full} yet: `freshet features apply`")
     before = registry.promoted(settings.root)
     after = registry.promote(repository, feature, before)
     old, new = ([f.name for f in repository.in_service(entity, promoted)] for promoted in (before, after))
@@ -243,7 +227,9 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
     asked = Repository({entity: repository.features[entity] for entity in entities})
     files = refilling.events(settings)
     if not files:
-        raise NoArchive(f"there are no archived events in {settings.archive}: the job writes them with each checkpoint")
+        raise FeaturesError(
+            f"there are no archived events in {settings.archive}: the job writes them with each checkpoint"
+        )
     folder = out or settings.archive
     with RowFiles(folder, asked.views.values()) as rows:
         filled = refilling.backfill(settings, asked, rows)
@@ -288,9 +274,9 @@ def _named(repository: Repository, name: str) -> tuple[Entity, Feature]:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownFeature(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
+        raise FeaturesError(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
     near = ", ".join(feature.name for _, feature in _features(repository)) or "none are declared"
-    raise UnknownFeature(f"no feature is called {name}; there are {near}")
+    raise FeaturesError(f"no feature is called {name}; there are {near}")
 
 
 def _services(view: str) -> list[str]:
