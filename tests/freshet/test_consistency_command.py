@@ -81,8 +81,9 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
 
 def consistency(**env: str) -> dict[str, Any]:
     """What the command says, as a table and as JSON; it must succeed."""
-    print(freshet("features", "consistency", **env))
-    return json.loads(freshet("features", "consistency", "--json", **env))  # type: ignore[no-any-return]
+    # A machine that is busy with other tests brings rows to the server late.
+    print(freshet("features", "consistency", "--within", "10", **env))
+    return json.loads(freshet("features", "consistency", "--within", "10", "--json", **env))  # type: ignore[no-any-return]
 
 
 def in_files(settings: Settings) -> Counter[tuple[str, int, str]]:
