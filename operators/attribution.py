@@ -192,8 +192,7 @@ class Attribution:
             if shown.request_id == did.request_id:
                 self._label(each, did)
                 return
-            within = each.at <= did.at <= each.at + self.window
-            if not did.request_id and within and item_id in shown.items:
+            if not did.request_id and each.at <= did.at and item_id in shown.items:
                 self._label(each, did)
                 return
         if did.request_id:
