@@ -204,6 +204,25 @@ def test_what_was_served_is_found_again(bundles: Path, seed: int) -> None:
     assert fresh >= {"busy", "ctr_5m", "habit"}, "so are rows of what is declared"
 
 
+def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bundles: Path) -> None:
+    world, declared = Catalogue(ITEMS), DECLARED.for_crosses()
+    replay = Replay(user_operator(world, None, declared), item_operator(world, declared))
+    server = Server(bundles, "test", replay, declared)
+    world.space = server.space
+    records = []
+    for offset, at in enumerate((T0, T0 + 20_000, T0 + 120 * MINUTE)):
+        if offset == 2:
+            server.copy(T0 + 30_000, at_once=True)
+            feed = server.feed("r1", "u1", T0 + 30_000, ["i1", "i2"], "DE", "")
+            records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 31_999))
+        did = Interaction(f"e{offset}", "click", "u1", at, "i1", properties={"region": "DE"})
+        records.append(Record(did, INTERACTIONS, 0, offset, at + 999))
+        server.hear(replay.feed(records[-1]))
+    report = compared(records, bundles)
+    found = {row.name: (row.n, row.equal) for row in report.rows}
+    assert found == dict.fromkeys(names(DECLARED.crosses), (2, 2)), "although windows have passed by the next event"
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_bundle_comes_between(bundles: Path, seed: int) -> None:
     """Its space is another, of another dimension, and feeds of both are compared at once. What is declared goes on."""
