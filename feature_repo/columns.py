@@ -6,7 +6,7 @@ The server keeps them up from the topics `items` and `item_features`; training f
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -199,17 +199,22 @@ class ItemColumns:
         made.leaders = dict(self.leaders)
         return made
 
-    def only(self, item_ids: Iterable[str]) -> ItemColumns:
-        """A copy of the known ones among these rows, in their order, and of what all items are compared with."""
-        known = [item_id for item_id in dict.fromkeys(item_ids) if item_id in self.row_of]
+    def only(self, vectors: Mapping[str, Vector | None], dim: int) -> ItemColumns:
+        """A copy of the known ones among these items, in their order, with these vectors (dim,) instead of their own;
+        and of what all items are compared with."""
+        known = [item_id for item_id in vectors if item_id in self.row_of]
         rows = self.rows(known)
-        made = ItemColumns(self.dim, max(len(known), 1))
+        made = ItemColumns(dim, max(len(known), 1), self.reads)
         for item_id in known:
-            made.row(item_id)
+            row, vector = made.row(item_id), vectors[item_id]
+            if vector is not None:
+                made._arrays["vectors"][row] = vector
         for name, old in self._arrays.items():
-            made._arrays[name][: len(rows)] = old[rows]
+            if name != "vectors":
+                made._arrays[name][: len(rows)] = old[rows]
         made.items = [self.items[row] for row in rows.tolist()]
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
+        made.attribute_codes = self.attribute_codes
         made.region_popularity = {region: old[rows] for region, old in self.region_popularity.items()}
         made.leaders = dict(self.leaders)
         return made

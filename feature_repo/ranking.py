@@ -127,12 +127,16 @@ class Candidates:
     def pairs(self, view: str, field: str) -> Mapping[str, Mapping[str, Any]]:
         """The person's rows in a view of pairs with the candidates' values of an item field."""
         if view not in self._pairs:
-            codes, known, _ = self._codes(field)
-            there = np.zeros(int(codes.max(initial=0)) + 1, bool)
-            there[codes.ravel()] = True
-            names = [known.names[code] for code in np.flatnonzero(there).tolist() if code]
+            names = self.names(field)
             self._pairs[view] = self.request.pairs(view, names) if names else {}
         return self._pairs[view]
+
+    def names(self, field: str) -> list[str]:
+        """The candidates' values of an item field, each once."""
+        codes, known, _ = self._codes(field)
+        there = np.zeros(int(codes.max(initial=0)) + 1, bool)
+        there[codes.ravel()] = True
+        return [known.names[code] for code in np.flatnonzero(there).tolist() if code]
 
     @cached_property
     def _pairs(self) -> dict[str, Mapping[str, Mapping[str, Any]]]:

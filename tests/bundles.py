@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import hnswlib
@@ -13,11 +14,17 @@ from schemas import bundle
 
 
 def write_bundle(
-    bundles: Path, item_ids: list[str], dim: int = 8, seed: int = 0, version: str = "test", served: bool = False
+    bundles: Path,
+    item_ids: list[str],
+    dim: int = 8,
+    seed: int = 0,
+    version: str = "test",
+    served: bool = False,
+    inputs: Sequence[str] = NAMES,
 ) -> str:
     """Publishes vectors for the items, and content vectors for categories c0 … c3. Returns the version.
 
-    One to be `served` has an index, and a ranker that adds its inputs up.
+    One to be `served` has an index, and a ranker that adds its `inputs` up.
     """
     rng = np.random.default_rng(seed)
 
@@ -37,10 +44,10 @@ def write_bundle(
             index.init_index(max_elements=len(item_ids), random_seed=0)
             index.add_items(vectors, np.arange(len(item_ids)))
             index.save_index(str(folder / "index.hnsw"))
-            (folder / "ranker.onnx").write_bytes(sum_of_inputs(len(NAMES)))
+            (folder / "ranker.onnx").write_bytes(sum_of_inputs(len(inputs)))
         bundle.seal(
             folder, version=version, space_id=f"space-{seed}", dim=dim, items=len(item_ids),
-            features=list(NAMES) if served else [], created_at=0, metrics={},
+            features=list(inputs) if served else [], created_at=0, metrics={},
         )  # fmt: skip
     return version
 

@@ -1,11 +1,13 @@
 """What the ranker was given when a feed was served, beside what a replay of the archive says that it was.
 
-    archive ─┬─► each person's features after the event that the impression says was their last ─┐
-             └─► columns at every change of the shown items, from `within` before to the feed ─► matrix ─► compared
+    archive ─┬─► each person's row after the event that the impression says was their last ──────────────┐
+             └─► columns at every change of the shown items, and what is declared of the person at every ─► matrix ─►
+                 change of theirs, from `within` before the feed to the feed                                 compared
 
 An item's row reaches a server as long after an event as the job takes to write it: what a server can have known of an
 item lies between two moments, and each value that the item had between them is right. So is each value of the most
-popular item, beside which popularity is measured: its row travels by itself.
+popular item, beside which popularity is measured: its row travels by itself. And so is each of a person's declared
+features: a server goes on from their row by their own last clicks, but has what is declared from the store.
 """
 
 from __future__ import annotations
@@ -16,26 +18,26 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import NAMES
-from feature_repo.registry import EMPTY
+from feature_repo.crosses import Reads
+from feature_repo.ranking import names
+from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
-from operators.contract import Record
+from operators.contract import Record, Space
 from operators.history import Applied
-from operators.space import BundleSpace
 from operators.vector import UserVector
-from schemas.bundle import Bundle
 from schemas.events import Impression, Interaction, Item, User
-from training.live import LiveColumns
-from training.replay import Catalogue, Replay
-from training.watch import Features, Watch, logged_of
+from training.in_force import Bundles, Load
+from training.live import LiveColumns, LivePeople
+from training.replay import END, Catalogue, Replay
+from training.watch import Features, Watch
 
 ARRIVAL_MS = 999
 """the archive knows the second in which something arrived, and says its end"""
 
-Load = Callable[[str], Bundle | None]
 Archive = Callable[[], Iterable[Record]]
 
 DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
@@ -49,11 +51,11 @@ class Compared(NamedTuple):
     name: str
     n: int
     equal: int
-    """as the item was at the moment of the feed"""
+    """as the item, or the person, was at the moment of the feed"""
     fresh: int
-    """as it was at another moment that the server can have known"""
+    """as they were at another moment that the server can have known"""
     unordered: int
-    """not known: the item's events of one second came in an order that the archive does not keep"""
+    """not known: their events of one second came in an order that the archive does not keep"""
     different: int
 
     @property
@@ -64,7 +66,7 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What was compared, and how many impressions were not, by reason."""
+    """What was compared, and how many impressions were not, in whole or in an input, by reason."""
 
     rows: list[Compared]
     impressions: int
@@ -77,65 +79,35 @@ class Report:
         return Compared("all", *(sums or [0] * 5))
 
 
-class Spaces:
-    """The bundles that were in force, as impressions name them, and the world of a replay that is in one of them."""
-
-    def __init__(self, items: Iterable[Item], load: Load) -> None:
-        self.world = Catalogue(items)
-        self._load = load
-        self._found: dict[str, BundleSpace | None] = {}
-        self._names: dict[str, tuple[str, ...]] = {}
-
-    def of(self, version: str) -> BundleSpace | None:
-        """None where the bundle is not there any more."""
-        if version not in self._found:
-            bundle = self._load(version)
-            self._found[version] = BundleSpace.of(bundle, self.world.item) if bundle else None
-            self._names[version] = tuple(bundle.manifest.features) if bundle else ()
-        return self._found[version]
-
-    def names(self, version: str) -> tuple[str, ...]:
-        """The ranker's inputs, in the order in which they are logged."""
-        self.of(version)
-        return self._names[version]
-
-    def enter(self, version: str) -> bool:
-        """Puts the bundle's space in force. Whether it was another one."""
-        space = self.of(version)
-        if space is None or space.id == self.world.space.id:
-            return False
-        self.world.space = space
-        return True
-
-
-def compare(archive: Archive, items: Iterable[Item], load: Load, within: int = 5_000, most: int = 2_000) -> Report:
+def compare(
+    archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 5_000, most: int = 2_000
+) -> Report:
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 
-    `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `within`, ms, is how old what
-    a server knows of an item may be.
+    `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `declared` has the crosses
+    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be.
     """
-    spaces = Spaces(items, load)
+    declared = declared.for_crosses()
+    bundles = Bundles(items, load, declared)
     skipped: Counter[str] = Counter()
-    chosen = _chosen(archive(), spaces, within, most, skipped)
-    people = _people(archive(), spaces, chosen, within)
+    chosen = _chosen(archive(), bundles, within, most, skipped)
+    people = _people(archive(), bundles, chosen, within)
     skipped["the events that they knew of are not in the archive"] += len(chosen) - len(people)
-    watches = [Watch(shown, people[shown.request_id]) for shown in chosen if shown.request_id in people]
-    counts = np.zeros((len(NAMES), 4), np.int64)
+    known = [shown for shown in chosen if shown.request_id in people]
+    counts = {name: np.zeros(4, np.int64) for name in names(declared.crosses)}
     compared = 0
-    for watch in _watched(archive(), spaces, watches, within):
-        space = spaces.of(watch.shown.model_version or "")
-        if space is None or any(len(frame.rows(watch.shown.items)) < len(watch.shown.items) for frame in watch.frames):
-            skipped["an item is not in the catalogue"] += 1
-            continue
+    for watch in _watched(archive(), bundles, known, people, declared, within):
         compared += 1
-        for kind, per_input in enumerate((watch.judge(space)[None] == np.arange(4)[:, None, None]).sum(axis=1)):
-            counts[:, kind] += per_input
-    rows = [Compared(name, int(own.sum()), *own.tolist()) for name, own in zip(NAMES, counts, strict=True)]
+        for name, column in zip(watch.served.names, watch.judge().T, strict=True):
+            counts[name] += np.bincount(column, minlength=4)
+        for name in watch.served.undeclared:
+            skipped[f"{name} is not declared any more"] += 1
+    rows = [Compared(name, int(own.sum()), *own.tolist()) for name, own in counts.items() if own.any()]
     return Report(rows, compared, {reason: n for reason, n in skipped.items() if n})
 
 
 def _chosen(
-    records: Iterable[Record], spaces: Spaces, within: int, most: int, skipped: Counter[str]
+    records: Iterable[Record], bundles: Bundles, within: int, most: int, skipped: Counter[str]
 ) -> list[Impression]:
     """The impressions to compare, in the order of their times."""
     found: dict[str, Impression] = {}
@@ -145,14 +117,17 @@ def _chosen(
         event = record.event
         if type(event) is Impression and event.features is not None:
             found[event.request_id] = event
+    catalogue = bundles.world.items
     chosen = []
     for shown in sorted(found.values(), key=lambda shown: shown.timestamp)[-most:]:
-        version = shown.model_version or ""
-        if spaces.of(version) is None:
+        served = bundles.of(shown)
+        if served is None:
             skipped["their bundle is gone"] += 1
-        elif spaces.names(version) != NAMES or logged_of(shown).shape[1] != len(NAMES):
+        elif served.logged(shown) is None:
             skipped["their ranker had other inputs"] += 1
-        elif shown.timestamp > last - ARRIVAL_MS - within:
+        elif catalogue and not catalogue.keys() >= set(shown.items):
+            skipped["an item is not in the catalogue"] += 1
+        elif shown.timestamp >= last - ARRIVAL_MS - within:
             skipped["the archive ends with them"] += 1
         else:
             chosen.append(shown)
@@ -160,15 +135,15 @@ def _chosen(
 
 
 def _people(
-    records: Iterable[Record], spaces: Spaces, chosen: Sequence[Impression], within: int
+    records: Iterable[Record], bundles: Bundles, chosen: Sequence[Impression], within: int
 ) -> dict[str, list[Features]]:
-    """By request, the person's features as of the feed and, where time alone changed them, as of `within` before."""
+    """By request, the person's row as of the feed and, where time alone changed it, as of `within` before."""
     waiting: defaultdict[str, defaultdict[int, list[Impression]]] = defaultdict(lambda: defaultdict(list))
     for shown in chosen:
         waiting[shown.user_id][-1 if shown.applied_offset is None else shown.applied_offset].append(shown)
     if chosen:
-        spaces.enter(chosen[0].model_version or "")
-    operator = user_operator(spaces.world, None)
+        bundles.enter(chosen[0])
+    operator = user_operator(bundles.world, None)
     states: dict[str, Any] = {}
     found: dict[str, list[Features]] = {}
 
@@ -176,13 +151,13 @@ def _people(
         state = states.get(user_id)
         offset = -1 if state is None else state.parts[APPLIED].offset
         for shown in waiting[user_id].pop(offset, ()):
-            found[shown.request_id] = _rows(operator, spaces, states.get(user_id), shown, within)
+            found[shown.request_id] = _rows(operator, bundles.named(shown).space, states.get(user_id), shown, within)
 
     for record in records:
         event = record.event
-        if type(event) is Impression and event.model_version:
-            spaces.enter(event.model_version)
         assert isinstance(event, (Interaction, Impression, User))
+        if type(event) is Impression:
+            bundles.enter(event)
         if event.user_id not in waiting:
             continue
         if type(event) is Interaction:
@@ -193,54 +168,80 @@ def _people(
     return found
 
 
-def _rows(operator: Any, spaces: Spaces, state: Any, shown: Impression, within: int) -> list[Features]:
+def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: int) -> list[Features]:
     if state is None:
         return [DEFAULTS]
-    space = spaces.of(shown.model_version or "")
-    if space is not None and space.id == spaces.world.space.id:
-        EMBEDDING.embed(state.parts[VECTOR], spaces.world)  # as a server does
     found: list[Features] = []
+    vector = _vector(state, space)
     for at in (shown.timestamp, shown.timestamp - within):
         row = operator.row(shown.user_id, "", state, max(at, state.watermark), b"")
-        person = dict(zip(DEFAULTS, row.values, strict=True))
+        person = dict(zip(DEFAULTS, row.values, strict=True)) | vector
         person = person if person["consent"] else DEFAULTS | {"consent": False}
         if person not in found:
             found.append(person)
     return found
 
 
-def _watched(records: Iterable[Record], spaces: Spaces, watches: Sequence[Watch], within: int) -> Iterator[Watch]:
-    """The watches, each once it has seen all that a server can have known."""
-    if not watches:
+def _vector(state: Any, space: Space) -> Features:
+    """The person's vector in the space that the impression was made in, which a server makes whatever the row's is."""
+    own = state.parts[VECTOR]
+    own = structs.replace(own, recent=list(own.recent))
+    EMBEDDING.embed(own, Catalogue(space=space))
+    return dict(zip((f.name for f in EMBEDDING.fields), EMBEDDING.values(own, 0), strict=True))
+
+
+def _watched(
+    records: Iterable[Record],
+    bundles: Bundles,
+    chosen: Sequence[Impression],
+    people: dict[str, list[Features]],
+    declared: Repository,
+    within: int,
+) -> Iterator[Watch]:
+    """A watch of each impression, once it has seen all that a server can have known."""
+    if not chosen:
         return
-    coming, active = list(reversed(watches)), list[Watch]()
-    spaces.enter(watches[0].shown.model_version or "")
-    driver = Replay(user_operator(spaces.world, None), item_operator(spaces.world))
-    live = LiveColumns(driver, _columns(spaces.world), EMPTY)
+    bundles.enter(chosen[0])
+    world = bundles.world
+    driver = Replay(user_operator(world, None, declared), item_operator(world, declared))
+    live, persons = LiveColumns(driver, _columns(world, chosen, declared.reads), declared), LivePeople(driver, declared)
+    coming, active = list(reversed(chosen)), list[Watch]()
     clock = 0
     for record in records:
-        clock = max(clock, record.arrived - ARRIVAL_MS)
-        while active and active[0].shown.timestamp < record.arrived - ARRIVAL_MS:
-            yield _closed(active.pop(0), live, clock)
-        while coming and coming[-1].shown.timestamp - within < record.arrived:
-            watch = coming.pop()
-            active.append(watch)
-            watch.look(live.at(max(clock, watch.shown.timestamp - within)))
-            clock = max(clock, watch.shown.timestamp - within)
+        second = record.arrived - ARRIVAL_MS
+        while True:
+            opens = coming[-1].timestamp - within if coming else END
+            closes = active[0].shown.timestamp if active else END
+            if closes < second and closes <= opens:
+                clock = max(clock, closes)
+                yield _looked(active.pop(0), live, persons, clock)
+            elif opens < record.arrived:
+                clock = max(clock, opens)
+                shown = coming.pop()
+                watch = Watch(shown, bundles.named(shown), people[shown.request_id])
+                active.append(_looked(watch, live, persons, clock))
+            else:
+                break
+        clock = max(clock, second)
         event = record.event
-        if type(event) is Impression and event.model_version and spaces.enter(event.model_version):
-            live = LiveColumns(driver, _columns(spaces.world), EMPTY)
-            live.hear_all()
+        assert isinstance(event, (Interaction, Impression, User))
+        if type(event) is Impression:
+            bundles.enter(event)
+        own = [watch for watch in active if watch.shown.user_id == event.user_id]
+        for watch in own:
+            watch.ask(persons, clock)  # what time has changed since
         heard = driver.feed(record) or ()
         live.hear(heard)
+        for watch in own:
+            watch.topics.add(record.topic)
+            watch.ask(persons, clock)
         if active:
             _tell(active, live.at(clock), {signal.item_id for signal in heard})
-    for watch in active:
-        yield _closed(watch, live, clock)
 
 
-def _closed(watch: Watch, live: LiveColumns, clock: int) -> Watch:
-    watch.look(live.at(max(clock, watch.shown.timestamp)))
+def _looked(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
+    watch.look(live.at(at))
+    watch.ask(persons, at)
     return watch
 
 
@@ -253,11 +254,13 @@ def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> N
             watch.look(columns)
 
 
-def _columns(world: Catalogue) -> ItemColumns:
-    """Columns of the whole catalogue in the space in force, without activity."""
-    space = world.space
-    columns = ItemColumns(space.dim, max(len(world.items), 1))
-    known = space.row_of if isinstance(space, BundleSpace) else {}
-    for item_id in dict.fromkeys((*known, *world.items)):
-        columns.put_item(world.item(item_id) or Item(item_id), space.vector(item_id))
+def _columns(world: Catalogue, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
+    """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
+    watch has those of its own space."""
+    columns = ItemColumns(0, max(len(world.items), 1), reads)
+    for item in world.items.values():
+        columns.put_item(item, None)
+    for shown in chosen:
+        for item_id in shown.items:
+            columns.row(item_id)
     return columns

@@ -10,7 +10,7 @@ from feature_repo.columns import ItemColumns
 from feature_repo.ranking import Pairs
 from feature_repo.registry import Repository
 from feature_repo.views import served
-from operators.contract import MARK, Signal
+from operators.contract import Signal
 from operators.features.beside import part_of
 from training.replay import Replay
 
@@ -41,10 +41,6 @@ class LiveColumns:
             if event.region:
                 self._stale.add((event.item_id, event.region))
             self._stale.update((event.item_id, part) for part in self._parts)
-
-    def hear_all(self) -> None:
-        """Takes all that the replay knows for new: the columns are others."""
-        self._stale |= {key for key in self.replay.items if not key[1].startswith(MARK) or key[1] in self._parts}
 
     def at(self, time: int) -> ItemColumns:
         """The columns as of `time`, epoch ms; times asked for never go back."""
@@ -82,11 +78,15 @@ class LivePeople:
 
     def row(self, user_id: str, at: int) -> dict[str, Any]:
         """Field name, or `Value.key` of a declared one → value as of `at`, which is not before the user's watermark."""
-        row = self._replay.user_row(user_id, at)
-        for view in dict.fromkeys(value.entity.view for value in self._reads.user):
-            found = self._declared(user_id, view, "", at)
-            row |= {f"{view}:{name}": value for name, value in found.items()}
-        return row
+        return self._replay.user_row(user_id, at) | self.declared(user_id, at)
+
+    def declared(self, user_id: str, at: int) -> dict[str, Any]:
+        """The declared ones of these alone: none where nothing has happened."""
+        return {
+            f"{view}:{name}": value
+            for view in dict.fromkeys(value.entity.view for value in self._reads.user)
+            for name, value in self._declared(user_id, view, "", at).items()
+        }
 
     def watermark(self, user_id: str) -> int:
         """The latest event time of the person; 0 where none has been seen."""

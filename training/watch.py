@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import matrix
-from operators.space import BundleSpace
-from schemas.events import FLOAT_BYTES, Impression
+from feature_repo.ranking import NAMES, Candidates, Request, matrix, no_pairs
+from operators.contract import Vector
+from schemas.events import Impression
 from serving.query import FeedRequest, ranking_of
+from training.in_force import Served
+from training.live import LivePeople
 
 TOLERANCE = 1e-5
 
@@ -22,21 +26,34 @@ Matrix = npt.NDArray[np.float32]
 Features = dict[str, Any]
 
 
+class Declared(NamedTuple):
+    """What the store says of a person's declared features at one moment."""
+
+    own: Features
+    """by `Value.key`"""
+    pairs: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """view → second key → field name → value, of the shown items' keys"""
+
+
 @dataclass
 class Watch:
-    """One impression, and what a server can have known when it was served."""
+    """One impression, and what a server can have known when it was served: `people` the person's own row, the newest
+    of them first; the lists below as it went, the newest last."""
 
     shown: Impression
+    served: Served
     people: list[Features]
     frames: list[ItemColumns] = field(default_factory=list)
     leaders: list[dict[str, float]] = field(default_factory=list)
+    declared: list[Declared] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     """by item, how many came meanwhile"""
+    topics: set[str] = field(default_factory=set)
+    """of what came meanwhile of the person"""
 
     def look(self, columns: ItemColumns) -> None:
         """Takes the items as they are now."""
-        recent = (item_id for person in self.people for item_id in person["recent_items"])
-        self.frames.append(columns.only([*self.shown.items, *recent]))
+        self.frames.append(columns.only(self._vectors, self.served.space.dim))
         self.hear(columns.leaders)
 
     def hear(self, leaders: dict[str, float]) -> None:
@@ -45,39 +62,76 @@ class Watch:
         if own not in self.leaders:
             self.leaders.append(own)
 
-    def inputs(self, person: Features, frame: ItemColumns, space: BundleSpace) -> Matrix:
-        """What the ranker is given of the shown items (n, inputs)."""
-        request = FeedRequest(person, self.shown.timestamp, self.shown.region or "")
-        return matrix(ranking_of(request, frame, space), frame.rows(self.shown.items))
+    def ask(self, people: LivePeople, at: int) -> None:
+        """Takes the person's declared features as they are now; items have been looked at before."""
+        user_id = self.shown.user_id
+        at = max(at, people.watermark(user_id))
+        read = people.pairs(user_id, at)
+        found = Declared(
+            people.declared(user_id, at), {view: read(view, names) for view, names in self._second_keys.items()}
+        )
+        self.declared = [*(known for known in self.declared if known != found), found]
 
-    def judge(self, space: BundleSpace) -> npt.NDArray[np.int64]:
-        """0 equal, 1 fresh, 2 unordered, 3 different: one for each cell."""
-        logged = logged_of(self.shown)
-        found = self.inputs(self.people[0], self.frames[-1], space)
+    def inputs(self, person: Features, frame: ItemColumns, declared: Declared) -> Matrix:
+        """What the ranker is given of the shown items (n, inputs)."""
+        shown, space = self.shown, self.served.space
+        known = person["consent"]  # who has not agreed is a stranger
+        request = FeedRequest(
+            person | declared.own if known else person,
+            shown.timestamp,
+            shown.region or "",
+            device=shown.device or "",
+            pairs=(lambda view, names: declared.pairs[view]) if known else no_pairs,
+        )
+        return matrix(ranking_of(request, frame, space), frame.rows(shown.items), self.served.crosses)
+
+    def judge(self) -> npt.NDArray[np.int64]:
+        """0 equal, 1 fresh, 2 unordered, 3 different: one for each cell (items, the bundle's names)."""
+        logged = self.served.logged(self.shown)
+        assert logged is not None
+        found = self.inputs(self.people[0], self.frames[-1], self.declared[-1])
         verdict = np.where(_same(found, logged), 0, 3)
         if not verdict.any():
             return verdict
         lowest, highest = found.copy(), found.copy()
-        for person, frame, leaders in product(self.people, self.frames[::-1], self.leaders[::-1]):
-            frame.leaders = leaders
-            found = self.inputs(person, frame, space)
+        # Beside the items an input reads one of these at most: they need not be tried with one another.
+        people, leaders, declared = self.people, self.leaders[::-1], self.declared[::-1]
+        turns = range(max(len(people), len(leaders), len(declared)))
+        for frame, n in product(self.frames[::-1], turns):
+            frame.leaders = leaders[n % len(leaders)]
+            found = self.inputs(people[n % len(people)], frame, declared[n % len(declared)])
             verdict[(verdict == 3) & _same(found, logged)] = 1
             if not (verdict == 3).any():
                 return verdict
             np.minimum(lowest, found, out=lowest)
             np.maximum(highest, found, out=highest)
-        unordered = np.array([self.events[item_id] > 1 for item_id in self.shown.items])[:, None]
         within = (logged >= lowest) & (logged <= highest)
-        verdict[(verdict == 3) & (lowest < highest) & (unordered | within)] = 2
+        verdict[(verdict == 3) & (lowest < highest) & (self._unordered() | within)] = 2
         return verdict
+
+    def _unordered(self) -> npt.NDArray[np.bool_]:
+        """Which cells (items, names) are of events whose order is not known: those of one item, which are of many
+        people, and those of the person in several topics."""
+        items = np.array([self.events[item_id] > 1 for item_id in self.shown.items])
+        of_person = [
+            bool(cross.values) and all(value.entity.of_user for value in cross.values) for cross in self.served.crosses
+        ]
+        return np.where([False] * len(NAMES) + of_person, len(self.topics) > 1, items[:, None])
+
+    @cached_property
+    def _vectors(self) -> dict[str, Vector | None]:
+        """Of the shown items and those that the person met last, in the space that the impression was made in."""
+        recent = (item_id for person in self.people for item_id in person["recent_items"])
+        return {item_id: self.served.space.vector(item_id) for item_id in (*self.shown.items, *recent)}
+
+    @cached_property
+    def _second_keys(self) -> dict[str, list[str]]:
+        """Views of pairs that are read → the shown items' keys in them."""
+        frame = self.frames[0]
+        candidates = Candidates(Request({}, frame, self.shown.timestamp), frame.rows(self.shown.items))
+        read = [value for cross in self.served.crosses for value in cross.values]
+        return {value.entity.view: candidates.names(value.second) for value in read if value.second}
 
 
 def _same(found: Matrix, logged: Matrix) -> npt.NDArray[np.bool_]:
     return np.isclose(found, logged, rtol=TOLERANCE, atol=TOLERANCE)
-
-
-def logged_of(shown: Impression) -> Matrix:
-    """The ranker's inputs as they were served (items, inputs)."""
-    assert shown.features is not None
-    width = len(shown.features) // FLOAT_BYTES // len(shown.items)
-    return np.frombuffer(shown.features, "<f4").reshape(len(shown.items), width)

@@ -38,6 +38,12 @@ class Value(NamedTuple):
         """What it is called among all others: Feast's view:field."""
         return f"{self.entity.view}:{self.field.name}"
 
+    @property
+    def second(self) -> str:
+        """Of a pair of the person and something of items, the field of items; "" of anything else."""
+        keys = self.entity.keys
+        return str(keys[1]).removeprefix("event.") if len(keys) == 2 else ""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cross:

@@ -38,23 +38,17 @@ class Affinity(Cross):
 
     def read(self) -> tuple[Value, ...]:
         found = self.value(self.of, USER_AND, NUMBERS, self.field)
-        if _second(found) not in SEVERAL:
+        if found.second not in SEVERAL:
             raise FeatureError(
-                f"{self.name}: an Affinity is to categories or brands of items, and {self.of.name} is of "
-                f"{_second(found)}"
+                f"{self.name}: an Affinity is to categories or brands of items, and {self.of.name} is of {found.second}"
             )
         return (found,)
 
     def __call__(self, of: Candidates) -> Column:
         (value,) = self.values
-        field = _second(value)
-        rows = of.pairs(value.entity.view, field)
+        rows = of.pairs(value.entity.view, value.second)
         known = {name: found for name, row in rows.items() if (found := row.get(value.field.name)) is not None}
-        return of.mean(field, known, value.field.default)
-
-
-def _second(value: Value) -> str:
-    return str(value.entity.keys[1]).removeprefix("event.")
+        return of.mean(value.second, known, value.field.default)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

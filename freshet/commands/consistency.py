@@ -36,7 +36,8 @@ def consistency(
     Parameters
     ----------
     within
-        How old, in seconds, what a server knows of an item may be: as long as rows take from the job to the server.
+        How old, in seconds, what a server knows of an item and from the store may be: as long as rows take from the
+        job to the server.
     most
         Compare so many impressions, the last ones.
     at_least
@@ -44,6 +45,7 @@ def consistency(
     as_json
         Print JSON instead of a table.
     """
+    from feature_repo import registry
     from training import archive
     from training.consistency import compare
     from training.log import items_from_kafka
@@ -51,7 +53,12 @@ def consistency(
     settings = Settings()
     files = refill.events(settings)
     report = compare(
-        lambda: archive.read(files), items_from_kafka(settings.kafka), _bundles(settings), round(within * 1000), most
+        lambda: archive.read(files),
+        items_from_kafka(settings.kafka),
+        _bundles(settings),
+        registry.declared(),
+        round(within * 1000),
+        most,
     )
     if not report.impressions:
         reasons = ", ".join(f"{n} because {reason}" for reason, n in report.skipped.items())

@@ -183,6 +183,19 @@ def test_what_is_put_into_arranged_columns_leaves_the_old_ones_alone() -> None:
     assert {id: cells(columns, id) for id in columns.ids} == before
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_of_a_few_has_vectors_of_its_own(seed: int) -> None:
+    columns, _, _ = made.columns(seed)
+    there = [name for name in ("i7", "i0", "i21") if name in columns.row_of]
+    found = columns.only({"i7": np.ones(3, np.float32), "never heard of": None, "i0": None, "i21": None}, dim=3)
+    assert found.ids == there
+    assert found.leaders == columns.leaders
+    for name in there:
+        ones = name == "i7"
+        assert cells(found, name) | {"vector": 0} == cells(columns, name) | {"vector": 0}
+        assert (found.vectors[found.row_of[name]] == ones).all()
+
+
 def test_codes_are_dense_and_leave_zero_for_none() -> None:
     codes = Vocabulary()
     assert [codes.code(name) for name in ("a", "b", "a", "c")] == [1, 2, 1, 3]
@@ -200,7 +213,7 @@ def test_what_crosses_read_are_columns_too() -> None:
         columns.put_values(f"i{n}", {"people": n, "another": 7})
     columns.put_values("i4", {"people": None})
     columns.put_values("unheard of", {})
-    for found in (columns, columns.arranged(["i3"], DIM)):
+    for found in (columns, columns.arranged(["i3"], DIM), columns.only(dict.fromkeys(columns.ids), DIM)):
         values = found.value("item_features:people")
         assert {i: values[found.row_of[i]] for i in found.ids} == {**{f"i{n}": n for n in range(5)}, "unheard of": 0}
         codes, known = found.codes("item.attributes.year")

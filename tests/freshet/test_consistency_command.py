@@ -40,6 +40,8 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
     """Every item of every feed becomes one example with the clicks that it got, the same as a replay of the archive
     makes, and what the ranker was given is what the archive says."""
     from bench.stacks import load_movielens, retimed, send, shuffled
+    from feature_repo import registry
+    from feature_repo.ranking import names
     from training import labelled
 
     chosen = free_ports()
@@ -79,6 +81,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
 
         said = consistency(**env)
         print(json.dumps(said["inputs"]["all"]), said["skipped"], f"{said['impressions']} impressions")
+        assert set(said["inputs"]) == {*names(registry.declared().crosses), "all"}
         assert said["inputs"]["all"]["different"] == 0
     finally:
         freshet("down", **env)

@@ -1,4 +1,4 @@
-"""What a made server logs of its feeds is found again by a replay, however late its rows of items are."""
+"""What a made server logs of its feeds is found again by a replay, however late its rows are."""
 
 from __future__ import annotations
 
@@ -11,88 +11,169 @@ import pytest
 from msgspec import structs
 
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import NAMES, matrix
+from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
+from feature_repo.ranking import NAMES, matrix, names
+from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user, user_operator
+from operators import features
 from operators.contract import Record
+from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
 from operators.space import BundleSpace
-from operators.time import DAY, MINUTE
+from operators.time import DAY, MINUTE, days, minutes
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
+from serving.hydrate import EMBEDDING, VECTOR
 from serving.query import FeedRequest, ranking_of
 from tests.bundles import write_bundle
-from training.consistency import compare
-from training.live import LiveColumns
+from training.consistency import Report, compare
+from training.live import LiveColumns, LivePeople
 from training.replay import Catalogue, Replay
 
 T0 = 1_767_225_600_000
+CATEGORIES = [f"c{n}" for n in range(4)]
 ITEMS = [Item(f"i{n}", f"Title {n}", [f"c{n % 4}"], f"b{n % 3}", created_at=T0 - n * DAY) for n in range(30)]
 WRITE_MS = 1000
 DEFAULTS = {f.name: f.default for f in user.fields}
 
+click = event.event_type == "click"
+shown = event.event_type == "impression"
+clicks_5m = Count("clicks_5m", entity=features.user, events=click, window=minutes(5))
+brands = InteractedWith("brands", entity=features.user, of=event.item.brand)
+drawn_to = Vector("drawn_to", entity=features.user, window=Decay(days(7)), weights={"click": 1.0, "like": 2.0})
+unread = Count("unread", entity=features.user)
+item_ctr = Rate("item_ctr", entity=features.item, top=click, bottom=shown, window=minutes(5), prior=(1, 20))
+item_views = Count("item_views", entity=features.item, events=event.event_type == "view", window=minutes(5))
+habit_5m = Count("habit_5m", entity=user_category, window=minutes(5))
+CROSSES = (
+    UserFeature("busy", of=clicks_5m),
+    Overlap("known_brand", of=brands),
+    ItemFeature("ctr_5m", of=item_ctr),
+    ItemFeature("views_5m", of=item_views),
+    Affinity("habit", of=habit_5m),
+    Device("on_tv", among=("tv",)),
+    Hour("hour"),
+)
+DRAWN = Similarity("drawn", of=drawn_to)
+FEATURES = {
+    features.user: (clicks_5m, brands, drawn_to, unread),
+    features.item: (item_ctr, item_views),
+    user_category: (habit_5m,),
+}
+DECLARED = Repository(FEATURES, (*CROSSES, DRAWN))
+
 
 @pytest.fixture
 def bundles(tmp_path: Path) -> Path:
-    write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True)
+    write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True, inputs=names(DECLARED.crosses))
     return tmp_path
 
 
-def served(bundles: Path, seed: int, n: int = 300) -> list[Record]:
-    """The archive of a job and a server: people act and ask for feeds; each item's row comes at a boundary of its own,
-    and some feeds are made while the person's last event is still under way."""
+class Server:
+    """What a server knows: a person's row, and what the store says of what is declared, as it was up to WRITE_MS ago;
+    columns whose rows have come one by one."""
+
+    def __init__(self, bundles: Path, version: str, job: Replay, declared: Repository) -> None:
+        self.version = version
+        self.crosses = declared.crosses
+        self._world = Catalogue(ITEMS)
+        self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
+        self.columns = ItemColumns(self.space.dim, reads=declared.reads)
+        for item in ITEMS:
+            self.columns.put_item(item, self.space.vector(item.item_id))
+        self._fresh = LiveColumns(job, ItemColumns(0, reads=declared.reads), declared)
+        self._written = dict.fromkeys([i.item_id for i in ITEMS], T0)
+        self._job, self._people = job, LivePeople(job, declared)
+        self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
+
+    def hear(self, news: Any) -> None:
+        self._fresh.hear(news)
+
+    def copy(self, clock: int, at_once: bool = False) -> None:
+        """Takes the rows of items whose boundary has passed: each item's is its own."""
+        for item_id, at in self._written.items():
+            if not at_once and clock - at <= WRITE_MS + 37 * int(item_id[1:]) % 500:
+                continue
+            self._written[item_id] = clock
+            copied = self._fresh.at(clock).only({item_id: None}, 0)
+            if not copied.n:
+                continue  # nothing has happened to it
+            to, columns = self.columns.row(item_id), self.columns
+            reads = [value.key for value in columns.reads.item]
+            for name in (*reads, "popularity", "events_7d", "ctr_7d"):
+                columns._arrays[name][to] = copied._arrays[name][0]
+            for region, values in copied.region_popularity.items():
+                own = columns.region_popularity.setdefault(region, np.full(len(columns._arrays["hashes"]), -1e9))
+                own[to] = values[0]
+            columns.leaders = {"": float(columns.popularity.max())} | {
+                region: float(own.max()) for region, own in columns.region_popularity.items()
+            }
+
+    def _row(self, who: str, clock: int) -> dict[str, Any]:
+        """The person's row with its vector in the server's space, as the hydrator makes it."""
+        if (who, "") not in self._job.users:
+            return DEFAULTS
+        row = self._job.user_row(who, clock)
+        own = self._job.user_operator.decode("", row["state"]).parts[VECTOR]
+        EMBEDDING.embed(own, self._world)
+        vector, space_id = EMBEDDING.values(own, clock)
+        return row | {"vector": vector, "vector_space": space_id}
+
+    def feed(self, id: str, who: str, clock: int, items: list[str], region: str, device: str) -> Impression:
+        if clock - self._stored.get(who, (0,))[0] > WRITE_MS:
+            read = self._people.pairs(who, clock)
+            pairs = {view: read(view, CATEGORIES) for view in DECLARED.reads.pairs}
+            row = self._row(who, clock)
+            self._stored[who] = clock, row, self._people.declared(who, clock), pairs
+        at, row, declared, pairs = self._stored[who]
+        if clock - at < WRITE_MS / 2:
+            row = self._row(who, clock)  # the server goes on from the row; not from what is declared
+        known = row["consent"]
+        request = FeedRequest(
+            row | declared if known else DEFAULTS | {"consent": False}, clock, region, device=device,
+            pairs=lambda view, names: {name: pairs[view][name] for name in names if known and name in pairs[view]},
+        )  # fmt: skip
+        inputs = matrix(ranking_of(request, self.columns, self.space), self.columns.rows(items), self.crosses)
+        return Impression(
+            id, who, clock, items, region=region or None, device=device or None, model_version=self.version,
+            features=inputs.tobytes(), applied_offset=row["applied_offset"] if row["applied_offset"] >= 0 else None,
+        )  # fmt: skip
+
+
+def served(
+    bundles: Path, seed: int, n: int = 300, versions: tuple[str, ...] = ("test",), declared: Repository = DECLARED
+) -> list[Record]:
+    """The archive of a job and a server: people act and ask for feeds; some feeds are made while the person's last
+    event is still under way. Each bundle is in force for as long as the others."""
     rng = random.Random(seed)
     world = Catalogue(ITEMS)
-    space = BundleSpace.of(bundle.load(bundles / "test"), world.item)
-    world.space = space
-    replay = Replay(user_operator(world, None), item_operator(world))
-    columns = ItemColumns(space.dim)
-    for item in ITEMS:
-        columns.put_item(item, space.vector(item.item_id))
-    fresh = LiveColumns(replay, columns.only([i.item_id for i in ITEMS]))
+    declared = declared.for_crosses()
+    replay = Replay(user_operator(world, None, declared), item_operator(world, declared))
+    server = Server(bundles, versions[0], replay, declared)
+    world.space = server.space
     found: list[Record] = []
-    shown_to: dict[str, tuple[int, dict[str, Any]]] = {}
-    clock, written = T0, dict.fromkeys([i.item_id for i in ITEMS], T0)
-    offset = 0
+    clock, offset = T0, 0
 
     def taken(event: Any, topic: str, at: int, place: int) -> None:
         record = Record(event, topic, 0, place, at // 1000 * 1000 + 999)
         found.append(record)
-        fresh.hear(replay.feed(record))
+        server.hear(replay.feed(record))
 
     for who in ("u1", "u2", "u9"):
         taken(User(who, interests=["c1"], consent=who != "u9"), USERS, clock, len(found))
     for k in range(n):
         clock += rng.choice([5, 40, 200, 900, 20 * MINUTE if rng.random() < 0.05 else 100])
-        for item_id, at in written.items():
-            # A row is written when its boundary has passed: each item's is its own.
-            if clock - at > WRITE_MS + 37 * int(item_id[1:]) % 500:
-                written[item_id] = clock
-                copied = fresh.at(clock).only([item_id])
-                to = columns.row(item_id)
-                for name, values in copied._arrays.items():
-                    columns._arrays[name][to] = values[0]
-                for region, values in copied.region_popularity.items():
-                    own = columns.region_popularity.setdefault(region, np.full(len(columns._arrays["hashes"]), -1e9))
-                    own[to] = values[0]
-                columns.leaders = {"": float(columns.popularity.max())} | {
-                    region: float(own.max()) for region, own in columns.region_popularity.items()
-                }
+        if k and k % -(-n // len(versions)) == 0:
+            before, server = server, Server(bundles, versions[k * len(versions) // n], replay, declared)
+            server._fresh = before._fresh
+            server.copy(clock, at_once=True)
+            world.space = server.space
+        server.copy(clock)
         who = f"u{rng.randrange(10)}"
         if rng.random() < 0.3:
-            if clock - shown_to.get(who, (0, DEFAULTS))[0] > WRITE_MS:
-                shown_to[who] = clock, replay.user_row(who, clock) if (who, "") in replay.users else DEFAULTS
-            _, person = shown_to[who]
-            offered = person if person["consent"] else DEFAULTS | {"consent": False}
             items = [i.item_id for i in rng.sample(ITEMS, 5)]
-            region = rng.choice(["", "DE"])
-            request = ranking_of(FeedRequest(offered, clock, region), columns, space)
-            logged = matrix(request, columns.rows(items)).tobytes()
-            applied = person["applied_offset"] if person["applied_offset"] >= 0 else None
-            shown = Impression(
-                f"r{k}", who, clock, items, region=region or None, model_version="test", features=logged,
-                applied_offset=applied,
-            )  # fmt: skip
-            taken(shown, IMPRESSIONS, clock + 60, len(found))
+            feed = server.feed(f"r{k}", who, clock, items, rng.choice(["", "DE"]), rng.choice(["", "tv"]))
+            taken(feed, IMPRESSIONS, clock + 60, len(found))
         else:
             kind = rng.choice(["click", "view", "like", "dislike"])
             properties = {"region": rng.choice(["DE", ""])}
@@ -105,8 +186,10 @@ def served(bundles: Path, seed: int, n: int = 300) -> list[Record]:
     return sorted(found, key=lambda r: (r.arrived, order[r.topic], r.offset))
 
 
-def compared(records: list[Record], bundles: Path) -> Any:
-    return compare(lambda: records, ITEMS, lambda version: bundle.load(bundles / version), within=2 * WRITE_MS)
+def compared(records: list[Record], bundles: Path, declared: Repository = DECLARED) -> Report:
+    return compare(
+        lambda: records, ITEMS, lambda version: bundle.load(bundles / version), declared, within=2 * WRITE_MS
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -116,22 +199,71 @@ def test_what_was_served_is_found_again(bundles: Path, seed: int) -> None:
     assert {row.name: row.different for row in report.rows if row.different} == {}
     assert report.overall.share > 0.99, report
     assert report.overall.fresh > 0, "rows of items are late"
-    assert [row.name for row in report.rows] == list(NAMES)
+    assert [row.name for row in report.rows] == list(names(DECLARED.crosses))
+    fresh = {row.name for row in report.rows if row.fresh}
+    assert fresh >= {"busy", "ctr_5m", "habit"}, "so are rows of what is declared"
 
 
-def test_what_was_not_served_so_is_different(bundles: Path) -> None:
+def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bundles: Path) -> None:
+    world, declared = Catalogue(ITEMS), DECLARED.for_crosses()
+    replay = Replay(user_operator(world, None, declared), item_operator(world, declared))
+    server = Server(bundles, "test", replay, declared)
+    world.space = server.space
+    records = []
+    for offset, at in enumerate((T0, T0 + 20_000, T0 + 120 * MINUTE)):
+        if offset == 2:
+            server.copy(T0 + 30_000, at_once=True)
+            feed = server.feed("r1", "u1", T0 + 30_000, ["i1", "i2"], "DE", "")
+            records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 31_999))
+        did = Interaction(f"e{offset}", "click", "u1", at, "i1", properties={"region": "DE"})
+        records.append(Record(did, INTERACTIONS, 0, offset, at + 999))
+        server.hear(replay.feed(records[-1]))
+    report = compared(records, bundles)
+    found = {row.name: (row.n, row.equal) for row in report.rows}
+    assert found == dict.fromkeys(names(DECLARED.crosses), (2, 2)), "although windows have passed by the next event"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_bundle_comes_between(bundles: Path, seed: int) -> None:
+    """Its space is another, of another dimension, and feeds of both are compared at once. What is declared goes on."""
+    declared = Repository(FEATURES, CROSSES)
+    write_bundle(bundles, [i.item_id for i in ITEMS[:25]], 8, 0, "first", served=True, inputs=names(CROSSES))
+    write_bundle(bundles, [i.item_id for i in ITEMS[5:]], 6, 1, "later", served=True, inputs=names(CROSSES))
+    report = compared(served(bundles, seed, versions=("first", "later", "first"), declared=declared), bundles, declared)
+    assert report.impressions > 60
+    assert {row.name: row.different for row in report.rows if row.different} == {}
+    assert report.overall.share > 0.99, report
+
+
+def test_a_bundle_of_older_definitions_is_compared_in_what_is_still_declared(bundles: Path) -> None:
+    records = served(bundles, 3)
+    kept: tuple[Cross, ...] = (CROSSES[4], CROSSES[2])  # in an order of their own
+    report = compared(records, bundles, Repository(FEATURES, kept))
+    assert {row.name for row in report.rows} == {*NAMES, "habit", "ctr_5m"}
+    assert report.overall.different == 0
+    gone = {"busy", "known_brand", "views_5m", "on_tv", "hour", "drawn"}
+    assert report.skipped.items() >= {(f"{name} is not declared any more", report.impressions) for name in gone}
+    more = Repository(FEATURES, (*DECLARED.crosses, UserFeature("new", of=unread)))
+    assert {row.name for row in compared(records, bundles, more).rows} == set(names(DECLARED.crosses))
+
+
+@pytest.mark.parametrize("name", ["history", "busy", "ctr_5m", "habit"])
+def test_what_was_not_served_so_is_different(bundles: Path, name: str) -> None:
     records = served(bundles, 1)
-    place = NAMES.index("history")
+    place = names(DECLARED.crosses).index(name)
 
     def wrong(record: Record) -> Record:
         if not isinstance(record.event, Impression):
             return record
         logged = np.frombuffer(record.event.features or b"", "<f4").reshape(5, -1).copy()
-        logged[0, place] += 0.5
+        logged[0, place] += 50
         return record._replace(event=structs.replace(record.event, features=logged.tobytes()))
 
     report = compared([wrong(record) for record in records], bundles)
-    assert {row.name: row.different for row in report.rows if row.different} == {"history": report.impressions}
+    assert {row.name for row in report.rows if row.different} == {name}
+    row = next(row for row in report.rows if row.name == name)
+    assert row.different + row.unordered >= report.impressions, "one value an impression, but for what has no order"
+    assert row.different > report.impressions / 4
 
 
 def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None:
@@ -141,7 +273,7 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None
         shown = isinstance(record.event, Impression)
         return record._replace(event=structs.replace(record.event, **change)) if shown else record
 
-    gone = compare(lambda: records, ITEMS, lambda version: None)
+    gone = compare(lambda: records, ITEMS, lambda version: None, DECLARED)
     assert (gone.impressions, list(gone.skipped)) == (0, ["their bundle is gone"])
     unknown = compared([other(record, applied_offset=10**6) for record in records], bundles)
     assert (unknown.impressions, list(unknown.skipped)[-1]) == (
