@@ -31,10 +31,11 @@ from feature_repo.views import item_operator, served, user_operator
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import apply
-from operators.time import hours
+from operators.time import DAY, hours
 from schemas.errors import EventError
 from schemas.events import Example
 from streams import archive, examples, interpreter, wire, world
+from streams.boundaries import SPREAD, Boundaries
 from streams.counts import Counts
 from streams.entry import Entry
 from streams.seeds import Seeds
@@ -43,15 +44,11 @@ from streams.sinks import FileSink, RowSink, StoreSink
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 4
-"""A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
-little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
-LONGEST_INTERVAL_MS = 30_000
-SPREAD = 20
-"""Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
-operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
 WRITTEN_AT_ONCE = 1000
 """rows of so many keys are in memory, and on their way to the store and the archive, at once"""
+LINGER_MS = 2 * DAY
+"""A state that is over is dropped so long after it was last written. By the wall clock all of a backlog may be over
+while it is read, and what follows within the same session must find what came before."""
 
 
 def now_ms() -> int:
@@ -87,10 +84,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sink: RowSink = (
             FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
         )
-        self._base_ms = settings.write_ms if self._name == "user" else settings.item_write_ms
-        self._spread = 1 if self._name == "user" else SPREAD
-        self._interval_ms = self._base_ms
-        self._arrived_s = now_ms() // 1000
+        self._boundaries = (
+            Boundaries(settings.write_ms, now_ms())
+            if self._name == "user"
+            else Boundaries(settings.item_write_ms, now_ms(), SPREAD)
+        )
         self._entries: dict[str, Entry] = {}
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
         self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self._name))
@@ -117,10 +115,13 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         entry = self._entry(key, now, ctx)
         if entry.unsaved:
             self._save(entry, ctx)
-        expired = [part for part, due in entry.due.items() if due <= timestamp]
-        for part in expired:
+        for part in [part for part, due in entry.due.items() if due <= timestamp]:
             del entry.due[part]
-        entry.changed.update(expired)
+            if part not in entry.changed and self._operator.over(part, entry.states[part], timestamp - LINGER_MS):
+                del entry.states[part]
+                self._snapshot.remove(part)
+            else:
+                entry.changed.add(part)
         self._schedule(key, entry, now, ctx)
 
     def close(self) -> None:
@@ -166,7 +167,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 continue
             saved[part], at = self._snapshot.get(part)
             state = entry.states[part] = self._operator.decode(part, saved[part])
-            due = self._operator.due(part, state, at)
+            due = self._due(part, state, at)
             if due is not None:  # its timer has been set since that row left
                 entry.due[part] = due
         tail = list(self._tail.get() or ())
@@ -208,11 +209,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
         """Sees to a timer for when changed rows leave. A boundary set while events were far behind gives way to an
         earlier one, so that the end of a backlog holds nobody's click back."""
-        interval = self._interval_ms
-        if entry.changed and (not entry.boundary or entry.boundary > now + 2 * interval):
-            # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
-            step = interval // self._spread if interval == self._base_ms else interval
-            entry.boundary = (now + interval) // max(step, 1) * max(step, 1)
+        if entry.changed and self._boundaries.too_late(entry.boundary, now):
+            entry.boundary = self._boundaries.after(now)
             self._leaving[entry.boundary].append(key)
             ctx.timer_service().register_processing_time_timer(entry.boundary)
 
@@ -220,9 +218,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         """Sets boundaries as far apart as this element is late. Returns the time, epoch ms."""
         now = now_ms()
         self._counts.publish(now)
-        self._arrived_s = value[5]
-        behind = now - self._arrived_s * 1000 - 999
-        self._interval_ms = min(max(self._base_ms, behind // PATIENCE), LONGEST_INTERVAL_MS)
+        behind = self._boundaries.read(value[5], now)
         if self._name == "user":
             interpreter.pace(behind)
         return now
@@ -231,7 +227,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _leave(self, boundary: int, keys: list[str]) -> Iterator[Any]:
         self._forget_idle()
-        self._interval_ms = self._base_ms  # until the next late element: the last ones before a pause need not wait
+        self._boundaries.rest()
         now = now_ms()
         news: defaultdict[str, list[Signal]] = defaultdict(list)
         for start in range(0, len(keys), WRITTEN_AT_ONCE):
@@ -259,7 +255,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                         yield wire.features(row, self._served[row.view])
         self._counts.publish(now, at_once=True)
         for listener, signals in news.items():
-            yield wire.news(listener, signals, self._sent, self._arrived_s)
+            yield wire.news(listener, signals, self._sent, self._boundaries.arrived_s)
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
         for part in entry.changed:
@@ -277,19 +273,18 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def _save(self, entry: Entry, ctx: Any) -> None:
         """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
         for part, (blob, at) in entry.unsaved.items():
-            if self._operator.over(part, entry.states[part], at):  # its row, which has left, says nothing
-                del entry.states[part]
-                entry.due.pop(part, None)
-                self._snapshot.remove(part)
-                continue
             self._snapshot.put(part, (blob, at))
             # As of the row: writing it took time, in which it may have come due.
-            due = self._operator.due(part, entry.states[part], at)
-            if due is not None and due < entry.due.get(part, due + 1):
+            due, state = self._due(part, entry.states[part], at), entry.states[part]
+            if due is not None and (due < entry.due.get(part, due + 1) or self._operator.over(part, state, at)):
                 entry.due[part] = due
                 ctx.timer_service().register_processing_time_timer(due)
         entry.unsaved.clear()
         self._tail.clear()
+
+    def _due(self, part: str, state: Any, at: int) -> int | None:
+        """When the row of `at` changes by itself; where the state is over, when it is dropped."""
+        return at + LINGER_MS if self._operator.over(part, state, at) else self._operator.due(part, state, at)
 
     def _forget_idle(self) -> None:
         excess = len(self._entries) - self._settings.cached_keys

@@ -24,11 +24,14 @@ from feature_repo.registry import Repository
 from operators.contract import Dtype, Record, Row, View, World, owner
 from operators.keyed import ItemOperator, UserOperator
 from operators.stepping import event_time
+from operators.time import DAY
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
 EPOCH = datetime.fromtimestamp(0, UTC)
 NEVER = 2**62
+LINGERS = 2 * DAY
+"""for how long a state that is over is kept for events that come late"""
 SWEPT_AFTER = 100_000
 """events after which states are looked through for those that are over"""
 
@@ -127,8 +130,8 @@ class Backfill:
             self.events += 1
             # As of the earliest: what was imported from years ago has sessions of years ago.
             self._earliest = min(self._earliest, event_time(record) or NEVER)
-            if self.events % SWEPT_AFTER == 0:
-                self._replay.forget(self._earliest)
+            if self.events % SWEPT_AFTER == 0 and self._earliest < NEVER:  # profiles have no time
+                self._replay.forget(self._earliest - LINGERS)
                 self._earliest = NEVER
 
     def finish(self, now: int) -> None:

@@ -28,6 +28,7 @@ from schemas import codec
 from schemas.events import Example, Impression, Interaction
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
 from streams import archive, examples, wire
+from streams.adapter import LINGER_MS
 from streams.event_clock import END_OF_LOG
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
@@ -301,6 +302,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
     assert store.rows[row].values == (4, 1)
     flink.advance(session.life or 0)
     assert store.rows[row].values == (0, 0)
+    flink.advance(LINGER_MS)
     assert flink.kept() == 0
     assert flink.function._entries["s1"].states == {}
     flink.restore(flink.checkpoint())
@@ -316,7 +318,25 @@ def test_what_happened_long_ago_is_over_when_it_comes(store: Store, monkeypatch:
     flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now // 1000)[1]))
     flink.advance(HOUR)
     assert store.rows["session_features", "s1"].values == (0,)
+    flink.advance(LINGER_MS)
     assert flink.kept() == 0
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_is_read_of_a_session_long_after_it_counts_as_one(
+    crash: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = Repository({session: (Count("depth", entity=session, window=30 * DAY),)})
+    flink = MiniFlink("item", World(), store, monkeypatch, declared)
+    for n in range(3):
+        did = Signal("view", START - 4 * DAY + n * DAY * 3 // 2, "i1", session_id="s1")
+        flink.send(tuple(wire.news("s1", [did], None, flink.now // 1000)[1]))
+        flink.advance(HOUR)
+        if crash:
+            flink.restore(flink.checkpoint())
+    flink.send(tuple(wire.news("s1", [Signal("view", flink.now, "i1", session_id="s1")], None, flink.now // 1000)[1]))
+    flink.advance(2_000)
+    assert store.rows["session_features", "s1"].values == (4,)
 
 
 ARCHIVED = {"archive": "file:///archive", "checkpoints": "file:///checkpoints"}

@@ -180,9 +180,20 @@ def test_a_backfill_keeps_no_session_for_ever(monkeypatch: pytest.MonkeyPatch) -
         view = Interaction(f"e{k}", "view", "u1", at, "i1", f"s{k}")
         filled.feed([Record(view, INTERACTIONS, 0, k, at)])
         most = max(most, len(filled._replay.items))
-    assert most < 150
+    assert most < 200
     filled.finish(T0 + 1000 * HOUR)
     assert len(list(filled.states())) == 47
+
+
+def test_profiles_end_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "SWEPT_AFTER", 10)
+    filled = Backfill(Repository({session: (Count("depth", entity=session),)}), World())
+    for k in range(100):
+        said = Interaction(f"e{k}", "view", "u1", T0 + k, "i1", "s1") if k in (0, 1, 2, 99) else User(f"u{k}")
+        filled.feed([Record(said, INTERACTIONS, 0, k, T0)])
+    ((_, _, part, blob),) = filled.states()
+    operator = filled._replay.item_operator
+    assert operator.row("s1", part, operator.decode(part, blob), T0).values == (4,)
 
 
 def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
