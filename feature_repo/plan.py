@@ -43,6 +43,7 @@ def snapshot(repository: Repository) -> Snapshot:
                 "fields": [[field.name, field.dtype, repr(field.default), field.doc] for field in feature.fields],
             }
             | ({"served": True} if feature in served else {})
+            | ({"replaces": feature.replaces.name} if feature.replaces else {})
             for entity, features in repository.features.items()
             for feature in features
         },

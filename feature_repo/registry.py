@@ -135,11 +135,12 @@ def keep_promoted(home: Path, names: Collection[str]) -> None:
 
 
 def promote(repository: Repository, feature: Feature, before: Collection[str]) -> frozenset[str]:
-    """What is promoted once services give this feature: whatever it replaces is replaced, and what replaces it no
-    longer does."""
+    """What is promoted once the service gives this feature: of all that in the end replaces the same one, it alone, and
+    what stands between."""
     every = [f for found in repository.features.values() for f in found]
-    later = {full_name(f) for f in every if f is not feature and feature in _line(f)}
-    return frozenset(before) - later | {full_name(f) for f in _line(feature) if f.replaces}
+    beside = {full_name(f) for f in every if _line(f)[-1] is _line(feature)[-1]}
+    kept = {full_name(f) for f in every} & set(before) - beside
+    return frozenset(kept | {full_name(f) for f in _line(feature) if f.replaces})
 
 
 def _line(feature: Feature) -> list[Feature]:

@@ -44,7 +44,7 @@ def edited(settings: Settings) -> str:
     """How what is declared now differs from what the running job was started with, and what takes it up: one line,
     "" where nothing differs."""
     try:
-        found = changes(settings)
+        found = [*changes(settings), *inputs(settings)]
     except FreshetError as error:
         return f"the job runs as it was declared when it was started; what is declared now cannot be applied: {error}"
     if not found:

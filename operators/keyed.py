@@ -23,6 +23,8 @@ from schemas.events import Example, Interaction, Item, User
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
+FORMAT = 2
+"""of KeyedState itself: another number makes saved states of before unreadable, and known to be so"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
@@ -51,7 +53,7 @@ class Aggregator:
         self._decoder = msgspec.msgpack.Decoder(
             tuple[int, int, Door, Door, dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
         )
-        self.layout = hash64(repr((view.name, [_declaration(a) for a in self._all]))) >> 40
+        self.layout = hash64(repr((FORMAT, view.name, [_declaration(a) for a in self._all]))) >> 40
 
     def new(self) -> KeyedState:
         return KeyedState(self.layout, 0, Door.new(), Door.new(), {}, tuple(a.new() for a in self._all))

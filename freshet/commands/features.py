@@ -11,7 +11,7 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from freshet import declared
+from freshet import declared, feast
 from freshet import refill as refilling
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
@@ -166,10 +166,15 @@ def apply(*, quiet: bool = False) -> int:
     if found:
         stack.restart("flink")
     else:
-        declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+        feast.apply(settings, report=lambda message: None)
     # A server that has more inputs than its model reads goes on with it; one that lacks some would refuse it.
-    if states["server"] == "running" and any(change.kind != "removed" for change in inputs):
+    if states["server"] != "stopped" and any(change.kind != "removed" for change in inputs):
         stack.restart("server")
+        if any(change.kind != "new" for change in inputs):
+            console.print(
+                "the model in force may read what is gone: feeds are of what is popular until `freshet train`"
+            )
+    declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
     return 0
 
 
@@ -186,7 +191,6 @@ def promote(name: str) -> int:
         The feature's name, or entity.name where two entities have one of that name.
     """
     from feature_repo import registry
-    from freshet import feast
 
     settings, repository = Settings(), _repository()
     entity, feature = _named(repository, name)
@@ -196,11 +200,11 @@ def promote(name: str) -> int:
     before = registry.promoted(settings.root)
     after = registry.promote(repository, feature, before)
     old, new = ([f.name for f in repository.in_service(entity, promoted)] for promoted in (before, after))
+    registry.keep_promoted(settings.root, after)
+    feast.apply(settings, report=lambda message: None)
     if old == new:
         console.print(f"{full} is what the service gives")
         return 0
-    registry.keep_promoted(settings.root, after)
-    feast.apply(settings, report=lambda message: None)
     gone = ", ".join(name for name in old if name not in new)
     console.print(f"the service {entity.view} gives {feature.name} instead of {gone}")
     return 0

@@ -27,6 +27,9 @@ def clicks(name: str = "clicks", **more: Any) -> Count:
     return Count(name, **({"entity": user, "events": click, "window": hours(1)} | more))
 
 
+OLD = clicks("old")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -35,6 +38,7 @@ def clicks(name: str = "clicks", **more: Any) -> Count:
         ([clicks()], [], [("user.clicks", "removed")]),
         ([clicks()], [clicks(window=days(1))], [("user.clicks", "rebuilt")]),
         ([clicks()], [clicks(doc="in other words")], [("user.clicks", "changed")]),
+        ([OLD, clicks("taps")], [OLD, clicks("taps", replaces=OLD)], [("user.taps", "changed")]),
         ([clicks()], [clicks("taps")], [("user.taps", "changed"), ("user.clicks", "removed")]),
         ([clicks()], [clicks(entity=item)], [("item.clicks", "new"), ("user.clicks", "removed")]),
         (

@@ -163,6 +163,15 @@ def test_a_service_gives_the_promoted_of_those_that_replace_one_another() -> Non
     assert given(promote(repository, first, promoted)) == ["first", "other"]
 
 
+def test_of_two_that_replace_the_same_one_is_given() -> None:
+    first = Count("first", entity=user)
+    left, right = (Count(name, entity=user, events=view, replaces=first) for name in ("left", "right"))
+    repository = collect(module(all=[first, left, right]))
+    promoted = promote(repository, right, promote(repository, left, {"user.gone"}))
+    assert promoted == {"user.right"}
+    assert [feature.name for feature in repository.in_service(user, promoted)] == ["right"]
+
+
 def test_only_a_feature_of_the_same_entity_can_be_replaced() -> None:
     of_items = Count("of_items", entity=item)
     with pytest.raises(FeatureError, match=r"test_registry\.py:\d+.*replaces.*no feature of user"):

@@ -139,7 +139,8 @@ def test_up_says_what_has_been_edited_since_the_job_was_started(
     monkeypatch.setenv("FRESHET_DEFINITIONS", AFTER)
     (line,) = said()
     assert "user.stars (new), " in line
-    assert line.endswith("user.views_1h (removed); `freshet features apply` takes them up")
+    assert "user.views_1h (removed) and 1 more" in line
+    assert line.endswith("`freshet features apply` takes them up")
     declared.remember(home)
     assert said() == []
     found = json.loads(home.declared.read_text())
@@ -152,7 +153,12 @@ def test_up_says_what_has_been_edited_since_the_job_was_started(
 
 @pytest.mark.parametrize(
     ("crosses", "server", "restarted"),
-    [({}, "running", ["server"]), ({}, "stopped", []), ({"gone": "Weekday()"}, "running", ["server"])],
+    [
+        ({}, "running", ["feast", "server"]),
+        ({}, "busy", ["feast", "server"]),
+        ({}, "stopped", ["feast"]),
+        ({"gone": "Weekday()"}, "running", ["feast", "server"]),
+    ],
 )
 def test_a_new_cross_alone_starts_the_server_anew_and_not_the_job(
     crosses: dict[str, str], server: str, restarted: list[str], home: Settings, monkeypatch: pytest.MonkeyPatch
@@ -170,6 +176,7 @@ def test_a_new_cross_alone_starts_the_server_anew_and_not_the_job(
             done.append(name)
 
     monkeypatch.setattr(command, "Stack", Running)
+    monkeypatch.setattr(command.feast, "apply", lambda *_, **__: done.append("feast"))
     declared.remember(home)
     now = json.loads(home.declared.read_text())
     home.declared.write_text(json.dumps(now | {"crosses": crosses}))
