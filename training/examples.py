@@ -136,7 +136,8 @@ def replay(
 def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: contract.Space) -> Request:
     """The request that the event's person would have made just before it."""
     at = max(event.timestamp, people.watermark(event.user_id))
-    region, device, query = (str(event.properties.get(name, "")) for name in ("region", "device", "query"))
+    # No query, even where the event is a search: a feed asks without one.
+    region, device = (str(event.properties.get(name, "")) for name in ("region", "device"))
     return Request(
         people.row(event.user_id, at),
         live.at(at),
@@ -144,8 +145,7 @@ def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space:
         region,
         space.id,
         device,
-        space.text_vector(query) if query else None,
-        people.pairs(event.user_id, at),
+        pairs=people.pairs(event.user_id, at),
     )
 
 
