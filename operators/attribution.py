@@ -21,7 +21,7 @@ from msgspec import Struct
 from operators.contract import NO_ROW, Record, Row, Signal
 from operators.time import minutes
 from schemas.errors import StateError
-from schemas.events import FLOAT_BYTES, Example, Impression, Interaction
+from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
@@ -209,7 +209,7 @@ class Attribution:
         counts = each.labels.setdefault(position, {})
         counts[did.event_type] = counts.get(did.event_type, 0) + 1
         if did.watched is not None:
-            each.watched[position] = each.watched.get(position, 0.0) + did.watched
+            each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)
 
 
 def examples(each: Open, complete: bool = True) -> list[Example]:

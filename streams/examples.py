@@ -91,13 +91,16 @@ def archive(tables: StreamTableEnvironment, statements: StatementSet, folder: st
         f"'connector' = 'filesystem', 'path' = '{folder}', 'format' = 'parquet', 'parquet.compression' = 'SNAPPY')"
     )
     read = ", ".join(_cell(name, kind) for name, kind in COLUMNS.items())
-    day = f"CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[{_place('shown_at')}] AS BIGINT), 3) AS DATE) AS STRING)"
+    day = f"CAST(CAST(TO_TIMESTAMP_LTZ(TRY_CAST(c[{_place('shown_at')}] AS BIGINT), 3) AS DATE) AS STRING)"
     statements.add_insert_sql(f"INSERT INTO example_files SELECT {read}, {day} FROM closed_rows")
 
 
 def _cell(name: str, kind: str) -> str:
+    """Null where the text is none of its kind: an error would end the job, and again after each restore."""
     text = f"NULLIF(c[{_place(name)}], '')"
-    return f"UNHEX({text})" if kind == "BYTES" else f"CAST({text} AS {kind})"
+    if kind == "STRING":
+        return text
+    return f"UNHEX({text})" if kind == "BYTES" else f"TRY_CAST({text} AS {kind})"
 
 
 def _place(name: str) -> int:

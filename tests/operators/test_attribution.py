@@ -19,7 +19,7 @@ from feature_repo.views import item_operator, user_operator
 from operators.attribution import MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
 from operators.time import HOUR, MINUTE
-from schemas.events import Example, Impression, Interaction
+from schemas.events import MOST_WATCHED_S, Example, Impression, Interaction
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
 from training.replay import Replay
@@ -175,6 +175,19 @@ def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says
     found = join.on_timer("", state, T0 + 10)
     assert {(e.request_id, e.complete) for e in found} == {("r0", False)}
     assert len(state.pending) == 2
+
+
+def test_what_was_watched_stays_finite() -> None:
+    """Interactions that were taken before one had a limit may say as much as a float can."""
+    join = Attribution(WINDOW, LATE)
+    state = join.new()
+    join.on_event("", state, shown())
+    for n in range(3):
+        watched = {"watch_seconds": 1.7e308}
+        join.on_event("", state, Record(Interaction(f"e{n}", "play", "u1", T0 + n, "i1", properties=watched)))
+    join.on_timer("", state, T0)
+    found = join.on_timer("", join.decode("", join.encode("", state)), T0 + BEYOND)
+    assert [example.watch_seconds for example in found] == [MOST_WATCHED_S, None]
 
 
 def test_interactions_whose_list_never_comes_are_few_and_go() -> None:
