@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from operators.contract import NO_ROW, Record, Row, Signal
-from operators.time import minutes
+from operators.time import END, minutes
 from schemas.errors import StateError
 from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
 
@@ -133,11 +133,11 @@ class Attribution:
 
     def on_timer(self, part: str, state: Attributed, at: int) -> list[Example]:
         """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
-        it is first seen here, so that what is read from a backlog has its time too."""
+        it is first seen here, so that what is read from a backlog has its time too; the end of a log closes all."""
         settled = self.since + self.late
         for each in held(state):
             if not each.until:
-                each.until = self._beyond(max(each.at, at))
+                each.until = self._beyond(each.at if at >= END else max(each.at, at))
             if each.until <= at < settled:
                 each.until = settled
         over = [each for each in state.pending if each.until <= at]

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.views import item_operator, user_operator
 from operators.attribution import MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
-from operators.time import HOUR, MINUTE
+from operators.time import END, HOUR, MINUTE
 from schemas.events import MOST_WATCHED_S, Example, Impression, Interaction
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
@@ -164,6 +165,16 @@ def test_who_has_just_begun_to_listen_closes_nothing_by_the_clock() -> None:
     assert join.due("", state, resumed + 10) == resumed + LATE
     join.on_event("", state, did(T0 + 20 * MINUTE))  # it waited in Kafka
     assert [e.labels for e in join.on_timer("", state, resumed + LATE)] == [{"click": 1}, {}]
+
+
+@pytest.mark.parametrize("at", [END, 2**63 - 1])
+def test_the_end_of_a_log_closes_what_the_clock_has_never_seen(at: int) -> None:
+    join = Attribution(WINDOW, LATE)
+    state = join.new()
+    join.on_event("", state, did(T0, request_id="lost"))
+    join.on_event("", state, shown())
+    assert [e.item_id for e in join.on_timer("", state, at)] == ["i1", "i2"]
+    assert join.over("", state, at)
 
 
 def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says_so() -> None:
