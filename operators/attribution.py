@@ -78,7 +78,8 @@ class Attribution:
     happened within `window` of it; `late` is for how much longer it may come. Both in ms.
     """
 
-    name = "attribution"
+    name = "@attribution"
+    """as no entity is called, an entity's name being an identifier"""
     hears_itself = False
     owners: Collection[str] = ("",)
 
