@@ -25,6 +25,8 @@ from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Int
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
+MOST_BYTES = 1 << 20
+"""of ranker's inputs that are logged with them; beyond, the same. Never less than one message of Kafka holds"""
 MOST_EARLY = 50
 """interactions of one person that wait for the impression which they name"""
 
@@ -177,9 +179,11 @@ class Attribution:
         state.early = [each for each in state.early if each.request_id != shown.request_id]
         insort(state.pending, new, key=lambda each: each.at)
         count = sum(len(each.shown.items) for each in state.pending)
-        while count > MOST_ITEMS:
+        size = sum(len(each.shown.features or b"") for each in state.pending)
+        while count > MOST_ITEMS or size > MOST_BYTES:
             oldest = state.pending.pop(0)
             count -= len(oldest.shown.items)
+            size -= len(oldest.shown.features or b"")
             state.closed += examples(oldest, complete=False)
 
     def _did(self, state: Attributed, event: Interaction, item_id: str) -> None:

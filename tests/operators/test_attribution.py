@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.views import item_operator, user_operator
-from operators.attribution import MOST_EARLY, MOST_ITEMS, Attribution
+from operators.attribution import MOST_BYTES, MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
 from operators.time import END, HOUR, MINUTE
+from schemas.codec import MAX_MESSAGE_BYTES
 from schemas.events import MOST_WATCHED_S, Example, Impression, Interaction
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
@@ -186,6 +187,25 @@ def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says
     found = join.on_timer("", state, T0 + 10)
     assert {(e.request_id, e.complete) for e in found} == {("r0", False)}
     assert len(state.pending) == 2
+
+
+def test_beyond_so_many_bytes_of_inputs_too() -> None:
+    join = Attribution()
+    state = join.new()
+    inputs = bytes(MOST_BYTES // 2)
+    join.on_event("", state, shown("r0", model_version="v1"))
+    for n in range(1, 4):
+        join.on_event("", state, shown(f"r{n}", T0 + n, model_version="v1", features=inputs))
+    found = join.on_timer("", state, T0 + 10)
+    assert [(e.request_id, e.complete) for e in found] == [("r0", False)] * 2 + [("r1", False)] * 2
+    assert [each.shown.request_id for each in state.pending] == ["r2", "r3"]
+
+
+def test_the_largest_list_that_kafka_brings_stays_open() -> None:
+    join = Attribution()
+    state = join.new()
+    join.on_event("", state, shown(model_version="v1", features=bytes(MAX_MESSAGE_BYTES)))
+    assert join.on_timer("", state, T0) == []
 
 
 def test_what_was_watched_stays_finite() -> None:
