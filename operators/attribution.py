@@ -19,12 +19,14 @@ import msgspec
 from msgspec import Struct
 
 from operators.contract import NO_ROW, Record, Row, Signal
-from operators.time import minutes
+from operators.time import END, minutes
 from schemas.errors import StateError
-from schemas.events import FLOAT_BYTES, Example, Impression, Interaction
+from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
+MOST_BYTES = 1 << 20
+"""of ranker's inputs that are logged with them; beyond, the same. Never less than one message of Kafka holds"""
 MOST_EARLY = 50
 """interactions of one person that wait for the impression which they name"""
 
@@ -78,7 +80,8 @@ class Attribution:
     happened within `window` of it; `late` is for how much longer it may come. Both in ms.
     """
 
-    name = "attribution"
+    name = "@attribution"
+    """as no entity is called, an entity's name being an identifier"""
     hears_itself = False
     owners: Collection[str] = ("",)
 
@@ -133,11 +136,11 @@ class Attribution:
 
     def on_timer(self, part: str, state: Attributed, at: int) -> list[Example]:
         """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
-        it is first seen here, so that what is read from a backlog has its time too."""
+        it is first seen here, so that what is read from a backlog has its time too; the end of a log closes all."""
         settled = self.since + self.late
         for each in held(state):
             if not each.until:
-                each.until = self._beyond(max(each.at, at))
+                each.until = self._beyond(each.at if at >= END else max(each.at, at))
             if each.until <= at < settled:
                 each.until = settled
         over = [each for each in state.pending if each.until <= at]
@@ -176,9 +179,11 @@ class Attribution:
         state.early = [each for each in state.early if each.request_id != shown.request_id]
         insort(state.pending, new, key=lambda each: each.at)
         count = sum(len(each.shown.items) for each in state.pending)
-        while count > MOST_ITEMS:
+        size = sum(len(each.shown.features or b"") for each in state.pending)
+        while count > MOST_ITEMS or size > MOST_BYTES:
             oldest = state.pending.pop(0)
             count -= len(oldest.shown.items)
+            size -= len(oldest.shown.features or b"")
             state.closed += examples(oldest, complete=False)
 
     def _did(self, state: Attributed, event: Interaction, item_id: str) -> None:
@@ -209,7 +214,7 @@ class Attribution:
         counts = each.labels.setdefault(position, {})
         counts[did.event_type] = counts.get(did.event_type, 0) + 1
         if did.watched is not None:
-            each.watched[position] = each.watched.get(position, 0.0) + did.watched
+            each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)
 
 
 def examples(each: Open, complete: bool = True) -> list[Example]:

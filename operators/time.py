@@ -6,6 +6,8 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+END = 2**62
+"""epoch ms, after everything: who is asked as of then, or later, is at the end of a log, and hears of no more"""
 
 
 def minutes(n: float) -> int:

@@ -46,6 +46,8 @@ MAX_INPUTS = 1024
 """of a ranker, an item: what is logged of them is kept in state until its window ends"""
 
 NUMERIC_PROPERTIES = ("quantity", "price", "rating", "watch_seconds", "position")
+MOST_WATCHED_S = 1e9
+"""thirty years: more is no time that somebody has watched, and sums of it would end in infinity"""
 TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency")
 
 
@@ -218,6 +220,8 @@ def _check_properties(properties: dict[str, Any]) -> None:
         value = properties.get(name)
         if value is not None and (isinstance(value, (str, bool))):
             raise InvalidEvent("must be a number", f"properties.{name}")
+    if not 0 <= properties.get("watch_seconds", 0) <= MOST_WATCHED_S:
+        raise InvalidEvent(f"must be 0 to {MOST_WATCHED_S:.0f}", "properties.watch_seconds")
     for name in TEXT_PROPERTIES:
         value = properties.get(name)
         if value is not None and not isinstance(value, str):

@@ -12,10 +12,9 @@ from typing import Any
 
 from operators.contract import Record, Signal
 from operators.stepping import Emission, apply, expire, step
+from operators.time import END
 from streams import examples, wire
 from streams.adapter import OperatorFunction
-
-END_OF_LOG = 2**62
 
 
 class EventClockFunction(OperatorFunction):
@@ -28,7 +27,7 @@ class EventClockFunction(OperatorFunction):
             state = self._state(entry, part)
             since = self._operator.watermark(state)
             self._emit(expire(self._operator, key, part, state, since))
-            yield from examples.out(self._operator.on_timer(part, state, END_OF_LOG), self._counts)
+            yield from examples.out(self._operator.on_timer(part, state, END), self._counts)
 
     def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> list[Any]:
         entry = self._entry(key, now, ctx)
@@ -51,7 +50,7 @@ class EventClockFunction(OperatorFunction):
                     wire.news(listener, [signal], self._sent, self._boundaries.arrived_s)
                     for listener in operator.listeners(signal)
                 ]
-        ctx.timer_service().register_event_time_timer(END_OF_LOG)
+        ctx.timer_service().register_event_time_timer(END)
         return heard
 
     def _emit(self, emissions: Sequence[Emission]) -> None:

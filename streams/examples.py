@@ -1,6 +1,6 @@
 """Labelled examples on their way to Kafka and to Parquet: what operators/attribution.py has closed.
 
-The same way as the archive's: a boundary's examples leave as one text, and SQL makes of it a Kafka message each, and
+The same way as the archive's: a boundary's examples leave as a few texts, and SQL makes of it a Kafka message each, and
 the rows of Parquet files that appear with the checkpoint that they are of, by the day of the impression.
 """
 
@@ -21,6 +21,9 @@ from streams.archive import COLUMN, ROW
 from streams.counts import Counts
 
 CLOSED = OutputTag("examples", Types.ROW_NAMED(["rows"], [Types.STRING()]))
+
+SENT_AT_ONCE = 1000
+"""examples in one text: after a pause all that is overdue is closed in one moment"""
 
 COLUMNS = {
     "request_id": "STRING",
@@ -49,7 +52,8 @@ def out(found: Sequence[Example], counts: Counts) -> Iterator[Any]:
     if found:
         counts.add("examples", len(found))
         counts.add("examples.incomplete", sum(not example.complete for example in found))
-        yield CLOSED, FlinkRow(text(found))
+    for start in range(0, len(found), SENT_AT_ONCE):
+        yield CLOSED, FlinkRow(text(found[start : start + SENT_AT_ONCE]))
 
 
 def text(found: Sequence[Example]) -> str:
@@ -91,13 +95,16 @@ def archive(tables: StreamTableEnvironment, statements: StatementSet, folder: st
         f"'connector' = 'filesystem', 'path' = '{folder}', 'format' = 'parquet', 'parquet.compression' = 'SNAPPY')"
     )
     read = ", ".join(_cell(name, kind) for name, kind in COLUMNS.items())
-    day = f"CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[{_place('shown_at')}] AS BIGINT), 3) AS DATE) AS STRING)"
+    day = f"CAST(CAST(TO_TIMESTAMP_LTZ(TRY_CAST(c[{_place('shown_at')}] AS BIGINT), 3) AS DATE) AS STRING)"
     statements.add_insert_sql(f"INSERT INTO example_files SELECT {read}, {day} FROM closed_rows")
 
 
 def _cell(name: str, kind: str) -> str:
+    """Null where the text is none of its kind: an error would end the job, and again after each restore."""
     text = f"NULLIF(c[{_place(name)}], '')"
-    return f"UNHEX({text})" if kind == "BYTES" else f"CAST({text} AS {kind})"
+    if kind == "STRING":
+        return text
+    return f"UNHEX({text})" if kind == "BYTES" else f"TRY_CAST({text} AS {kind})"
 
 
 def _place(name: str) -> int:

@@ -13,11 +13,9 @@ from feature_repo.views import user
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, Space
 from operators.space import EmptySpace
 from operators.stepping import apply, expire, step, timers
+from operators.time import END as END
 from schemas.errors import EventError
 from schemas.events import Example, Item
-
-END = 2**62
-"""after everything"""
 
 Emit = Callable[[Row, int], None]
 States = dict[tuple[str, str], Any]

@@ -4,8 +4,8 @@
          └──► attribution          └─► listeners: items, sessions, categories …, keyed anew
 
 A part of the operator keeps its name. One of an entity is called NUL entity NUL second key, the second key being empty
-where the entity is not a pair; that of attribution has a name of the same kind. Attribution hears of the record itself,
-once the operator has let it in.
+where the entity is not a pair; that of attribution has a name of the same kind, which no entity can have. Attribution
+hears of the record itself, once the operator has let it in.
 """
 
 from __future__ import annotations

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo.views import item_operator, user_operator
-from operators.attribution import MOST_EARLY, MOST_ITEMS, Attribution
+from operators.attribution import MOST_BYTES, MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
-from operators.time import HOUR, MINUTE
-from schemas.events import Example, Impression, Interaction
+from operators.time import END, HOUR, MINUTE
+from schemas.codec import MAX_MESSAGE_BYTES
+from schemas.events import MOST_WATCHED_S, Example, Impression, Interaction
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
 from training.replay import Replay
@@ -166,6 +168,16 @@ def test_who_has_just_begun_to_listen_closes_nothing_by_the_clock() -> None:
     assert [e.labels for e in join.on_timer("", state, resumed + LATE)] == [{"click": 1}, {}]
 
 
+@pytest.mark.parametrize("at", [END, 2**63 - 1])
+def test_the_end_of_a_log_closes_what_the_clock_has_never_seen(at: int) -> None:
+    join = Attribution(WINDOW, LATE)
+    state = join.new()
+    join.on_event("", state, did(T0, request_id="lost"))
+    join.on_event("", state, shown())
+    assert [e.item_id for e in join.on_timer("", state, at)] == ["i1", "i2"]
+    assert join.over("", state, at)
+
+
 def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says_so() -> None:
     join = Attribution()
     state = join.new()
@@ -175,6 +187,38 @@ def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says
     found = join.on_timer("", state, T0 + 10)
     assert {(e.request_id, e.complete) for e in found} == {("r0", False)}
     assert len(state.pending) == 2
+
+
+def test_beyond_so_many_bytes_of_inputs_too() -> None:
+    join = Attribution()
+    state = join.new()
+    inputs = bytes(MOST_BYTES // 2)
+    join.on_event("", state, shown("r0", model_version="v1"))
+    for n in range(1, 4):
+        join.on_event("", state, shown(f"r{n}", T0 + n, model_version="v1", features=inputs))
+    found = join.on_timer("", state, T0 + 10)
+    assert [(e.request_id, e.complete) for e in found] == [("r0", False)] * 2 + [("r1", False)] * 2
+    assert [each.shown.request_id for each in state.pending] == ["r2", "r3"]
+
+
+def test_the_largest_list_that_kafka_brings_stays_open() -> None:
+    join = Attribution()
+    state = join.new()
+    join.on_event("", state, shown(model_version="v1", features=bytes(MAX_MESSAGE_BYTES)))
+    assert join.on_timer("", state, T0) == []
+
+
+def test_what_was_watched_stays_finite() -> None:
+    """Interactions that were taken before one had a limit may say as much as a float can."""
+    join = Attribution(WINDOW, LATE)
+    state = join.new()
+    join.on_event("", state, shown())
+    for n in range(3):
+        watched = {"watch_seconds": 1.7e308}
+        join.on_event("", state, Record(Interaction(f"e{n}", "play", "u1", T0 + n, "i1", properties=watched)))
+    join.on_timer("", state, T0)
+    found = join.on_timer("", join.decode("", join.encode("", state)), T0 + BEYOND)
+    assert [example.watch_seconds for example in found] == [MOST_WATCHED_S, None]
 
 
 def test_interactions_whose_list_never_comes_are_few_and_go() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.events import (
     EARLIEST_MS,
     EVENT_TYPES,
+    MOST_WATCHED_S,
     NUMERIC_PROPERTIES,
     TEXT_PROPERTIES,
     Event,
@@ -29,7 +30,10 @@ numbers = st.integers(-(2**63), 2**63 - 1) | finite
 scalars = st.booleans() | numbers | texts
 own_names = names.filter(lambda name: name not in NUMERIC_PROPERTIES + TEXT_PROPERTIES)
 known = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(NUMERIC_PROPERTIES, numbers) | dict.fromkeys(TEXT_PROPERTIES, texts)
+    {},
+    optional=dict.fromkeys(NUMERIC_PROPERTIES, numbers)
+    | {"watch_seconds": st.floats(0, MOST_WATCHED_S) | st.integers(0, int(MOST_WATCHED_S))}
+    | dict.fromkeys(TEXT_PROPERTIES, texts),
 )
 properties = st.builds(lambda own, ours: own | ours, st.dictionaries(own_names, scalars, max_size=4), known)
 attributes = st.dictionaries(names, scalars | st.lists(texts, max_size=4), max_size=6)

@@ -146,6 +146,17 @@ def test_known_texts_are_text(name: str, value: Any) -> None:
     assert (error.field, error.detail) == (f"properties.{name}", "must be text")
 
 
+@pytest.mark.parametrize("value", [1.7e308, 1e9 + 1, 2**63 - 1, -1, -0.5])
+def test_nobody_watches_for_less_than_no_time_or_for_ever(value: float) -> None:
+    error = refused(Interaction, {"properties": {"watch_seconds": value}})
+    assert (error.field, error.detail) == ("properties.watch_seconds", "must be 0 to 1000000000")
+
+
+@pytest.mark.parametrize("value", [0, 0.0, 1e9, 10**9])
+def test_the_limits_of_what_is_watched_are_inclusive(value: float) -> None:
+    assert from_fields(Interaction, SOUND[Interaction] | {"properties": {"watch_seconds": value}})
+
+
 def test_only_a_search_may_do_without_an_item() -> None:
     assert refused(Interaction, {"item_id": None}).field == "item_id"
     search = SOUND[Interaction] | {"event_type": "search", "item_id": None}

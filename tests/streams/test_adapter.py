@@ -23,13 +23,12 @@ from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
 from operators.features import user as user_entity
 from operators.keyed import SENT
-from operators.time import DAY, HOUR, MINUTE
+from operators.time import DAY, END, HOUR, MINUTE
 from schemas import codec
 from schemas.events import Example, Impression, Interaction
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
 from streams import archive, examples, wire
 from streams.adapter import LINGER_MS
-from streams.event_clock import END_OF_LOG
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
@@ -434,7 +433,7 @@ def test_in_event_time_examples_are_those_of_a_replay(store: Store, monkeypatch:
     flink.send(message(Impression("r2", "u1", START + HOUR, ["i1"]), 2, flink.now + HOUR))
     assert [(e.request_id, e.labels) for e in labelled(flink.out)] == [("r1", {"click": 1})]
     flink._key = "u1"
-    flink.out += flink.function.on_timer(END_OF_LOG, flink)
+    flink.out += flink.function.on_timer(END, flink)
     assert [(e.request_id, e.labels) for e in labelled(flink.out)] == [("r1", {"click": 1}), ("r2", {})]
     assert {view for view, *_ in store.rows} == {user.name}
 

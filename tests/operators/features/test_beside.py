@@ -8,10 +8,12 @@ from hypothesis import given
 
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
+from operators.attribution import Attribution
 from operators.contract import Record, Signal, owner
 from operators.features import EVERYTHING, Count, Entity, Feature, WithFeatures, event, item, user, user_category
 from operators.features.beside import part_of
 from operators.stepping import apply
+from operators.time import END
 from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
 from tests.operators import records
@@ -118,6 +120,17 @@ def test_a_region_is_never_taken_for_a_feature() -> None:
     named = Interaction("e1", "click", "u1", T0, "i1", properties={"region": "\0user\0"})
     (signal,) = operator.on_event("", operator.new(""), Record(named))
     assert not signal.region.startswith("\0")
+
+
+def test_an_entity_may_be_called_as_anything_here_is() -> None:
+    named = Entity("attribution", (event.user_id,))
+    operator = user_operator(world(), LATENESS, declared(named), Attribution())
+    log = [Record(Impression("r1", "u1", T0, ["i1"])), Record(Interaction("e1", "click", "u1", T0 + 1, "i1"))]
+    states, _ = taken(operator, "u1", log)
+    rows = [operator.row("u1", part, state, T0 + 1) for part, state in states.items()]
+    assert ("attribution_features", ("u1",), (2,)) in rows
+    found = [example for part, state in states.items() for example in operator.on_timer(part, state, END)]
+    assert [example.labels for example in found] == [{"click": 1}]
 
 
 def test_what_is_no_longer_declared_is_not_kept() -> None:

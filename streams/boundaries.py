@@ -1,0 +1,43 @@
+"""When changed rows leave an operator: all together, at points of the wall clock."""
+
+from __future__ import annotations
+
+PATIENCE = 4
+"""A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
+little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
+LONGEST_INTERVAL_MS = 30_000
+SPREAD = 20
+"""Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
+operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
+
+
+class Boundaries:
+    """Multiples of an interval, epoch ms: `base_ms` where events are in time, longer where they are late."""
+
+    def __init__(self, base_ms: int, now: int, spread: int = 1) -> None:
+        self.arrived_s = now // 1000
+        """the broker's time of the element last read, epoch s"""
+        self._base = self._interval = base_ms
+        self._spread = spread
+
+    def read(self, arrived_s: int, now: int) -> int:
+        """Sets boundaries as far apart as an element is late. Returns by how many ms it is."""
+        self.arrived_s = arrived_s
+        behind = now - arrived_s * 1000 - 999
+        self._interval = min(max(self._base, behind // PATIENCE), LONGEST_INTERVAL_MS)
+        return behind
+
+    def rest(self) -> None:
+        """No lateness until the next late element: the last ones before a pause need not wait."""
+        self._interval = self._base
+
+    def after(self, now: int) -> int:
+        """The next boundary."""
+        # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
+        step = self._interval // self._spread if self._interval == self._base else self._interval
+        return (now + self._interval) // max(step, 1) * max(step, 1)
+
+    def too_late(self, boundary: int, now: int) -> bool:
+        """Whether there is an earlier one than `boundary`, 0 where none is set. One that was set while events were far
+        behind gives way, so that the end of a backlog holds nobody's click back."""
+        return not boundary or boundary > now + 2 * self._interval
