@@ -50,7 +50,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def load_movielens(settings: Settings, say: Say, declared: Repository = EMPTY) -> Dataset:
-    """Publishes a model of MovieLens-100K, whose ranker reads the crosses of `declared`, and sends its films and people;
+    """Publishes a model of MovieLens-100K, whose ranker reads the `declared` crosses, and sends its films and people;
     the ratings are the caller's to send."""
     data = movielens()
     say("training on MovieLens-100K")
