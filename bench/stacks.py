@@ -13,6 +13,7 @@ from types import FrameType
 
 from msgspec import structs
 
+from feature_repo.registry import EMPTY, Repository
 from freshet.ports import free_ports
 from freshet.producer import Producer
 from freshet.settings import Settings
@@ -48,11 +49,12 @@ def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def load_movielens(settings: Settings, say: Say) -> Dataset:
-    """Publishes a model of MovieLens-100K and sends its films and people; the ratings are the caller's to send."""
+def load_movielens(settings: Settings, say: Say, declared: Repository = EMPTY) -> Dataset:
+    """Publishes a model of MovieLens-100K, whose ranker reads the `declared` crosses, and sends its films and people;
+    the ratings are the caller's to send."""
     data = movielens()
     say("training on MovieLens-100K")
-    train(data.interactions, data.items, settings.bundles)
+    train(data.interactions, data.items, settings.bundles, declared=declared)
     send(settings, [*data.items, *data.users])
     return data
 

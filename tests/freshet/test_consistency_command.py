@@ -53,7 +53,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
     settings = Settings(home=tmp_path, **chosen)
     try:
         freshet("up", "--only", "kafka,redis", **env)
-        data = load_movielens(settings, print)
+        data = load_movielens(settings, print, registry.declared())
         now = time.time_ns() // 1_000_000
         send(settings, list(retimed(shuffled(data.interactions)[:20_000], now - 3 * 86_400_000, now - 600_000)))
         freshet("up", **env)
@@ -64,6 +64,11 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
         while (n := sum(in_files(settings).values())) < len(expected):
             assert time.monotonic() < deadline, f"{n} of {len(expected)} examples"
             time.sleep(5)
+        said = consistency(**env)
+        print(json.dumps(said["inputs"]["all"]), said["skipped"], f"{said['impressions']} impressions")
+        assert set(said["inputs"]) == {*names(registry.declared().crosses), "all"}
+        assert said["inputs"]["all"]["different"] == 0
+
         found = in_files(settings)
         assert set(found.values()) == {1}
         labels = {(request, place): json.loads(said) for request, place, said in found}
@@ -78,11 +83,6 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
         arrays = labelled.read(labelled.finished(settings.archive / "examples"), version)
         assert arrays.labels["click"].sum() == clicks
         assert len(arrays) > 0.99 * len(expected)
-
-        said = consistency(**env)
-        print(json.dumps(said["inputs"]["all"]), said["skipped"], f"{said['impressions']} impressions")
-        assert set(said["inputs"]) == {*names(registry.declared().crosses), "all"}
-        assert said["inputs"]["all"]["different"] == 0
     finally:
         freshet("down", **env)
 
