@@ -104,7 +104,13 @@ EXAMPLES: dict[str, list[Event]] = {
 }  # fmt: skip
 
 
-@given(strategies.events)
+def fits_double(event: Event) -> bool:
+    """Whether its numbers do: Apache's writer takes any number of a union for a double."""
+    values = [*getattr(event, "attributes", {}).values(), *getattr(event, "properties", {}).values()]
+    return all(not isinstance(value, int) or abs(value) <= 2**53 for value in values)
+
+
+@given(strategies.events.filter(fits_double))
 def test_what_apache_avro_writes_is_read(event: Event) -> None:
     topic = topic_of(event)
     assert codec.decode(topic, apache(declared(topic), structs.asdict(event))) == event
