@@ -105,8 +105,13 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     propensities: list[Propensity] | None = None
     features: bytes | None = None
     """float32 (len(items), inputs), little-endian, row by row"""
-    applied_offset: Annotated[int, Meta(ge=0)] | None = None
-    """offset of the person's last interaction that the features knew of"""
+    applied_offset: Annotated[int, Meta(ge=-1)] | None = None
+    """offset of the person's last interaction that the features knew of, -1 where they knew of none. A server of
+    Freshet's says it of its own lists; None is what an app made"""
+
+
+SERVERS_OWN = ("applied_offset",)
+"""fields of an impression that nobody posts: they say that a server of Freshet's made the list"""
 
 
 class Example(Struct, forbid_unknown_fields=True, frozen=True):

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from operators.contract import Record
 from schemas import codec, json_reader
 from schemas.errors import EventError, InvalidEvent, TooFarInFuture
-from schemas.events import MAX_FUTURE_MS, Event, Impression, Interaction, Item, User
+from schemas.events import MAX_FUTURE_MS, SERVERS_OWN, Event, Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
 from serving.endpoint import Endpoint
 from serving.hydrate import now_ms
@@ -161,6 +161,8 @@ def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int
             event = json_reader.parse(topic, found)
             if isinstance(event, (Interaction, Impression)) and event.timestamp > latest:
                 raise TooFarInFuture("is ahead of the server's clock by more than five minutes", "timestamp")
+            if isinstance(event, Impression):
+                _check_not_ours(event)
             if large and len(codec.encode(event)) > LARGEST:
                 raise InvalidEvent(f"takes more than {LARGEST} bytes in Kafka; send less in it")
         except EventError as error:
@@ -168,6 +170,13 @@ def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int
         else:
             events.append((index, event))
     return events, rejected
+
+
+def _check_not_ours(shown: Impression) -> None:
+    """What an app says that a server knew would be compared as if a server had said it."""
+    for name in SERVERS_OWN:
+        if getattr(shown, name) is not None:
+            raise InvalidEvent("is said by the server alone, of the lists that it makes; leave it out", name)
 
 
 def _fault(rejection: Rejection) -> Fault:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.events import SERVERS_OWN, Impression
 from schemas.json_reader import TIME_FIELDS
 from serving.endpoint import Endpoint
 from serving.problems import MEDIA_TYPE, ProblemDetails
@@ -25,6 +26,8 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
     schema_of = dict(zip(types, schemas, strict=True))
     for name in {endpoint.body.__name__ for endpoint in endpoints if endpoint.body is not None}:
         _widen_times(components[name]["properties"])
+    for name in SERVERS_OWN:
+        components.get(Impression.__name__, {"properties": {}})["properties"].pop(name, None)
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema_of, secured)

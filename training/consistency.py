@@ -115,7 +115,7 @@ def _chosen(
     for record in records:
         last = max(last, record.arrived)
         event = record.event
-        if type(event) is Impression and event.features is not None:
+        if type(event) is Impression and event.features is not None and event.applied_offset is not None:
             found[event.request_id] = event
     catalogue = bundles.world.items
     chosen = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from schemas.events import FLOAT_BYTES
+
+log = logging.getLogger(__name__)
 
 SCHEMA = pa.schema(
     {
@@ -45,6 +51,8 @@ class Labelled:
     """epoch ms"""
     user_ids: list[str]
     item_ids: list[str]
+    left_out: int = 0
+    """items whose inputs were not as many as the model's: somebody logged others under its name"""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -60,17 +68,27 @@ def finished(folder: Path) -> set[Path]:
     return set(folder.glob("day=*/part-*"))
 
 
-def read(files: Iterable[Path], model_version: str) -> Labelled:
+def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -> Labelled:
     """The examples with features of one model: those of different models have different inputs. What was closed before
-    its window had ended is left out, since what is missing from its labels is not known."""
+    its window had ended is left out, since what is missing from its labels is not known.
+
+    `inputs` is how many the model has, by its bundle's manifest; None takes what most examples have. Others are left
+    out and counted.
+    """
     tables = [pq.read_table(file, columns=list(SCHEMA.names), partitioning=None) for file in sorted(files)]
     found = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     wanted = pc.and_(pc.equal(found["model_version"], model_version), pc.is_valid(found["features"]))
-    found = found.filter(pc.and_(wanted, found["complete"])).sort_by(ORDER).combine_chunks()
+    found = found.filter(pc.and_(wanted, found["complete"]))
+    lengths = pc.binary_length(found["features"])
+    width = _width(lengths) if inputs is None else inputs
+    kept = found.filter(pc.equal(lengths, width * FLOAT_BYTES)).sort_by(ORDER).combine_chunks()
+    left_out = len(found) - len(kept)
+    if left_out:
+        log.warning("%d of %d examples of %s have other than its %d inputs", left_out, len(found), model_version, width)
+    found = kept
     requests = found["request_id"].to_numpy()
     begins = np.ones(len(found), bool)
     begins[1:] = requests[1:] != requests[:-1]
-    width = -1 if len(found) else 0
     return Labelled(
         np.frombuffer(b"".join(found["features"].to_pylist()), "<f4").reshape(len(found), width),
         _labels(found["labels"]),
@@ -81,7 +99,14 @@ def read(files: Iterable[Path], model_version: str) -> Labelled:
         found["shown_at"].to_numpy().astype(np.int64),
         found["user_id"].to_pylist(),
         found["item_id"].to_pylist(),
+        left_out,
     )
+
+
+def _width(lengths: pa.ChunkedArray) -> int:
+    """The most common number of inputs, the smallest of several; `lengths` in bytes."""
+    counts = Counter(n // FLOAT_BYTES for n in lengths.to_pylist() if n % FLOAT_BYTES == 0)
+    return min(counts, key=lambda n: (-counts[n], n), default=0)
 
 
 def _labels(column: pa.ChunkedArray) -> dict[str, npt.NDArray[np.int64]]:

@@ -66,7 +66,7 @@ def _impressions(draw: st.DrawFn) -> Impression:
         draw(names), draw(names), draw(times), shown, draw(names), draw(optional), draw(optional), draw(names),
         draw(optional), draw(st.none() | st.lists(st.floats(0, 1, exclude_min=True), min_size=n, max_size=n)),
         draw(st.none() | st.binary(min_size=4 * n * width, max_size=4 * n * width)),
-        draw(st.none() | st.integers(0, 2**63 - 1)),
+        draw(st.none() | st.integers(-1, 2**63 - 1)),
     )  # fmt: skip
 
 

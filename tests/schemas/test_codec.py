@@ -148,7 +148,7 @@ def test_an_impression_from_before_it_could_hold_features_is_read() -> None:
     ("field", "value"),
     [
         ("propensities", [0.5]), ("propensities", [0.5, 0.0]), ("propensities", [0.5, 1.5]), ("features", b""),
-        ("features", bytes(12)), ("features", bytes(8 * 1025)), ("model_version", None), ("applied_offset", -1),
+        ("features", bytes(12)), ("features", bytes(8 * 1025)), ("model_version", None), ("applied_offset", -2),
     ],
 )  # fmt: skip
 def test_what_is_logged_of_a_list_fits_the_list(field: str, value: Any) -> None:

@@ -136,7 +136,7 @@ class Server:
         inputs = matrix(ranking_of(request, self.columns, self.space), self.columns.rows(items), self.crosses)
         return Impression(
             id, who, clock, items, region=region or None, device=device or None, model_version=self.version,
-            features=inputs.tobytes(), applied_offset=row["applied_offset"] if row["applied_offset"] >= 0 else None,
+            features=inputs.tobytes(), applied_offset=row["applied_offset"],
         )  # fmt: skip
 
 
@@ -264,6 +264,22 @@ def test_what_was_not_served_so_is_different(bundles: Path, name: str) -> None:
     row = next(row for row in report.rows if row.name == name)
     assert row.different + row.unordered >= report.impressions, "one value an impression, but for what has no order"
     assert row.different > report.impressions / 4
+
+
+def test_what_an_app_made_up_is_not_compared(bundles: Path) -> None:
+    """Inputs without what a server says that it knew: they were made elsewhere."""
+    records = served(bundles, 2)
+    strange = [
+        record._replace(event=structs.replace(e, features=bytes(len(e.features or b"")), applied_offset=None))
+        if isinstance(e := record.event, Impression) and e.user_id == "u3"
+        else record
+        for record in records
+    ]
+    made_up = sum(before is not after for before, after in zip(records, strange, strict=True))
+    report, whole = compared(strange, bundles), compared(records, bundles)
+    assert made_up > 3
+    assert whole.impressions - made_up <= report.impressions < whole.impressions
+    assert (report.overall.different, whole.overall.different) == (0, 0)
 
 
 def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from schemas.events import Example
 from streams import examples
@@ -70,6 +71,27 @@ def test_arrays(tmp_path: Path) -> None:
     assert found.user_ids == ["u1"] * 3 + ["u2"] * 2
     assert found.item_ids == ["i0", "i1", "i2", "i0", "i1"]
     assert len(found) == len(found.shown_at) == 5
+
+
+@pytest.mark.parametrize(("inputs", "left", "rows"), [(None, 1, [[1, 0], [3, 0], [4, 0]]), (3, 3, [[0, 1, 2]])])
+def test_inputs_that_are_not_the_models_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, inputs: int | None, left: int, rows: list[list[float]]
+) -> None:
+    wide = example(2, 0, features=np.array([0, 1, 2], "<f4").tobytes())
+    write(tmp_path, [example(1, 0), wide, example(3, 0), example(4, 0)])
+    found = labelled.read(labelled.finished(tmp_path), "v1", inputs)
+    assert found.features.tolist() == rows
+    assert (len(found), found.left_out, len(found.user_ids)) == (len(rows), left, len(rows))
+    assert f"{left} of 4 examples of v1" in caplog.text
+
+
+def test_rows_of_different_widths_are_never_mixed(tmp_path: Path) -> None:
+    """Three inputs and five, joined, would be two rows of four."""
+    three, five = (np.arange(n, dtype="<f4").tobytes() for n in (3, 5))
+    write(tmp_path, [example(1, 0, features=three), example(2, 0, features=five)])
+    found = labelled.read(labelled.finished(tmp_path), "v1")
+    assert (found.features.tolist(), found.user_ids, found.left_out) == ([[0, 1, 2]], ["u1"], 1)
+    assert labelled.read(labelled.finished(tmp_path), "v1", 5).features.tolist() == [[0, 1, 2, 3, 4]]
 
 
 def test_nothing(tmp_path: Path) -> None:
