@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import NAMES, Candidates, Request, matrix, no_pairs
+from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix, no_pairs
 from operators.contract import Vector
 from schemas.events import Impression
 from serving.query import FeedRequest, ranking_of
@@ -21,6 +20,8 @@ from training.in_force import Served
 from training.live import LivePeople
 
 TOLERANCE = 1e-5
+POPULARITY = slice(NAMES.index("popularity"), NAMES.index("region_popularity") + 1)
+"""the inputs that compare an item with the most popular one"""
 
 Matrix = npt.NDArray[np.float32]
 Features = dict[str, Any]
@@ -72,8 +73,48 @@ class Watch:
         )
         self.declared = [*(known for known in self.declared if known != found), found]
 
-    def inputs(self, person: Features, frame: ItemColumns, declared: Declared) -> Matrix:
+    def judge(self) -> npt.NDArray[np.int64]:
+        """0 equal, 1 fresh, 2 unordered, 3 different: one for each cell (items, the bundle's names)."""
+        logged = self.served.logged(self.shown)
+        assert logged is not None
+        found = self._inputs(self.people[0], self.frames[-1], self.declared[-1])
+        verdict = np.where(_same(found, logged), 0, 3)
+        lowest, highest = found.copy(), found.copy()
+        for columns, found in self._others():
+            unsettled = verdict[:, columns] == 3
+            if not unsettled.any():
+                continue
+            verdict[:, columns] = np.where(unsettled & _same(found, logged[:, columns]), 1, verdict[:, columns])
+            lowest[:, columns] = np.minimum(lowest[:, columns], found)
+            highest[:, columns] = np.maximum(highest[:, columns], found)
+            if not (verdict == 3).any():
+                break
+        within = (logged >= lowest) & (logged <= highest)
+        verdict[(verdict == 3) & (lowest < highest) & (self._unordered() | within)] = 2
+        return verdict
+
+    def _others(self) -> Iterator[tuple[slice, Matrix]]:
+        """What else a server can have known, the newest first: columns of the matrix, and their values.
+
+        An input reads what changes of items, or what changes of the person, or the lead: only popularity is of two of
+        these, and all others need not be tried with one another.
+        """
+        people, declared, leaders = self.people, self.declared[::-1], self.leaders[::-1]
+        frames = self.frames[::-1]
+        for n in range(max(len(frames), len(people), len(declared))):
+            person, known = people[n % len(people)], declared[n % len(declared)]
+            yield slice(None), self._inputs(person, frames[n % len(frames)], known)
+        for frame in frames:
+            candidates = self._candidates(people[0], frame, declared[0])
+            for frame.leaders in leaders:
+                yield POPULARITY, np.column_stack([make(candidates) for make in INPUTS[POPULARITY]]).astype(np.float32)
+
+    def _inputs(self, person: Features, frame: ItemColumns, declared: Declared) -> Matrix:
         """What the ranker is given of the shown items (n, inputs)."""
+        of = self._candidates(person, frame, declared)
+        return matrix(of.request, of.rows, self.served.crosses)
+
+    def _candidates(self, person: Features, frame: ItemColumns, declared: Declared) -> Candidates:
         shown, space = self.shown, self.served.space
         known = person["consent"]  # who has not agreed is a stranger
         request = FeedRequest(
@@ -83,31 +124,7 @@ class Watch:
             device=shown.device or "",
             pairs=(lambda view, names: declared.pairs[view]) if known else no_pairs,
         )
-        return matrix(ranking_of(request, frame, space), frame.rows(shown.items), self.served.crosses)
-
-    def judge(self) -> npt.NDArray[np.int64]:
-        """0 equal, 1 fresh, 2 unordered, 3 different: one for each cell (items, the bundle's names)."""
-        logged = self.served.logged(self.shown)
-        assert logged is not None
-        found = self.inputs(self.people[0], self.frames[-1], self.declared[-1])
-        verdict = np.where(_same(found, logged), 0, 3)
-        if not verdict.any():
-            return verdict
-        lowest, highest = found.copy(), found.copy()
-        # Beside the items an input reads one of these at most: they need not be tried with one another.
-        people, leaders, declared = self.people, self.leaders[::-1], self.declared[::-1]
-        turns = range(max(len(people), len(leaders), len(declared)))
-        for frame, n in product(self.frames[::-1], turns):
-            frame.leaders = leaders[n % len(leaders)]
-            found = self.inputs(people[n % len(people)], frame, declared[n % len(declared)])
-            verdict[(verdict == 3) & _same(found, logged)] = 1
-            if not (verdict == 3).any():
-                return verdict
-            np.minimum(lowest, found, out=lowest)
-            np.maximum(highest, found, out=highest)
-        within = (logged >= lowest) & (logged <= highest)
-        verdict[(verdict == 3) & (lowest < highest) & (self._unordered() | within)] = 2
-        return verdict
+        return Candidates(ranking_of(request, frame, space), frame.rows(shown.items))
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
         """Which cells (items, names) are of events whose order is not known: those of one item, which are of many
