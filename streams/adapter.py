@@ -243,12 +243,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                         news[listener].append(signal)
                 accepted += entry.accepted
                 rows += self._rows(key, entry, now, closed)
+            self._sink.write(rows)  # first: it is what a click waits for
+            self._counts.add("rows", len(rows))
+            self._counts.add("writes")
             if accepted:
                 yield archive.ACCEPTED, FlinkRow(archive.text(accepted))
             yield from examples.out(closed, self._counts)
-            self._sink.write(rows)
-            self._counts.add("rows", len(rows))
-            self._counts.add("writes")
             if self._name == "item":
                 for row in rows:
                     if row.view in self._served:
