@@ -45,7 +45,7 @@ class JobSettings(BaseSettings):
     """for how long what a person does labels what they were shown; 0: nothing is labelled"""
     attribution_late_minutes: float = 5.0
     """how much longer an interaction from within that time may come"""
-    write_ms: int = 10
+    write_ms: int = 5
     """changed rows of users reach the store at the next multiple of this"""
     item_write_ms: int = 1000
     """the same for items, whose rows change with everybody's events"""
