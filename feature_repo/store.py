@@ -1,24 +1,25 @@
 """Feast's online store: rows written in batches, a person's row read at a request.
 
-Writing goes straight to the online store's `online_write_batch` with values already in Feast's
-protobuf: no data frame and no type inference on the way, which is most of what
-`FeatureStore.write_to_online_store` spends its time on.
+Rows are written in the layout of Feast's Redis store, as its `online_write_batch` does, and that is all they share:
+Feast hashes the names of a view's fields anew for each row and asks the store once a view, which takes longer than
+what a row has to say. A test holds the two together, byte by byte.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from feast import FeatureStore, FeatureView
+from feast import FeatureStore
+from feast.infra.online_stores.helpers import _redis_key
 from feast.protos.feast.types import Value_pb2 as pb
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
 from feast.type_map import feast_value_type_to_python_type
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo import features
 from feature_repo.crosses import NOTHING, Reads
@@ -26,6 +27,9 @@ from feature_repo.registry import EMPTY, Repository
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
+
+KEYS_KEPT = 20_000
+"""keys whose serialized form is kept"""
 
 PROTO: dict[str, Callable[[Any], pb.Value]] = {
     "int64": lambda v: pb.Value(int64_val=v),
@@ -53,37 +57,49 @@ def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConf
 
 
 class Writer:
-    """Writes whole rows of any view, one round trip a view."""
+    """Writes whole rows of any views in one round trip."""
 
     def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
         """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
-        views = features.DECLARED | declared.views
-        self._views = features.VIEWS | {name: features.feature_view(view) for name, view in declared.views.items()}
         self._store = FeatureStore(config=config(file, timeout_s))
-        self._config = self._store.config
-        self._online = self._store._get_provider().online_store
-        self._fields = {name: [(f.name, PROTO[f.dtype]) for f in view.fields] for name, view in views.items()}
-        self._join_keys = {name: [f"{e}_id" for e in view.entities] for name, view in views.items()}
+        online: Any = self._store._get_provider().online_store
+        settings: Any = self._store.config.online_store
+        self._redis = online._get_client(settings)
+        self._ttl = settings.key_ttl_seconds
+        self._columns = {
+            view.name: (
+                tuple(f"{entity}_id" for entity in view.entities),
+                f"_ts:{view.name}",
+                _hashed(online, view.name, (field.name for field in view.fields)),
+                [PROTO[field.dtype] for field in view.fields],
+            )
+            for view in (features.DECLARED | declared.views).values()
+        }
+        self._key = lru_cache(KEYS_KEPT)(self._redis_key)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Writes the rows. Raises redis.exceptions.RedisError where the store cannot be reached;
         writing the same rows again is harmless."""
-        now = datetime.now(UTC)
-        by_view: dict[str, list[tuple[EntityKey, dict[str, pb.Value], datetime, datetime | None]]] = defaultdict(list)
-        for row in rows:
-            by_view[row.view].append(
-                (
-                    EntityKey(
-                        join_keys=self._join_keys[row.view],
-                        entity_values=[pb.Value(string_val=part) for part in row.key],
-                    ),
-                    {name: make(value) for (name, make), value in zip(self._fields[row.view], row.values, strict=True)},
-                    now,
-                    None,
-                )
-            )
-        for name, data in by_view.items():
-            self._online.online_write_batch(self._config, self._views[name], data, None)
+        now = Timestamp()
+        now.GetCurrentTime()
+        written = now.SerializeToString()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for row in rows:
+                joins, at, names, makes = self._columns[row.view]
+                key = self._key(joins, row.key)
+                cells = [at, written]
+                for name, make, value in zip(names, makes, row.values, strict=True):
+                    cells.append(name)
+                    cells.append(make(value).SerializeToString())
+                pipe.execute_command("HSET", key, *cells)
+                if self._ttl:
+                    pipe.expire(key, self._ttl)
+            pipe.execute()
+
+    def _redis_key(self, joins: tuple[str, ...], values: tuple[str, ...]) -> bytes:
+        config = self._store.config
+        key: bytes = _redis_key(config.project, _entity_key(joins, values), config.entity_key_serialization_version)
+        return key
 
     def close(self) -> None:
         """Closes the connections."""
@@ -109,14 +125,14 @@ class UserReader:
         self._hashed = [
             key
             for view in asked
-            for key in self._keys(self._store.get_feature_view(view.name), [f.name for f in view.features])
+            for key in _hashed(self._online, view.name, (feature.name for feature in view.features))
         ]
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
         self._pairs = {}
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
             joins = [f"{entity}_id" for entity in view.entities]
-            self._pairs[name] = joins, fields, self._keys(view, fields)
+            self._pairs[name] = joins, fields, _hashed(self._online, name, fields)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
         """Field name → value, and view:field → value of what crosses read; None for a person never heard of.
@@ -137,11 +153,6 @@ class UserReader:
         rows = {name: _unpacked(fields, packed) for name, packed in zip(names, found, strict=True)}
         return {name: row for name, row in rows.items() if row}
 
-    def _keys(self, view: FeatureView, names: list[str]) -> list[Any]:
-        """What the fields are called in a hash of Feast's Redis."""
-        _, keys = self._online._generate_hset_keys_for_features(view, list(names))
-        return list(keys[: len(names)])  # the last is the time of writing
-
     def _read(self, keys: list[EntityKey], hashed: list[Any]) -> list[list[bytes | None]]:
         config, online = self._store.config, self._online
         found = online._generate_redis_keys_for_entities(config, keys)
@@ -150,6 +161,12 @@ class UserReader:
     def close(self) -> None:
         """Closes the connections."""
         close(self._store)
+
+
+def _hashed(online: Any, view: str, names: Iterable[str]) -> list[Any]:
+    """What the view's fields are called in a hash of Feast's Redis."""
+    _, keys = online._generate_hset_keys_for_features(None, list(names), fv_name_override=view)
+    return list(keys[:-1])  # the last is the time of writing
 
 
 def _entity_key(joins: Sequence[str], values: Sequence[str]) -> EntityKey:
