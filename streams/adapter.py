@@ -255,7 +255,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                         yield wire.features(row, self._served[row.view])
         self._counts.publish(now, at_once=True)
         for listener, signals in news.items():
-            yield wire.news(listener, signals, self._sent, self._boundaries.arrived_s)
+            yield wire.news(listener, signals, self._sent, self._boundaries.arrived)
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
         for part in entry.changed:

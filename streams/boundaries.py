@@ -15,15 +15,15 @@ class Boundaries:
     """Multiples of an interval, epoch ms: `base_ms` where events are in time, longer where they are late."""
 
     def __init__(self, base_ms: int, now: int, spread: int = 1) -> None:
-        self.arrived_s = now // 1000
-        """the broker's time of the element last read, epoch s"""
+        self.arrived = now
+        """the broker's time of the element last read, epoch ms"""
         self._base = self._interval = base_ms
         self._spread = spread
 
-    def read(self, arrived_s: int, now: int) -> int:
+    def read(self, arrived: int, now: int) -> int:
         """Sets boundaries as far apart as an element is late. Returns by how many ms it is."""
-        self.arrived_s = arrived_s
-        behind = now - arrived_s * 1000 - 999
+        self.arrived = arrived
+        behind = now - arrived
         self._interval = min(max(self._base, behind // PATIENCE), LONGEST_INTERVAL_MS)
         return behind
 

@@ -47,7 +47,7 @@ class EventClockFunction(OperatorFunction):
         for record in records:
             for signal in apply(operator, key, record, one):
                 heard += [
-                    wire.news(listener, [signal], self._sent, self._boundaries.arrived_s)
+                    wire.news(listener, [signal], self._sent, self._boundaries.arrived)
                     for listener in operator.listeners(signal)
                 ]
         ctx.timer_service().register_event_time_timer(END)

@@ -123,9 +123,10 @@ class Job:
             f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
         )
         table = self.tables.sql_query(
-            "SELECT k, ROW(k, v, topic, p, o, s) FROM (SELECT COALESCE(DECODE(k, 'UTF-8'), '') AS k, v,"
-            " topic, `partition` AS p, `offset` AS o, EXTRACT(EPOCH FROM CAST(arrived AS TIMESTAMP(3))) AS s"
-            f" FROM {name})"
+            "SELECT k, ROW(k, v, topic, p, o, a) FROM (SELECT COALESCE(DECODE(k, 'UTF-8'), '') AS k, v,"
+            " topic, `partition` AS p, `offset` AS o,"
+            " 1000 * EXTRACT(EPOCH FROM arrived) + EXTRACT(MILLISECOND FROM arrived) AS a"
+            f" FROM (SELECT k, v, topic, `partition`, `offset`, CAST(arrived AS TIMESTAMP(3)) AS arrived FROM {name}))"
         )
         stream = self.tables.to_data_stream(table)
         # Rows of both APIs are the same objects; the keyed Python operator only accepts the

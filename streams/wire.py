@@ -23,7 +23,7 @@ _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in s); topic "" for news"""
+"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for news"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -43,11 +43,11 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def news(key: str, signals: list[Signal], fields: int | None, arrived_s: int) -> FlinkRow:
+def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
     """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
-    `arrived_s` as in MESSAGE."""
+    `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
-    return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived_s))
+    return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 
 def records(message: Any) -> list[Record]:
@@ -55,7 +55,7 @@ def records(message: Any) -> list[Record]:
 
     Raises EventError where the bytes are not an event of their key.
     """
-    key, value, topic, partition, offset, seconds = message
+    key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
     if topic in _WAKE:
@@ -67,7 +67,7 @@ def records(message: Any) -> list[Record]:
     field = "item_id" if topic == ITEMS else "user_id"
     if key != getattr(event, field):
         raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return [Record(event, topic, partition, offset, seconds * 1000 + 999)]
+    return [Record(event, topic, partition, offset, arrived)]
 
 
 def _tombstone(topic: str, key: str) -> Item | User:
@@ -81,7 +81,7 @@ def _tombstone(topic: str, key: str) -> Item | User:
 
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
     """What went wrong with a message, the message itself included, for its dead-letter topic."""
-    key, value, topic, partition, offset, seconds = message
+    key, value, topic, partition, offset, arrived = message
     payload = value or b""
     letter = {
         "topic": topic,
@@ -90,7 +90,7 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
         "reason": error.reason,
         "field": error.field[:LETTER_TEXT],
         "detail": error.detail[:LETTER_TEXT],
-        "arrived_at": seconds * 1000,
+        "arrived_at": arrived,
         "rejected_at": int(time.time() * 1000),
         "payload_bytes": len(payload),
         "payload": base64.b64encode(payload[:LETTER_PAYLOAD_BYTES]).decode(),

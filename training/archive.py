@@ -16,7 +16,7 @@ from schemas.topics import EVENT_TYPES_OF, IMPRESSIONS, INTERACTIONS, USERS
 COLUMNS = ["arrived", "partition", "offset", "event"]
 ORDER = [(name, "ascending") for name in ("arrived", "rank", "partition", "offset")]
 RANK = {USERS: 0, IMPRESSIONS: 1, INTERACTIONS: 2}
-"""what of one second probably came first: who somebody is, what they were shown, what they did"""
+"""what of one millisecond probably came first: who somebody is, what they were shown, what they did"""
 
 _decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()}
 
@@ -29,7 +29,8 @@ def finished(folder: Path) -> set[Path]:
 def read(files: Iterable[Path]) -> Iterator[Record]:
     """The events in the files, in the order in which the broker took them, a day in memory at once.
 
-    The broker's clock is kept to the second: of one person, events of different topics within one may change places.
+    The job takes events of one partition in this order too; of different ones, as one person's topics are, as they
+    come.
     """
     days: defaultdict[str, list[Path]] = defaultdict(list)
     for file in files:

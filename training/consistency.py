@@ -35,9 +35,6 @@ from training.live import LiveColumns, LivePeople
 from training.replay import END, Catalogue, Replay
 from training.watch import Features, Watch
 
-ARRIVAL_MS = 999
-"""the archive knows the second in which something arrived, and says its end"""
-
 Archive = Callable[[], Iterable[Record]]
 
 DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
@@ -55,7 +52,8 @@ class Compared(NamedTuple):
     fresh: int
     """as they were at another moment that the server can have known"""
     unordered: int
-    """not known: their events of one second came in an order that the archive does not keep"""
+    """between what their events come to in one order and in another: of different partitions or topics, they may have
+    been taken in an order that the archive does not keep"""
     different: int
 
     @property
@@ -127,7 +125,7 @@ def _chosen(
             skipped["their ranker had other inputs"] += 1
         elif catalogue and not catalogue.keys() >= set(shown.items):
             skipped["an item is not in the catalogue"] += 1
-        elif shown.timestamp >= last - ARRIVAL_MS - within:
+        elif shown.timestamp >= last - within:
             skipped["the archive ends with them"] += 1
         else:
             chosen.append(shown)
@@ -208,11 +206,10 @@ def _watched(
     coming, active = list(reversed(chosen)), list[Watch]()
     clock = 0
     for record in records:
-        second = record.arrived - ARRIVAL_MS
         while True:
             opens = coming[-1].timestamp - within if coming else END
             closes = active[0].shown.timestamp if active else END
-            if closes < second and closes <= opens:
+            if closes < record.arrived and closes <= opens:
                 clock = max(clock, closes)
                 yield _looked(active.pop(0), live, persons, clock)
             elif opens < record.arrived:
@@ -222,7 +219,7 @@ def _watched(
                 active.append(_looked(watch, live, persons, clock))
             else:
                 break
-        clock = max(clock, second)
+        clock = max(clock, record.arrived)
         event = record.event
         assert isinstance(event, (Interaction, Impression, User))
         if type(event) is Impression:

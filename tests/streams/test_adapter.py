@@ -41,7 +41,7 @@ USERS = ("u1", "u2", "u3")
 
 def message(event: Interaction | Impression, offset: int, arrived: int) -> tuple[Any, ...]:
     topic = INTERACTIONS if isinstance(event, Interaction) else IMPRESSIONS
-    return (event.user_id, codec.encode(event), topic, 0, offset, arrived // 1000)
+    return (event.user_id, codec.encode(event), topic, 0, offset, arrived)
 
 
 def click(n: int, user_id: str, at: int, item_id: str = ITEMS[3]) -> Interaction:
@@ -179,7 +179,7 @@ def test_what_ends_by_itself_in_one_region_does_so_after_news_of_another(
 
     def tell(item_id: str, region: str) -> None:
         signal = Signal("click", flink.now, item_id, region)
-        flink.send(tuple(wire.news(item_id, [signal], None, flink.now // 1000)[1]))
+        flink.send(tuple(wire.news(item_id, [signal], None, flink.now)[1]))
         flink.advance(1_000)
 
     tell("i1", "DE")
@@ -231,7 +231,7 @@ def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
                         flink.send(sent)
                     continue
             sent = message(event, len(log), flink.now - late)
-            log.append((sent, Record(event, sent[2], 0, len(log), sent[5] * 1000 + 999)))
+            log.append((sent, Record(event, sent[2], 0, len(log), sent[5])))
             flink.send(sent)
         flink.advance(60_000)
 
@@ -271,7 +271,7 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
             else:
                 batch = [Signal("click", START + len(events) + n, "i1", "DE" if n % 2 else "") for n in range(step)]
                 events += batch
-                row = wire.news("i1", batch, SENT, flink.now // 1000)
+                row = wire.news("i1", batch, SENT, flink.now)
                 log.append(tuple(row[1]))
                 flink.send(log[-1])
         flink.advance(20_000)
@@ -291,7 +291,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
 
     def tell(n: int) -> None:
         did = [Signal("view", flink.now, "i1", session_id="s1") for _ in range(n)]
-        flink.send(tuple(wire.news("s1", did, None, flink.now // 1000)[1]))
+        flink.send(tuple(wire.news("s1", did, None, flink.now)[1]))
         flink.advance(2_000)
 
     row = ("session_features", "s1")
@@ -314,7 +314,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
 def test_what_happened_long_ago_is_over_when_it_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = Repository({session: (Count("depth", entity=session),)})
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
-    flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now // 1000)[1]))
+    flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now)[1]))
     flink.advance(HOUR)
     assert store.rows["session_features", "s1"].values == (0,)
     flink.advance(LINGER_MS)
@@ -329,11 +329,11 @@ def test_what_is_read_of_a_session_long_after_it_counts_as_one(
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
     for n in range(3):
         did = Signal("view", START - 4 * DAY + n * DAY * 3 // 2, "i1", session_id="s1")
-        flink.send(tuple(wire.news("s1", [did], None, flink.now // 1000)[1]))
+        flink.send(tuple(wire.news("s1", [did], None, flink.now)[1]))
         flink.advance(HOUR)
         if crash:
             flink.restore(flink.checkpoint())
-    flink.send(tuple(wire.news("s1", [Signal("view", flink.now, "i1", session_id="s1")], None, flink.now // 1000)[1]))
+    flink.send(tuple(wire.news("s1", [Signal("view", flink.now, "i1", session_id="s1")], None, flink.now)[1]))
     flink.advance(2_000)
     assert store.rows["session_features", "s1"].values == (4,)
 
@@ -413,7 +413,7 @@ def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) ->
             if kind == "named":
                 event = structs.replace(event, request_id=f"r{rng.randrange(n + 3)}")
             sent = message(event, len(log), flink.now)
-            log.append((sent, Record(event, sent[2], 0, len(log), sent[5] * 1000 + 999)))
+            log.append((sent, Record(event, sent[2], 0, len(log), sent[5])))
             flink.send(sent)
         flink.advance(HOUR)
 
@@ -473,12 +473,12 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
         for _ in range(n):
             kind = rng.choice(["click", "view"])
             told.append(Signal(kind, flink.now, rng.choice(("i1", "i2", "i3")), "DE", properties={"price": 2.0}))
-            flink.send(tuple(wire.news(told[-1].item_id, told[-1:], None, flink.now // 1000)[1]))
+            flink.send(tuple(wire.news(told[-1].item_id, told[-1:], None, flink.now)[1]))
             flink.advance(rng.choice([0, 10, 700, 2_000]))
 
     tell(12)
     told.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
-    flink.send(tuple(wire.news("late", told[-1:], None, flink.now // 1000)[1]))
+    flink.send(tuple(wire.news("late", told[-1:], None, flink.now)[1]))
     assert flink.tails() > 0
     operator = item_operator(World(), after.only({f.state_key for f in BY_ITEM_LATER[1:]}))
     states: dict[tuple[str, str], Any] = {}
@@ -493,12 +493,12 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
     flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
     flink.restore(flink.checkpoint())
     for key in ("i1", "late"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now // 1000))
+        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
     tell(rng.choice([0, 3]))
     flink.restore(flink.checkpoint())
     tell(3)
     for key in ("i2", "i3"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now // 1000))
+        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
     flink.advance(2_000)
     found = {row.key[0]: row.values for row in store.rows.values() if row.view == "item_features"}
     assert found == {
@@ -516,7 +516,7 @@ def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, mo
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
     for n in range(3):
         signal = Signal("click" if n else "view", flink.now, "i1", "DE")
-        flink.send(tuple(wire.news("i1", [signal], None, flink.now // 1000)[1]))
+        flink.send(tuple(wire.news("i1", [signal], None, flink.now)[1]))
     flink.advance(1_000)
     told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
     expected = ["item_features", ["i1"], {"clicked": 2}] if read else None
@@ -565,7 +565,7 @@ def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
     if rng.random() < 0.5:
         live(("u1",), 3)  # before anybody is woken
     for key in sorted(keys):
-        flink.send((key, b"", WAKE["user"], 0, 0, flink.now // 1000))
+        flink.send((key, b"", WAKE["user"], 0, 0, flink.now))
     live(("u1", "u2", "u3"), 20)
     flink.restore(flink.checkpoint())
     live(("u1", "u2", "u3"), 5)

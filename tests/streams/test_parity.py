@@ -162,7 +162,7 @@ def test_every_emission_of_every_declared_feature_is_the_same(broker: Settings, 
     )
     for r in stored:
         event = codec.decode(r.topic, r.value)
-        replay.feed(Record(event, r.topic, r.partition, r.offset, r.timestamp // 1000 * 1000 + 999))
+        replay.feed(Record(event, r.topic, r.partition, r.offset, r.timestamp))
     replay.finish()
 
     features = set(declared.views)
@@ -202,7 +202,7 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     stored = [r for topic in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, topic)]
     for r in sorted(stored, key=lambda r: (r.timestamp, r.topic, r.offset)):
         event = codec.decode(r.topic, r.value)
-        replay.feed(Record(event, r.topic, r.partition, r.offset, r.timestamp // 1000 * 1000 + 999))
+        replay.feed(Record(event, r.topic, r.partition, r.offset, r.timestamp))
     replay.finish()
 
     letters = [json.loads(r.value) for t in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, dlq(t))]

@@ -152,10 +152,11 @@ def served(
     server = Server(bundles, versions[0], replay, declared)
     world.space = server.space
     found: list[Record] = []
+    under_way: list[tuple[Impression, int]] = []
     clock, offset = T0, 0
 
     def taken(event: Any, topic: str, at: int, place: int) -> None:
-        record = Record(event, topic, 0, place, at // 1000 * 1000 + 999)
+        record = Record(event, topic, 0, place, at)
         found.append(record)
         server.hear(replay.feed(record))
 
@@ -163,6 +164,9 @@ def served(
         taken(User(who, interests=["c1"], consent=who != "u9"), USERS, clock, len(found))
     for k in range(n):
         clock += rng.choice([5, 40, 200, 900, 20 * MINUTE if rng.random() < 0.05 else 100])
+        while under_way and under_way[0][1] <= clock:
+            feed, at = under_way.pop(0)
+            taken(feed, IMPRESSIONS, at, len(found))
         if k and k % -(-n // len(versions)) == 0:
             before, server = server, Server(bundles, versions[k * len(versions) // n], replay, declared)
             server._fresh = before._fresh
@@ -173,7 +177,7 @@ def served(
         if rng.random() < 0.3:
             items = [i.item_id for i in rng.sample(ITEMS, 5)]
             feed = server.feed(f"r{k}", who, clock, items, rng.choice(["", "DE"]), rng.choice(["", "tv"]))
-            taken(feed, IMPRESSIONS, clock + 60, len(found))
+            under_way.append((feed, clock + 60))
         else:
             kind = rng.choice(["click", "view", "like", "dislike"])
             properties = {"region": rng.choice(["DE", ""])}
@@ -200,8 +204,11 @@ def test_what_was_served_is_found_again(bundles: Path, seed: int) -> None:
     assert report.overall.share > 0.99, report
     assert report.overall.fresh > 0, "rows of items are late"
     assert [row.name for row in report.rows] == list(names(DECLARED.crosses))
-    fresh = {row.name for row in report.rows if row.fresh}
-    assert fresh >= {"busy", "ctr_5m", "habit"}, "so are rows of what is declared"
+
+
+def test_rows_of_what_is_declared_are_late_too(bundles: Path) -> None:
+    reports = [compared(served(bundles, seed), bundles) for seed in (1, 3)]
+    assert {row.name for report in reports for row in report.rows if row.fresh} >= {"busy", "ctr_5m", "habit"}
 
 
 def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bundles: Path) -> None:
@@ -214,9 +221,9 @@ def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bu
         if offset == 2:
             server.copy(T0 + 30_000, at_once=True)
             feed = server.feed("r1", "u1", T0 + 30_000, ["i1", "i2"], "DE", "")
-            records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 31_999))
+            records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 30_060))
         did = Interaction(f"e{offset}", "click", "u1", at, "i1", properties={"region": "DE"})
-        records.append(Record(did, INTERACTIONS, 0, offset, at + 999))
+        records.append(Record(did, INTERACTIONS, 0, offset, at))
         server.hear(replay.feed(records[-1]))
     report = compared(records, bundles)
     found = {row.name: (row.n, row.equal) for row in report.rows}
