@@ -23,7 +23,7 @@ from schemas.events import Example, Interaction, Item, User
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
-FORMAT = 2
+FORMAT = 3
 """of KeyedState itself: another number makes saved states of before unreadable, and known to be so"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
