@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from feature_repo.registry import EMPTY, Repository
@@ -98,3 +99,12 @@ def user_operator(
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
     """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
     return declared.beside_item(ItemOperator(item, item_region, world), world)
+
+
+def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
+    """The two operators with nothing but the door and what is declared, for archived events: they have been let in."""
+    of_user, of_item, of_region = (replace(view, aggregations=()) for view in (user, item, item_region))
+    return (
+        declared.beside_user(UserOperator(of_user, world, None), world),
+        declared.beside_item(ItemOperator(of_item, of_region, world), world),
+    )

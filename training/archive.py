@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +19,14 @@ ORDER = [(name, "ascending") for name in ("arrived", "rank", "partition", "offse
 RANK = {USERS: 0, IMPRESSIONS: 1, INTERACTIONS: 2}
 """what of one millisecond probably came first: who somebody is, what they were shown, what they did"""
 
-_decoders = {topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()}
+_decoders: dict[str, Callable[[str | bytes], Any]] = {
+    topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()
+}
+
+
+def decode(topic: str, event: str | bytes) -> Any:
+    """The column `event` of a topic."""
+    return _decoders[topic](event)
 
 
 def finished(folder: Path) -> set[Path]:
@@ -40,7 +48,7 @@ def read(files: Iterable[Path]) -> Iterator[Record]:
         for batch in table.to_batches():
             rows = (batch.column(name).to_pylist() for name in ("topic", *COLUMNS))
             for topic, arrived, partition, offset, event in zip(*rows, strict=True):
-                yield Record(_decoders[topic](event), topic, partition, offset, arrived)
+                yield Record(decode(topic, event), topic, partition, offset, arrived)
 
 
 def _table(file: Path) -> pa.Table:

@@ -10,7 +10,6 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,6 @@ import pyarrow.parquet as pq
 from feature_repo import views
 from feature_repo.registry import Repository
 from operators.contract import Dtype, Record, Row, View, World, owner
-from operators.keyed import ItemOperator, UserOperator
 from operators.stepping import event_time
 from operators.time import DAY
 from training.replay import Replay
@@ -112,14 +110,7 @@ class Backfill:
 
     def __init__(self, declared: Repository, world: World, emit: Callable[[Row, int], None] | None = None) -> None:
         """`emit(row, at)` hears of every row of what is declared, as it changes."""
-        user = UserOperator(_bare(views.user), world, None)  # the archive holds what was let in
-        item = ItemOperator(_bare(views.item), _bare(views.item_region), world)
-        self._replay = Replay(
-            declared.beside_user(user, world),
-            declared.beside_item(item, world),
-            emit,
-            emits=lambda part: owner(part) != "",
-        )
+        self._replay = Replay(*views.declared_alone(world, declared), emit, emits=lambda part: owner(part) != "")
         self.events = 0
         self._earliest = NEVER
 
@@ -148,10 +139,6 @@ class Backfill:
             for (key, part), state in found.items():
                 if owner(part):
                     yield operator.name, key, part, operator.encode(part, state)
-
-
-def _bare(view: View[Any]) -> View[Any]:
-    return replace(view, aggregations=())
 
 
 def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> dict[str, set[str]]:

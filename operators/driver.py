@@ -1,0 +1,88 @@
+"""One operator over a log, in event time, with the states of all keys in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from operators.stepping import apply, expire, step, timers
+from operators.time import END
+from schemas.events import Example
+
+Emit = Callable[[Row, int], None]
+States = dict[tuple[str, str], Any]
+"""by key and part"""
+
+
+class Driver:
+    """Takes records to the parts that they change; see `training.replay.Replay` for what it is told of."""
+
+    def __init__(
+        self,
+        operator: Operator[Any],
+        emit: Emit | None = None,
+        coalesce: bool = False,
+        emits: Callable[[str], bool] = lambda part: True,
+        tell: Callable[[Example], None] | None = None,
+    ) -> None:
+        self.operator = operator
+        self.states: States = {}
+        self._emit = emit
+        self._coalesce = coalesce
+        self._emits = emits
+        self._tell = tell
+
+    def take(self, key: str, record: Record) -> list[Signal]:
+        """Takes one record in; returns what follows from it. Raises EventError, states untouched, where it cannot."""
+        operator, states = self.operator, self.states
+
+        def one(part: str, record: Record) -> list[Signal] | None:
+            found = states.get((key, part))
+            state = operator.new(part) if found is None else found
+            if self._emit is None or self._coalesce or not self._emits(part):
+                signals = operator.on_event(part, state, record)
+                if self._tell:
+                    self._tell_all(operator.on_timer(part, state, operator.watermark(state)))
+            else:
+                done = step(operator, key, part, state, record)
+                for row, at in done.emissions:
+                    self._emit(row, at)
+                self._tell_all(done.examples)
+                signals = done.forwarded
+            if found is None and signals is not None:
+                states[key, part] = state
+            return signals
+
+        return apply(operator, key, record, one)
+
+    def finish(self, until: int | None = None) -> None:
+        """Fires every timer still open, or those up to `until`, epoch ms: key by key, each key's in order."""
+        for (key, part), state in self.states.items():
+            self._expire(key, part, state, until)
+
+    def forget(self, at: int) -> None:
+        """Drops what nothing is known of any more by `at`, epoch ms. Its last rows are emitted."""
+        states = self.states
+        for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
+            self._expire(key, part, states.pop((key, part)), at)
+
+    def _tell_all(self, examples: Iterable[Example]) -> None:
+        if self._tell:
+            for example in examples:
+                self._tell(example)
+
+    def _expire(self, key: str, part: str, state: Any, until: int | None) -> None:
+        operator = self.operator
+        self._tell_all(operator.on_timer(part, state, END if until is None else until))
+        if self._emit is None or not self._emits(part):
+            return
+        since = operator.watermark(state)
+        if not self._coalesce:
+            for row, at in expire(operator, key, part, state, since, until):
+                self._emit(row, at)
+            return
+        last = max(timers(operator, part, state, since, until), default=since)
+        row = operator.row(key, part, state, last)
+        if row is not NO_ROW:
+            self._emit(row, last)

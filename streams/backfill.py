@@ -1,0 +1,189 @@
+"""A backfill as a batch job of Flink: each key's archived events in their order, on as many machines as there are.
+
+    archive ─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
+                                    └──────── rows, states at the end ────────────────┴─► Parquet
+
+Flink sorts what it keys by time in batch mode, so that a key's events come one after another, and then no more: an
+operator holds the state of one key. The same driver takes them as in a backfill within one process
+(training/backfill.py), which this one is for where that would take too long.
+
+`python -m streams.backfill` runs it in a mini cluster of its own; `flink run` takes the same module.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from pyflink.common import Row as FlinkRow
+from pyflink.common import Types, WatermarkStrategy
+from pyflink.common.watermark_strategy import TimestampAssigner
+from pyflink.datastream import (
+    DataStream,
+    KeyedProcessFunction,
+    OutputTag,
+    RuntimeContext,
+    StreamExecutionEnvironment,
+)
+from pyflink.table import StreamTableEnvironment
+
+from feature_repo import registry
+from feature_repo.views import declared_alone
+from operators.contract import Record, Row, owner
+from operators.driver import Driver
+from operators.time import END
+from streams import archive, interpreter, wire, world
+from streams.job import configuration, described, keyed
+from streams.settings import JobSettings
+from streams.wire import BYTES, KEYED_MESSAGE
+from training.archive import RANK, decode
+
+ROWS = OutputTag("rows", Types.ROW_NAMED(["view", "at", "row"], [Types.STRING(), Types.LONG(), BYTES]))
+STATES = OutputTag(
+    "states",
+    Types.ROW_NAMED(["operator", "key", "part", "state"], [Types.STRING(), Types.STRING(), Types.STRING(), BYTES]),
+)
+OUTPUTS = {
+    "rows": (ROWS, {"view": "STRING", "at": "BIGINT", "row": "BYTES"}),
+    "states": (STATES, {"operator": "STRING", "key": "STRING", "part": "STRING", "state": "BYTES"}),
+}
+"""folder → what it is made of and its files' columns; `row` is the row's key and values in msgpack"""
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class BackfillSettings(JobSettings):
+    """What to read, and where to leave what comes of it."""
+
+    events: str
+    """the folder of archived events, a URI"""
+    out: str
+    """the folder for `rows` and `states`, a URI"""
+    states_of: frozenset[int] = frozenset()
+    """features, by their states' keys; all that are declared where empty"""
+    until: int
+    """epoch ms; rows that change by themselves do so until then"""
+
+
+class Order(TimestampAssigner):  # type: ignore[misc]
+    """The place of an archived event among those of its key: by arrival, what came first of one moment, and offset."""
+
+    def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
+        _, _, topic, _, offset, arrived = value[1]
+        # 41 bits, 2 and 20: of one key, a million events do not come in a millisecond.
+        return int(arrived << 22 | RANK[topic] << 20 | offset & 0xFFFFF)
+
+
+class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
+    """Runs the operator called `name` ("user" or "item"), with what is declared alone, over one key after another."""
+
+    def __init__(self, name: str, settings: BackfillSettings) -> None:
+        self._name = name
+        self._settings = settings
+
+    def open(self, context: RuntimeContext) -> None:
+        interpreter.share()
+        settings = self._settings
+        declared = registry.load(settings.definitions)
+        if settings.states_of:
+            declared = declared.only(settings.states_of)
+        operators = declared_alone(world.shared(settings.kafka, settings.bundles), declared)
+        (self._operator,) = (operator for operator in operators if operator.name == self._name)
+        self._rows: list[tuple[OutputTag, FlinkRow]] = []
+        self._driver = Driver(self._operator, self._emit, emits=lambda part: owner(part) != "")
+
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+        key = value[0]
+        for record in _records(value):
+            for signal in self._driver.take(key, record):
+                for listener in self._operator.listeners(signal):
+                    yield wire.news(listener, [signal], None, record.arrived)
+        yield from self._left()
+        ctx.timer_service().register_event_time_timer(END)
+
+    def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
+        """The key's end: what changes by itself, and its states but those that are over."""
+        until = self._settings.until
+        self._driver.forget(until)
+        self._driver.finish(until)
+        yield from self._left()
+        for (key, part), state in self._driver.states.items():
+            if owner(part):
+                yield STATES, FlinkRow(self._name, key, part, self._operator.encode(part, state))
+        self._driver.states.clear()
+
+    def _emit(self, row: Row, at: int) -> None:
+        self._rows.append((ROWS, FlinkRow(row.view, at, _pack((row.key, row.values)))))
+
+    def _left(self) -> list[tuple[OutputTag, FlinkRow]]:
+        found, self._rows = self._rows, []
+        return found
+
+
+def _records(message: Any) -> list[Record]:
+    """Those in a MESSAGE: an archived event as JSON, or news."""
+    _, event, topic, partition, offset, arrived = message
+    if not topic:
+        return wire.records(message)
+    return [Record(decode(topic, event), topic, partition, offset, arrived)]
+
+
+class BackfillJob:
+    """Builds the graph."""
+
+    def __init__(self, settings: BackfillSettings) -> None:
+        self._settings = settings
+        options = configuration(settings)
+        options.set_string("execution.runtime-mode", "BATCH")
+        self._env = StreamExecutionEnvironment.get_execution_environment(options)
+        self._env.set_parallelism(settings.parallelism)
+        self._tables = StreamTableEnvironment.create(self._env)
+
+    def run(self) -> None:
+        """Runs to the end of the archive."""
+        order = WatermarkStrategy.no_watermarks().with_timestamp_assigner(Order())
+        events = self._events().assign_timestamps_and_watermarks(order)
+        users = self._operator("user", events)
+        items = self._operator("item", users)
+        statements = self._tables.create_statement_set()
+        for name, (tag, columns) in OUTPUTS.items():
+            self._table(name, f"{self._settings.out}/{name}", columns)
+            both = users.get_side_output(tag).union(items.get_side_output(tag))
+            statements.add_insert(name, self._tables.from_data_stream(both))
+        statements.attach_as_datastream()
+        self._env.execute("freshet backfill")
+
+    def _operator(self, name: str, stream: DataStream) -> DataStream:
+        return keyed(stream).process(BackfillFunction(name, self._settings), KEYED_MESSAGE).name(f"{name} operator")
+
+    def _events(self) -> DataStream:
+        """The archive as KEYED_MESSAGE, by user."""
+        self._table("events", self._settings.events, archive.COLUMNS, "PARTITIONED BY (topic, `day`)")
+        table = self._tables.sql_query(
+            "SELECT k, ROW(k, v, topic, p, o, a) FROM (SELECT JSON_VALUE(event, '$.user_id') AS k,"
+            " ENCODE(event, 'UTF-8') AS v, topic, `partition` AS p, `offset` AS o, arrived AS a FROM events)"
+        )
+        stream = self._tables.to_data_stream(table)
+        described(stream)
+        return stream
+
+    def _table(self, name: str, path: str, columns: Mapping[str, str], partitioned: str = "") -> None:
+        kinds = ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
+        self._tables.execute_sql(
+            f"CREATE TEMPORARY TABLE {name} ({kinds}) {partitioned} WITH ("
+            f"'connector' = 'filesystem', 'path' = '{path}', 'format' = 'parquet')"
+        )
+
+
+def main() -> None:
+    """Entry of `python -m streams.backfill` and of `flink run -pym streams.backfill`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    from streams.backfill import BackfillJob, BackfillSettings  # workers cannot import functions of `__main__`
+
+    BackfillJob(BackfillSettings()).run()
+
+
+if __name__ == "__main__":
+    main()

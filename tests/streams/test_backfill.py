@@ -1,0 +1,86 @@
+"""A backfill by Flink comes to the same as one within a process: every row, every state."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from feature_repo import registry
+from feature_repo.views import item_operator, user_operator
+from freshet import distributed
+from freshet.errors import ComponentError
+from freshet.ports import free_ports
+from freshet.settings import Settings
+from freshet.stack import Stack
+from operators.contract import Record
+from operators.time import DAY, HOUR
+from schemas.topics import topic_of
+from tests.streams.test_parity import BASE, log
+from tests.training import test_archive
+from training import archive
+from training.backfill import Backfill
+from training.replay import Catalogue, Replay
+
+DEFINITIONS = "tests.streams.everything"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    settings = Settings(home=tmp_path_factory.mktemp("backfill"), partitions=1, **free_ports())
+    with Stack(settings, report=print) as stack:
+        stack.up(["kafka"])
+        yield settings
+
+
+def archived(settings: Settings, n: int) -> list[Record]:
+    """Writes what a job would have let in, in files of several days."""
+    door = Replay(user_operator(Catalogue(), DAY), item_operator(Catalogue()))
+    found = []
+    for offset, event in enumerate(log(5, n)):
+        record = Record(event, topic_of(event), 0, offset, BASE + offset * HOUR // 3)
+        if door.feed(record) is not None:
+            found.append(record)
+    test_archive.write(settings.archive / "events", found[: n // 2])
+    test_archive.write(settings.archive / "events", found[n // 2 :], "part-1")
+    return found
+
+
+def comparable(row: Any, at: int) -> str:
+    return json.dumps([row.view, row.key, row.values, at], default=bytes.hex)
+
+
+@pytest.mark.integration
+def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_DEFINITIONS", DEFINITIONS)
+    declared = registry.load(DEFINITIONS)
+    records = archived(settings, 400)
+    until = records[-1].arrived + 2 * DAY
+    rows: Counter[str] = Counter()
+    here = Backfill(declared, Catalogue(), lambda row, at: rows.update([comparable(row, at)]))
+    here.feed(records)
+    here.finish(until)
+    files = archive.finished(settings.archive / "events")
+    assert len(files) > 5
+    began = time.monotonic()
+    with distributed.fill(settings, files, (), until) as filled:
+        took = time.monotonic() - began
+        states = sorted(filled.states())
+        again = Counter(comparable(row, at) for row, at in filled.rows())
+    print(f"{len(records)} events, {sum(rows.values())} rows, {len(states)} states in {took:.0f} s")
+    assert states == sorted(here.states())
+    assert again == rows
+    assert not list(settings.archive.glob(".backfill-*"))
+
+
+@pytest.mark.integration
+def test_a_program_that_fails_is_an_error_with_the_place_of_its_log(settings: Settings) -> None:
+    failing = settings.model_copy(update={"flink_run": "sh -c 'echo Error: no slots; exit 3'"})
+    with pytest.raises(ComponentError, match=r"no slots.*logs/backfill.log"), distributed.fill(failing, (), (), 0):
+        pass
+    missing = settings.model_copy(update={"flink_run": "no-such-program run"})
+    with pytest.raises(ComponentError, match="FRESHET_FLINK_RUN"), distributed.fill(missing, (), (), 0):
+        pass
