@@ -66,19 +66,17 @@ class Flink:
         return {"flink_port": settings.flink_port}
 
     def prepare(self, settings: Settings, report: Report) -> Launch:
-        shared = environment(settings, report)
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
         # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
         shutil.rmtree(_scratch(settings), ignore_errors=True)
-        _scratch(settings).mkdir(parents=True)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
             self._take_up_changes(settings, origin, report)
             report(f"resuming from {origin.relative_to(settings.root)}")
         else:
             _start_over(settings, report)
-        env = shared | {
+        env = environment(settings, report) | {
             "FRESHET_HOST": settings.host,
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
@@ -145,7 +143,8 @@ class Flink:
 def environment(settings: Settings, report: Report) -> dict[str, str]:
     """What every job of ours needs in a mini cluster of its own: jars, Java, logs, and where the catalogue is."""
     connectors = jars.fetch("flink", settings.cache, report=report)
-    settings.run.mkdir(parents=True, exist_ok=True)
+    for folder in (settings.run, _scratch(settings)):
+        folder.mkdir(parents=True, exist_ok=True)
     log4j = settings.run / "log4j.properties"
     log4j.write_text(_LOG4J)
     return {

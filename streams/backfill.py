@@ -137,6 +137,8 @@ class BackfillJob:
         self._settings = settings
         options = configuration(settings)
         options.set_string("execution.runtime-mode", "BATCH")
+        options.set_string("rest.bind-port", "0")  # the job's page has the usual one
+        options.set_string("rest.bind-address", "127.0.0.1")
         self._env = StreamExecutionEnvironment.get_execution_environment(options)
         self._env.set_parallelism(settings.parallelism)
         self._tables = StreamTableEnvironment.create(self._env)
@@ -149,9 +151,9 @@ class BackfillJob:
         items = self._operator("item", users)
         statements = self._tables.create_statement_set()
         for name, (tag, columns) in OUTPUTS.items():
-            self._table(name, f"{self._settings.out}/{name}", columns)
+            self._table(f"filled_{name}", f"{self._settings.out}/{name}", columns)
             both = users.get_side_output(tag).union(items.get_side_output(tag))
-            statements.add_insert(name, self._tables.from_data_stream(both))
+            statements.add_insert(f"filled_{name}", self._tables.from_data_stream(both))
         statements.attach_as_datastream()
         self._env.execute("freshet backfill")
 

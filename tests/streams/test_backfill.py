@@ -56,6 +56,7 @@ def comparable(row: Any, at: int) -> str:
 @pytest.mark.integration
 def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHET_DEFINITIONS", DEFINITIONS)
+    monkeypatch.setenv("FRESHET_PARALLELISM", "2")
     declared = registry.load(DEFINITIONS)
     records = archived(settings, 400)
     until = records[-1].arrived + 2 * DAY
