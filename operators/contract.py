@@ -63,13 +63,15 @@ class Signal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An event with its place in Kafka. `arrived` is the broker's clock in epoch ms."""
+    """An event with its place in Kafka; times in epoch ms: `arrived` at the broker and, of archived events, `taken` by the
+    job."""
 
     event: Interaction | Impression | User | Item | Signal
     topic: str = ""
     partition: int = -1
     offset: int = -1
     arrived: int = 2**53
+    taken: int = 0
 
 
 class Space(Protocol):

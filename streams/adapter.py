@@ -149,7 +149,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for record in records:
             entry.news += apply(operator, key, record, one)
         if self._archives:
-            entry.accepted += records
+            entry.accepted += [record._replace(taken=now) for record in records]
         self._schedule(key, entry, now, ctx)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:

@@ -28,11 +28,13 @@ COLUMNS = {
     "arrived": "BIGINT",
     "partition": "INT",
     "offset": "BIGINT",
+    "taken": "BIGINT",
     "event": "STRING",
     "topic": "STRING",
     "day": "STRING",
 }
-"""name → type; times in epoch ms. The last two are the folders `topic=…/day=…`, and the day is made from `arrived`"""
+"""name → type; times in epoch ms, `arrived` by the broker's clock and `taken` by the job's. The last two are folders,
+`topic=…/day=…`, and the day is made from `arrived`"""
 
 ROW, COLUMN = "\x1e", "\x1f"
 """between rows and columns: JSON never holds them, and in an id they are left out"""
@@ -58,8 +60,8 @@ def _line(record: Record) -> str:
     if line.count(COLUMN) != len(names) - 1 or ROW in line:
         line = COLUMN.join(name.replace(COLUMN, "").replace(ROW, "") for name in names)
     at = getattr(event, "timestamp", 0)
-    whole = _encode(event).decode()
-    return f"{line}\x1f{at}\x1f{record.arrived}\x1f{record.partition}\x1f{record.offset}\x1f{whole}\x1f{record.topic}"
+    numbers = at, record.arrived, record.partition, record.offset, record.taken
+    return COLUMN.join((line, *map(str, numbers), _encode(event).decode(), record.topic))
 
 
 def attach(tables: StreamTableEnvironment, statements: StatementSet, accepted: DataStream, folder: str) -> None:

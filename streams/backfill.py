@@ -68,12 +68,12 @@ class BackfillSettings(JobSettings):
 
 
 class Order(TimestampAssigner):  # type: ignore[misc]
-    """The place of an archived event among those of its key: by arrival, what came first of one moment, and offset."""
+    """The place of an archived event among those of its key, as `training.archive.ORDER` has it."""
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
-        _, _, topic, _, offset, arrived = value[1]
+        _, _, topic, _, offset, taken = value[1]
         # 41 bits, 2 and 20: of one key, a million events do not come in a millisecond.
-        return int(arrived << 22 | RANK[topic] << 20 | offset & 0xFFFFF)
+        return int(taken << 22 | RANK[topic] << 20 | offset & 0xFFFFF)
 
 
 class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -99,7 +99,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         for record in _records(value):
             for signal in self._driver.take(key, record):
                 for listener in self._operator.listeners(signal):
-                    yield wire.news(listener, [signal], None, record.arrived)
+                    yield wire.news(listener, [signal], None, record.taken)
         yield from self._left()
         ctx.timer_service().register_event_time_timer(END)
 
@@ -124,10 +124,10 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
 
 def _records(message: Any) -> list[Record]:
     """Those in a MESSAGE: an archived event as JSON, or news."""
-    _, event, topic, partition, offset, arrived = message
+    _, event, topic, partition, offset, taken = message
     if not topic:
         return wire.records(message)
-    return [Record(decode(topic, event), topic, partition, offset, arrived)]
+    return [Record(decode(topic, event), topic, partition, offset, taken=taken)]
 
 
 class BackfillJob:
@@ -165,7 +165,7 @@ class BackfillJob:
         self._table("events", self._settings.events, archive.COLUMNS, "PARTITIONED BY (topic, `day`)")
         table = self._tables.sql_query(
             "SELECT k, ROW(k, v, topic, p, o, a) FROM (SELECT JSON_VALUE(event, '$.user_id') AS k,"
-            " ENCODE(event, 'UTF-8') AS v, topic, `partition` AS p, `offset` AS o, arrived AS a FROM events)"
+            " ENCODE(event, 'UTF-8') AS v, topic, `partition` AS p, `offset` AS o, taken AS a FROM events)"
         )
         stream = self._tables.to_data_stream(table)
         described(stream)

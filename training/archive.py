@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from operators.contract import Record
 from schemas.topics import EVENT_TYPES_OF, IMPRESSIONS, INTERACTIONS, USERS
 
-COLUMNS = ["arrived", "partition", "offset", "event"]
-ORDER = [(name, "ascending") for name in ("arrived", "rank", "partition", "offset")]
+COLUMNS = ["arrived", "partition", "offset", "taken", "event"]
+ORDER = [(name, "ascending") for name in ("taken", "rank", "partition", "offset")]
 RANK = {USERS: 0, IMPRESSIONS: 1, INTERACTIONS: 2}
 """what of one millisecond probably came first: who somebody is, what they were shown, what they did"""
 
@@ -35,11 +35,7 @@ def finished(folder: Path) -> set[Path]:
 
 
 def read(files: Iterable[Path]) -> Iterator[Record]:
-    """The events in the files, in the order in which the broker took them, a day in memory at once.
-
-    The job takes events of one partition in this order too; of different ones, as one person's topics are, as they
-    come.
-    """
+    """The events in the files, in the order in which the job took them, a day in memory at once."""
     days: defaultdict[str, list[Path]] = defaultdict(list)
     for file in files:
         days[file.parent.name].append(file)
@@ -47,8 +43,8 @@ def read(files: Iterable[Path]) -> Iterator[Record]:
         table = pa.concat_tables(map(_table, days[day])).sort_by(ORDER)
         for batch in table.to_batches():
             rows = (batch.column(name).to_pylist() for name in ("topic", *COLUMNS))
-            for topic, arrived, partition, offset, event in zip(*rows, strict=True):
-                yield Record(decode(topic, event), topic, partition, offset, arrived)
+            for topic, arrived, partition, offset, taken, event in zip(*rows, strict=True):
+                yield Record(decode(topic, event), topic, partition, offset, arrived, taken)
 
 
 def _table(file: Path) -> pa.Table:

@@ -52,8 +52,8 @@ class Compared(NamedTuple):
     fresh: int
     """as they were at another moment that the server can have known"""
     unordered: int
-    """between what their events come to in one order and in another: of different partitions or topics, they may have
-    been taken in an order that the archive does not keep"""
+    """between what their events come to in one order and in another: several slots of the job may have taken them in an
+    order that the archive does not keep"""
     different: int
 
     @property
@@ -111,7 +111,7 @@ def _chosen(
     found: dict[str, Impression] = {}
     last = 0
     for record in records:
-        last = max(last, record.arrived)
+        last = max(last, record.taken)
         event = record.event
         if type(event) is Impression and event.features is not None and event.applied_offset is not None:
             found[event.request_id] = event
@@ -209,17 +209,17 @@ def _watched(
         while True:
             opens = coming[-1].timestamp - within if coming else END
             closes = active[0].shown.timestamp if active else END
-            if closes < record.arrived and closes <= opens:
+            if closes < record.taken and closes <= opens:
                 clock = max(clock, closes)
                 yield _looked(active.pop(0), live, persons, clock)
-            elif opens < record.arrived:
+            elif opens < record.taken:
                 clock = max(clock, opens)
                 shown = coming.pop()
                 watch = Watch(shown, bundles.named(shown), people[shown.request_id])
                 active.append(_looked(watch, live, persons, clock))
             else:
                 break
-        clock = max(clock, record.arrived)
+        clock = max(clock, record.taken)
         event = record.event
         assert isinstance(event, (Interaction, Impression, User))
         if type(event) is Impression:

@@ -21,7 +21,7 @@ from freshet.ports import free_ports
 from freshet.settings import Settings
 from tests.freshet.test_features_command import freshet
 
-SECONDS, RATE, FEEDS = 60, 300, 12
+SECONDS, RATE, FEEDS = 60, 150, 8
 """of load, interactions a second, feeds a second"""
 
 
@@ -68,6 +68,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
         print(json.dumps(said["inputs"]["all"]), said["skipped"], f"{said['impressions']} impressions")
         assert set(said["inputs"]) == {*names(registry.declared().crosses), "all"}
         assert said["inputs"]["all"]["different"] == 0
+        assert said["inputs"]["all"]["share"] >= 0.9999
 
         found = in_files(settings)
         assert set(found.values()) == {1}
@@ -89,8 +90,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
 
 def consistency(**env: str) -> dict[str, Any]:
     """What the command says; it must succeed."""
-    # A machine that is busy with other tests brings rows to the server late.
-    return json.loads(freshet("features", "consistency", "--within", "10", "--json", **env))  # type: ignore[no-any-return]
+    return json.loads(freshet("features", "consistency", "--json", **env))  # type: ignore[no-any-return]
 
 
 def in_files(settings: Settings) -> Counter[tuple[str, int, str]]:

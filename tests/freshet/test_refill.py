@@ -37,7 +37,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def archive(settings: Settings, first: int, n: int) -> None:
     records = [
-        Record(Interaction(f"e{k}", "view", f"u{k % 3}", T0 + k, f"i{k}"), INTERACTIONS, 0, k, T0 + k)
+        Record(Interaction(f"e{k}", "view", f"u{k % 3}", T0 + k, f"i{k}"), INTERACTIONS, 0, k, T0 + k, T0 + k)
         for k in range(first, first + n)
     ]
     write(settings.archive / "events", records, f"part-{first}")

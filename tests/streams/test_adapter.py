@@ -345,7 +345,7 @@ def test_what_was_accepted_is_archived_once(store: Store, monkeypatch: pytest.Mo
     flink = MiniFlink("user", World(), store, monkeypatch, **ARCHIVED)
     sent = [message(click(n // 2, "u1", flink.now), n, flink.now) for n in range(6)]  # each id twice
     flink.send(sent[0])
-    saved = flink.checkpoint()
+    saved, began = flink.checkpoint(), flink.now
     for n, each in enumerate(sent[1:], 1):
         flink.send(each)
         if n == 3:
@@ -354,7 +354,9 @@ def test_what_was_accepted_is_archived_once(store: Store, monkeypatch: pytest.Mo
     for each in sent[1:]:
         flink.send(each)
     flink.advance(10)
-    assert [json.loads(line.split(archive.COLUMN)[9])["event_id"] for line in archived(flink.out)] == ["e0", "e1", "e2"]
+    rows = [dict(zip(archive.COLUMNS, line.split(archive.COLUMN), strict=False)) for line in archived(flink.out)]
+    assert [json.loads(row["event"])["event_id"] for row in rows] == ["e0", "e1", "e2"]
+    assert [int(row["taken"]) - began for row in rows] == [10, 10, 10], "all of them again after the restore"
 
 
 def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

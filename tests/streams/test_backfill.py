@@ -41,7 +41,8 @@ def archived(settings: Settings, n: int) -> list[Record]:
     door = Replay(user_operator(Catalogue(), DAY), item_operator(Catalogue()))
     found = []
     for offset, event in enumerate(log(5, n)):
-        record = Record(event, topic_of(event), 0, offset, BASE + offset * HOUR // 3)
+        at = BASE + offset * HOUR // 3
+        record = Record(event, topic_of(event), 0, offset, at, at)
         if door.feed(record) is not None:
             found.append(record)
     test_archive.write(settings.archive / "events", found[: n // 2])

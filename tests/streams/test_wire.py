@@ -22,7 +22,7 @@ CLICK = Interaction("e1", "click", "u1", T0, "i1")
 
 def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
     (record,) = wire.records(("u1", codec.encode(CLICK), "interactions", 3, 77, 1_767_225_601_234))
-    assert record == (CLICK, "interactions", 3, 77, 1_767_225_601_234)
+    assert record == (CLICK, "interactions", 3, 77, 1_767_225_601_234, 0)
 
 
 @pytest.mark.parametrize("fields", [None, SENT])

@@ -50,14 +50,14 @@ def log(n: int = 300) -> list[Record]:
         who = f"u{rng.randrange(5)}"
         if k % 7 == 0:
             shown = Impression(f"r{k}", who, at, ["i1", f"i{rng.randrange(6)}"], region="DE")
-            found.append(Record(shown, IMPRESSIONS, 0, k, arrived))
+            found.append(Record(shown, IMPRESSIONS, 0, k, arrived, arrived + 7))
         elif k % 50 == 1:
-            found.append(Record(User(who, {"country": "DE"}), USERS, 0, k, arrived))
+            found.append(Record(User(who, {"country": "DE"}), USERS, 0, k, arrived, arrived + 7))
         else:
             properties = {"region": "DE", "price": rng.choice([1, 2.5]), "query": 'a"b\n\u2028c'}
             kind = rng.choice(["click", "view", "purchase"])
             did = Interaction(f"e{k}", kind, who, at, f"i{rng.randrange(6)}", "s1", properties=properties)  # type: ignore[arg-type]
-            found.append(Record(did, INTERACTIONS, k % 2, k, arrived))
+            found.append(Record(did, INTERACTIONS, k % 2, k, arrived, arrived + 7))
     return found
 
 
@@ -69,7 +69,7 @@ def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
     by_file: dict[Path, list[list[str]]] = {}
     for row in rows:
         day = datetime.fromtimestamp(int(row[6]) / 1000, UTC).date()
-        by_file.setdefault(folder / f"topic={row[10]}" / f"day={day}" / name, []).append(row)
+        by_file.setdefault(folder / f"topic={row[11]}" / f"day={day}" / name, []).append(row)
     for file, own in by_file.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         arrays = {
@@ -90,7 +90,7 @@ def test_what_was_archived_comes_back_in_its_order(tmp_path: Path) -> None:
 
 def test_an_id_cannot_break_a_row(tmp_path: Path) -> None:
     odd = Interaction(f"e{written.ROW}1{written.COLUMN}", "click", f"u{written.COLUMN}", T0, "i1")
-    record = Record(odd, INTERACTIONS, 0, 1, T0)
+    record = Record(odd, INTERACTIONS, 0, 1, T0, T0)
     write(tmp_path, [record, record])
     assert list(archive.read(archive.finished(tmp_path))) == [record, record]
     (file,) = archive.finished(tmp_path)
