@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from training.backfill import Backfill, RowFiles
 
 
-def backfill(settings: Settings, repository: Repository, rows: RowFiles | None = None) -> Backfill:
-    """The repository's features over nothing yet, with the catalogue that Kafka holds now."""
+def backfill(
+    settings: Settings, repository: Repository, rows: RowFiles | None = None, earlier: Path | None = None
+) -> Backfill:
+    """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
     from streams import world
     from training.backfill import Backfill
 
     found = world.shared(settings.kafka, settings.bundles)
-    return Backfill(repository, found, rows.put if rows else None)
+    return Backfill(repository, found, rows.put if rows else None, earlier)
 
 
 def events(settings: Settings) -> set[Path]:
@@ -46,15 +48,28 @@ def feed(filled: Backfill, files: set[Path], quiet: bool = False) -> None:
 class Refill:
     """Reads the archive, most of it while the job still runs, and leaves seeds. Needs Kafka, for the catalogue."""
 
-    def __init__(self, settings: Settings, quiet: bool = False) -> None:
+    def __init__(self, settings: Settings, quiet: bool = False, by_flink: bool = False) -> None:
+        """`by_flink` leaves what is there already to a batch job."""
         from feature_repo import registry
 
         self._settings = settings
         self._quiet = quiet
         self.states = declared.to_seed(settings)
-        self._filled = backfill(settings, registry.declared().only(self.states))
         self._read: set[Path] = set()
         self._keys: dict[str, set[str]] = {}
+        self._earlier = self._by_flink() if by_flink else None
+        self._filled = backfill(settings, registry.declared().only(self.states), earlier=self._earlier)
+
+    def _by_flink(self) -> Path:
+        from freshet import distributed
+        from training.backfill import LINGERS, write_seeds
+
+        settings, files = self._settings, events(self._settings)
+        into = settings.seeds.with_name("seeds-ahead.db")
+        with distributed.fill(settings, files, self.states, time.time_ns() // 1_000_000 - LINGERS) as found:
+            write_seeds(into, found.states())
+        self._read |= files
+        return into
 
     def ahead(self) -> None:
         """Reads what is there already."""
@@ -69,9 +84,12 @@ class Refill:
 
         self.ahead()
         self._filled.finish(time.time_ns() // 1_000_000)
-        self._keys = write_seeds(self._settings.seeds, self._filled.states())
+        self._keys = write_seeds(self._settings.seeds, self._filled.states(), self._earlier)
+        if self._earlier:
+            self._earlier.unlink()
         n = sum(map(len, self._keys.values()))
-        report(f"{self._filled.events:,} archived events make the states of {n:,} keys")
+        more = " after those that Flink has read" if self._earlier else ""
+        report(f"{self._filled.events:,} archived events{more} make the states of {n:,} keys")
 
     def wake(self) -> None:
         """Has the job load every key, so that rows are written and timers set of those that nobody touches."""

@@ -63,8 +63,8 @@ class Signal(NamedTuple):
 
 
 class Record(NamedTuple):
-    """An event with its place in Kafka; times in epoch ms: `arrived` at the broker and, of archived events, `taken` by the
-    job."""
+    """An event with its place in Kafka. Times are in epoch ms: when it `arrived` at the broker, and when the job had
+    `taken` it, where it is archived."""
 
     event: Interaction | Impression | User | Item | Signal
     topic: str = ""

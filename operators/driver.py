@@ -25,9 +25,10 @@ class Driver:
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
         tell: Callable[[Example], None] | None = None,
+        states: States | None = None,
     ) -> None:
         self.operator = operator
-        self.states: States = {}
+        self.states: States = {} if states is None else states
         self._emit = emit
         self._coalesce = coalesce
         self._emits = emits

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,9 +21,11 @@ import pyarrow.parquet as pq
 
 from feature_repo import views
 from feature_repo.registry import Repository
-from operators.contract import Dtype, Record, Row, View, World, owner
+from operators.contract import Dtype, Operator, Record, Row, View, World, owner
+from operators.driver import States
 from operators.stepping import event_time
 from operators.time import DAY
+from streams.seeds import Seeds
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
@@ -108,9 +111,20 @@ def _schema(view: View[Any]) -> pa.Schema:
 class Backfill:
     """The job's operators over archived events, with nothing but the door and what is declared."""
 
-    def __init__(self, declared: Repository, world: World, emit: Callable[[Row, int], None] | None = None) -> None:
-        """`emit(row, at)` hears of every row of what is declared, as it changes."""
-        self._replay = Replay(*views.declared_alone(world, declared), emit, emits=lambda part: owner(part) != "")
+    def __init__(
+        self,
+        declared: Repository,
+        world: World,
+        emit: Callable[[Row, int], None] | None = None,
+        earlier: Path | None = None,
+    ) -> None:
+        """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier` are seeds to go on from."""
+        self._replay = Replay(
+            *views.declared_alone(world, declared),
+            emit,
+            emits=lambda part: owner(part) != "",
+            begins=lambda operator: Seeded(operator, Seeds(earlier, operator.name)) if earlier else {},
+        )
         self.events = 0
         self._earliest = NEVER
 
@@ -131,7 +145,7 @@ class Backfill:
         self._replay.finish(until=now)
 
     def states(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(operator's name, key, part, encoded state) of all that is declared."""
+        """(operator, key, part, encoded state) of what is declared; of touched keys, where there were seeds."""
         for operator, found in (
             (self._replay.user_operator, self._replay.users),
             (self._replay.item_operator, self._replay.items),
@@ -141,8 +155,27 @@ class Backfill:
                     yield operator.name, key, part, operator.encode(part, state)
 
 
-def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> dict[str, set[str]]:
-    """Writes the states for the job to read (streams/seeds.py), under a new epoch. Returns the keys by operator."""
+class Seeded(States):
+    """States by key and part; those of a key that nobody has asked for yet are its seeds."""
+
+    def __init__(self, operator: Operator[Any], seeds: Seeds) -> None:
+        self._operator = operator
+        self._seeds = seeds
+        self._asked: set[str] = set()
+
+    def get(self, place: tuple[str, str], default: Any = None) -> Any:
+        key, _ = place
+        if key not in self._asked:
+            self._asked.add(key)
+            self.update({(key, part): self._operator.decode(part, state) for part, state in self._seeds.of(key)})
+        return super().get(place, default)
+
+
+def write_seeds(
+    file: Path, states: Iterable[tuple[str, str, str, bytes]], earlier: Path | None = None
+) -> dict[str, set[str]]:
+    """Writes the states for the job to read (streams/seeds.py), under a new epoch; those of an `earlier` file where
+    there is no newer one. Returns the keys by operator."""
     aside = _aside(file)
     aside.unlink(missing_ok=True)
     keys: defaultdict[str, set[str]] = defaultdict(set)
@@ -153,9 +186,13 @@ def write_seeds(file: Path, states: Iterable[tuple[str, str, str, bytes]]) -> di
         )
         found.execute("CREATE TABLE epoch (id INTEGER)")
         found.execute("INSERT INTO epoch VALUES (?)", (time.time_ns(),))
-        for operator, key, part, state in states:
+        found.executemany("INSERT INTO seeds VALUES (?, ?, ?, ?)", states)
+        if earlier:
+            with closing(sqlite3.connect(earlier)) as before:
+                kept = before.execute("SELECT * FROM seeds")
+                found.executemany("INSERT OR IGNORE INTO seeds VALUES (?, ?, ?, ?)", kept)
+        for operator, key in found.execute("SELECT DISTINCT operator, key FROM seeds"):
             keys[operator].add(key)
-            found.execute("INSERT INTO seeds VALUES (?, ?, ?, ?)", (operator, key, part, state))
     found.close()
     aside.replace(file)
     return keys

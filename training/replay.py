@@ -51,6 +51,7 @@ class Replay:
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
         tell: Callable[[Example], None] | None = None,
+        begins: Callable[[Operator[Any]], States] = lambda operator: {},
     ) -> None:
         """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only
         state.
@@ -58,12 +59,14 @@ class Replay:
         With `coalesce`, rows are made at `finish` alone, one a part, as of after its last timer:
         the store ends the same, for a fraction of the work.
 
-        `tell(example)` hears of what comes of impressions, where the user operator attributes.
+        `tell(example)` hears of what comes of impressions, where the user operator attributes; `begins` gives the
+        states that an operator goes on from.
         """
         self.user_operator = user_operator
         self.item_operator = item_operator
         self._users, self._items = (
-            Driver(operator, emit, coalesce, emits, tell) for operator in (user_operator, item_operator)
+            Driver(operator, emit, coalesce, emits, tell, begins(operator))
+            for operator in (user_operator, item_operator)
         )
         self.users: States = self._users.states
         self.items: States = self._items.states

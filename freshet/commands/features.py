@@ -11,7 +11,7 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from freshet import declared, feast
+from freshet import declared, distributed, feast
 from freshet import refill as refilling
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
@@ -137,13 +137,15 @@ def plan() -> int:
 
 
 @app.command
-def apply(*, quiet: bool = False) -> int:
+def apply(*, flink: bool = False, quiet: bool = False) -> int:
     """Bring the running job to what is declared now: it stops with a savepoint, new features are filled from the
     archive, and it goes on from where it was. No event is lost, and unchanged features keep their states. The server
     starts anew where crosses are new, and `freshet train` makes the model that reads them.
 
     Parameters
     ----------
+    flink
+        Have a batch job of Flink make the past, where the archive is too large for one process.
     quiet
         No progress.
     """
@@ -152,7 +154,7 @@ def apply(*, quiet: bool = False) -> int:
     if not found and not inputs:
         console.print("nothing to apply")
         return 0
-    refill = Refill(settings, quiet) if any(change.rewrites for change in found) else None
+    refill = Refill(settings, quiet, flink) if any(change.rewrites for change in found) else None
     stack = Stack(
         settings,
         report=lambda message: console.print(message, soft_wrap=True),
@@ -211,7 +213,7 @@ def promote(name: str) -> int:
 
 
 @app.command
-def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
+def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: bool = False) -> int:
     """Write what features were at every moment, from the archive, for Feast's `get_historical_features`.
 
     Parameters
@@ -220,6 +222,9 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
         Features; the rows are those of their entities' views. All of them where none is named.
     out
         Folder of the Parquet files; where Feast's views look for them where not given.
+    flink
+        Have a batch job of Flink do it, where the archive is too large for one process: in a mini cluster of its own,
+        or on the cluster that FRESHET_FLINK_RUN names.
     quiet
         No progress.
     """
@@ -236,11 +241,18 @@ def backfill(*names: str, out: Path | None = None, quiet: bool = False) -> int:
         )
     folder = out or settings.archive
     with RowFiles(folder, asked.views.values()) as rows:
-        filled = refilling.backfill(settings, asked, rows)
-        refilling.feed(filled, files, quiet)
-        filled.finish(time.time_ns() // 1_000_000)
+        now = time.time_ns() // 1_000_000
+        if flink:
+            states = {feature.state_key for found in asked.features.values() for feature in found}
+            with distributed.fill(settings, files, states, now) as done:
+                for row, at in done.rows():
+                    rows.put(row, at)
+        else:
+            filled = refilling.backfill(settings, asked, rows)
+            refilling.feed(filled, files, quiet)
+            filled.finish(now)
     for view, n in rows.written.items():
-        console.print(f"{folder / view}.parquet: {n:,} rows of {filled.events:,} events", soft_wrap=True)
+        console.print(f"{folder / view}.parquet: {n:,} rows", soft_wrap=True)
     return 0
 
 

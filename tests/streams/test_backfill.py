@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections import Counter
 from typing import Any
@@ -14,11 +15,13 @@ from feature_repo.views import item_operator, user_operator
 from freshet import distributed
 from freshet.errors import ComponentError
 from freshet.ports import free_ports
+from freshet.refill import Refill
 from freshet.settings import Settings
 from freshet.stack import Stack
 from operators.contract import Record
 from operators.time import DAY, HOUR
-from schemas.topics import topic_of
+from schemas.events import Interaction
+from schemas.topics import INTERACTIONS, topic_of
 from tests.streams.test_parity import BASE, log
 from tests.training import test_archive
 from training import archive
@@ -76,6 +79,36 @@ def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatc
     assert states == sorted(here.states())
     assert again == rows
     assert not list(settings.archive.glob(".backfill-*"))
+
+
+@pytest.mark.integration
+def test_what_flink_has_read_is_gone_on_from(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `freshet features apply --flink` does: the batch job reads what is there, one process what has come since."""
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_after")
+    own = settings.model_copy(update={"home": settings.home / "later"})
+    monkeypatch.setattr("freshet.declared.to_seed", lambda _: states_of)
+    declared = registry.declared()
+    states_of = {feature.state_key for found in declared.features.values() for feature in found}
+    at = time.time_ns() // 1_000_000 - DAY
+    records = [
+        Record(Interaction(f"e{k}", "view", f"u{k % 7}", at + k, f"i{k % 5}"), INTERACTIONS, 0, k, at + k, at + k)
+        for k in range(60)
+    ]
+    test_archive.write(own.archive / "events", records[:40])
+    refill = Refill(own, quiet=True, by_flink=True)
+    # Everybody but u6, whose seeds are those of the batch job.
+    test_archive.write(own.archive / "events", [r for r in records[40:] if r.event.user_id != "u6"], "part-1")
+    said: list[str] = []
+    refill.seed(said.append)
+    assert "after those that Flink has read" in said[0]
+    whole = Backfill(declared, Catalogue())
+    whole.feed(archive.read(archive.finished(own.archive / "events")))
+    expected = sorted(whole.states())
+    found = sqlite3.connect(own.seeds)
+    assert sorted(found.execute("SELECT operator, key, part, state FROM seeds")) == expected
+    found.close()
+    assert any(key == "u6" for _, key, _, _ in expected)
+    assert [path.name for path in own.root.glob("seeds*")] == ["seeds.db"]
 
 
 @pytest.mark.integration
