@@ -12,13 +12,13 @@ nothing more, the clock closes it, as long after it was taken (`on_timer`).
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from operators.contract import NO_ROW, Record, Row, Signal
+from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.errors import StateError
 from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
@@ -75,15 +75,13 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[int, list[Open], list[Early]]).decode
 
 
-class Attribution:
+class Attribution(Operator[Attributed]):
     """An interaction labels an item of the impression that it names, else of the latest one that shows the item, if it
     happened within `window` of it; `late` is for how much longer it may come. Both in ms.
     """
 
     name = "@attribution"
     """as no entity is called, an entity's name being an identifier"""
-    hears_itself = False
-    owners: Collection[str] = ("",)
 
     def __init__(self, window: int = minutes(30), late: int = minutes(5), since: int = 0) -> None:
         """`since`, epoch ms, is when whoever runs this began to listen: before `since + late` the clock closes nothing,
@@ -107,14 +105,8 @@ class Attribution:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.name}: {error}") from None
 
-    def adopt(self, part: str, state: Attributed, seed: bytes, saved: bytes | None) -> None:
-        return None
-
     def watermark(self, state: Attributed) -> int:
         return state.watermark
-
-    def listeners(self, signal: Signal) -> Iterable[str]:
-        return ()
 
     def row(self, key: str, part: str, state: Attributed, at: int, encoded: bytes | None = None) -> Row:
         return NO_ROW

@@ -124,12 +124,13 @@ class Aggregation(Protocol[State]):
 
 
 class Operator(Protocol[State]):
-    """Runs in Flink through one adapter and over logs through one replay driver."""
+    """Runs in Flink through one adapter and over logs through one replay driver. What few operators have a use for does
+    nothing where they do not say otherwise."""
 
     name: str
-    hears_itself: bool
+    hears_itself: bool = False
     """whether what follows from a record changes parts of the same key"""
-    owners: Collection[str]
+    owners: Collection[str] = ("",)
     """whose parts (`owner`) it has: one that was saved of another is of nothing that is still declared"""
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
@@ -144,6 +145,7 @@ class Operator(Protocol[State]):
     def adopt(self, part: str, state: State, seed: bytes, saved: bytes | None) -> None:
         """Takes from the encoded state `seed` what the encoded state `saved` knew nothing of, into `state`, which is
         `saved` and what may have come since."""
+        return
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
         """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern
@@ -154,6 +156,7 @@ class Operator(Protocol[State]):
 
     def listeners(self, signal: Signal) -> Iterable[str]:
         """The keys of the next operator that a signal of this one concerns, each once."""
+        return ()
 
     def watermark(self, state: State) -> int:
         """The latest event time that the state has seen."""
@@ -164,12 +167,14 @@ class Operator(Protocol[State]):
     def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
         """What follows from its being `at`, and from what was applied: examples, each handed out once. Asked before the
         row is."""
+        return ()
 
     def due(self, part: str, state: State, at: int) -> int | None:
         """The first time after `at` when the row, or what `on_timer` says, changes by itself."""
 
     def over(self, part: str, state: State, at: int) -> bool:
         """Whether the state says no more than a new one, from `at` on: it may be dropped."""
+        return False
 
 
 MARK = "\0"

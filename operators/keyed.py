@@ -6,19 +6,19 @@ times in the future), so that what reaches the item operator has been accepted e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Door, Gate
 from operators.history import hash64
 from operators.time import hours
 from schemas.errors import InvalidEvent, StateError
-from schemas.events import Example, Interaction, Item, User
+from schemas.events import Interaction, Item, User
 
 STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 SENT = 4
@@ -101,7 +101,7 @@ def _declaration(aggregation: Aggregation[Any]) -> tuple[Any, ...]:
     return type(aggregation).__name__, [(f.name, f.dtype) for f in aggregation.fields], parameters
 
 
-class UserOperator:
+class UserOperator(Operator[KeyedState]):
     """Interactions, impressions and profiles of one user → the user's row, and news of items.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
@@ -110,8 +110,6 @@ class UserOperator:
     """
 
     name = "user"
-    hears_itself = False
-    owners: Collection[str] = ("",)
 
     def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
         """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
@@ -132,9 +130,6 @@ class UserOperator:
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._features.decode(blob)
 
-    def adopt(self, part: str, state: KeyedState, seed: bytes, saved: bytes | None) -> None:
-        return None
-
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
@@ -142,14 +137,8 @@ class UserOperator:
         values = self._features.values(state, at)
         return Row(self.view.name, (key,), (*values, self._features.encode(state) if encoded is None else encoded))
 
-    def on_timer(self, part: str, state: KeyedState, at: int) -> Sequence[Example]:
-        return ()
-
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
-
-    def over(self, part: str, state: KeyedState, at: int) -> bool:
-        return False
 
     def listeners(self, signal: Signal) -> Iterable[str]:
         return (signal.item_id,) if signal.item_id else ()
@@ -167,12 +156,10 @@ class UserOperator:
         return signals
 
 
-class ItemOperator:
+class ItemOperator(Operator[KeyedState]):
     """News of items and catalogue entries → the item's row, overall and in each region."""
 
     name = "item"
-    hears_itself = False
-    owners: Collection[str] = ("",)
 
     def __init__(self, overall: View[Any], regional: View[Any], world: World) -> None:
         self.world = world
@@ -201,9 +188,6 @@ class ItemOperator:
     def decode(self, part: str, blob: bytes) -> KeyedState:
         return self._of(part).decode(blob)
 
-    def adopt(self, part: str, state: KeyedState, seed: bytes, saved: bytes | None) -> None:
-        return None
-
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
@@ -211,17 +195,8 @@ class ItemOperator:
         features = self._of(part)
         return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
 
-    def on_timer(self, part: str, state: KeyedState, at: int) -> Sequence[Example]:
-        return ()
-
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)
-
-    def over(self, part: str, state: KeyedState, at: int) -> bool:
-        return False
-
-    def listeners(self, signal: Signal) -> Iterable[str]:
-        return ()
 
     def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
         event = record.event

@@ -10,13 +10,13 @@ repository reads the states of all features that it still declares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
 
-from operators.contract import Record, Row, Signal, View, World
+from operators.contract import Operator, Record, Row, Signal, View, World
 from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
@@ -24,7 +24,6 @@ from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.scopes import Take
 from operators.keyed import REBUILD, STATE_FIELD
 from schemas.errors import FeatureError, InvalidEvent, StateError
-from schemas.events import Example
 
 NEVER = 2**62
 
@@ -76,7 +75,7 @@ def refuse(signal: Signal) -> bool:
     return False
 
 
-class EntityOperator:
+class EntityOperator(Operator[EntityState]):
     """Signals about one entity → rows of its view. Of a pair, the first is the key and the second the part."""
 
     def __init__(self, entity: Entity, features: Sequence[Feature], world: World, with_state: bool = False) -> None:
@@ -85,8 +84,6 @@ class EntityOperator:
             if feature.entity is not entity:
                 raise FeatureError(f"{feature.name} is of {feature.entity.name}, not of {entity.name}", feature.where)
         self.entity = entity
-        self.hears_itself = False
-        self.owners: Collection[str] = ("",)
         self.name = entity.name
         self._life = entity.life
         self.features = tuple(features)
@@ -166,9 +163,6 @@ class EntityOperator:
         self._apply(state, signal)
         return []
 
-    def listeners(self, signal: Signal) -> Iterable[str]:
-        return ()
-
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
         found = self._defaults if self.over(part, state, at) else self._fresh(state, at)
         values: list[Any] = []
@@ -177,9 +171,6 @@ class EntityOperator:
         if self._with_state:
             values.append(self.encode(part, state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
-
-    def on_timer(self, part: str, state: EntityState, at: int) -> Sequence[Example]:
-        return ()
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
         if self.over(part, state, at):
