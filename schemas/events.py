@@ -106,11 +106,13 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     features: bytes | None = None
     """float32 (len(items), inputs), little-endian, row by row"""
     applied_offset: Annotated[int, Meta(ge=-1)] | None = None
-    """offset of the person's last interaction that the features knew of, -1 where they knew of none. A server of
-    Freshet's says it of its own lists; None is what an app made"""
+    """offset of the last interaction in the person's row, -1 where there was none. A server of Freshet's says it of its
+    own lists; None is what an app made"""
+    own_offsets: list[Annotated[int, Meta(ge=0)]] | None = None
+    """those of the person's later interactions that the server knew of before the row did, in their order"""
 
 
-SERVERS_OWN = ("applied_offset",)
+SERVERS_OWN = ("applied_offset", "own_offsets")
 """fields of an impression that nobody posts: they say that a server of Freshet's made the list"""
 
 

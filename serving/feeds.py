@@ -191,12 +191,12 @@ class Feeds:
         if feed.entries:
             # What a feed that fell back was made of is nothing to learn from.
             inputs = None if degraded else feed.inputs
-            known = person.freshness.applied_offset
             services.impressions.put(
                 Impression(
                     request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], version, VARIANT,
                     features=None if inputs is None else inputs.tobytes(),
-                    applied_offset=None if inputs is None else -1 if known is None else known,
+                    applied_offset=None if inputs is None else person.row_offset,
+                    own_offsets=None if inputs is None else person.own_offsets,
                 )
             )  # fmt: skip
         return answer

@@ -55,6 +55,10 @@ class Person(NamedTuple):
     degraded: bool
     """whether the store could not be asked"""
     pairs: PersonsPairs
+    row_offset: int
+    """of the last interaction in the store's row, -1 where there is none"""
+    own_offsets: list[int]
+    """those of this server's that were put on top of it"""
 
 
 class PersonsPairs:
@@ -108,7 +112,9 @@ class Hydrator:
         now = self._clock()
         pending = self._own.pending(user_id, row)
         lag = max(0, now - min(r.arrived for r in pending)) if pending else 0
-        features = self._applied(user_id, row, pending, now) if pending else self._in_space(user_id, row, now)
+        features, own_offsets = (
+            self._applied(user_id, row, pending, now) if pending else (self._in_space(user_id, row, now), [])
+        )
         if features is None:
             features = DEFAULTS
         freshness = Freshness(
@@ -119,7 +125,8 @@ class Hydrator:
         )
         consent = bool(features["consent"])
         pairs = PersonsPairs(self._store, user_id, consent)
-        return Person(features if consent else _unknown(), freshness, degraded, pairs)
+        row_offset = -1 if row is None else row["applied_offset"]
+        return Person(features if consent else _unknown(), freshness, degraded, pairs, row_offset, own_offsets)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
         try:
@@ -158,21 +165,27 @@ class Hydrator:
 
     # -- the operator --------------------------------------------------------------------------
 
-    def _applied(self, user_id: str, row: Features | None, pending: list[Record], now: int) -> Features:
+    def _applied(
+        self, user_id: str, row: Features | None, pending: list[Record], now: int
+    ) -> tuple[Features, list[int]]:
+        """The row with `pending` put on top, and the offsets of the interactions among them."""
         operator = self._operator
         state = operator.new("") if row is None else self._state_of(row)
         if state is None:
             assert row is not None
-            return row
+            return row, []
+        offsets = []
         for record in pending:
             try:
                 operator.on_event("", state, record)
             except EventError:
                 # The stream will say the same of it, so the row will never show it.
                 self._own.forget(user_id, record)
+            else:
+                offsets += [record.offset] if record.topic == INTERACTIONS else []
         self._embed(state)
         # Declared features are as fresh as the store: their states are the stream's alone.
-        return {**(row or {}), **self._row(user_id, state, now)}
+        return {**(row or {}), **self._row(user_id, state, now)}, offsets
 
     def _in_space(self, user_id: str, row: Features | None, now: int) -> Features | None:
         """The row with its vector in the space in force. A bundle can be newer than the person's last event."""

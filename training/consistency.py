@@ -135,40 +135,54 @@ def _chosen(
 def _people(
     records: Iterable[Record], bundles: Bundles, chosen: Sequence[Impression], within: int
 ) -> dict[str, list[Features]]:
-    """By request, the person's row as of the feed and, where time alone changed it, as of `within` before."""
+    """By request, the person's row as of the feed and, where time alone changed it, as of `within` before: what the
+    store had, with those events on top that the server knew of before it."""
     waiting: defaultdict[str, defaultdict[int, list[Impression]]] = defaultdict(lambda: defaultdict(list))
     for shown in chosen:
         waiting[shown.user_id][-1 if shown.applied_offset is None else shown.applied_offset].append(shown)
     if chosen:
         bundles.enter(chosen[0])
     operator = user_operator(bundles.world, None)
-    states: dict[str, Any] = {}
+    states: defaultdict[str, Any] = defaultdict(lambda: operator.new(""))
+    ahead: defaultdict[str, list[tuple[Impression, Any, list[Record]]]] = defaultdict(list)
     found: dict[str, list[Features]] = {}
 
     def capture(user_id: str) -> None:
-        state = states.get(user_id)
-        offset = -1 if state is None else state.parts[APPLIED].offset
-        for shown in waiting[user_id].pop(offset, ()):
-            found[shown.request_id] = _rows(operator, bundles.named(shown).space, states.get(user_id), shown, within)
+        for shown in waiting[user_id].pop(states[user_id].parts[APPLIED].offset, ()):
+            ahead[user_id].append((shown, operator.encode("", states[user_id]), []))
+
+    def settle(user_id: str) -> None:
+        """Finds those rows whose events on top have all been seen."""
+        for shown, encoded, own in ahead[user_id]:
+            if len(own) == len(shown.own_offsets or ()):
+                state = operator.decode("", encoded)
+                for record in own:
+                    operator.on_event("", state, record)
+                found[shown.request_id] = _rows(operator, bundles.named(shown).space, state, shown, within)
+        ahead[user_id] = [each for each in ahead[user_id] if each[0].request_id not in found]
 
     for record in records:
         event = record.event
         assert isinstance(event, (Interaction, Impression, User))
+        user_id = event.user_id
         if type(event) is Impression:
             bundles.enter(event)
-        if event.user_id not in waiting:
+        if user_id not in waiting:
             continue
         if type(event) is Interaction:
-            capture(event.user_id)
-        operator.on_event("", states.setdefault(event.user_id, operator.new("")), record)
+            capture(user_id)
+            for shown, _, own in ahead[user_id]:
+                if record.offset in (shown.own_offsets or ()):
+                    own.append(record)
+            settle(user_id)
+        operator.on_event("", states[user_id], record)
     for user_id in waiting:
         capture(user_id)
+        settle(user_id)
     return found
 
 
 def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: int) -> list[Features]:
-    if state is None:
-        return [DEFAULTS]
     found: list[Features] = []
     vector = _vector(state, space)
     for at in (shown.timestamp, shown.timestamp - within):

@@ -100,7 +100,7 @@ EXAMPLES: dict[str, list[Event]] = {
     "impressions": [codec.default().decode("impressions", apache(declared("impressions"), {
         "request_id": "r1", "user_id": "u1", "timestamp": T0, "items": ["i1"], "surface": "home",
         "region": None, "device": None, "model_version": None, "variant": None, "propensities": [0.5],
-        "features": None, "applied_offset": 7}))],
+        "features": None, "applied_offset": 7, "own_offsets": [8, 11]}))],
 }  # fmt: skip
 
 
@@ -149,6 +149,7 @@ def test_an_impression_from_before_it_could_hold_features_is_read() -> None:
     [
         ("propensities", [0.5]), ("propensities", [0.5, 0.0]), ("propensities", [0.5, 1.5]), ("features", b""),
         ("features", bytes(12)), ("features", bytes(8 * 1025)), ("model_version", None), ("applied_offset", -2),
+        ("own_offsets", [-1]),
     ],
 )  # fmt: skip
 def test_what_is_logged_of_a_list_fits_the_list(field: str, value: Any) -> None:

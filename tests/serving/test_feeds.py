@@ -89,9 +89,11 @@ def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
     (_, shown), (_, fallen) = api.log.stored[-2:]
     assert isinstance(shown, Impression)
     assert isinstance(fallen, Impression)
-    assert shown.applied_offset == 0
+    assert (shown.applied_offset, shown.own_offsets) == (-1, [0]), "no row yet, and the click on top of none"
     assert shown.features is not None
-    assert (fallen.features, fallen.applied_offset) == (None, None), "a feed that fell back is nothing to learn from"
+    assert (fallen.features, fallen.applied_offset, fallen.own_offsets) == (None, None, None), (
+        "a feed that fell back is nothing to learn from"
+    )
 
 
 def test_request_ids_are_unique(api: Api) -> None:

@@ -242,6 +242,7 @@ def test_an_app_may_say_what_its_own_list_was_made_of(api: Api) -> None:
         ({"features": "AACAPwAAAEA="}, "model_version"),
         ({"features": "AACAPwAAAEA=", "model_version": "v1", "applied_offset": 7}, "applied_offset"),
         ({"applied_offset": -1}, "applied_offset"),
+        ({"own_offsets": []}, "own_offsets"),
     ],
 )
 def test_what_does_not_fit_its_list_is_named(api: Api, change: dict[str, Any], field: str) -> None:

@@ -19,7 +19,7 @@ from operators import features
 from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
 from operators.space import BundleSpace
-from operators.time import DAY, MINUTE, days, minutes
+from operators.time import DAY, HOUR, MINUTE, days, minutes
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
@@ -75,7 +75,7 @@ class Server:
 
     def __init__(self, bundles: Path, version: str, job: Replay, declared: Repository) -> None:
         self.version = version
-        self.crosses = declared.crosses
+        self.crosses, self._reads = declared.crosses, declared.reads
         self._world = Catalogue(ITEMS)
         self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
         self.columns = ItemColumns(self.space.dim, reads=declared.reads)
@@ -122,7 +122,7 @@ class Server:
     def feed(self, id: str, who: str, clock: int, items: list[str], region: str, device: str) -> Impression:
         if clock - self._stored.get(who, (0,))[0] > WRITE_MS:
             read = self._people.pairs(who, clock)
-            pairs = {view: read(view, CATEGORIES) for view in DECLARED.reads.pairs}
+            pairs = {view: read(view, CATEGORIES) for view in self._reads.pairs}
             row = self._row(who, clock)
             self._stored[who] = clock, row, self._people.declared(who, clock), pairs
         at, row, declared, pairs = self._stored[who]
@@ -209,6 +209,33 @@ def test_what_was_served_is_found_again(bundles: Path, seed: int) -> None:
 def test_rows_of_what_is_declared_are_late_too(bundles: Path) -> None:
     reports = [compared(served(bundles, seed), bundles) for seed in (1, 3)]
     assert {row.name for report in reports for row in report.rows if row.fresh} >= {"busy", "ctr_5m", "habit"}
+
+
+@pytest.mark.parametrize("said", [[2], [1, 2], [2, 9]])
+def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path, said: list[int]) -> None:
+    """The row knows of the first event, the server of the third: the feed is of these two."""
+    write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True, inputs=NAMES)
+    none, world = Repository(), Catalogue(ITEMS)
+    replay = Replay(user_operator(world, None), item_operator(world))
+    server = Server(tmp_path, "test", replay, none)
+    world.space = server.space
+    first, second, third = (
+        Record(Interaction(f"e{n}", kind, "u1", T0 + n, item), INTERACTIONS, 0, n, T0 + n, T0 + n)
+        for n, (kind, item) in enumerate([("like", "i3"), ("purchase", "i8"), ("click", "i4")])
+    )
+    server.hear(replay.feed(first))
+    server.copy(T0 + 10_000, at_once=True)
+    replay.feed(third)
+    feed = server.feed("r1", "u1", T0 + 10_000, ["i1", "i2", "i9"], "DE", "")
+    feed = structs.replace(feed, applied_offset=0, own_offsets=said)
+    later = Record(Interaction("e3", "click", "u1", T0 + HOUR, "i5"), INTERACTIONS, 0, 3, T0 + HOUR, T0 + HOUR)
+    records = [first, second, third, Record(feed, IMPRESSIONS, 0, 0, T0 + 10_060, T0 + 10_060), later]
+    report = compared(records, tmp_path, none)
+    if said == [2, 9]:
+        assert report.skipped == {"the events that they knew of are not in the archive": 1}
+    else:
+        assert report.impressions == 1
+        assert (report.overall.different == 0) is (said == [2])
 
 
 def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bundles: Path) -> None:

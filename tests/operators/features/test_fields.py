@@ -53,7 +53,12 @@ def test_the_fields_of_an_item_are_those_of_its_schema() -> None:
 
 
 def test_what_an_impression_says_is_among_the_properties() -> None:
-    logged = {"propensities", "features", "applied_offset"}  # for whoever learns from it, not for features
+    logged = {
+        "propensities",
+        "features",
+        "applied_offset",
+        "own_offsets",
+    }  # for whoever learns from it, not for features
     said = set(fields_of("impressions")) - {"request_id", "user_id", "timestamp", "items"} - logged
     assert said <= set(dir(event.properties))
 
