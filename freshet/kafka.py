@@ -65,9 +65,9 @@ class Kafka:
         )
         if not (data / "meta.properties").exists():
             _format(java, classpath, properties)
-        # Two cores are shared with Flink and the server: few collector threads, short pauses.
-        heap = [f"-Xmx{settings.kafka_heap}", f"-Xms{settings.kafka_heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
-        few = ["-XX:ParallelGCThreads=2", "-XX:ConcGCThreads=1", "-XX:+ExplicitGCInvokesConcurrent"]
+        # As in Flink's (freshet/flink.py): two cores are shared, and nobody waits for the last of a compiler's work.
+        heap = [f"-Xmx{settings.kafka_heap}", f"-Xms{settings.kafka_heap}", "-XX:+UseSerialGC"]
+        few = ["-XX:TieredStopAtLevel=1"]
         log = [
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
