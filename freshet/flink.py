@@ -152,8 +152,7 @@ def environment(settings: Settings, report: Report) -> dict[str, str]:
         "FRESHET_BUNDLES": str(settings.bundles),
         "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
         "JAVA_HOME": str(_java_with_one_output(settings)),
-        # The optimizing compiler takes a third of two cores in the first minutes, from an operator that is Python.
-        "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmn128m",
+        "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseSerialGC -Xmn128m",
         "TMPDIR": str(_scratch(settings)),
         "LOG4J_PROPERTIES": str(log4j),
         "FLINK_LOG_DIR": str(settings.logs),

@@ -65,7 +65,7 @@ class Kafka:
         )
         if not (data / "meta.properties").exists():
             _format(java, classpath, properties)
-        # As in Flink's (freshet/flink.py): two cores are shared, and nobody waits for the last of a compiler's work.
+        # Two cores are shared with Flink and the server: one collector thread, and no compiler that works for minutes.
         heap = [f"-Xmx{settings.kafka_heap}", f"-Xms{settings.kafka_heap}", "-XX:+UseSerialGC"]
         few = ["-XX:TieredStopAtLevel=1"]
         log = [
