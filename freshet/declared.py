@@ -6,12 +6,14 @@ import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from freshet.errors import ComponentError
+from freshet.errors import ComponentError, FeaturesError
 from freshet.settings import Settings
 from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change
+    from feature_repo.registry import Repository
+    from operators.features import Entity, Feature
 
 REBUILD = (
     "start the job without its saved state, so that it reads the log anew: `freshet down; freshet up --no-restore`"
@@ -86,3 +88,23 @@ def changes(settings: Settings) -> list[Change]:
     if unreadable:
         raise ComponentError(f"the saved state is of another {' and '.join(unreadable)}; {REBUILD}")
     return plan.changes(before, after)
+
+
+def features(repository: Repository) -> list[tuple[Entity, Feature]]:
+    """All of them, each with its entity."""
+    return [(entity, feature) for entity, features in repository.features.items() for feature in features]
+
+
+def named(repository: Repository, name: str) -> tuple[Entity, Feature]:
+    """The one that is called `name` or entity.name. Raises FeaturesError where there is none, or several."""
+    found = [
+        (entity, feature)
+        for entity, feature in features(repository)
+        if name in (feature.name, f"{entity.name}.{feature.name}")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise FeaturesError(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
+    near = ", ".join(feature.name for _, feature in features(repository)) or "none are declared"
+    raise FeaturesError(f"no feature is called {name}; there are {near}")

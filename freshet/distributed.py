@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from freshet import flink
+from freshet import mini_cluster
 from freshet.errors import ComponentError
 from freshet.processes import base_env
 from freshet.settings import Settings
@@ -66,25 +66,22 @@ def fill(settings: Settings, files: Collection[Path], states_of: Collection[int]
             os.link(file, link)
         _run(
             settings,
-            {
-                "FRESHET_EVENTS": (folder / "events").as_uri(),
-                "FRESHET_OUT": folder.as_uri(),
-                "FRESHET_STATES_OF": msgspec.json.encode(sorted(states_of)).decode(),
-                "FRESHET_UNTIL": str(until),
-            },
+            ["--events", (folder / "events").as_uri(), "--out", folder.as_uri(), "--until", str(until)]
+            + [f"--state={key}" for key in sorted(states_of)],
         )
         yield Filled(folder)
 
 
-def _run(settings: Settings, asked: dict[str, str]) -> None:
+def _run(settings: Settings, asked: list[str]) -> None:
     argv = shlex.split(settings.flink_run) if settings.flink_run else [sys.executable, "-m"]
     if shutil.which(argv[0]) is None:
         raise ComponentError(f"there is no program {argv[0]} (setting FRESHET_FLINK_RUN)")
-    env = base_env() | flink.environment(settings, _quiet) | asked
+    env = base_env() | mini_cluster.environment(settings, _quiet)
     settings.logs.mkdir(parents=True, exist_ok=True)
     log = settings.logs / "backfill.log"
     with log.open("wb") as out:
-        done = subprocess.run([*argv, "streams.backfill"], env=env, stdout=out, stderr=subprocess.STDOUT, check=False)
+        argv += ["streams.backfill", *asked]
+        done = subprocess.run(argv, env=env, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise ComponentError(f"the backfill failed: {_last(log)}; see {log.relative_to(settings.root)}")
 

@@ -4,11 +4,8 @@ The job runs in thread mode, that is, Python inside that JVM. `stop` takes a sav
 it; after a crash the next start resumes from the newest complete checkpoint.
 """
 
-import os
-import shlex
 import shutil
 import sys
-import sysconfig
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,36 +14,12 @@ from typing import Any
 
 import httpx
 
-from freshet import components, declared, jars
+from freshet import components, declared, mini_cluster
 from freshet.checkpoints import newest, prune
 from freshet.components import Launch, Report
 from freshet.errors import ComponentError
-from freshet.java import java_home
-from freshet.processes import ONE_BLAS_THREAD, base_env
 from freshet.refill import Refill
 from freshet.settings import Settings
-
-# All of Flink's log goes to the process's own output, which the stack keeps in logs/flink.log.
-_LOG4J = """\
-rootLogger.level = WARN
-rootLogger.appenderRef.out.ref = out
-appender.out.name = out
-appender.out.type = CONSOLE
-appender.out.target = SYSTEM_OUT
-appender.out.layout.type = PatternLayout
-appender.out.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} - %m%n
-logger.jobs.name = org.apache.flink.runtime.executiongraph.ExecutionGraph
-logger.jobs.level = INFO
-"""
-# Whose warnings come at every start or checkpoint and say nothing: two committers have metrics of one name, our
-# operators' names are long, nobody uses Kerberos, a shaded client does not find its own version. Errors are shown.
-_CHATTY = {
-    "metrics": "org.apache.flink.metrics.MetricGroup",
-    "names": "org.apache.flink.runtime.metrics.util.MetricUtils",
-    "tokens": "org.apache.flink.runtime.security.token.DefaultDelegationTokenManager",
-    "versions": "org.apache.flink.kafka.shaded.org.apache.kafka.common.utils.AppInfoParser",
-}
-_LOG4J += "".join(f"logger.{key}.name = {name}\nlogger.{key}.level = ERROR\n" for key, name in _CHATTY.items())
 
 _SAVEPOINT_DEADLINE = 90.0
 
@@ -69,14 +42,14 @@ class Flink:
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
         # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
-        shutil.rmtree(_scratch(settings), ignore_errors=True)
+        shutil.rmtree(mini_cluster.scratch(settings), ignore_errors=True)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
             self._take_up_changes(settings, origin, report)
             report(f"resuming from {origin.relative_to(settings.root)}")
         else:
             _start_over(settings, report)
-        env = environment(settings, report) | {
+        env = mini_cluster.environment(settings, report) | {
             "FRESHET_HOST": settings.host,
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
@@ -140,28 +113,6 @@ class Flink:
             report(f"no savepoint could be taken{reason}: the next start resumes from the last checkpoint")
 
 
-def environment(settings: Settings, report: Report) -> dict[str, str]:
-    """What every job of ours needs in a mini cluster of its own: jars, Java, logs, and where the catalogue is."""
-    connectors = jars.fetch("flink", settings.cache, report=report)
-    for folder in (settings.run, _scratch(settings)):
-        folder.mkdir(parents=True, exist_ok=True)
-    log4j = settings.run / "log4j.properties"
-    log4j.write_text(_LOG4J)
-    return {
-        "FRESHET_KAFKA": settings.kafka,
-        "FRESHET_BUNDLES": str(settings.bundles),
-        "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
-        "JAVA_HOME": str(_java_with_one_output(settings)),
-        "JVM_ARGS": f"-Xmx{settings.flink_heap} -XX:+UseSerialGC -Xmn128m",
-        "TMPDIR": str(_scratch(settings)),
-        "LOG4J_PROPERTIES": str(log4j),
-        "FLINK_LOG_DIR": str(settings.logs),
-        # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
-        "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
-        **ONE_BLAS_THREAD,
-    }
-
-
 def _start_over(settings: Settings, report: Report) -> None:
     """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
     are of another archive."""
@@ -203,23 +154,3 @@ def _get(settings: Settings, path: str, timeout: float = 5) -> dict[str, Any]:
     answer = httpx.get(f"{settings.flink_url}{path}", timeout=timeout, trust_env=False)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
-
-
-def _scratch(settings: Settings) -> Path:
-    return settings.root / "tmp"
-
-
-def _java_with_one_output(settings: Settings) -> Path:
-    """A JAVA_HOME whose `java` writes its errors to its output.
-
-    PyFlink gives the JVM a pipe for its errors and never reads it: once 64 KB of Python warnings were in it, the job
-    would stand still.
-    """
-    real = java_home(settings.java) / "bin" / "java"
-    home = settings.run / "java"
-    program = home / "bin" / "java"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    temporary = shlex.quote(f"-Djava.io.tmpdir={_scratch(settings)}")
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(str(real))} {temporary} "$@" 2>&1\n')
-    program.chmod(0o755)
-    return home

@@ -23,10 +23,12 @@ def backfill(
 ) -> Backfill:
     """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
     from streams import world
+    from streams.seeds import Seeds
     from training.backfill import Backfill
 
     found = world.shared(settings.kafka, settings.bundles)
-    return Backfill(repository, found, rows.put if rows else None, earlier)
+    seeds = (lambda operator: Seeds(earlier, operator).of) if earlier else None
+    return Backfill(repository, found, rows.put if rows else None, seeds)
 
 
 def events(settings: Settings) -> set[Path]:

@@ -12,9 +12,10 @@ operator holds the state of one key. The same driver takes them as in a backfill
 
 from __future__ import annotations
 
+import argparse
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from pyflink.common import Row as FlinkRow
@@ -34,11 +35,11 @@ from feature_repo.views import declared_alone
 from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END
+from schemas.archived import RANK, decode
 from streams import archive, interpreter, wire, world
 from streams.job import configuration, described, keyed
 from streams.settings import JobSettings
 from streams.wire import BYTES, KEYED_MESSAGE
-from training.archive import RANK, decode
 
 ROWS = OutputTag("rows", Types.ROW_NAMED(["view", "at", "row"], [Types.STRING(), Types.LONG(), BYTES]))
 STATES = OutputTag(
@@ -54,21 +55,21 @@ OUTPUTS = {
 _pack = msgspec.msgpack.Encoder().encode
 
 
-class BackfillSettings(JobSettings):
+class Asked(NamedTuple):
     """What to read, and where to leave what comes of it."""
 
     events: str
     """the folder of archived events, a URI"""
     out: str
     """the folder for `rows` and `states`, a URI"""
-    states_of: frozenset[int] = frozenset()
-    """features, by their states' keys; all that are declared where empty"""
     until: int
     """epoch ms; rows that change by themselves do so until then"""
+    states: frozenset[int] = frozenset()
+    """features, by their states' keys; all that are declared where empty"""
 
 
 class Order(TimestampAssigner):  # type: ignore[misc]
-    """The place of an archived event among those of its key, as `training.archive.ORDER` has it."""
+    """The place of an archived event among those of its key, as `training/archive.py` orders them."""
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
         _, _, topic, _, offset, taken = value[1]
@@ -79,16 +80,17 @@ class Order(TimestampAssigner):  # type: ignore[misc]
 class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Runs the operator called `name` ("user" or "item"), with what is declared alone, over one key after another."""
 
-    def __init__(self, name: str, settings: BackfillSettings) -> None:
+    def __init__(self, name: str, settings: JobSettings, asked: Asked) -> None:
         self._name = name
         self._settings = settings
+        self._asked = asked
 
     def open(self, context: RuntimeContext) -> None:
         interpreter.share()
         settings = self._settings
         declared = registry.load(settings.definitions)
-        if settings.states_of:
-            declared = declared.only(settings.states_of)
+        if self._asked.states:
+            declared = declared.only(self._asked.states)
         operators = declared_alone(world.shared(settings.kafka, settings.bundles), declared)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
         self._rows: list[tuple[OutputTag, FlinkRow]] = []
@@ -105,7 +107,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         """The key's end: what changes by itself, and its states but those that are over."""
-        until = self._settings.until
+        until = self._asked.until
         self._driver.forget(until)
         self._driver.finish(until)
         yield from self._left()
@@ -133,8 +135,9 @@ def _records(message: Any) -> list[Record]:
 class BackfillJob:
     """Builds the graph."""
 
-    def __init__(self, settings: BackfillSettings) -> None:
+    def __init__(self, settings: JobSettings, asked: Asked) -> None:
         self._settings = settings
+        self._asked = asked
         options = configuration(settings)
         options.set_string("execution.runtime-mode", "BATCH")
         options.set_string("rest.bind-port", "0")  # the job's page has the usual one
@@ -151,18 +154,19 @@ class BackfillJob:
         items = self._operator("item", users)
         statements = self._tables.create_statement_set()
         for name, (tag, columns) in OUTPUTS.items():
-            self._table(f"filled_{name}", f"{self._settings.out}/{name}", columns)
+            self._table(f"filled_{name}", f"{self._asked.out}/{name}", columns)
             both = users.get_side_output(tag).union(items.get_side_output(tag))
             statements.add_insert(f"filled_{name}", self._tables.from_data_stream(both))
         statements.attach_as_datastream()
         self._env.execute("freshet backfill")
 
     def _operator(self, name: str, stream: DataStream) -> DataStream:
-        return keyed(stream).process(BackfillFunction(name, self._settings), KEYED_MESSAGE).name(f"{name} operator")
+        function = BackfillFunction(name, self._settings, self._asked)
+        return keyed(stream).process(function, KEYED_MESSAGE).name(f"{name} operator")
 
     def _events(self) -> DataStream:
         """The archive as KEYED_MESSAGE, by user."""
-        self._table("events", self._settings.events, archive.COLUMNS, "PARTITIONED BY (topic, `day`)")
+        self._table("events", self._asked.events, archive.COLUMNS, "PARTITIONED BY (topic, `day`)")
         table = self._tables.sql_query(
             "SELECT k, ROW(k, v, topic, p, o, a) FROM (SELECT JSON_VALUE(event, '$.user_id') AS k,"
             " ENCODE(event, 'UTF-8') AS v, topic, `partition` AS p, `offset` AS o, taken AS a FROM events)"
@@ -182,9 +186,16 @@ class BackfillJob:
 def main() -> None:
     """Entry of `python -m streams.backfill` and of `flink run -pym streams.backfill`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    from streams.backfill import BackfillJob, BackfillSettings  # workers cannot import functions of `__main__`
+    from streams import backfill  # workers cannot import functions of `__main__`
 
-    BackfillJob(BackfillSettings()).run()
+    told = argparse.ArgumentParser(description="Features over archived events, in batch mode.")
+    told.add_argument("--events", required=True, help="folder of the archived events, a URI")
+    told.add_argument("--out", required=True, help="folder for rows and states, a URI")
+    told.add_argument("--until", required=True, type=int, help="epoch ms until which time goes on")
+    told.add_argument("--state", action="append", default=[], type=int, help="a feature, by its state's key")
+    asked = told.parse_args()
+    states = frozenset(asked.state)
+    backfill.BackfillJob(JobSettings(), backfill.Asked(asked.events, asked.out, asked.until, states)).run()
 
 
 if __name__ == "__main__":

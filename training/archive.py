@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from operators.contract import Record
-from schemas.topics import EVENT_TYPES_OF, IMPRESSIONS, INTERACTIONS, USERS
+from schemas.archived import RANK, decode
 
 COLUMNS = ["arrived", "partition", "offset", "taken", "event"]
 ORDER = [(name, "ascending") for name in ("taken", "rank", "partition", "offset")]
-RANK = {USERS: 0, IMPRESSIONS: 1, INTERACTIONS: 2}
-"""what of one millisecond probably came first: who somebody is, what they were shown, what they did"""
-
-_decoders: dict[str, Callable[[str | bytes], Any]] = {
-    topic: msgspec.json.Decoder(kind).decode for topic, kind in EVENT_TYPES_OF.items()
-}
-
-
-def decode(topic: str, event: str | bytes) -> Any:
-    """The column `event` of a topic."""
-    return _decoders[topic](event)
 
 
 def finished(folder: Path) -> set[Path]:

@@ -25,10 +25,11 @@ from operators.contract import Dtype, Operator, Record, Row, View, World, owner
 from operators.driver import States
 from operators.stepping import event_time
 from operators.time import DAY
-from streams.seeds import Seeds
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
+Seeds = Callable[[str], Iterable[tuple[str, bytes]]]
+"""a key's parts, and their encoded states"""
 EPOCH = datetime.fromtimestamp(0, UTC)
 NEVER = 2**62
 LINGERS = 2 * DAY
@@ -116,14 +117,15 @@ class Backfill:
         declared: Repository,
         world: World,
         emit: Callable[[Row, int], None] | None = None,
-        earlier: Path | None = None,
+        earlier: Callable[[str], Seeds] | None = None,
     ) -> None:
-        """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier` are seeds to go on from."""
+        """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier(operator)` gives states to go
+        on from."""
         self._replay = Replay(
             *views.declared_alone(world, declared),
             emit,
             emits=lambda part: owner(part) != "",
-            begins=lambda operator: Seeded(operator, Seeds(earlier, operator.name)) if earlier else {},
+            begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else {},
         )
         self.events = 0
         self._earliest = NEVER
@@ -167,7 +169,7 @@ class Seeded(States):
         key, _ = place
         if key not in self._asked:
             self._asked.add(key)
-            self.update({(key, part): self._operator.decode(part, state) for part, state in self._seeds.of(key)})
+            self.update({(key, part): self._operator.decode(part, state) for part, state in self._seeds(key)})
         return super().get(place, default)
 
 

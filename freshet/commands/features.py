@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from freshet import declared, distributed, feast
-from freshet import refill as refilling
+from freshet import declared, feast
+from freshet.commands.backfill import backfill
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
 from freshet.flink import Flink
@@ -26,10 +25,10 @@ from freshet.stack import Stack
 if TYPE_CHECKING:
     from feature_repo.plan import Change
     from feature_repo.registry import Repository
-    from operators.features import Entity, Feature
 
 app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
 app.command(consistency)
+app.command(backfill)
 console = Console(highlight=False)
 
 
@@ -41,7 +40,7 @@ def show_all() -> int:
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
     repository, promoted = _repository(), registry.promoted(Settings().root)
     served = {feature for entity in repository.features for feature in repository.in_service(entity, promoted)}
-    for entity, feature in _features(repository):
+    for entity, feature in declared.features(repository):
         dtypes = ", ".join(field.dtype for field in feature.fields)
         shown = feature.name if feature in served else f"{feature.name} (shadow)"
         table.add_row(shown, entity.name, type(feature).__name__, str(feature.scope), dtypes)
@@ -75,9 +74,9 @@ def show(name: str) -> int:
             "reads": ", ".join(value.key for value in cross.values) or "no declared feature",
             "Feast": f"crosses:{cross.name}, on demand" if cross.on_demand else "cannot compute it",
         })  # fmt: skip
-    if crosses and not any(name == feature.name for _, feature in _features(repository)):
+    if crosses and not any(name == feature.name for _, feature in declared.features(repository)):
         return 0
-    entity, feature = _named(repository, name)
+    entity, feature = declared.named(repository, name)
     operator = "user operator" if entity.of_user else "item operator"
     sharing = [
         other.name
@@ -117,7 +116,7 @@ def test() -> int:
     console.print(f"{len(outcomes) - failed} of {len(outcomes)} examples hold")
     tried = {outcome.example.feature for outcome in outcomes}
     repository = _repository()
-    untried = [feature.name for _, feature in _features(repository) if feature not in tried]
+    untried = [feature.name for _, feature in declared.features(repository) if feature not in tried]
     untried += [cross.name for cross in repository.crosses if cross not in tried]
     if untried:
         console.print(f"without an example: {', '.join(untried)}", style="dim")
@@ -195,7 +194,7 @@ def promote(name: str) -> int:
     from feature_repo import registry
 
     settings, repository = Settings(), _repository()
-    entity, feature = _named(repository, name)
+    entity, feature = declared.named(repository, name)
     full = registry.full_name(feature)
     if full not in (declared.applied(settings) or {"features": ()})["features"]:
         raise FeaturesError(f"the job does not compute {full} yet: `freshet features apply`")
@@ -209,50 +208,6 @@ def promote(name: str) -> int:
         return 0
     gone = ", ".join(name for name in old if name not in new)
     console.print(f"the service {entity.view} gives {feature.name} instead of {gone}")
-    return 0
-
-
-@app.command
-def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: bool = False) -> int:
-    """Write what features were at every moment, from the archive, for Feast's `get_historical_features`.
-
-    Parameters
-    ----------
-    names
-        Features; the rows are those of their entities' views. All of them where none is named.
-    out
-        Folder of the Parquet files; where Feast's views look for them where not given.
-    flink
-        Have a batch job of Flink do it, where the archive is too large for one process: in a mini cluster of its own,
-        or on the cluster that FRESHET_FLINK_RUN names.
-    quiet
-        No progress.
-    """
-    from feature_repo.registry import Repository
-    from training.backfill import RowFiles
-
-    settings, repository = Settings(), _repository()
-    entities = [_named(repository, name)[0] for name in names] or list(repository.features)
-    asked = Repository({entity: repository.features[entity] for entity in entities})
-    files = refilling.events(settings)
-    if not files:
-        raise FeaturesError(
-            f"there are no archived events in {settings.archive}: the job writes them with each checkpoint"
-        )
-    folder = out or settings.archive
-    with RowFiles(folder, asked.views.values()) as rows:
-        now = time.time_ns() // 1_000_000
-        if flink:
-            states = {feature.state_key for found in asked.features.values() for feature in found}
-            with distributed.fill(settings, files, states, now) as done:
-                for row, at in done.rows():
-                    rows.put(row, at)
-        else:
-            filled = refilling.backfill(settings, asked, rows)
-            refilling.feed(filled, files, quiet)
-            filled.finish(now)
-    for view, n in rows.written.items():
-        console.print(f"{folder / view}.parquet: {n:,} rows", soft_wrap=True)
     return 0
 
 
@@ -275,24 +230,6 @@ def _repository() -> Repository:
     from feature_repo import registry
 
     return registry.declared()
-
-
-def _features(repository: Repository) -> list[tuple[Entity, Feature]]:
-    return [(entity, feature) for entity, features in repository.features.items() for feature in features]
-
-
-def _named(repository: Repository, name: str) -> tuple[Entity, Feature]:
-    found = [
-        (entity, feature)
-        for entity, feature in _features(repository)
-        if name in (feature.name, f"{entity.name}.{feature.name}")
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise FeaturesError(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
-    near = ", ".join(feature.name for _, feature in _features(repository)) or "none are declared"
-    raise FeaturesError(f"no feature is called {name}; there are {near}")
 
 
 def _services(view: str) -> list[str]:

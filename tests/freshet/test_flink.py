@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from freshet import flink
+from freshet import flink, mini_cluster
 from freshet.settings import Settings
 
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -62,7 +62,7 @@ def test_not_ready_while_nobody_listens(settings: Settings, rest: Callable[[Hand
 
 
 def test_no_error_of_anybody_is_kept_out_of_the_log() -> None:
-    levels = [line.split("=")[1].strip() for line in flink._LOG4J.splitlines() if ".level" in line.lower()]
+    levels = [line.split("=")[1].strip() for line in mini_cluster._LOG4J.splitlines() if ".level" in line.lower()]
     assert levels[0] == "WARN", "the root"
     assert set(levels[1:]) == {"INFO", "ERROR"}
 

@@ -1,0 +1,57 @@
+"""`freshet features backfill`: rows of declared features as of every moment, from the archive."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from freshet import declared, distributed, refill
+from freshet.errors import FeaturesError
+from freshet.settings import Settings
+
+console = Console(highlight=False)
+
+
+def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: bool = False) -> int:
+    """Write what features were at every moment, from the archive, for Feast's `get_historical_features`.
+
+    Parameters
+    ----------
+    names
+        Features; the rows are those of their entities' views. All of them where none is named.
+    out
+        Folder of the Parquet files; where Feast's views look for them where not given.
+    flink
+        Have a batch job of Flink do it, where the archive is too large for one process: in a mini cluster of its own,
+        or on the cluster that FRESHET_FLINK_RUN names.
+    quiet
+        No progress.
+    """
+    from feature_repo import registry
+    from training.backfill import RowFiles
+
+    settings, repository = Settings(), registry.declared()
+    entities = [declared.named(repository, name)[0] for name in names] or list(repository.features)
+    asked = registry.Repository({entity: repository.features[entity] for entity in entities})
+    files = refill.events(settings)
+    if not files:
+        raise FeaturesError(
+            f"there are no archived events in {settings.archive}: the job writes them with each checkpoint"
+        )
+    folder = out or settings.archive
+    now = time.time_ns() // 1_000_000
+    with RowFiles(folder, asked.views.values()) as rows:
+        if flink:
+            states = {feature.state_key for _, feature in declared.features(asked)}
+            with distributed.fill(settings, files, states, now) as filled:
+                for row, at in filled.rows():
+                    rows.put(row, at)
+        else:
+            here = refill.backfill(settings, asked, rows)
+            refill.feed(here, files, quiet)
+            here.finish(now)
+    for view, n in rows.written.items():
+        console.print(f"{folder / view}.parquet: {n:,} rows", soft_wrap=True)
+    return 0
