@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -52,9 +52,11 @@ class Filled:
 
 
 @contextmanager
-def fill(settings: Settings, files: Collection[Path], states_of: Collection[int], until: int) -> Iterator[Filled]:
-    """What archived events in `files` come to by `until`, epoch ms, of the features whose states have these keys, or of
-    all that are declared. It is gone at the end of the context.
+def fill(
+    settings: Settings, files: Collection[Path], output: Literal["rows", "states"], of: Collection[int], until: int
+) -> Iterator[Filled]:
+    """The `output` that archived events in `files` come to by `until`, epoch ms, `of` the features whose states have
+    these keys, or of all that are declared. It is gone at the end of the context.
 
     Raises ComponentError, with the place of the log, where Flink fails.
     """
@@ -66,17 +68,20 @@ def fill(settings: Settings, files: Collection[Path], states_of: Collection[int]
             os.link(file, link)
         _run(
             settings,
-            ["--events", (folder / "events").as_uri(), "--out", folder.as_uri(), "--until", str(until)]
-            + [f"--state={key}" for key in sorted(states_of)],
+            folder / "tmp",
+            [
+                *("--events", (folder / "events").as_uri(), "--out", folder.as_uri(), "--output", output),
+                *("--until", str(until), *(f"--state={key}" for key in sorted(of))),
+            ],
         )
         yield Filled(folder)
 
 
-def _run(settings: Settings, asked: list[str]) -> None:
+def _run(settings: Settings, scratch: Path, asked: list[str]) -> None:
     argv = shlex.split(settings.flink_run) if settings.flink_run else [sys.executable, "-m"]
     if shutil.which(argv[0]) is None:
         raise ComponentError(f"there is no program {argv[0]} (setting FRESHET_FLINK_RUN)")
-    env = base_env() | mini_cluster.environment(settings, _quiet)
+    env = base_env() | mini_cluster.environment(settings, scratch, _quiet)
     settings.logs.mkdir(parents=True, exist_ok=True)
     log = settings.logs / "backfill.log"
     with log.open("wb") as out:

@@ -42,14 +42,15 @@ class Flink:
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
         # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
-        shutil.rmtree(mini_cluster.scratch(settings), ignore_errors=True)
+        scratch = settings.root / "tmp"
+        shutil.rmtree(scratch, ignore_errors=True)
         origin = newest(settings.savepoints, settings.checkpoints) if self.restore else None
         if origin:
             self._take_up_changes(settings, origin, report)
             report(f"resuming from {origin.relative_to(settings.root)}")
         else:
             _start_over(settings, report)
-        env = mini_cluster.environment(settings, report) | {
+        env = mini_cluster.environment(settings, scratch, report) | {
             "FRESHET_HOST": settings.host,
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),

@@ -51,33 +51,41 @@ class Refill:
     """Reads the archive, most of it while the job still runs, and leaves seeds. Needs Kafka, for the catalogue."""
 
     def __init__(self, settings: Settings, quiet: bool = False, by_flink: bool = False) -> None:
-        """`by_flink` leaves what is there already to a batch job."""
-        from feature_repo import registry
-
+        """`by_flink` leaves to a batch job what is there when it first reads."""
         self._settings = settings
         self._quiet = quiet
         self.states = declared.to_seed(settings)
         self._read: set[Path] = set()
         self._keys: dict[str, set[str]] = {}
-        self._earlier = self._by_flink() if by_flink else None
-        self._filled = backfill(settings, registry.declared().only(self.states), earlier=self._earlier)
-
-    def _by_flink(self) -> Path:
-        from freshet import distributed
-        from training.backfill import LINGERS, write_seeds
-
-        settings, files = self._settings, events(self._settings)
-        into = settings.seeds.with_name("seeds-ahead.db")
-        with distributed.fill(settings, files, self.states, time.time_ns() // 1_000_000 - LINGERS) as found:
-            write_seeds(into, found.states())
-        self._read |= files
-        return into
+        self._by_flink = by_flink
+        self._earlier: Path | None = None
+        self._filled: Backfill | None = None
 
     def ahead(self) -> None:
         """Reads what is there already."""
         files = events(self._settings) - self._read
-        feed(self._filled, files, self._quiet)
+        if self._by_flink and self._earlier is None:
+            self._earlier = self._batch(files)
+        else:
+            feed(self._backfill(), files, self._quiet)
         self._read |= files
+
+    def _batch(self, files: set[Path]) -> Path:
+        from freshet import distributed
+        from training.backfill import LINGERS, write_seeds
+
+        settings, until = self._settings, time.time_ns() // 1_000_000 - LINGERS
+        into = settings.seeds.with_name("seeds-ahead.db")
+        with distributed.fill(settings, files, "states", self.states, until) as found:
+            write_seeds(into, found.states())
+        return into
+
+    def _backfill(self) -> Backfill:
+        from feature_repo import registry
+
+        if self._filled is None:
+            self._filled = backfill(self._settings, registry.declared().only(self.states), earlier=self._earlier)
+        return self._filled
 
     def seed(self, report: Report) -> None:
         """Reads what has come since, and writes the seeds. The job has stopped with a savepoint: what it had accepted
@@ -85,13 +93,14 @@ class Refill:
         from training.backfill import write_seeds
 
         self.ahead()
-        self._filled.finish(time.time_ns() // 1_000_000)
-        self._keys = write_seeds(self._settings.seeds, self._filled.states(), self._earlier)
+        filled = self._backfill()
+        filled.finish(time.time_ns() // 1_000_000)
+        self._keys = write_seeds(self._settings.seeds, filled.states(), self._earlier)
         if self._earlier:
             self._earlier.unlink()
         n = sum(map(len, self._keys.values()))
         more = " after those that Flink has read" if self._earlier else ""
-        report(f"{self._filled.events:,} archived events{more} make the states of {n:,} keys")
+        report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
     def wake(self) -> None:
         """Has the job load every key, so that rows are written and timers set of those that nobody touches."""

@@ -1,4 +1,4 @@
-"""The archive: every accepted event, once, in Parquet files by the day on which it arrived.
+"""The archive: every accepted event, once, in Parquet files by the day on which the job took it.
 
 The user operator sends what it has accepted at each boundary as one text; splitting it into rows and columns, and
 writing files that appear with the checkpoint that they are of, is left to Flink. The last column is the whole event as
@@ -34,7 +34,7 @@ COLUMNS = {
     "day": "STRING",
 }
 """name → type; times in epoch ms, `arrived` by the broker's clock and `taken` by the job's. The last two are folders,
-`topic=…/day=…`, and the day is made from `arrived`"""
+`topic=…/day=…`, and the day is made from `taken`"""
 
 ROW, COLUMN = "\x1e", "\x1f"
 """between rows and columns: JSON never holds them, and in an id they are left out"""
@@ -74,7 +74,7 @@ def attach(tables: StreamTableEnvironment, statements: StatementSet, accepted: D
     tables.create_temporary_view("accepted", accepted)
     read = ", ".join(f"CAST(c[{n}] AS {kind})" for n, kind in enumerate(list(COLUMNS.values())[:-1], 1))
     statements.add_insert_sql(
-        f"INSERT INTO archive SELECT {read}, CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[7] AS BIGINT), 3) AS DATE) AS STRING)"
+        f"INSERT INTO archive SELECT {read}, CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[10] AS BIGINT), 3) AS DATE) AS STRING)"
         f" FROM (SELECT SPLIT(line, '{COLUMN}') AS c"
         f" FROM accepted CROSS JOIN UNNEST(SPLIT(`rows`, '{ROW}')) AS lines (line))"
     )

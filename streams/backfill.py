@@ -36,6 +36,7 @@ from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END
 from schemas.archived import RANK, decode
+from schemas.errors import EventError
 from streams import archive, interpreter, wire, world
 from streams.job import configuration, described, keyed
 from streams.settings import JobSettings
@@ -53,6 +54,7 @@ OUTPUTS = {
 """folder → what it is made of and its files' columns; `row` is the row's key and values in msgpack"""
 
 _pack = msgspec.msgpack.Encoder().encode
+log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
@@ -62,6 +64,8 @@ class Asked(NamedTuple):
     """the folder of archived events, a URI"""
     out: str
     """the folder for `rows` and `states`, a URI"""
+    output: str
+    """what to leave there: "rows" or "states", one of OUTPUTS"""
     until: int
     """epoch ms; rows that change by themselves do so until then"""
     states: frozenset[int] = frozenset()
@@ -73,7 +77,7 @@ class Order(TimestampAssigner):  # type: ignore[misc]
 
     def extract_timestamp(self, value: Any, record_timestamp: int) -> int:
         _, _, topic, _, offset, taken = value[1]
-        # 41 bits, 2 and 20: of one key, a million events do not come in a millisecond.
+        # 41 bits, 2 and 20: within a millisecond, every 1,048,576 messages of a partition, one may come before another.
         return int(taken << 22 | RANK[topic] << 20 | offset & 0xFFFFF)
 
 
@@ -94,14 +98,18 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         operators = declared_alone(world.shared(settings.kafka, settings.bundles), declared)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
         self._rows: list[tuple[OutputTag, FlinkRow]] = []
-        self._driver = Driver(self._operator, self._emit, emits=lambda part: owner(part) != "")
+        emit = self._emit if self._asked.output == "rows" else None
+        self._driver = Driver(self._operator, emit, emits=lambda part: owner(part) != "")
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         key = value[0]
-        for record in _records(value):
-            for signal in self._driver.take(key, record):
-                for listener in self._operator.listeners(signal):
-                    yield wire.news(listener, [signal], None, record.taken)
+        try:
+            for record in _records(value):
+                for signal in self._driver.take(key, record):
+                    for listener in self._operator.listeners(signal):
+                        yield wire.news(listener, [signal], None, record.taken)
+        except EventError as error:  # rules may have changed since; a replay leaves it out as well
+            log.warning("an archived event of %s is left out: %s", key, error)
         yield from self._left()
         ctx.timer_service().register_event_time_timer(END)
 
@@ -111,8 +119,9 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._driver.forget(until)
         self._driver.finish(until)
         yield from self._left()
-        for (key, part), state in self._driver.states.items():
-            if owner(part):
+        for (key, part), state in self._driver.states.items() if self._asked.output == "states" else ():
+            # The users' door too: it holds their profiles, which whoever goes on from here needs.
+            if owner(part) or self._name == "user":
                 yield STATES, FlinkRow(self._name, key, part, self._operator.encode(part, state))
         self._driver.states.clear()
 
@@ -140,10 +149,12 @@ class BackfillJob:
         self._asked = asked
         options = configuration(settings)
         options.set_string("execution.runtime-mode", "BATCH")
+        options.set_string("restart-strategy.type", "none")  # whoever waits for it is to hear of it
         options.set_string("rest.bind-port", "0")  # the job's page has the usual one
         options.set_string("rest.bind-address", "127.0.0.1")
         self._env = StreamExecutionEnvironment.get_execution_environment(options)
-        self._env.set_parallelism(settings.parallelism)
+        if "parallelism" in settings.model_fields_set:  # else it is the cluster's to say, as in `flink run -p`
+            self._env.set_parallelism(settings.parallelism)
         self._tables = StreamTableEnvironment.create(self._env)
 
     def run(self) -> None:
@@ -153,10 +164,10 @@ class BackfillJob:
         users = self._operator("user", events)
         items = self._operator("item", users)
         statements = self._tables.create_statement_set()
-        for name, (tag, columns) in OUTPUTS.items():
-            self._table(f"filled_{name}", f"{self._asked.out}/{name}", columns)
-            both = users.get_side_output(tag).union(items.get_side_output(tag))
-            statements.add_insert(f"filled_{name}", self._tables.from_data_stream(both))
+        tag, columns = OUTPUTS[self._asked.output]
+        self._table("filled", f"{self._asked.out}/{self._asked.output}", columns)
+        both = users.get_side_output(tag).union(items.get_side_output(tag))
+        statements.add_insert("filled", self._tables.from_data_stream(both))
         statements.attach_as_datastream()
         self._env.execute("freshet backfill")
 
@@ -191,11 +202,14 @@ def main() -> None:
     told = argparse.ArgumentParser(description="Features over archived events, in batch mode.")
     told.add_argument("--events", required=True, help="folder of the archived events, a URI")
     told.add_argument("--out", required=True, help="folder for rows and states, a URI")
+    told.add_argument("--output", required=True, choices=list(OUTPUTS), help="what to leave there")
     told.add_argument("--until", required=True, type=int, help="epoch ms until which time goes on")
     told.add_argument("--state", action="append", default=[], type=int, help="a feature, by its state's key")
     asked = told.parse_args()
     states = frozenset(asked.state)
-    backfill.BackfillJob(JobSettings(), backfill.Asked(asked.events, asked.out, asked.until, states)).run()
+    backfill.BackfillJob(
+        JobSettings(), backfill.Asked(asked.events, asked.out, asked.output, asked.until, states)
+    ).run()
 
 
 if __name__ == "__main__":

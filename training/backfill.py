@@ -191,7 +191,7 @@ def write_seeds(
         found.executemany("INSERT INTO seeds VALUES (?, ?, ?, ?)", states)
         if earlier:
             with closing(sqlite3.connect(earlier)) as before:
-                kept = before.execute("SELECT * FROM seeds")
+                kept = before.execute("SELECT * FROM seeds WHERE part <> ''")  # the job has doors of its own
                 found.executemany("INSERT OR IGNORE INTO seeds VALUES (?, ?, ?, ?)", kept)
         for operator, key in found.execute("SELECT DISTINCT operator, key FROM seeds"):
             keys[operator].add(key)

@@ -30,6 +30,7 @@ from operators.contract import Record, Space
 from operators.history import Applied
 from operators.vector import UserVector
 from schemas.events import Impression, Interaction, Item, User
+from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
 from training.live import LiveColumns, LivePeople
 from training.replay import END, Catalogue, Replay
@@ -151,10 +152,11 @@ def _people(
         for shown in waiting[user_id].pop(states[user_id].parts[APPLIED].offset, ()):
             ahead[user_id].append((shown, operator.encode("", states[user_id]), []))
 
-    def settle(user_id: str) -> None:
-        """Finds those rows whose events on top have all been seen."""
+    def settle(user_id: str, now: int) -> None:
+        """Finds those rows whose events on top have all been seen, and whose feeds are past."""
         for shown, encoded, own in ahead[user_id]:
-            if len(own) == len(shown.own_offsets or ()):
+            lacks = len(shown.own_offsets or ()) - sum(record.topic == INTERACTIONS for record in own)
+            if not lacks and now > shown.timestamp:
                 state = operator.decode("", encoded)
                 for record in own:
                     operator.on_event("", state, record)
@@ -171,14 +173,14 @@ def _people(
             continue
         if type(event) is Interaction:
             capture(user_id)
-            for shown, _, own in ahead[user_id]:
-                if record.offset in (shown.own_offsets or ()):
-                    own.append(record)
-            settle(user_id)
+        settle(user_id, record.taken)
+        for shown, _, own in ahead[user_id]:
+            if type(event) is User or (record.offset in (shown.own_offsets or ()) and type(event) is Interaction):
+                own.append(record)
         operator.on_event("", states[user_id], record)
     for user_id in waiting:
         capture(user_id)
-        settle(user_id)
+        settle(user_id, END)
     return found
 
 

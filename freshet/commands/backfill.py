@@ -45,7 +45,7 @@ def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: b
     with RowFiles(folder, asked.views.values()) as rows:
         if flink:
             states = {feature.state_key for _, feature in declared.features(asked)}
-            with distributed.fill(settings, files, states, now) as filled:
+            with distributed.fill(settings, files, "rows", states, now) as filled:
                 for row, at in filled.rows():
                     rows.put(row, at)
         else:

@@ -6,6 +6,8 @@ import json
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,10 +20,11 @@ from freshet.ports import free_ports
 from freshet.refill import Refill
 from freshet.settings import Settings
 from freshet.stack import Stack
-from operators.contract import Record
+from operators.contract import Record, owner
 from operators.time import DAY, HOUR
-from schemas.events import Interaction
-from schemas.topics import INTERACTIONS, topic_of
+from schemas.events import Interaction, User
+from schemas.topics import INTERACTIONS, USERS, topic_of
+from streams import world
 from tests.streams.test_parity import BASE, log
 from tests.training import test_archive
 from training import archive
@@ -37,6 +40,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with Stack(settings, report=print) as stack:
         stack.up(["kafka"])
         yield settings
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as found:
+        yield found
 
 
 def archived(settings: Settings, n: int) -> list[Record]:
@@ -71,33 +80,38 @@ def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatc
     files = archive.finished(settings.archive / "events")
     assert len(files) > 5
     began = time.monotonic()
-    with distributed.fill(settings, files, (), until) as filled:
+    with distributed.fill(settings, files, "rows", (), until) as filled:
         took = time.monotonic() - began
-        states = sorted(filled.states())
         again = Counter(comparable(row, at) for row, at in filled.rows())
-    print(f"{len(records)} events, {sum(rows.values())} rows, {len(states)} states in {took:.0f} s")
-    assert states == sorted(here.states())
+    print(f"{len(records)} events, {sum(rows.values())} rows in {took:.0f} s")
     assert again == rows
+    with distributed.fill(settings, files, "states", (), until) as filled:
+        states = sorted(state for state in filled.states() if owner(state[2]))
+    assert states == sorted(here.states())
     assert not list(settings.archive.glob(".backfill-*"))
 
 
 @pytest.mark.integration
-def test_what_flink_has_read_is_gone_on_from(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_flink_has_read_is_gone_on_from(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, opened: ExitStack
+) -> None:
     """As `freshet features apply --flink` does: the batch job reads what is there, one process what has come since."""
-    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_after")
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.streams.by_country")
     own = settings.model_copy(update={"home": settings.home / "later"})
     monkeypatch.setattr("freshet.declared.to_seed", lambda _: states_of)
     declared = registry.declared()
     states_of = {feature.state_key for found in declared.features.values() for feature in found}
     at = time.time_ns() // 1_000_000 - DAY
-    records = [
+    records = [Record(User(f"u{k}", {"country": "DE"}), USERS, 0, k, at - 9 + k, at - 9 + k) for k in range(7)] + [
         Record(Interaction(f"e{k}", "view", f"u{k % 7}", at + k, f"i{k % 5}"), INTERACTIONS, 0, k, at + k, at + k)
         for k in range(60)
     ]
-    test_archive.write(own.archive / "events", records[:40])
+    test_archive.write(own.archive / "events", records[:47])
+    opened.callback(lambda: world.shared(own.kafka, own.bundles).close())
     refill = Refill(own, quiet=True, by_flink=True)
+    refill.ahead()
     # Everybody but u6, whose seeds are those of the batch job.
-    test_archive.write(own.archive / "events", [r for r in records[40:] if r.event.user_id != "u6"], "part-1")
+    test_archive.write(own.archive / "events", [r for r in records[47:] if r.event.user_id != "u6"], "part-1")
     said: list[str] = []
     refill.seed(said.append)
     assert "after those that Flink has read" in said[0]
@@ -114,8 +128,11 @@ def test_what_flink_has_read_is_gone_on_from(settings: Settings, monkeypatch: py
 @pytest.mark.integration
 def test_a_program_that_fails_is_an_error_with_the_place_of_its_log(settings: Settings) -> None:
     failing = settings.model_copy(update={"flink_run": "sh -c 'echo Error: no slots; exit 3'"})
-    with pytest.raises(ComponentError, match=r"no slots.*logs/backfill.log"), distributed.fill(failing, (), (), 0):
+    with (
+        pytest.raises(ComponentError, match=r"no slots.*logs/backfill.log"),
+        distributed.fill(failing, (), "rows", (), 0),
+    ):
         pass
     missing = settings.model_copy(update={"flink_run": "no-such-program run"})
-    with pytest.raises(ComponentError, match="FRESHET_FLINK_RUN"), distributed.fill(missing, (), (), 0):
+    with pytest.raises(ComponentError, match="FRESHET_FLINK_RUN"), distributed.fill(missing, (), "rows", (), 0):
         pass

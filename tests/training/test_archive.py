@@ -46,18 +46,19 @@ def log(n: int = 300) -> list[Record]:
     rng, found = random.Random(3), []
     for k in range(n):
         at = T0 + k * HOUR // 4
-        arrived = at + 1000
+        arrived = at + rng.randrange(2 * DAY)
+        taken = at + 3 * DAY  # the job was behind, with one partition more than with another
         who = f"u{rng.randrange(5)}"
         if k % 7 == 0:
             shown = Impression(f"r{k}", who, at, ["i1", f"i{rng.randrange(6)}"], region="DE")
-            found.append(Record(shown, IMPRESSIONS, 0, k, arrived, arrived + 7))
+            found.append(Record(shown, IMPRESSIONS, 0, k, arrived, taken))
         elif k % 50 == 1:
-            found.append(Record(User(who, {"country": "DE"}), USERS, 0, k, arrived, arrived + 7))
+            found.append(Record(User(who, {"country": "DE"}), USERS, 0, k, arrived, taken))
         else:
             properties = {"region": "DE", "price": rng.choice([1, 2.5]), "query": 'a"b\n\u2028c'}
             kind = rng.choice(["click", "view", "purchase"])
             did = Interaction(f"e{k}", kind, who, at, f"i{rng.randrange(6)}", "s1", properties=properties)  # type: ignore[arg-type]
-            found.append(Record(did, INTERACTIONS, k % 2, k, arrived, arrived + 7))
+            found.append(Record(did, INTERACTIONS, k % 2, k, arrived, taken))
     return found
 
 
@@ -68,7 +69,7 @@ def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
     rows = [line.split(written.COLUMN) for line in written.text(records).split(written.ROW)]
     by_file: dict[Path, list[list[str]]] = {}
     for row in rows:
-        day = datetime.fromtimestamp(int(row[6]) / 1000, UTC).date()
+        day = datetime.fromtimestamp(int(row[9]) / 1000, UTC).date()
         by_file.setdefault(folder / f"topic={row[11]}" / f"day={day}" / name, []).append(row)
     for file, own in by_file.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def test_what_was_archived_comes_back_in_its_order(tmp_path: Path) -> None:
     half = len(records) // 2
     write(tmp_path, records[half:], "part-1")
     write(tmp_path, records[:half])
-    (tmp_path / "topic=interactions" / "day=2026-01-01" / ".part-9.inprogress").write_text("not yet")
+    (tmp_path / "topic=interactions" / "day=2026-01-04" / ".part-9.inprogress").write_text("not yet")
     assert list(archive.read(archive.finished(tmp_path))) == records
 
 

@@ -1,0 +1,1 @@
+"""What is only right where a person's profile is known."""
