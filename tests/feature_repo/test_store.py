@@ -253,6 +253,18 @@ def test_rows_are_laid_out_as_feast_lays_them_out(config: Path, writer: Writer) 
     store.close(found)
 
 
+def test_rows_expire_where_the_configuration_says_so(config: Path, tmp_path: Path) -> None:
+    document = yaml.safe_load(config.read_text())
+    document["online_store"]["key_ttl_seconds"] = 100
+    expiring = tmp_path / "feature_store.yaml"
+    expiring.write_text(yaml.safe_dump(document))
+    (row,) = (row for row in ROWS.values() if row.view == "user_activity" and row.key == ("u0",))
+    with closing(Writer(expiring)) as writer:
+        writer.write([row._replace(key=("who goes away",)), row._replace(key=("who stays",))])
+        for who in ("who goes away", "who stays"):
+            assert 0 < writer._redis.ttl(writer._key(("user_id",), (who,))) <= 100
+
+
 def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader) -> None:
     world = Catalogue()
     operator = views.user_operator(world)
