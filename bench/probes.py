@@ -26,8 +26,8 @@ SHOWN = 20
 
 
 def paced(rate: float, seconds: float) -> Iterator[int]:
-    """Numbers at a steady rate; one that is late is not waited for, so that the rate holds on average. What would be later
-    than the end is left out: a probe that is slow must not go on when the load has ended."""
+    """Numbers at a steady rate; one that is late is not waited for, so that the rate holds on average. What would be
+    later than the end is left out: a probe that is slow must not go on when the load has ended."""
     began = time.monotonic()
     for number in range(int(rate * seconds)):
         if time.monotonic() > began + seconds:
