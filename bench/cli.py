@@ -25,17 +25,20 @@ def _say(message: str) -> None:
 
 
 @app.command
-def freshness(*, seconds: float = 90, json: Json = False, out: Out = OUT) -> int:
+def freshness(*, seconds: float = 90, features: int = 0, json: Json = False, out: Out = OUT) -> int:
     """Produce → visible in Feast, and HTTP click → changed feed, at 300 events/s.
 
     Parameters
     ----------
     seconds
         How long to measure, after 20 s of warm-up.
+    features
+        How many features are declared beside those of the main path: 0, 8 (those that the repository comes with), 10
+        or 40.
     """
     from bench.freshness import run
 
-    run(seconds, _say).show(out, json)
+    run(seconds, features, _say).show(out, json)
     return 0
 
 
@@ -48,7 +51,8 @@ def throughput(*, rounds: int = 3, features: int = 0, json: Json = False, out: O
     rounds
         How many times over the 100,000 events of MovieLens are sent, each time as new ones.
     features
-        How many features are declared beside those of the main path: 0, 10 or 40, of people, items and categories.
+        How many features are declared beside those of the main path: 0, 8 (those that the repository comes with), 10
+        or 40, of people, items and categories.
     """
     from bench.throughput import run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,9 @@ import httpx
 import psutil
 from feast import FeatureStore
 
-from bench.errors import BadArgument, Unsound
+from bench.errors import Unsound
 from bench.report import Report, Target
+from bench.repositories import declare
 from bench.stacks import Say, load_movielens, own_stack, retimed, send, shuffled
 from feature_repo.store import config
 from freshet import processes
@@ -39,18 +39,13 @@ class Sample(NamedTuple):
     cpu_s: Counter[str]
 
 
-REPOSITORIES = {0: "bench.repositories.none", 10: "bench.repositories.ten", 40: "bench.repositories.forty"}
-
-
 def run(rounds: int, features: int, say: Say) -> Report:
     """The backlog of `rounds` × 100,000 ratings over the last five days is there before the job starts; `features` are
     declared beside those of the main path.
 
     The rate is that from SKIPPED of the events on to the moment when Redis holds every user's last event.
     """
-    if features not in REPOSITORIES:
-        raise BadArgument(f"--features {features}: there are repositories of {', '.join(map(str, REPOSITORIES))}")
-    os.environ["FRESHET_DEFINITIONS"] = REPOSITORIES[features]
+    declare(features)
     with own_stack(say) as stack:
         settings = stack.settings
         data = load_movielens(settings, say)

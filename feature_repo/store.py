@@ -7,7 +7,7 @@ what a row has to say. A test holds the two together, byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,29 +20,18 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
 from feast.type_map import feast_value_type_to_python_type
 from google.protobuf.timestamp_pb2 import Timestamp
+from redis import Redis
 
 from feature_repo import features
 from feature_repo.crosses import NOTHING, Reads
 from feature_repo.registry import EMPTY, Repository
+from feature_repo.values import ENCODE
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
 
 KEYS_KEPT = 20_000
 """keys whose serialized form is kept"""
-
-PROTO: dict[str, Callable[[Any], pb.Value]] = {
-    "int64": lambda v: pb.Value(int64_val=v),
-    "float32": lambda v: pb.Value(float_val=v),
-    "float64": lambda v: pb.Value(double_val=v),
-    "string": lambda v: pb.Value(string_val=v),
-    "bool": lambda v: pb.Value(bool_val=v),
-    "bytes": lambda v: pb.Value(bytes_val=v),
-    "int64[]": lambda v: pb.Value(int64_list_val=pb.Int64List(val=v)),
-    "float32[]": lambda v: pb.Value(float_list_val=pb.FloatList(val=v)),
-    "string[]": lambda v: pb.Value(string_list_val=pb.StringList(val=v)),
-    "bool[]": lambda v: pb.Value(bool_list_val=pb.BoolList(val=v)),
-}
 
 
 def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConfig:
@@ -64,14 +53,17 @@ class Writer:
         self._store = FeatureStore(config=config(file, timeout_s))
         online: Any = self._store._get_provider().online_store
         settings: Any = self._store.config.online_store
-        self._redis = online._get_client(settings)
+        client = online._get_client(settings)
+        self._send = self._by_connection if isinstance(client, Redis) else self._by_pipeline
+        self._client: Any = client
+        self._connection: Any = client.connection_pool.make_connection() if isinstance(client, Redis) else None
         self._ttl = settings.key_ttl_seconds
         self._columns = {
             view.name: (
                 tuple(f"{entity}_id" for entity in view.entities),
                 f"_ts:{view.name}",
                 _hashed(online, view.name, (field.name for field in view.fields)),
-                [PROTO[field.dtype] for field in view.fields],
+                [ENCODE[field.dtype] for field in view.fields],
             )
             for view in (features.DECLARED | declared.views).values()
         }
@@ -83,26 +75,47 @@ class Writer:
         now = Timestamp()
         now.GetCurrentTime()
         written = now.SerializeToString()
-        with self._redis.pipeline(transaction=False) as pipe:
-            for row in rows:
-                joins, at, names, makes = self._columns[row.view]
-                key = self._key(joins, row.key)
-                cells = [at, written]
-                for name, make, value in zip(names, makes, row.values, strict=True):
-                    cells.append(name)
-                    cells.append(make(value).SerializeToString())
-                pipe.execute_command("HSET", key, *cells)
-                if self._ttl:
-                    pipe.expire(key, self._ttl)
+        commands: list[tuple[Any, ...]] = []
+        for row in rows:
+            joins, at, names, encoders = self._columns[row.view]
+            key = self._key(joins, row.key)
+            cells = ["HSET", key, at, written]
+            for name, encode, value in zip(names, encoders, row.values, strict=True):
+                cells.append(name)
+                cells.append(encode(value))
+            commands.append(tuple(cells))
+            if self._ttl:
+                commands.append(("EXPIRE", key, self._ttl))
+        if commands:
+            self._send(commands)
+
+    def _by_connection(self, commands: list[tuple[Any, ...]]) -> None:
+        """One server: without what a pipeline does beside sending and reading, which takes as long."""
+        connection: Any = self._connection
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            for _ in commands:
+                connection.read_response()
+        except BaseException:
+            connection.disconnect()  # or the answers that are left would be taken for those of the next rows
+            raise
+
+    def _by_pipeline(self, commands: list[tuple[Any, ...]]) -> None:
+        """A cluster: each to the server that has its key."""
+        with self._client.pipeline() as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
             pipe.execute()
 
-    def _redis_key(self, joins: tuple[str, ...], values: tuple[str, ...]) -> bytes:
+    def _redis_key(self, joins: tuple[str, ...], of: tuple[str, ...]) -> bytes:
         config = self._store.config
-        key: bytes = _redis_key(config.project, _entity_key(joins, values), config.entity_key_serialization_version)
+        key: bytes = _redis_key(config.project, _entity_key(joins, of), config.entity_key_serialization_version)
         return key
 
     def close(self) -> None:
         """Closes the connections."""
+        if self._connection is not None:
+            self._connection.disconnect()
         close(self._store)
 
 

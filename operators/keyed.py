@@ -76,19 +76,18 @@ class Aggregator:
             aggregation.update(part, signal, world)
 
     def values(self, state: KeyedState, at: int) -> tuple[Any, ...]:
-        return tuple(
-            value
-            for aggregation, part in zip(self._all, state.parts, strict=True)
-            for value in aggregation.values(part, at)
-        )
+        found: list[Any] = []
+        for aggregation, part in zip(self._all, state.parts, strict=True):
+            found += aggregation.values(part, at)
+        return tuple(found)
 
     def due(self, state: KeyedState, at: int) -> int | None:
-        times = [
-            time
-            for aggregation, part in zip(self._all, state.parts, strict=True)
-            if (time := aggregation.due(part, at)) is not None
-        ]
-        return min(times, default=None)
+        soonest = None
+        for aggregation, part in zip(self._all, state.parts, strict=True):
+            time = aggregation.due(part, at)
+            if time is not None and (soonest is None or time < soonest):
+                soonest = time
+        return soonest
 
 
 def _declaration(aggregation: Aggregation[Any]) -> tuple[Any, ...]:

@@ -131,7 +131,9 @@ class Counts:
         soonest: int | None = None
         for (n, tile), counts in zip(self._spans, state.windows, strict=True):
             first = (at // tile - n + 1) * k
-            oldest = min((key for key in counts if key >= first), default=None)
+            oldest = min(counts, default=None)
+            if oldest is not None and oldest < first:  # out of the window, and not yet dropped
+                oldest = min((key for key in counts if key >= first), default=None)
             if oldest is not None:
                 end = (oldest // k + n) * tile
                 soonest = end if soonest is None else min(soonest, end)

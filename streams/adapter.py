@@ -1,13 +1,15 @@
 """The one adapter that runs an operator in Flink.
 
-    element ─► state in memory, element into the tail ─┐                 ┌─► rows of all changed keys, one round trip
-    element ─► state in memory, element into the tail ─┼─ boundary timer ┼─► news, one message a key; examples
-    timer   ─► row changed by itself ──────────────────┘                 └─► state into the snapshot, tail emptied
+    element in time ─► state in memory ────────────────────────────────┐
+    element ─► state in memory, element into the tail ┐                ├─► rows of changed keys, one round trip
+    element ─► state in memory, element into the tail ┼ boundary timer ┼─► news, one message a key; examples
+    timer   ─► row changed by itself ─────────────────┘                └─► state into the snapshot, tail emptied
 
 An event is applied to a decoded state in memory at once. What Flink keeps of a key is the state as it was when its
-row was last written (the snapshot) and the elements taken since (the tail): encoding a state at every event would
-cost as much as applying the event. A key whose row has changed has a processing-time timer at the next boundary, and
-everything leaves then. The timers of a boundary fire in one go, between two checkpoints, so what has left and what
+row was last written (the snapshot) and the elements taken since (the tail). What a person does in time leaves at once:
+a click waits for nothing, and a tail and a timer would cost as much as its row. Of items, and where events are late,
+many are taken before a row is written: a key whose row has changed has a processing-time timer at the next boundary,
+and everything leaves then. The timers of a boundary fire in one go, between two checkpoints, so what has left and what
 is still in a tail never overlap: after a restore the tail is applied again, and what follows from it leaves once.
 Rows are absolute, so that writing one twice is harmless.
 """
@@ -17,8 +19,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pyflink.common import Row as FlinkRow
@@ -36,8 +37,8 @@ from schemas.errors import EventError
 from schemas.events import Example
 from streams import archive, examples, interpreter, wire, world
 from streams.boundaries import SPREAD, Boundaries
-from streams.counts import Counts
-from streams.entry import Entry
+from streams.counts import PUBLISH_MS, Counts
+from streams.entry import Entries, Entry
 from streams.seeds import Seeds
 from streams.settings import JobSettings
 from streams.sinks import FileSink, RowSink, StoreSink
@@ -85,11 +86,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
         )
         self._boundaries = (
-            Boundaries(settings.write_ms, now_ms())
+            Boundaries(settings.write_ms, now_ms(), eager=True)
             if self._name == "user"
             else Boundaries(settings.item_write_ms, now_ms(), SPREAD)
         )
-        self._entries: dict[str, Entry] = {}
+        self._entries = Entries(settings.cached_keys)
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
         self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self._name))
 
@@ -98,20 +99,21 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         try:
             records = wire.records(value)
             now = self._pace(value)
-            news = self._take(key, value, records, now, ctx)
+            left = self._take(key, value, records, now, ctx)
         except EventError as error:
             self._counts.add(f"dead.{error.reason}")
             yield wire.dead_letter(value, error)
             return
         self._counts.add("accepted", len(records))
-        yield from news
+        yield from left
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         keys = self._leaving.pop(timestamp, None)
         if keys is not None:
-            yield from self._leave(timestamp, keys)
-        key = ctx.get_current_key()
-        now = now_ms()
+            self._boundaries.rest()
+            yield from self._leave(self._entries.due(keys, timestamp), now_ms())
+        key, now = ctx.get_current_key(), now_ms()
+        self._counts.publish(now, at_once=True)
         entry = self._entry(key, now, ctx)
         if entry.unsaved:
             self._save(entry, ctx)
@@ -131,13 +133,19 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     # -- taking --------------------------------------------------------------------------------
 
     def _take(self, key: str, value: Any, records: list[Record], now: int, ctx: Any) -> Iterable[Any]:
-        """Takes one element's records in. Raises EventError, state untouched, where they cannot be taken."""
-        self._apply(key, self._entry(key, now, ctx), records, now, ctx)
+        """Takes one element's records in, and returns what leaves at once. Raises EventError, state untouched, where
+        they cannot be taken."""
+        entry = self._entry(key, now, ctx)
+        self._apply(key, entry, records, now)
+        if self._boundaries.at_once:
+            return self._leave_at_once(key, entry, now, ctx)
+        self._schedule(key, entry, now, ctx)
         if records:  # a key that was only woken has nothing to be applied again
             self._tail.add((self._seeds.epoch, *value))
+            entry.tail = True
         return ()
 
-    def _apply(self, key: str, entry: Entry, records: list[Record], now: int, ctx: Any) -> None:
+    def _apply(self, key: str, entry: Entry, records: list[Record], now: int) -> None:
         operator, changed = self._operator, entry.changed
 
         def one(part: str, record: Record) -> list[Signal] | None:
@@ -150,14 +158,11 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             entry.news += apply(operator, key, record, one)
         if self._archives:
             entry.accepted += [record._replace(taken=now) for record in records]
-        self._schedule(key, entry, now, ctx)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
         """The key's entry, most recently used from now on; read from Flink's state where memory has none."""
-        entries = self._entries
-        entry = entries.pop(key, None)
+        entry = self._entries.find(key)
         if entry is not None:
-            entries[key] = entry
             return entry
         entry = Entry()
         saved: dict[str, bytes] = {}
@@ -168,21 +173,25 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             saved[part], at = self._snapshot.get(part)
             state = entry.states[part] = self._operator.decode(part, saved[part])
             due = self._due(part, state, at)
-            if due is not None:  # its timer has been set since that row left
+            if due is not None:  # there is no timer where an earlier one was known when that row left
                 entry.due[part] = due
+                ctx.timer_service().register_processing_time_timer(due)
         tail = list(self._tail.get() or ())
         known = [] if self._name == "user" else [each for each in tail if each[0] != self._seeds.epoch]
-        self._again(key, entry, known, now, ctx)
+        entry.tail = bool(tail)
+        self._again(key, entry, known, now)
         self._adopt(key, entry, saved)
-        self._again(key, entry, tail[len(known) :], now, ctx)
-        entries[key] = entry
+        self._again(key, entry, tail[len(known) :], now)
+        if tail:
+            self._schedule(key, entry, now, ctx)
+        self._entries.keep(key, entry)
         return entry
 
-    def _again(self, key: str, entry: Entry, elements: list[Any], now: int, ctx: Any) -> None:
+    def _again(self, key: str, entry: Entry, elements: list[Any], now: int) -> None:
         """Applies elements of a tail. One that is refused now (the allowed lateness is another) is only counted."""
         for _, *value in elements:
             try:
-                self._apply(key, entry, wire.records(value), now, ctx)
+                self._apply(key, entry, wire.records(value), now)
             except EventError as error:
                 self._counts.add(f"refused_later.{error.reason}")
 
@@ -225,19 +234,20 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     # -- leaving -------------------------------------------------------------------------------
 
-    def _leave(self, boundary: int, keys: list[str]) -> Iterator[Any]:
-        self._forget_idle()
-        self._boundaries.rest()
-        now = now_ms()
+    def _leave_at_once(self, key: str, entry: Entry, now: int, ctx: Any) -> Iterator[Any]:
+        yield from self._leave([(key, entry)], now)
+        self._save(entry, ctx)
+        if self._counts.awaited(now):  # the last ones before a pause
+            ctx.timer_service().register_processing_time_timer(now + PUBLISH_MS)
+
+    def _leave(self, leaving: Sequence[tuple[str, Entry]], now: int) -> Iterator[Any]:
+        self._entries.forget_idle()
         news: defaultdict[str, list[Signal]] = defaultdict(list)
-        for start in range(0, len(keys), WRITTEN_AT_ONCE):
+        for start in range(0, len(leaving), WRITTEN_AT_ONCE):
             rows: list[Row] = []
             accepted: list[Record] = []
             closed: list[Example] = []
-            for key in keys[start : start + WRITTEN_AT_ONCE]:
-                entry = self._entries.get(key)
-                if entry is None or entry.boundary != boundary:
-                    continue  # it has left at an earlier one
+            for key, entry in leaving[start : start + WRITTEN_AT_ONCE]:
                 for signal in entry.news:
                     for listener in self._operator.listeners(signal):
                         news[listener].append(signal)
@@ -253,7 +263,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 for row in rows:
                     if row.view in self._served:
                         yield wire.features(row, self._served[row.view])
-        self._counts.publish(now, at_once=True)
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._boundaries.arrived)
 
@@ -272,23 +281,18 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _save(self, entry: Entry, ctx: Any) -> None:
         """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
-        for part, (blob, at) in entry.unsaved.items():
-            self._snapshot.put(part, (blob, at))
+        self._snapshot.put_all(entry.unsaved)  # one call into the JVM: at each, another operator may get Python's lock
+        for part, (_, at) in entry.unsaved.items():
             # As of the row: writing it took time, in which it may have come due.
             due, state = self._due(part, entry.states[part], at), entry.states[part]
             if due is not None and (due < entry.due.get(part, due + 1) or self._operator.over(part, state, at)):
                 entry.due[part] = due
                 ctx.timer_service().register_processing_time_timer(due)
-        entry.unsaved.clear()
-        self._tail.clear()
+        entry.unsaved = {}
+        if entry.tail:
+            self._tail.clear()
+            entry.tail = False
 
     def _due(self, part: str, state: Any, at: int) -> int | None:
         """When the row of `at` changes by itself; where the state is over, when it is dropped."""
         return at + LINGER_MS if self._operator.over(part, state, at) else self._operator.due(part, state, at)
-
-    def _forget_idle(self) -> None:
-        excess = len(self._entries) - self._settings.cached_keys
-        if excess > 0:
-            idle = (key for key, entry in self._entries.items() if not entry.boundary and not entry.unsaved)
-            for key in list(islice(idle, excess)):
-                del self._entries[key]

@@ -6,7 +6,7 @@ PATIENCE = 4
 """A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 30_000
-SPREAD = 20
+SPREAD = 60
 """Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
 operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
 
@@ -14,18 +14,29 @@ operator for longer than a click may wait. Users share one, so that their news o
 class Boundaries:
     """Multiples of an interval, epoch ms: `base_ms` where events are in time, longer where they are late."""
 
-    def __init__(self, base_ms: int, now: int, spread: int = 1) -> None:
+    def __init__(self, base_ms: int, now: int, spread: int = 1, eager: bool = False) -> None:
+        """`eager` where nothing waits for a boundary as long as elements are in time."""
         self.arrived = now
         """the broker's time of the element last read, epoch ms"""
         self._base = self._interval = base_ms
         self._spread = spread
+        self._eager = eager
 
     def read(self, arrived: int, now: int) -> int:
         """Sets boundaries as far apart as an element is late. Returns by how many ms it is."""
         self.arrived = arrived
         behind = now - arrived
-        self._interval = min(max(self._base, behind // PATIENCE), LONGEST_INTERVAL_MS)
+        # Doubled as often as it fits: keys share a boundary where they share an interval.
+        wanted, interval = min(behind // PATIENCE, LONGEST_INTERVAL_MS), self._base
+        while interval * 2 <= wanted:
+            interval *= 2
+        self._interval = interval
         return behind
+
+    @property
+    def at_once(self) -> bool:
+        """Whether what the element last read changes leaves without a boundary."""
+        return self._eager and self._interval == self._base
 
     def rest(self) -> None:
         """No lateness until the next late element: the last ones before a pause need not wait."""

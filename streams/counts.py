@@ -15,14 +15,21 @@ class Counts:
         self._group = group
         self._counters: dict[str, Any] = {}
         self._tally: dict[str, int] = {}
-        self._published_ms = 0
+        self._published_ms = self._awaited_ms = 0
 
     def add(self, name: str, n: int = 1) -> None:
         self._tally[name] = self._tally.get(name, 0) + n
 
+    def awaited(self, now: int) -> bool:
+        """Whether nobody has been told yet to come in PUBLISH_MS and publish what there is."""
+        if now < self._awaited_ms:
+            return False
+        self._awaited_ms = now + PUBLISH_MS
+        return True
+
     def publish(self, now: int, at_once: bool = False) -> None:
         """Publishes if it is time, by `now` in epoch ms."""
-        if not at_once and now <= self._published_ms + PUBLISH_MS:
+        if not at_once and now < self._published_ms + PUBLISH_MS:
             return
         self._published_ms = now
         for name, n in self._tally.items():

@@ -45,10 +45,11 @@ class JobSettings(BaseSettings):
     """for how long what a person does labels what they were shown; 0: nothing is labelled"""
     attribution_late_minutes: float = 5.0
     """how much longer an interaction from within that time may come"""
-    write_ms: int = 5
-    """changed rows of users reach the store at the next multiple of this"""
-    item_write_ms: int = 1000
-    """the same for items, whose rows change with everybody's events"""
+    write_ms: int = 10
+    """rows of users reach the store at once; where events are late, and where a row changes by itself, at the next
+    multiple of this"""
+    item_write_ms: int = 3000
+    """rows of items, which change with everybody's events, reach it at the next multiple of this"""
     cached_keys: int = 50_000
     """keys whose state is kept decoded, per operator instance"""
     clock: Literal["wall", "event"] = "wall"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GIVE_UP_S = 600
+FAILURES = RedisError, OSError
 
 
 class RowSink(Protocol):
@@ -40,7 +41,7 @@ class StoreSink:
     def __init__(self, feature_store: Path | None, declared: Repository) -> None:
         self._writer = _writer(feature_store, declared)
         self._retrying = Retrying(
-            retry=retry_if_exception_type((RedisError, OSError)),
+            retry=retry_if_exception_type(FAILURES),
             wait=wait_exponential(multiplier=0.01, max=1.0),
             stop=stop_after_delay(GIVE_UP_S),
             before_sleep=before_sleep_log(log, logging.WARNING),
@@ -48,7 +49,11 @@ class StoreSink:
         )
 
     def write(self, rows: Iterable[Row]) -> None:
-        self._retrying(self._writer.write, list(rows))
+        found = list(rows)
+        try:
+            self._writer.write(found)
+        except FAILURES:
+            self._retrying(self._writer.write, found)
 
 
 def _writer(feature_store: Path | None, declared: Repository) -> Writer:

@@ -11,6 +11,7 @@ hears of the record itself, once the operator has let it in.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from operators.attribution import Attribution
@@ -19,6 +20,9 @@ from operators.contract import Operator, Record, Row, Signal
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
 from schemas.events import Example
+
+PARTS_KEPT = 20_000
+"""names of parts whose operator need not be looked for"""
 
 
 def part_of(entity: str, second: str = "") -> str:
@@ -48,6 +52,7 @@ class WithFeatures:
             self._own[attribution.name] = attribution
             self._after = (part_of(attribution.name),)
         self.owners: Collection[str] = ("", *self._own)
+        self._of = lru_cache(PARTS_KEPT)(self._find)  # an event asks seven times for each of its parts
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         found = self._operator.parts(key, record)
@@ -102,7 +107,7 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.over(second, state, at)
 
-    def _of(self, part: str) -> tuple[Operator[Any], str]:
+    def _find(self, part: str) -> tuple[Operator[Any], str]:
         if not part.startswith(MARK):
             return self._operator, part
         _, name, second = part.split(MARK, 2)

@@ -25,7 +25,7 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("freshness", ("--seconds",)),
+        ("freshness", ("--seconds", "--features")),
         ("throughput", ("--rounds", "--features")),
         ("feed", ("--items", "--users", "--seconds")),
     ],
@@ -46,7 +46,8 @@ def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        (["freshness", "--seconds", "5"], (5.0,)),
+        (["freshness", "--seconds", "5"], (5.0, 0)),
+        (["freshness", "--features", "8"], (90.0, 8)),
         (["throughput", "--rounds", "2"], (2, 0)),
         (["feed", "--items", "50", "--users", "3", "--seconds", "1"], (50, 3, 1.0)),
     ],

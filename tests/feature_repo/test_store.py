@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from feast import FeatureStore
+from feast.protos.feast.types import Value_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import RedisError
 
@@ -23,6 +24,7 @@ from feature_repo import features, on_demand, registry, store, views
 from feature_repo.columns import ItemColumns
 from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
+from feature_repo.values import ENCODE
 from freshet import feast
 from freshet.ports import free_ports
 from freshet.redis import Redis
@@ -237,7 +239,10 @@ def test_rows_are_laid_out_as_feast_lays_them_out(config: Path, writer: Writer) 
         view = DECLARED.views.get(row.view) or features.DECLARED[row.view]
         key = store._entity_key([f"{entity}_id" for entity in view.entities], row.key)
         (place,) = online._generate_redis_keys_for_entities(found.config, [key])
-        values = {f.name: store.PROTO[f.dtype](value) for f, value in zip(view.fields, row.values, strict=True)}
+        values = {
+            f.name: pb.Value.FromString(ENCODE[f.dtype](value))
+            for f, value in zip(view.fields, row.values, strict=True)
+        }
         data = [(key, values, datetime.now(UTC), None)]
         client.delete(place)
         writer.write([row])

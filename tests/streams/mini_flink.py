@@ -51,7 +51,7 @@ class MiniFlink:
     ) -> None:
         self.now = 1_767_225_600_000
         self.out: list[Any] = []
-        self._name, self._settings = name, JobSettings(**settings)
+        self._name, self._settings = name, JobSettings(**{"item_write_ms": 1_000, **settings})
         self._key = ""
         self._maps: dict[str, dict[Any, bytes]] = defaultdict(dict)
         self._lists: dict[str, list[bytes]] = defaultdict(list)
@@ -144,6 +144,10 @@ class _Map:
 
     def put(self, part: str, value: Any) -> None:
         self._of_key()[part] = pickle.dumps(value)
+
+    def put_all(self, values: dict[str, Any]) -> None:
+        for part, value in values.items():
+            self.put(part, value)
 
     def remove(self, part: str) -> None:
         self._of_key().pop(part, None)
