@@ -6,6 +6,9 @@ PATIENCE = 4
 """A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
 little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
 LONGEST_INTERVAL_MS = 30_000
+EAGER_MS = 1_000
+"""Nothing waits for a boundary until events are so late: before that few rows change twice within one, and each takes a
+tail and a timer for nothing."""
 SPREAD = 60
 """Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
 operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
@@ -21,11 +24,12 @@ class Boundaries:
         self._base = self._interval = base_ms
         self._spread = spread
         self._eager = eager
+        self._behind = 0
 
     def read(self, arrived: int, now: int) -> int:
         """Sets boundaries as far apart as an element is late. Returns by how many ms it is."""
         self.arrived = arrived
-        behind = now - arrived
+        self._behind = behind = now - arrived
         # Doubled as often as it fits: keys share a boundary where they share an interval.
         wanted, interval = min(behind // PATIENCE, LONGEST_INTERVAL_MS), self._base
         while interval * 2 <= wanted:
@@ -36,7 +40,7 @@ class Boundaries:
     @property
     def at_once(self) -> bool:
         """Whether what the element last read changes leaves without a boundary."""
-        return self._eager and self._interval == self._base
+        return self._eager and self._behind < EAGER_MS
 
     def rest(self) -> None:
         """No lateness until the next late element: the last ones before a pause need not wait."""
