@@ -9,7 +9,7 @@ import numpy as np
 
 from bench import probes
 from bench.errors import Unsound
-from bench.report import Report, Target
+from bench.report import Report, Target, summary
 from bench.repositories import declare
 from bench.stacks import Say, load_movielens, own_stack
 
@@ -56,7 +56,7 @@ def run(seconds: float, features: int, say: Say) -> Report:
             }
             if load.done():
                 raise Unsound("the load ended before the measurement")
-            rate = load.result()
+            rate, loops = load.result()
     if rate < 0.98 * RATE:
         raise Unsound(f"the load was {rate:.0f} events/s instead of {RATE:.0f}")
     return Report(
@@ -64,4 +64,5 @@ def run(seconds: float, features: int, say: Say) -> Report:
         samples,
         {"load_events_per_s": round(rate, 1), "declared_features": float(features)},
         targets=TARGETS,
+        notes={"loop_ms": summary(np.array(loops[int(WARM_UP_S) : int(WARM_UP_S + seconds)]))},
     )

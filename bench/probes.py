@@ -37,8 +37,19 @@ def paced(rate: float, seconds: float) -> Iterator[int]:
         yield number
 
 
-def background(kafka: str, rate: float, seconds: float) -> float:
-    """Real ratings as if they happened now, at `rate` a second. Returns the rate that was reached."""
+def loop_ms() -> float:
+    """Milliseconds of processor that a fixed piece of work takes: where others share the processors, they are slower at
+    times, and a figure of such a time is of them as much as of the stack."""
+    started = time.thread_time()
+    total = 0
+    for number in range(20_000):
+        total += number * number
+    return (time.thread_time() - started) * 1000
+
+
+def background(kafka: str, rate: float, seconds: float) -> tuple[float, list[float]]:
+    """Real ratings as if they happened now, at `rate` a second. Returns the rate that was reached, and `loop_ms` of
+    each second."""
     from training.datasets import movielens
 
     events = shuffled(movielens().interactions)
@@ -48,7 +59,10 @@ def background(kafka: str, rate: float, seconds: float) -> float:
     producer = ConfluentProducer(settings)
     started = time.perf_counter()
     sent = 0
+    loops = []
     for number in paced(rate, seconds):
+        if number % int(rate) == 0:
+            loops.append(loop_ms())
         event = events[number % len(events)]
         fresh = Interaction(
             f"load-{number}", event.event_type, event.user_id, now_ms(), event.item_id, properties=event.properties
@@ -58,7 +72,7 @@ def background(kafka: str, rate: float, seconds: float) -> float:
         sent += 1
     took = time.perf_counter() - started
     producer.flush(GIVE_UP_S)
-    return sent / took
+    return sent / took, loops
 
 
 def _delivered(error: object, message: object) -> None:
