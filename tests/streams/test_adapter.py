@@ -92,9 +92,9 @@ def test_who_is_in_time_takes_along_what_waits(flink: MiniFlink, store: Store) -
 
 def test_what_is_late_leaves_at_the_boundary_in_one_write(flink: MiniFlink, store: Store) -> None:
     for n, who in enumerate(USERS * 2):
-        flink.send(message(click(n, who, flink.now), n, flink.now - 800 - 20 * n))
+        flink.send(message(click(n, who, flink.now), n, flink.now - 2_000 - 20 * n))
     assert (flink.out, store.rows, flink.tails()) == ([], {}, 6)
-    flink.advance(400)
+    flink.advance(700)
     assert store.writes == 1
     assert sorted(row.key[0] for row in store.rows.values()) == sorted(USERS)
     assert len(flink.out) == 1, "one message an item"
