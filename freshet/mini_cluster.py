@@ -55,6 +55,8 @@ def environment(settings: Settings, scratch: Path, report: Report) -> dict[str, 
         "FLINK_LOG_DIR": str(settings.logs),
         # In thread mode the interpreter inside the JVM finds its packages through this variable alone.
         "PYTHONPATH": os.pathsep.join([base_env()["PYTHONPATH"], sysconfig.get_path("purelib")]),
+        # Otherwise PyFlink starts servers for workers outside the JVM, on all addresses; thread mode has none.
+        "_python_worker_execution_mode": "process",
         **ONE_BLAS_THREAD,
     }
 

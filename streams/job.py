@@ -57,6 +57,9 @@ def configuration(settings: JobSettings) -> Configuration:
     if settings.flink_port:
         options["rest.port"] = str(settings.flink_port)
         options["rest.bind-address"] = "127.0.0.1"
+        # Blobs and shuffles have ports of no fixed number, on all addresses where nothing is said.
+        options["jobmanager.bind-host"] = options["taskmanager.bind-host"] = "127.0.0.1"
+        options["jobmanager.rpc.address"] = options["taskmanager.host"] = "127.0.0.1"
         options["metrics.fetcher.update-interval"] = "1000"
     if settings.jars:
         options["pipeline.jars"] = settings.jars

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from freshet import components, ports
+from freshet import components, ports, processes
 from freshet.cli import main
 from freshet.components import Launch, Report
 from freshet.errors import NotReady, PortTaken
@@ -113,6 +113,19 @@ def test_redis_keeps_its_data_over_a_crash_and_a_restart(settings: Settings) -> 
     assert said[-1] == "redis had crashed; cleaned up"
 
 
+def listening(settings: Settings, *components: str) -> set[str]:
+    """The addresses on which processes of the components listen."""
+    found = set()
+    for name in components:
+        record = processes.load(settings.run, name)
+        assert record is not None
+        root = psutil.Process(record.pid)
+        for process in (root, *root.children(recursive=True)):
+            found |= {c.laddr.ip for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+    assert found
+    return found
+
+
 @pytest.mark.integration
 def test_up_and_down_leave_no_process_and_no_port(settings: Settings) -> None:
     from kafka import KafkaConsumer
@@ -127,6 +140,8 @@ def test_up_and_down_leave_no_process_and_no_port(settings: Settings) -> None:
         assert {"interactions", "items", "interactions.dlq"} <= found
         assert len(consumer.partitions_for_topic("interactions")) == settings.partitions
         consumer.close()
+        stack.up(["flink"])
+        assert listening(settings, "kafka", "redis", "flink") <= {"127.0.0.1", "::ffff:127.0.0.1"}
     finally:
         stack.down()
     assert {status.state for status in stack.status()} == {"stopped"}
