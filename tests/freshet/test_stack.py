@@ -130,6 +130,7 @@ def listening(settings: Settings, *components: str) -> set[str]:
 def test_up_and_down_leave_no_process_and_no_port(settings: Settings) -> None:
     from kafka import KafkaConsumer
 
+    settings = settings.model_copy(update={"start_timeout": 120.0})
     stack = Stack(settings, report=print)
     try:
         stack.up(["kafka", "redis"])
