@@ -71,7 +71,8 @@ def background(kafka: str, rate: float, seconds: float) -> tuple[float, list[flo
         producer.poll(0)
         sent += 1
     took = time.perf_counter() - started
-    producer.flush(GIVE_UP_S)
+    if producer.flush(GIVE_UP_S):
+        raise Unsound("the load has not been delivered")
     return sent / took, loops
 
 

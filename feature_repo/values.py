@@ -19,8 +19,8 @@ from feast.protos.feast.types import Value_pb2 as pb
 
 from operators.contract import Dtype
 
-MANY = 100_000
-"""texts whose bytes are kept"""
+MANY, LONG = 100_000, 64
+"""how many texts' bytes are kept, and from how many characters on a text's are not: it is hardly said twice"""
 
 _VARINTS = [bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7]) for n in range(1 << 14)]
 
@@ -50,10 +50,12 @@ class _Texts(dict[str, bytes]):
     """Text → its bytes as an element of a list: categories, types and items of rows are the same again and again."""
 
     def __missing__(self, text: str) -> bytes:
-        if len(self) >= MANY:
-            self.clear()
         encoded = text.encode()
-        found = self[text] = _ELEMENT + _varint(len(encoded)) + encoded
+        found = _ELEMENT + _varint(len(encoded)) + encoded
+        if len(text) < LONG:
+            if len(self) >= MANY:
+                self.clear()
+            self[text] = found
         return found
 
 
@@ -69,6 +71,11 @@ def _packed(tag: bytes, content: bytes) -> bytes:
 def _scalar(field: str, form: str, kind: int) -> Callable[[Any], bytes]:
     tag, pack = _tag(field, kind), struct.Struct(form).pack
     return lambda value: tag + pack(value)
+
+
+def _float() -> Callable[[float], bytes]:
+    tag = _tag("float_val", _FOUR)
+    return lambda value: tag + array("f", (value,)).tobytes()  # struct refuses what is too large; protobuf has infinity
 
 
 def _integer() -> Callable[[int], bytes]:
@@ -118,7 +125,7 @@ def _integers() -> Callable[[Sequence[int]], bytes]:
 
 ENCODE: dict[Dtype, Callable[[Any], bytes]] = {
     "int64": _integer(),
-    "float32": _scalar("float_val", "<f", _FOUR),
+    "float32": _float(),
     "float64": _scalar("double_val", "<d", _EIGHT),
     "bool": _scalar("bool_val", "<?", _VARINT),
     "string": _text(),

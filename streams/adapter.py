@@ -182,8 +182,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._again(key, entry, known, now)
         self._adopt(key, entry, saved)
         self._again(key, entry, tail[len(known) :], now)
-        if tail:
-            self._schedule(key, entry, now, ctx)
+        self._schedule(key, entry, now, ctx)
         self._entries.keep(key, entry)
         return entry
 

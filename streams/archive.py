@@ -1,6 +1,6 @@
 """The archive: every accepted event, once, in Parquet files by the day on which the job took it.
 
-The user operator sends what it has accepted at each boundary as one text; splitting it into rows and columns, and
+The user operator sends what leaves together as one text; splitting it into rows and columns, and
 writing files that appear with the checkpoint that they are of, is left to Flink. The last column is the whole event as
 JSON, so that a replay of the archive is a replay of what was let in.
 """

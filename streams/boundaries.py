@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 PATIENCE = 4
-"""A boundary is this share of how far behind the broker's clock the events are: who has waited for a second loses
-little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed several times."""
+"""A boundary is this share of how far behind the broker's clock the events are, or down to half of it: who has waited
+for a second loses little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed
+several times."""
 LONGEST_INTERVAL_MS = 30_000
-EAGER_MS = 1_000
+EAGER_MS = 300
 """Nothing waits for a boundary until events are so late: before that few rows change twice within one, and each takes a
 tail and a timer for nothing."""
 SPREAD = 60
 """Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
-operator for longer than a click may wait. Users share one, so that their news of an item go in one message."""
+operator for longer than a click may wait. Users who are late share one, so that their news of an item go in one
+message."""
 
 
 class Boundaries:

@@ -25,7 +25,8 @@ class Entry:
         self.accepted: list[Record] = []
         """what is archived then"""
         self.unsaved: dict[str, tuple[bytes, int]] = {}
-        """encoded states whose rows have left, and as of when, until its own timer puts them into the snapshot"""
+        """encoded states whose rows have left, and as of when, until they are put into the snapshot: by the
+        key's own timer where they left at a boundary"""
         self.tail = False
         """whether Flink's state holds elements that the snapshot lacks"""
         self.due: dict[str, int] = {}

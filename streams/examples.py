@@ -1,6 +1,6 @@
 """Labelled examples on their way to Kafka and to Parquet: what operators/attribution.py has closed.
 
-The same way as the archive's: a boundary's examples leave as a few texts, and SQL makes of it a Kafka message each, and
+The same way as the archive's: what leaves together is a few texts, and SQL makes of it a Kafka message each, and
 the rows of Parquet files that appear with the checkpoint that they are of, by the day of the impression.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.registry import DEFINITIONS
@@ -45,11 +46,11 @@ class JobSettings(BaseSettings):
     """for how long what a person does labels what they were shown; 0: nothing is labelled"""
     attribution_late_minutes: float = 5.0
     """how much longer an interaction from within that time may come"""
-    write_ms: int = 10
+    write_ms: int = Field(10, gt=0)
     """rows of users reach the store at once; where events are late, and where a row changes by itself, at the next
     multiple of this"""
-    item_write_ms: int = 3000
-    """rows of items, which change with everybody's events, reach it at the next multiple of this"""
+    item_write_ms: int = Field(3000, gt=0)
+    """rows of items, which change with everybody's events, reach it so long after they have changed"""
     cached_keys: int = 50_000
     """keys whose state is kept decoded, per operator instance"""
     clock: Literal["wall", "event"] = "wall"

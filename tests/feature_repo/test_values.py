@@ -16,7 +16,7 @@ from operators.contract import Dtype
 
 INTEGERS = st.one_of(st.integers(0, 300), st.integers(-(2**63), 2**63 - 1))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
-FLOATS = st.floats(width=32)
+FLOATS = st.one_of(st.floats(width=32), st.just(1e39))
 KINDS: dict[Dtype, tuple[Any, Any]] = {
     "int64": (INTEGERS, lambda v: pb.Value(int64_val=v)),
     "float32": (FLOATS, lambda v: pb.Value(float_val=v)),
