@@ -79,7 +79,7 @@ class Report:
 
 
 def compare(
-    archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 10_000, most: int = 2_000
+    archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 7_000, most: int = 2_000
 ) -> Report:
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 

@@ -25,7 +25,7 @@ class NothingToCompare(FreshetError):
 
 def consistency(
     *,
-    within: float = 5.0,
+    within: float = 7.0,
     most: int = 2000,
     at_least: float = 0.9999,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
