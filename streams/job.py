@@ -139,10 +139,9 @@ class Job:
 
     def _operator(self, name: str, stream: DataStream, out: Types) -> DataStream:
         kind = OperatorFunction if self.settings.clock == "wall" else EventClockFunction
-        found = keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
-        # At each checkpoint files are closed, and what goes to Kafka is flushed: in tasks of their own, or the operator
-        # would stand still for it, a click behind it for 40 to 80 ms.
-        return found.disable_chaining()
+        # What closes files at a checkpoint is chained to the operator: in a task of its own it would not hold a click up
+        # for 40 ms then, but each event would wake its thread, and four times as many clicks were late.
+        return keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
         return (
