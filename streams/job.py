@@ -139,7 +139,7 @@ class Job:
 
     def _operator(self, name: str, stream: DataStream, out: Types) -> DataStream:
         kind = OperatorFunction if self.settings.clock == "wall" else EventClockFunction
-        # What closes files at a checkpoint is chained to the operator. In a task of its own it would not hold a click up
+        # What closes files at a checkpoint is chained to the operator. In a task of its own it would not hold clicks up
         # for 40 ms then, but each event would wake its thread, and four times as many clicks were late.
         return keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
