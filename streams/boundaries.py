@@ -7,9 +7,9 @@ PATIENCE = 4
 for a second loses little by another quarter, and a backlog is worked off with fewer writes, each of a row that changed
 several times."""
 LONGEST_INTERVAL_MS = 30_000
-EAGER_MS = 300
-"""Nothing waits for a boundary until events are so late: before that few rows change twice within one, and each takes a
-tail and a timer for nothing."""
+EAGER_MS = 80
+"""Nothing waits for a boundary until events are so late: before that few rows change twice within one. Beyond, several
+at a time take less work each; with a higher limit a job that could not keep up one by one stayed that late."""
 SPREAD = 60
 """Items leave at so many boundaries within their interval: all at one, their rows would keep Python from the users'
 operator for longer than a click may wait. Users who are late share one, so that their news of an item go in one
