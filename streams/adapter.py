@@ -279,7 +279,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         entry.boundary = 0
 
     def _save(self, entry: Entry, ctx: Any) -> None:
-        """What has left goes into the snapshot. The key's own timer does it: Flink's state is that of its key."""
+        """What has left goes into the snapshot, for the key at hand: Flink's state is that of its key, so that after a
+        boundary the key's own timer does it."""
         self._snapshot.put_all(entry.unsaved)  # one call into the JVM: at each, another operator may get Python's lock
         for part, (_, at) in entry.unsaved.items():
             # As of the row: writing it took time, in which it may have come due.

@@ -1,4 +1,4 @@
-"""When changed rows leave an operator: all together, at points of the wall clock."""
+"""When changed rows leave an operator: at once, or all together at points of the wall clock."""
 
 from __future__ import annotations
 

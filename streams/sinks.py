@@ -50,7 +50,7 @@ class StoreSink:
 
     def write(self, rows: Iterable[Row]) -> None:
         found = list(rows)
-        try:
+        try:  # what tenacity keeps of an attempt takes a tenth of a small write
             self._writer.write(found)
         except FAILURES:
             self._retrying(self._writer.write, found)
