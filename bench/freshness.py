@@ -18,7 +18,7 @@ PROBES_A_SECOND = 6.0
 CLICKS_A_SECOND = 4.0
 WARM_UP_S = 20.0
 SPARE_S = 40.0
-"""for which the load goes on longer than it need, since a probe takes its time to start"""
+"""for which the load would go on if nobody stopped it, since a probe takes its time to start"""
 TARGETS = (
     Target("produce_to_feast_ms.p50", "≤", 15),
     Target("produce_to_feast_ms.p99", "≤", 60),
@@ -37,9 +37,10 @@ def run(seconds: float, features: int, say: Say) -> Report:
         users, items = [u.user_id for u in data.users], [i.item_id for i in data.items]
         stack.up()
         say(f"{WARM_UP_S:.0f} s of warm-up and {seconds:.0f} s of measurement at {RATE:.0f} events/s")
-        with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
-            kafka = settings.kafka
-            load = pool.submit(probes.background, kafka, RATE, WARM_UP_S + seconds + SPARE_S)
+        spawn = multiprocessing.get_context("spawn")
+        with spawn.Manager() as manager, ProcessPoolExecutor(3, spawn) as pool:
+            kafka, enough = settings.kafka, manager.Event()
+            load = pool.submit(probes.background, kafka, RATE, WARM_UP_S + seconds + SPARE_S, enough)
             watched = (kafka, settings.feature_store, users, items, PROBES_A_SECOND)
             clicked = (settings.host, settings.http_port, users, CLICKS_A_SECOND)
             warm = [
@@ -56,6 +57,7 @@ def run(seconds: float, features: int, say: Say) -> Report:
             }
             if load.done():
                 raise Unsound("the load ended before the measurement")
+            enough.set()
             rate, loops = load.result()
     if rate < 0.98 * RATE:
         raise Unsound(f"the load was {rate:.0f} events/s instead of {RATE:.0f}")

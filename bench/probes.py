@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 
 from confluent_kafka import Producer as ConfluentProducer
 from kafka import KafkaProducer
@@ -47,9 +48,9 @@ def loop_ms() -> float:
     return (time.thread_time() - started) * 1000
 
 
-def background(kafka: str, rate: float, seconds: float) -> tuple[float, list[float]]:
-    """Real ratings as if they happened now, at `rate` a second. Returns the rate that was reached, and `loop_ms` of
-    each second."""
+def background(kafka: str, rate: float, seconds: float, enough: Event) -> tuple[float, list[float]]:
+    """Real ratings as if they happened now, at `rate` a second, for so long or until it is `enough`. Returns the rate
+    that was reached, and `loop_ms` of each second."""
     from training.datasets import movielens
 
     events = shuffled(movielens().interactions)
@@ -62,6 +63,8 @@ def background(kafka: str, rate: float, seconds: float) -> tuple[float, list[flo
     loops = []
     for number in paced(rate, seconds):
         if number % int(rate) == 0:
+            if enough.is_set():
+                break
             loops.append(loop_ms())
         event = events[number % len(events)]
         fresh = Interaction(

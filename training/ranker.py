@@ -9,13 +9,13 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from feature_repo.ranking import NAMES
 from schemas.errors import FreshetError
+from serving.model import Ranker
 from training.examples import Group
 
 INPUT, OUTPUT = "features", "scores"
@@ -117,16 +117,10 @@ def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32], na
     kinds = [(INPUT, FloatTensorType([None, len(names)]))]
     model = convert_lightgbm(booster, "ranker", initial_types=kinds, target_opset=OPSET)
     encoded: bytes = model.SerializeToString()
-    worst = float(np.abs(score(encoded, sample) - booster.predict(sample)).max(initial=0.0))
+    worst = float(np.abs(Ranker(encoded).score(sample) - booster.predict(sample)).max(initial=0.0))
     if worst > TOLERANCE:
         raise ParityError(f"the ONNX ranker differs from the trained one by {worst:.2g}")
     return encoded
-
-
-def score(model: bytes, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What an encoded model says of float32 (n, inputs): (n,)."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {INPUT: features})[0], np.float32).reshape(-1)
 
 
 def prior(names: Sequence[str] = NAMES) -> onnx.ModelProto:

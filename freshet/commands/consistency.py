@@ -87,9 +87,9 @@ def _json(report: Report) -> str:
 def _show(report: Report) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("input")
+    table.add_column("input", overflow="fold")
     for title in ("values", "equal", "equal, a moment before", "order unknown", "different", "share equal"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", min_width=7)  # whole numbers also where the terminal is narrow
     for row in (*report.rows, report.overall):
         table.add_row(row.name, *(f"{n:,}" for n in row[1:]), f"{row.share:.4%}")
     console.print(table)

@@ -99,7 +99,7 @@ def show(name: str) -> int:
     }
     _say(facts)
     for field in feature.fields:
-        console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known")
+        console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known, None for a key without a row")
     return 0
 
 

@@ -24,6 +24,7 @@ from operators.features import item as item_entity
 from operators.features import user as user_entity
 from operators.keyed import SENT
 from operators.time import DAY, END, HOUR, MINUTE
+from operators.windows import tile_of
 from schemas import codec
 from schemas.events import Example, Impression, Interaction
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
@@ -163,10 +164,11 @@ def test_what_ends_while_its_row_is_on_its_way_has_ended(flink: MiniFlink, store
 
 
 def test_the_last_late_element_before_a_pause_sets_nobodys_pace(flink: MiniFlink, store: Store) -> None:
-    flink.send(message(click(0, "u1", flink.now), 0, flink.now - 100_000))
+    began, tile = flink.now, tile_of(5 * MINUTE)
+    flink.send(message(click(0, "u1", began), 0, began - 100_000))
     flink.advance(40_000)
     before = store.writes
-    flink.advance(6 * MINUTE)
+    flink.advance((began // tile + 5 * MINUTE // tile) * tile + 50 - flink.now)
     assert store.writes == before + 1
     assert store.rows["user_activity", "u1"].values[[f.name for f in user.fields].index("events_5m")] == [0] * 10
 

@@ -18,6 +18,7 @@ from operators.time import days
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
+from serving.model import Ranker
 from training import examples, factors, ranker
 from training.examples import Log
 from training.feed import Feed
@@ -100,7 +101,7 @@ def test_onnx_says_what_lightgbm_says(log: Log) -> None:
     at_threshold[np.arange(len(split)), columns] = split["threshold"].to_numpy(np.float32)
     inputs = np.concatenate([inputs, at_threshold])
     encoded = ranker.export(booster, inputs)
-    np.testing.assert_allclose(ranker.score(encoded, inputs), booster.predict(inputs), atol=1e-5)
+    np.testing.assert_allclose(Ranker(encoded).score(inputs), booster.predict(inputs), atol=1e-5)
 
 
 def test_single_precision_changes_nothing_for_single_precision_inputs(log: Log) -> None:
