@@ -28,7 +28,8 @@ class JobSettings(BaseSettings):
 
     checkpoints: str = ""
     """where checkpoints go, a URI; none are taken where empty"""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float = 30.0
+    """Each closes the archive's files, which holds clicks up for some 50 ms, and it is what a crash repeats."""
     savepoint: str = ""
     """checkpoint or savepoint to resume from"""
     archive: str = ""

@@ -99,7 +99,8 @@ def show(name: str) -> int:
     }
     _say(facts)
     for field in feature.fields:
-        console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {field.default!r} where nothing is known, None for a key without a row")
+        unknown = f"{field.default!r} where nothing is known, None for a key without a row"
+        console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {unknown}", soft_wrap=True)
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from serving.index import ItemIndex
 from serving.model import Model
 from tests.bundles import sum_of_inputs, write_bundle
 from tests.serving.made import unit
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def load(bundles: Path, crosses: Sequence[Cross] = (), **change: object) -> Model:
@@ -44,6 +49,16 @@ def test_a_bundle_in_memory(bundles: Path) -> None:
     np.testing.assert_allclose(found.ranker.score(inputs), inputs.sum(axis=1), rtol=1e-5)
     nearest = found.index.nearest(found.space.vectors, 1)
     assert nearest[:, 0].tolist() == list(range(30)), "a label is a row"
+
+
+def test_onnx_runtime_keeps_to_itself(bundles: Path, tmp_path: Path) -> None:
+    """It leaves an id and a database in the home folder of whoever lets it report."""
+    home = tmp_path / "home"
+    home.mkdir()
+    load = f"from serving.model import Ranker; Ranker(open({str(bundles / 'test' / 'ranker.onnx')!r}, 'rb').read())"
+    env = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    subprocess.run([sys.executable, "-c", load], env=env | {"HOME": str(home)}, cwd=ROOT, check=True)
+    assert not list(home.rglob("*onnxruntime*"))
 
 
 @pytest.mark.parametrize("features", [[], list(NAMES)[:-1], list(NAMES)[::-1], [*NAMES, "more"]])
