@@ -35,7 +35,7 @@ from operators.contract import Record, Row
 from operators.time import DAY
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
-from schemas.topics import ITEM_FEATURES
+from schemas.topics import ITEM_FEATURES, features_key
 from serving import filters
 from serving.feeds import FeedAnswer
 from serving.hydrate import now_ms
@@ -159,7 +159,7 @@ def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     with Producer(settings) as producer:
         for (item_id, part), state in replay.items.items():
             row = replay.item_operator.row(item_id, part, state, now)
-            producer.send(ITEM_FEATURES, "|".join((row.view, *row.key)).encode(), encode(row))
+            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), encode(row))
         producer.flush()
     return users
 

@@ -27,15 +27,17 @@ FELL_BACK = 0.01
 SHOWN = 20
 
 
-def paced(rate: float, seconds: float) -> Iterator[int]:
-    """Numbers at a steady rate; one that is late is not waited for, so that the rate holds on average. What would be
-    later than the end is left out: a probe that is slow must not go on when the load has ended."""
+def paced(rate: float, seconds: float) -> Iterator[tuple[int, float]]:
+    """Numbers at a steady rate, each with the moment (monotonic) from which it counts. One that is late is not waited
+    for, so that the rate holds on average, and counts from when it was due: who waits for the one before waits as well.
+    What would be later than the end is left out: a probe that is slow must not go on when the load has ended."""
     began = time.monotonic()
     for number in range(int(rate * seconds)):
-        if time.monotonic() > began + seconds:
+        asked, due = time.monotonic(), began + number / rate
+        if asked > began + seconds:
             return
-        wait_until(began + number / rate)
-        yield number
+        wait_until(due)
+        yield number, due if asked > due else time.monotonic()
 
 
 def loop_ms() -> float:
@@ -61,7 +63,7 @@ def background(kafka: str, rate: float, seconds: float, enough: Event) -> tuple[
     started = time.perf_counter()
     sent = 0
     loops = []
-    for number in paced(rate, seconds):
+    for number, _ in paced(rate, seconds):
         if number % int(rate) == 0:
             if enough.is_set():
                 break
@@ -87,7 +89,7 @@ def _delivered(error: object, message: object) -> None:
 def produce_to_feast(
     kafka: str, feature_store: Path, users: Sequence[str], items: Sequence[str], rate: float, seconds: float
 ) -> list[float]:
-    """Milliseconds from just before `send` to the first Feast read that shows the event's offset.
+    """Milliseconds from just before the event is made to the first Feast read that shows its offset.
 
     Reads are a stock `get_online_features`, 1 ms apart or a tenth of what was waited already, which is what the figure
     is good to: a read takes a processor for longer than that, and a job that is late for want of one would be kept late
@@ -102,21 +104,20 @@ def produce_to_feast(
     producer = KafkaProducer(bootstrap_servers=kafka, acks="all", linger_ms=0)
     chance = random.Random(1)
     found = []
-    for _ in paced(rate, seconds):
+    for _, started in paced(rate, seconds):
         event = Interaction(uuid.uuid4().hex, "click", chance.choice(users), now_ms(), chance.choice(items))
         key, value = key_of(event), codec.encode(event)
-        started = time.perf_counter()
         place = producer.send(INTERACTIONS, key=key, value=value).get(timeout=GIVE_UP_S)
         while True:
             row = store.get_online_features(features=wanted, entity_rows=[{"user_id": event.user_id}]).to_dict()
             partition, offset = row["applied_partition"][0], row["applied_offset"][0]
             if partition == place.partition and offset is not None and offset >= place.offset:
                 break
-            waited = time.perf_counter() - started
+            waited = time.monotonic() - started
             if waited > GIVE_UP_S:
                 raise Unsound(f"an event is not in Feast after {GIVE_UP_S:.0f} s")
             time.sleep(max(0.001, waited / 10))
-        found.append((time.perf_counter() - started) * 1000)
+        found.append((time.monotonic() - started) * 1000)
     producer.close()
     return found
 

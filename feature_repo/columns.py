@@ -21,6 +21,9 @@ from schemas.events import Item
 
 Rows = npt.NDArray[np.int64]
 UNKNOWN_POPULARITY = -1e9
+REGIONS_BYTES = 512 << 20
+"""how much the columns of regions may take, 8 bytes an item each: whoever posts events can name regions. What comes
+later has none, and what is popular everywhere stands in."""
 MAX_CATEGORIES = 8
 SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
 
@@ -150,6 +153,8 @@ class ItemColumns:
             column = self.region_popularity.get(row.key[1])
             if column is None:
                 column = np.full(len(self._arrays["hashes"]), UNKNOWN_POPULARITY)
+                if column.nbytes * len(self.region_popularity) >= REGIONS_BYTES:
+                    return
                 self.region_popularity[row.key[1]] = column
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns, Rows, Vocabulary
 from feature_repo.crosses import Cross, Value
-from feature_repo.views import TASTE
 from operators.time import DAY
 
 Column = npt.NDArray[np.floating[Any]]
@@ -61,10 +60,11 @@ class Request:
 
     @cached_property
     def recent(self) -> npt.NDArray[np.float32]:
-        """Vectors (k, dim) of the last 20 interactions, each with the sign of what it says of taste."""
+        """Vectors (k, dim) of the last 20 interactions, each with the sign of what it says of taste (a row written
+        before there were tastes says nothing)."""
         pairs = [
-            (row, np.sign(TASTE.get(kind, 0.0)))
-            for name, kind in zip(self.user["recent_items"][:20], self.user["recent_types"][:20], strict=True)
+            (row, np.sign(taste))
+            for name, taste in zip(self.user["recent_items"][:20], self.user["recent_tastes"][:20], strict=False)
             if (row := self.items.row_of.get(name)) is not None
         ]
         rows = np.array([p[0] for p in pairs], np.int64)

@@ -1,7 +1,7 @@
 """Values of features as Feast stores them: the bytes of its protobuf message `Value`.
 
 A row has some thirty values, and protobuf makes an object of each and another of each list before it has a byte:
-making the bytes at once takes a third of the time, and writing rows is what the job does most. Where protobuf is
+making the bytes at once takes less than half the time, and writing rows is what the job does most. Where protobuf is
 faster (long lists of large numbers) it does the work. A property test holds both together, byte by byte.
 
 The format is protobuf's wire format (protobuf.dev/programming-guides/encoding): a tag, and a varint, or a length as a

@@ -38,7 +38,7 @@ user: View[Any] = View(
     aggregations=(
         Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
         Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
-        Recent(k=50),
+        Recent(TASTE, k=50),
         Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
         Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
         UserVector(half_life=days(7), weights=TASTE),

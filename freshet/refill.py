@@ -72,7 +72,8 @@ class Refill:
 
     def _batch(self, files: set[Path]) -> Path:
         from freshet import distributed
-        from training.backfill import LINGERS, write_seeds
+        from operators.stepping import LINGERS
+        from training.backfill import write_seeds
 
         settings, until = self._settings, time.time_ns() // 1_000_000 - LINGERS
         into = settings.seeds.with_name("seeds-ahead.db")

@@ -17,7 +17,7 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
     Topics keyed by user have equal numbers of partitions, so that one user's events of all kinds meet in one place.
     """
     # An event carries its own time, which may be years ago (an imported log). Were the broker to stamp messages with
-    # it, retention would delete old events as they arrive; so the broker's clock stamps them, and nothing expires.
+    # it, retention would delete old events as they arrive; so the broker's clock stamps them, and no event expires.
     kept = {"message.timestamp.type": "LogAppendTime", "retention.ms": "-1"}
     found: dict[str, tuple[int, dict[str, str]]] = {}
     for topic in (*topics.EVENT_TOPICS, topics.ITEM_FEATURES):

@@ -7,7 +7,7 @@ no clock: `at` is always given, by the wall clock in production and by event tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -216,4 +216,3 @@ class View(Generic[State]):
 
 
 Weights: TypeAlias = dict[str, float]
-Clock: TypeAlias = Callable[[], int]

@@ -10,12 +10,17 @@ from typing import Any
 import mmh3
 from msgspec import Struct
 
-from operators.contract import Field, Signal, World
+from operators.contract import Field, Signal, Weights, World
+from operators.decay import weight_of
 
 
 def hash64(text: str) -> int:
     """Unsigned 64-bit Murmur3 of the text: how ids are kept where only equality matters."""
     return mmh3.hash64(text, signed=False)[0]
+
+
+MOST_ITEMS = 1000
+"""distinct items of a session that are told apart: an app's session id may be its device's, and last for years"""
 
 
 class SessionState(Struct, array_like=True, gc=False):
@@ -49,7 +54,7 @@ class Session:
             Field("session_start", "int64", 0, "epoch ms"),
             Field("session_length_s", "float32", 0.0, "first to last event, seconds"),
             Field("session_counts", "int64[]", [0] * len(self.types), ", ".join(self.types)),
-            Field("session_items", "int64", 0, "distinct items"),
+            Field("session_items", "int64", 0, f"distinct items, up to {MOST_ITEMS}"),
             Field("session_categories", "string[]", [], "last distinct categories, newest first"),
         )
 
@@ -68,7 +73,7 @@ class Session:
         state.start = min(state.start, at)
         state.last = max(state.last, at)
         state.counts[signal.event_type] = state.counts.get(signal.event_type, 0) + 1
-        if signal.item_id:
+        if signal.item_id and len(state.items) < MOST_ITEMS:
             state.items.add(hash64(signal.item_id))
         for name in reversed(signal.categories):
             if name in state.categories:
@@ -94,15 +99,16 @@ class Session:
 
 
 class RecentState(Struct, array_like=True, gc=False):
-    """(time, item, type), oldest first."""
+    """(time, item, type, taste), oldest first."""
 
-    events: list[tuple[int, str, str]]
+    events: list[tuple[int, str, str, float]]
 
 
 @dataclass(frozen=True)
 class Recent:
-    """The last k interactions with items, newest first."""
+    """The last k interactions with items, newest first, and what each says of taste: two ratings may say opposites."""
 
+    weights: Weights
     k: int = 50
     state: type[RecentState] = RecentState
 
@@ -112,6 +118,7 @@ class Recent:
             Field("recent_items", "string[]", [], f"last {self.k} items, newest first"),
             Field("recent_types", "string[]", [], "what was done with each"),
             Field("recent_times", "int64[]", [], "when, epoch ms"),
+            Field("recent_tastes", "float32[]", [], "weight of each, below 0 where it was turned down"),
         )
 
     def new(self) -> RecentState:
@@ -120,7 +127,7 @@ class Recent:
     def update(self, state: RecentState, signal: Signal, world: World) -> None:
         if not signal.item_id:
             return
-        entry = (signal.timestamp, signal.item_id, signal.event_type)
+        entry = (signal.timestamp, signal.item_id, signal.event_type, weight_of(self.weights, signal))
         events = state.events
         if not events or entry >= events[-1]:
             events.append(entry)
@@ -131,7 +138,7 @@ class Recent:
 
     def values(self, state: RecentState, at: int) -> tuple[Any, ...]:
         events = state.events[::-1]
-        return [e[1] for e in events], [e[2] for e in events], [e[0] for e in events]
+        return [e[1] for e in events], [e[2] for e in events], [e[0] for e in events], [e[3] for e in events]
 
     def due(self, state: RecentState, at: int) -> int | None:
         return None

@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from operators.time import DAY
 from schemas.events import Example, Item, User
+
+LINGERS = 2 * DAY
+"""A state that is over is dropped so many ms after it was last written. By the wall clock all of a backlog may be over
+while it is read, and what follows within the same session must find what came before."""
 
 
 class Emission(NamedTuple):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from schemas.events import Event, Example, Impression, Interaction, Item, User
 
 INTERACTIONS = "interactions"
@@ -33,6 +36,11 @@ COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
 def dlq(topic: str) -> str:
     """The dead-letter topic of an event topic."""
     return f"{topic}.dlq"
+
+
+def features_key(view: str, key: Sequence[str]) -> str:
+    """The Kafka key of a row of ITEM_FEATURES; JSON, since ids may hold any character that would stand between them."""
+    return json.dumps((view, *key), ensure_ascii=False)
 
 
 def topic_of(event: Event | Example) -> str:

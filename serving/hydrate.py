@@ -17,7 +17,7 @@ from operators.contract import Record, World
 from operators.keyed import KeyedState
 from operators.vector import UserVector
 from schemas.errors import EventError, StateError
-from schemas.topics import INTERACTIONS
+from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
 from serving.store import Store, StoreAway
 from serving.tokens import Token
@@ -142,8 +142,10 @@ class Hydrator:
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
         places = after.places.get(INTERACTIONS)
-        if not places or (after.issuer == self._issuer and self._own.knows(user_id)):
+        if after.issuer == self._issuer and self._own.covers(user_id, row):
             return True
+        if not places:
+            return not after.places.get(USERS)  # a row does not say how many profiles are in it
         if row is None:
             return False
         wanted = places.get(row["applied_partition"])

@@ -15,7 +15,6 @@ from msgspec import Struct
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.ranking import Pairs, Request, no_pairs
-from feature_repo.views import TASTE
 from operators.space import BundleSpace
 from operators.vector import UserVector
 from serving.model import Model
@@ -130,8 +129,8 @@ class Query:
     def disliked(self) -> Rows:
         """Rows of recent items that the person turned down, ascending."""
         user = self.request.user
-        pairs = zip(user["recent_items"], user["recent_types"], strict=True)
-        return np.sort(self.columns.rows([item for item, kind in pairs if kind == "dislike"]))
+        pairs = zip(user["recent_items"], user["recent_tastes"], strict=False)
+        return np.sort(self.columns.rows([item for item, taste in pairs if taste < 0]))
 
     @cached_property
     def anchors(self) -> Anchors:
@@ -141,11 +140,12 @@ class Query:
         rows: dict[int, tuple[str, float]] = {}
         times = user["recent_times"]
         newest = times[0] if len(times) else 0
-        for item, kind, at in zip(user["recent_items"], user["recent_types"], times, strict=True):
-            row, weight = columns.row_of.get(item), TASTE.get(kind, 0.0)
-            if row is None or weight <= 0 or row in disliked or row in rows:
+        recents = zip(user["recent_items"], user["recent_types"], times, user["recent_tastes"], strict=False)
+        for item, kind, at, taste in recents:
+            row = columns.row_of.get(item)
+            if row is None or taste <= 0 or row in disliked or row in rows:
                 continue
-            rows[row] = kind, weight * 2.0 ** ((at - newest) / HALF_LIFE)
+            rows[row] = kind, taste * 2.0 ** ((at - newest) / HALF_LIFE)
             if len(rows) == ANCHORS:
                 break
         return Anchors(

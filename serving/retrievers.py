@@ -11,7 +11,7 @@ from feature_repo.columns import Rows
 from serving.query import Query, Source
 
 NEAREST, SIMILAR, RECENTS, POPULAR = 200, 20, 5, 200
-"""candidates wanted of each source; `training/examples.py` shows the ranker the same numbers"""
+"""candidates wanted of each source; the ranker is shown as many (`training/examples.py`)"""
 ALLOWANCE = 400
 """at most this many more are asked for, as many as the person has met and the filters will take out"""
 

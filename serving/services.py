@@ -111,15 +111,19 @@ class Services:
         self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes a newly published bundle; one that cannot be used leaves the old one in force."""
+        """Takes a newly published bundle; one that cannot be used leaves the old one in force, and is tried again only
+        where it could not be read: what it holds will not change."""
+        name = None
         try:
             name = bundle.current_name(self.settings.bundles)
-            if not name or name == self._version:
-                return
-            self._version = name  # a bundle that is refused is not tried again: it will not change
-            await asyncio.to_thread(self._install, name)
-        except (BundleError, OSError) as error:
+            if name and name != self._version:
+                await asyncio.to_thread(self._install, name)
+                self._version = name
+        except BundleError as error:
+            self._version = name or self._version
             log.warning("bundle ignored: %s", error)
+        except OSError as error:
+            log.warning("bundle not read, to be tried again: %s", error)
 
     def _install(self, name: str) -> None:
         started = time.monotonic()

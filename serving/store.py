@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as ReadTimeout
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class UserRows(Protocol):
 
 
 class StoreAway(Exception):
-    """The store does not answer."""
+    """The store does not answer, or with what cannot be read."""
 
 
 class Store:
@@ -79,8 +80,11 @@ class Store:
                 return read(self._rows)
             except ReadTimeout:
                 return read(self._rows)
-        except Exception as error:
+        except (RedisError, OSError) as error:
             self._fail(error)
+            raise StoreAway(str(error)) from error
+        except Exception as error:  # a row that cannot be read is one person's trouble
+            log.warning("a row could not be read: %s", error)
             raise StoreAway(str(error)) from error
 
     def _fail(self, error: Exception) -> None:

@@ -31,8 +31,8 @@ from feature_repo import registry
 from feature_repo.views import item_operator, served, user_operator
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
-from operators.stepping import apply
-from operators.time import DAY, hours
+from operators.stepping import LINGERS, apply
+from operators.time import hours
 from schemas.errors import EventError
 from schemas.events import Example
 from streams import archive, examples, interpreter, wire, world
@@ -47,9 +47,6 @@ log = logging.getLogger(__name__)
 
 WRITTEN_AT_ONCE = 1000
 """rows of so many keys are in memory, and on their way to the store and the archive, at once"""
-LINGER_MS = 2 * DAY
-"""A state that is over is dropped so long after it was last written. By the wall clock all of a backlog may be over
-while it is read, and what follows within the same session must find what came before."""
 
 
 def now_ms() -> int:
@@ -119,7 +116,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._save(entry, ctx)
         for part in [part for part, due in entry.due.items() if due <= timestamp]:
             del entry.due[part]
-            if part not in entry.changed and self._operator.over(part, entry.states[part], timestamp - LINGER_MS):
+            if part not in entry.changed and self._operator.over(part, entry.states[part], timestamp - LINGERS):
                 del entry.states[part]
                 self._snapshot.remove(part)
             else:
@@ -295,4 +292,4 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _due(self, part: str, state: Any, at: int) -> int | None:
         """When the row of `at` changes by itself; where the state is over, when it is dropped."""
-        return at + LINGER_MS if self._operator.over(part, state, at) else self._operator.due(part, state, at)
+        return at + LINGERS if self._operator.over(part, state, at) else self._operator.due(part, state, at)

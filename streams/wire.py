@@ -17,7 +17,7 @@ from operators.contract import Record, Row, Signal
 from schemas import codec
 from schemas.errors import EventError, InvalidEvent, Undecodable
 from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, WAKE, dlq
+from schemas.topics import ITEMS, USERS, WAKE, dlq, features_key
 
 _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -102,4 +102,4 @@ def features(row: Row, fields: Sequence[tuple[int, str]] = ()) -> FlinkRow:
     """A row for the compacted topic from which servers keep their item columns. Of a row of declared features go the
     values at the places of `fields`, by name: a server may know of others than the job does."""
     values = {name: row.values[place] for place, name in fields} if fields else row.values
-    return FlinkRow("|".join((row.view, *row.key)), _pack((row.view, row.key, values)))
+    return FlinkRow(features_key(row.view, row.key), _pack((row.view, row.key, values)))

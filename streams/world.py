@@ -49,16 +49,21 @@ class LiveWorld:
             raise TimeoutError(f"the catalogue (topic {ITEMS}) could not be read within {CATALOGUE_DEADLINE_S} s")
 
     def refresh_space(self) -> None:
-        """Takes a newly published bundle's space; a broken bundle leaves the old one in force."""
+        """Takes a newly published bundle's space; a broken bundle leaves the old one in force, and is tried again only
+        where it could not be read: what it holds will not change."""
         self._checked = time.monotonic()
+        version = None
         try:
             version = bundle.current_name(self._bundles)
             if version and version != self._version:
                 self.space = BundleSpace.of(bundle.load(self._bundles / version), self.item)
                 self._version = version
                 log.info("embedding space %s of bundle %s", self.space.id, version)
-        except (BundleError, OSError) as error:
+        except BundleError as error:
+            self._version = version or self._version
             log.warning("bundle ignored: %s", error)
+        except OSError as error:
+            log.warning("bundle not read, to be tried again: %s", error)
 
     def _on_idle(self) -> None:
         if time.monotonic() - self._checked > 1:

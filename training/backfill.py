@@ -23,8 +23,7 @@ from feature_repo import views
 from feature_repo.registry import Repository
 from operators.contract import Dtype, Operator, Record, Row, View, World, owner
 from operators.driver import States
-from operators.stepping import event_time
-from operators.time import DAY
+from operators.stepping import LINGERS, event_time
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
@@ -32,8 +31,6 @@ Seeds = Callable[[str], Iterable[tuple[str, bytes]]]
 """a key's parts, and their encoded states"""
 EPOCH = datetime.fromtimestamp(0, UTC)
 NEVER = 2**62
-LINGERS = 2 * DAY
-"""for how long a state that is over is kept for events that come late"""
 SWEPT_AFTER = 100_000
 """events after which states are looked through for those that are over"""
 

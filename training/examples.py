@@ -24,6 +24,7 @@ from operators import contract
 from operators.contract import Record, World
 from operators.time import minutes
 from schemas.events import Impression, Interaction, Item, User
+from serving.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from training.factors import Space, taste
 from training.live import LiveColumns, LivePeople
 from training.replay import Catalogue, Replay
@@ -33,8 +34,8 @@ AHEAD = 20
 VISIT_GAP = minutes(30)
 FEW = 500
 """moments that a log gives even if it has fewer visits"""
-NEAREST, SIMILAR, RECENTS, POPULAR, RANDOM = 200, 20, 5, 200, 50
-"""candidates of each source, as many as serving takes"""
+RANDOM = 50
+"""candidates drawn from the whole catalogue, beside as many of each source as serving takes"""
 OTHERS = 100
 """candidates not wanted that a group keeps, drawn at random"""
 

@@ -95,7 +95,8 @@ def show(name: str) -> int:
         "view": f"{entity.view}, by {', '.join(f'{join}_id' for join in entity.joins)}",
         "crosses": ", ".join(c.name for c in repository.crosses if feature in {v.feature for v in c.values}) or "none",
         "services": ", ".join(_services(entity.view)) or "none",
-        "freshness": "milliseconds after an event; by itself when a tile, session or half-life ends",
+        "freshness": ("milliseconds" if entity.of_user else "up to 3 s")
+        + " after an event; by itself when a tile, session or half-life ends",
     }
     _say(facts)
     for field in feature.fields:

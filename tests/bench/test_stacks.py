@@ -49,8 +49,19 @@ def test_shuffled_events_are_the_same_in_the_same_order_for_a_seed() -> None:
 
 def test_a_steady_rate_is_kept_on_average() -> None:
     began = time.monotonic()
-    assert list(probes.paced(200, 0.25)) == list(range(50))
+    assert [number for number, _ in probes.paced(200, 0.25)] == list(range(50))
     assert 0.2 < time.monotonic() - began < 2
+
+
+def test_who_waits_for_the_one_before_counts_that() -> None:
+    moments = []
+    for number, moment in probes.paced(20, 0.5):
+        moments.append((moment, time.monotonic()))
+        time.sleep(0.22 if number == 2 else 0)
+    waits = [now - moment for moment, now in moments]
+    assert waits[3] >= 0.16
+    assert waits[4] >= 0.11
+    assert all(later[0] > sooner[0] for sooner, later in pairwise(moments))
 
 
 class FakeStack:

@@ -84,6 +84,7 @@ def person(seed: int) -> dict[str, Any]:
         "recent_items": recent,
         "recent_types": [rng.choice(views.user.aggregations[0].types) for _ in recent],
         "recent_times": [T0 - n for n in range(len(recent))],
+        "recent_tastes": [rng.choice([-3.0, 0.0, 0.5, 3.0]) for _ in recent],
         "vector": vector(rng).tolist() if rng.random() < 0.8 else [],
         "vector_space": "s1",
     }

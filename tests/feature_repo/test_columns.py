@@ -121,6 +121,15 @@ def test_an_item_known_by_its_features_alone_is_not_available() -> None:
     assert (columns.ids, columns.available.tolist(), columns.popularity.tolist()) == (["i1"], [False], [5.0])
 
 
+def test_regions_beyond_what_there_is_room_for_have_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 2 * 8 * 16)
+    found = ItemColumns(4, capacity=16)
+    for n in range(5):
+        found.put_features(made.feature_row(views.item_region, ("i1", f"r{n}"), popularity=float(n)))
+    assert [found.popular_in(f"r{n}") is not None for n in range(5)] == [True, True, False, False, False]
+    assert found.most_popular("r4") == UNKNOWN_POPULARITY
+
+
 def test_popularity_of_a_region_in_which_nothing_happened() -> None:
     columns, _, _ = made.columns(2)
     assert columns.popular_in("IT") is None

@@ -15,6 +15,7 @@ def test_a_person() -> None:
     for name in (
         "session_id", "session_start", "session_length_s", "session_counts", "session_items", "session_categories",
         "events_5m", "events_1h", "events_24h", "events_7d", "recent_items", "recent_types", "recent_times",
+        "recent_tastes",
         "category_affinity", "brand_affinity", "vector", "vector_space", "seen", "applied_offset",
     ):  # fmt: skip
         assert name in names

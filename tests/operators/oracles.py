@@ -120,8 +120,10 @@ def session_values(declared: Session, signals: Signals, at: int) -> list[Any]:
 
 
 def recent(declared: Recent, signals: Signals) -> list[Any]:
-    entries = sorted((s.timestamp, s.item_id, s.event_type) for s in signals if s.item_id)[::-1][: declared.k]
-    return [[e[1] for e in entries], [e[2] for e in entries], [e[0] for e in entries]]
+    entries = sorted((s.timestamp, s.item_id, s.event_type, weight(declared.weights, s)) for s in signals if s.item_id)[
+        ::-1
+    ][: declared.k]
+    return [[e[1] for e in entries], [e[2] for e in entries], [e[0] for e in entries], [e[3] for e in entries]]
 
 
 def seen(declared: Seen, signals: Signals) -> list[int]:

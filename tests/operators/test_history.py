@@ -17,7 +17,7 @@ from tests.operators.signals import T0, changes, later, latest, logs, run
 
 GAP = 30 * MINUTE
 SESSION = Session(GAP, EVENT_TYPES, categories=3)
-RECENT = Recent(k=5)
+RECENT = Recent({"click": 1.0, "dislike": -3.0, "rating": 3.0}, k=5)
 SEEN = Seen(frozenset({"click", "purchase", "dislike"}), keep=4)
 
 

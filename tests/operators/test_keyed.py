@@ -151,7 +151,9 @@ def test_a_users_row_is_that_of_the_events_that_were_taken(log: list[Record], af
     signals = records.signals_of(log)
     expected = oracles.session_values(SESSION, signals, at) + oracles.counts(COUNTS, signals, at)
     assert list(values[:10]) == expected
-    assert [row["recent_items"], row["recent_types"], row["recent_times"]] == oracles.recent(RECENT, signals)
+    recents = [row[f"recent_{what}"] for what in ("items", "types", "times", "tastes")]
+    *exact, tastes = oracles.recent(RECENT, signals)
+    assert recents == [*exact, pytest.approx(tastes)]
     for declared, name in ((CATEGORIES, "category_affinity"), (BRANDS, "brand_affinity")):
         scores = dict(zip(row[name], row[f"{name}_scores"], strict=True))
         assert scores == pytest.approx(oracles.affinity(declared, signals), abs=1e-6)

@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
-from feature_repo.views import item_region, user
 from operators.contract import Row
 from operators.space import BundleSpace
 from schemas.events import Event, Interaction, Item
@@ -91,6 +91,7 @@ def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, A
         "recent_items": [item for _, item in recent],
         "recent_types": [kind for kind, _ in recent],
         "recent_times": [NOW - n * 60_000 for n in range(len(recent))],
+        "recent_tastes": [TASTE.get(kind, 0.0) for kind, _ in recent],
     }
     assert values.keys() <= row.keys()
     return row | values

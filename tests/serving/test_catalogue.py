@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas import bundle, codec
 from schemas.events import Item
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving import services
 from serving.catalogue import Catalogue
 from serving.query import FeedRequest
 from tests.bundles import write_bundle
@@ -169,12 +171,17 @@ def test_what_cannot_be_read_is_left_out(topic: str, value: bytes | None, caplog
 # -- bundles on disk -------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(tmp_path: Path) -> None:
+def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundles = tmp_path / "bundles"
     api = Api(bundles, bundle_poll_s=0.01)
 
     def version() -> Any:
         return api.get("/readyz").json()["model_version"]
+
+    def gone(path: Path) -> Any:
+        raise OSError(f"{path} cannot be read")
 
     def after_a_while() -> Any:
         api.run(asyncio.sleep(0.2))
@@ -192,8 +199,13 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(tmp_path
         write_bundle(bundles, ["i1"], version="torn", served=True)
         (bundles / "torn" / "vectors.npy").write_bytes(b"torn")
         assert after_a_while() == "one", "its checksum differs"
+        with monkeypatch.context() as disk:
+            disk.setattr(services, "bundle", SimpleNamespace(load=gone, current_name=bundle.current_name))
+            write_bundle(bundles, ["i1", "i2"], version="later", served=True)
+            assert after_a_while() == "one", "its disk does not answer"
+        assert after_a_while() == "later", "it was tried again"
         (bundles / "current").write_text("../elsewhere\n")
-        assert after_a_while() == "one"
+        assert after_a_while() == "later"
         write_bundle(bundles, ["i3", "i1"], version="two", served=True)
         assert after_a_while() == "two"
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
@@ -206,7 +218,7 @@ def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
     for value in ({"people": 7, "another": 1}, {"another": 1}):
         message = msgspec.msgpack.encode(("item_features", ("i1",), value))
-        of.on_record(ITEM_FEATURES, b"item_features|i1", message)
+        of.on_record(ITEM_FEATURES, b"any", message)
     of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
     of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
     columns = of.generation.columns

@@ -61,6 +61,12 @@ def test_what_is_not_related_says_less() -> None:
     assert reasons([("click", "near")], vector=[1.0, 0.1, 0, 0])["far"] == Reason("popular", "Popular now")
 
 
+def test_an_item_that_was_rated_low_is_no_reason() -> None:
+    for taste, given in ((-1.8, False), (0.0, False), (1.8, True)):
+        found = reasons([("rating", "near")], recent_tastes=[taste], vector=[1.0, 0.1, 0, 0])
+        assert ("because_item" in {reason.code for reason in found.values()}) == given
+
+
 def test_because_of_a_category() -> None:
     found = reasons(
         vector=[0.9, 0.3, 0, 0], category_affinity=["comedy", "drama"], category_affinity_scores=[0.6, 0.01]

@@ -155,6 +155,12 @@ def test_what_the_row_covers_is_not_waited_for(after: Token) -> None:
     assert setting.rows.reads == 2, "the probe's and the person's"
 
 
+def test_another_server_does_not_claim_a_profile_that_no_row_can_show() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0)])
+    assert not setting.person(Token.of("another", [("users", 0, 7)])).freshness.caught_up
+
+
 # -- the store is away -----------------------------------------------------------------------------
 
 

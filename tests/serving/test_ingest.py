@@ -74,7 +74,7 @@ def test_the_content_type_does_not_matter(api: Api) -> None:
 
 def test_own_events_are_remembered_for_the_next_feed(api: Api) -> None:
     api.post("/v1/events", event())
-    assert api.services.own.knows("u1")
+    assert api.services.own.covers("u1", None)
 
 
 # -- what is not -----------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_while_kafka_is_away_nothing_is_claimed(api: Api) -> None:
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert int(answer.headers["Retry-After"]) >= 1
     assert "token" not in answer.json()
-    assert not api.services.own.knows("u1")
+    assert not api.services.own.covers("u1", None)
 
 
 def test_what_kafka_has_not_acknowledged_is_rejected_among_the_rest(api: Api) -> None:

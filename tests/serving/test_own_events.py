@@ -34,10 +34,40 @@ def test_a_profile_is_pending_until_the_row_says_the_same() -> None:
     assert own.pending("u1", person(interests=["comedy"], country="DE", consent=True)) == []
 
 
+def test_consent_that_was_withdrawn_stays_withdrawn() -> None:
+    own = OwnEvents(1000)
+    given, withdrawn = (Record(User("u1", consent=says), "users", 0, n, NOW) for n, says in enumerate((True, False)))
+    own.add(given, NOW)
+    own.add(withdrawn, NOW)
+    assert own.pending("u1", person(consent=True)) == [withdrawn]
+    assert own.pending("u1", person(consent=False)) == []
+    assert own.pending("u1", person(consent=True)) == [], "given anew through another server"
+    assert own.covers("u1", person(consent=True))
+    own.add(Record(User("u1", consent=False), "users", 0, 3, NOW), NOW)
+    assert len(own.pending("u1", person(consent=True))) == 1
+    assert len(own) == 1
+
+
+def test_who_goes_on_clicking_keeps_no_old_profile() -> None:
+    own = OwnEvents(1000)
+    own.add(Record(User("u1", consent=False), "users", 0, 1, NOW), NOW)
+    own.add(record(1, arrived=NOW + 1001), NOW + 1001)
+    assert [r.topic for r in own.pending("u1", None)] == ["interactions"]
+
+
+def test_what_gave_way_is_not_covered_before_the_row_shows_it() -> None:
+    own = OwnEvents(1000)
+    for offset in range(PER_PERSON + 10):
+        own.add(record(offset), NOW)
+    assert not own.covers("u1", None)
+    assert not own.covers("u1", person(applied_partition=0, applied_offset=8))
+    assert own.covers("u1", person(applied_partition=0, applied_offset=9))
+
+
 def test_lists_shown_do_not_change_a_person() -> None:
     own = OwnEvents(1000)
     own.add(Record(Impression("r1", "u1", NOW, ["i1"]), "impressions", 0, 0, NOW), NOW)
-    assert not own.knows("u1")
+    assert not own.covers("u1", None)
     assert len(own) == 0
 
 
@@ -45,8 +75,8 @@ def test_old_ones_are_forgotten() -> None:
     own = OwnEvents(1000)
     own.add(record(0, "old"), NOW)
     own.add(record(1, "new", arrived=NOW + 1001), NOW + 1001)
-    assert not own.knows("old")
-    assert own.knows("new")
+    assert not own.covers("old", None)
+    assert own.covers("new", None)
     assert len(own) == 1
 
 

@@ -33,6 +33,22 @@ def test_rows_are_read() -> None:
     asyncio.run(scenario())
 
 
+def test_a_row_that_cannot_be_read_is_one_persons_trouble() -> None:
+    async def scenario() -> None:
+        rows = Rows()
+        store = Store(lambda: rows, RETRY_S)
+        await store.start()
+        rows.error = ValueError("not a value")
+        with pytest.raises(StoreAway, match="not a value"):
+            store.read("u1")
+        rows.error = None
+        assert store.healthy
+        assert store.read("u2") is None
+        await store.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_failure_opens_the_breaker_and_a_probe_closes_it() -> None:
     async def scenario() -> None:
         rows = Rows()

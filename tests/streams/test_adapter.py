@@ -23,13 +23,13 @@ from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
 from operators.features import user as user_entity
 from operators.keyed import SENT
+from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
 from schemas.events import Example, Impression, Interaction
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
 from streams import archive, examples, wire
-from streams.adapter import LINGER_MS
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
@@ -335,7 +335,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
     assert store.rows[row].values == (4, 1)
     flink.advance(session.life or 0)
     assert store.rows[row].values == (0, 0)
-    flink.advance(LINGER_MS)
+    flink.advance(LINGERS)
     assert flink.kept() == 0
     assert getattr(flink.function._entries.find("s1"), "states", None) == {}
     flink.restore(flink.checkpoint())
@@ -351,7 +351,7 @@ def test_what_happened_long_ago_is_over_when_it_comes(store: Store, monkeypatch:
     flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now)[1]))
     flink.advance(HOUR)
     assert store.rows["session_features", "s1"].values == (0,)
-    flink.advance(LINGER_MS)
+    flink.advance(LINGERS)
     assert flink.kept() == 0
 
 
@@ -560,8 +560,8 @@ def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, mo
     flink.advance(1_000)
     told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
     expected = ["item_features", ["i1"], {"clicked": 2}] if read else None
-    assert told.pop("item_features|i1", None) == expected
-    assert set(told) == {"item_activity|i1", "item_region_activity|i1|DE"}
+    assert told.pop('["item_features", "i1"]', None) == expected
+    assert set(told) == {'["item_activity", "i1"]', '["item_region_activity", "i1", "DE"]'}
     assert store.rows["item_features", "i1"].values == (3, 2)
 
 
