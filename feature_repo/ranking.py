@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns, Rows, Vocabulary
 from feature_repo.crosses import Cross, Value
+from feature_repo.views import TASTE
 from operators.time import DAY
 
 Column = npt.NDArray[np.floating[Any]]
@@ -60,11 +61,12 @@ class Request:
 
     @cached_property
     def recent(self) -> npt.NDArray[np.float32]:
-        """Vectors (k, dim) of the last 20 interactions, each with the sign of what it says of taste (a row written
-        before there were tastes says nothing)."""
+        """Vectors (k, dim) of the last 20 interactions, each with the sign of its type's weight. A rating counts as
+        having been drawn there, whatever its stars: with the stars' sign Recall@20 on MovieLens-100K was 0.210, not
+        0.221 (of liked films 0.280, not 0.292). Affinities and the user vector have the stars."""
         pairs = [
-            (row, np.sign(taste))
-            for name, taste in zip(self.user["recent_items"][:20], self.user["recent_tastes"][:20], strict=False)
+            (row, np.sign(TASTE.get(kind, 0.0)))
+            for name, kind in zip(self.user["recent_items"][:20], self.user["recent_types"][:20], strict=True)
             if (row := self.items.row_of.get(name)) is not None
         ]
         rows = np.array([p[0] for p in pairs], np.int64)

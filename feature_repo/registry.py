@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
@@ -91,12 +92,23 @@ PROMOTED = "promoted.json"
 
 
 def modules(package: str) -> list[ModuleType]:
-    """The modules of a package of definitions. Raises FeatureError where one cannot be imported."""
+    """The modules of a package of definitions. Raises FeatureError, with the line, where one cannot be imported."""
     try:
         folder = import_module(package)
         return [import_module(f"{package}.{found.name}") for found in pkgutil.iter_modules(folder.__path__)]
-    except ImportError as error:
-        raise FeatureError(f"the definitions in {package} cannot be imported: {error}") from error
+    except FeatureError:
+        raise
+    except Exception as error:  # a definition is code, and may be wrong in any way
+        raise FeatureError(f"{type(error).__name__}: {error}", _line_of(error, package)) from error
+
+
+def _line_of(error: Exception, package: str) -> str:
+    """file:line of the definitions where the error came up, "" where that is not known."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    inside = os.sep + package.replace(".", os.sep) + os.sep
+    frames = [frame for frame in extract_tb(error.__traceback__) if inside in frame.filename]
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else package
 
 
 def load(package: str) -> Repository:

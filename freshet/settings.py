@@ -1,6 +1,7 @@
 """One typed object that reads the environment (`FRESHET_…`) and, where there is one, a `.env` file."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -116,3 +117,18 @@ class Settings(BaseSettings):
 def setting_name(field: str) -> str:
     """The environment variable that sets a field: `kafka_port` -> `FRESHET_KAFKA_PORT`."""
     return f"FRESHET_{field.upper()}"
+
+
+def check_all() -> list[str]:
+    """Reads the settings of the job and the server too, before either is started, and says which variables are no
+    setting of anybody. Raises pydantic's ValidationError where a value cannot be."""
+    from serving.settings import ServingSettings
+    from streams.settings import JobSettings
+
+    kinds: tuple[type[BaseSettings], ...] = (Settings, JobSettings, ServingSettings)
+    for kind in kinds:
+        kind()
+    known = {setting_name(field) for kind in kinds for field in kind.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith("FRESHET_") and name not in known)
+    near = {name: get_close_matches(name, known, 1) for name in unknown}
+    return [f"{name} is no setting" + (f"; {near[name][0]} is" if near[name] else "") for name in unknown]

@@ -111,10 +111,10 @@ class Hydrator:
             row, caught_up = await self._wait(user_id, row, after)
         now = self._clock()
         pending = self._own.pending(user_id, row)
-        lag = max(0, now - min(r.arrived for r in pending)) if pending else 0
-        features, own_offsets = (
+        features, owed = (
             self._applied(user_id, row, pending, now) if pending else (self._in_space(user_id, row, now), [])
         )
+        lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
         if features is None:
             features = DEFAULTS
         freshness = Freshness(
@@ -126,6 +126,7 @@ class Hydrator:
         consent = bool(features["consent"])
         pairs = PersonsPairs(self._store, user_id, consent)
         row_offset = -1 if row is None else row["applied_offset"]
+        own_offsets = [record.offset for record in owed if record.topic == INTERACTIONS]
         return Person(features if consent else _unknown(), freshness, degraded, pairs, row_offset, own_offsets)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
@@ -169,14 +170,14 @@ class Hydrator:
 
     def _applied(
         self, user_id: str, row: Features | None, pending: list[Record], now: int
-    ) -> tuple[Features, list[int]]:
-        """The row with `pending` put on top, and the offsets of the interactions among them."""
+    ) -> tuple[Features, list[Record]]:
+        """The row with `pending` put on top, and those of them that could be."""
         operator = self._operator
         state = operator.new("") if row is None else self._state_of(row)
         if state is None:
             assert row is not None
             return row, []
-        offsets = []
+        taken = []
         for record in pending:
             try:
                 operator.on_event("", state, record)
@@ -184,10 +185,10 @@ class Hydrator:
                 # The stream will say the same of it, so the row will never show it.
                 self._own.forget(user_id, record)
             else:
-                offsets += [record.offset] if record.topic == INTERACTIONS else []
+                taken.append(record)
         self._embed(state)
         # Declared features are as fresh as the store: their states are the stream's alone.
-        return {**(row or {}), **self._row(user_id, state, now)}, offsets
+        return {**(row or {}), **self._row(user_id, state, now)}, taken
 
     def _in_space(self, user_id: str, row: Features | None, now: int) -> Features | None:
         """The row with its vector in the space in force. A bundle can be newer than the person's last event."""

@@ -16,7 +16,7 @@ from operators.time import minutes
 class JobSettings(BaseSettings):
     """Sent with the job to every task manager, so that they need no environment of their own."""
 
-    model_config = SettingsConfigDict(env_prefix="FRESHET_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     kafka: str = "127.0.0.1:19092"
     feature_store: Path | None = None
@@ -28,7 +28,7 @@ class JobSettings(BaseSettings):
 
     checkpoints: str = ""
     """where checkpoints go, a URI; none are taken where empty"""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: float = Field(30.0, gt=0)
     """Each closes the archive's files, which holds clicks up for some 50 ms, and it is what a crash repeats."""
     savepoint: str = ""
     """checkpoint or savepoint to resume from"""

@@ -29,7 +29,6 @@ from training.replay import Replay
 ROWS_AT_ONCE = 50_000
 Seeds = Callable[[str], Iterable[tuple[str, bytes]]]
 """a key's parts, and their encoded states"""
-EPOCH = datetime.fromtimestamp(0, UTC)
 NEVER = 2**62
 SWEPT_AFTER = 100_000
 """events after which states are looked through for those that are over"""
@@ -48,6 +47,8 @@ class RowFiles:
 
     A key's first row is of 1970 and says that nothing is known: Feast's join drops whoever is asked about at a moment
     before all of their rows, and who has no rows at all it keeps (`_filter_ttl` in its offline_stores/dask.py).
+
+    Of a key's rows as of one moment only the last is written: Feast would take any of them.
     """
 
     def __init__(self, folder: Path, views: Iterable[View[Any]]) -> None:
@@ -59,7 +60,8 @@ class RowFiles:
             name: pq.ParquetWriter(_aside(path), self._schemas[name]) for name, path in self._paths.items()
         }
         self._rows: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
-        self._known: dict[str, set[tuple[str, ...]]] = {name: set() for name in self._views}
+        self._last: dict[str, dict[tuple[str, ...], tuple[int, Row]]] = {name: {} for name in self._views}
+        """by view and key, what was put last, and as of when"""
         self.written: dict[str, int] = dict.fromkeys(self._views, 0)
 
     def __enter__(self) -> RowFiles:
@@ -68,6 +70,8 @@ class RowFiles:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for name, path in self._paths.items():
             if kind is None:
+                for last, row in self._last[name].values():
+                    self._add(row, last)
                 self._flush(name)
             self._writers[name].close()
             if kind is None:
@@ -76,13 +80,20 @@ class RowFiles:
                 _aside(path).unlink()
 
     def put(self, row: Row, at: int) -> None:
-        """Takes a row as of `at`, epoch ms; rows of other views are left out."""
+        """Takes a row as of `at`, epoch ms, never before those of its key that were put before; rows of other views are
+        left out."""
         if row.view not in self._views:
             return
-        rows, known = self._rows[row.view], self._known[row.view]
-        if row.key not in known:
-            known.add(row.key)
-            rows.append((*row.key, EPOCH, *(field.default for field in self._views[row.view].fields)))
+        last = self._last[row.view]
+        before = last.get(row.key)
+        if before is None:
+            self._add(Row(row.view, row.key, tuple(field.default for field in self._views[row.view].fields)), 0)
+        elif before[0] != at:
+            self._add(before[1], before[0])
+        last[row.key] = at, row
+
+    def _add(self, row: Row, at: int) -> None:
+        rows = self._rows[row.view]
         rows.append((*row.key, datetime.fromtimestamp(at / 1000, UTC), *row.values))
         if len(rows) >= ROWS_AT_ONCE:
             self._flush(row.view)

@@ -64,7 +64,12 @@ def consistency(
         reasons = ", ".join(f"{n} because {reason}" for reason, n in report.skipped.items())
         raise NothingToCompare(f"there is no impression to compare in {settings.archive}: {reasons or 'none at all'}")
     print(_json(report)) if as_json else _show(report)
-    return 0 if report.overall.share >= at_least else 1
+    if report.overall.share >= at_least:
+        return 0
+    if not as_json:
+        print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (an import, say)")
+        print(f"knew what was true longer than {within:g} s ago (--within). --most compares the last feeds alone.")
+    return 1
 
 
 def _bundles(settings: Settings) -> Callable[[str], Bundle | None]:

@@ -16,7 +16,7 @@ from freshet.kafka import Kafka
 from freshet.processes import tail
 from freshet.redis import Redis
 from freshet.server import Server
-from freshet.settings import Settings
+from freshet.settings import Settings, check_all
 from freshet.stack import Stack
 
 console = Console(highlight=False)
@@ -46,6 +46,8 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
         `--no-restore` starts the Flink job with empty state, reading the event log from its beginning.
     """
     settings = Settings()
+    for problem in check_all():
+        console.print(problem, style="yellow", soft_wrap=True)
     components = (Kafka(), Redis(), Flink(restore=restore), Server())
     stack = Stack(settings, report=_say, components=components)
     stack.up(_names(only) or None, _names(without))
@@ -69,7 +71,8 @@ def down() -> int:
 
 def status() -> int:
     """Show each component. Exit status 1 unless all of them run and answer."""
-    found = Stack(Settings()).status()
+    settings = Settings()
+    found = Stack(settings).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
     colours = {"running": "green", "busy": "yellow", "stopped": "dim"}
     for one in found:
@@ -77,6 +80,8 @@ def status() -> int:
         state = f"[{colours.get(one.state, 'red')}]{one.state}"
         table.add_row(one.name, state, one.address, str(one.pid or ""), since)
     console.print(table)
+    if all(one.state == "stopped" for one in found):
+        console.print(f"this is the stack of {settings.root}; FRESHET_HOME names another", soft_wrap=True)
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from freshet import declared
 from freshet.settings import Settings
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError
@@ -91,6 +92,8 @@ def train(
         show_progress=not quiet,
     )
     print(summary(manifest, bundles))
+    if declared.applied(settings) is not None and declared.inputs(settings):
+        console.print("a running server lacks some of these inputs yet: `freshet features apply`", style="yellow")
     return 0
 
 

@@ -16,6 +16,11 @@ from schemas.events import Item
 from tests.feature_repo import made
 from tests.feature_repo.made import DIM, T0
 
+TASTE_SIGN = {
+    "view": 1, "click": 1, "play": 1, "share": 1, "add_to_cart": 1, "purchase": 1, "like": 1, "rating": 1,
+    "dislike": -1, "search": 0,
+}  # fmt: skip
+
 
 class Plain:
     """What is known of one request, in dictionaries."""
@@ -52,8 +57,8 @@ def similarity(p: Plain, id: str) -> float:
 
 
 def signed(p: Plain, id: str) -> list[float]:
-    last = list(zip(p.user["recent_items"], p.user["recent_tastes"], strict=True))[:20]
-    return [((taste > 0) - (taste < 0)) * dot(p.vector(name), p.vector(id)) for name, taste in last if name in p.names]
+    last = list(zip(p.user["recent_items"], p.user["recent_types"], strict=True))[:20]
+    return [TASTE_SIGN[kind] * dot(p.vector(name), p.vector(id)) for name, kind in last if name in p.names]
 
 
 def recent_mean(p: Plain, id: str) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from feature_repo import features as feast_objects
+from feature_repo import registry
 from feature_repo.crosses import Affinity, ItemFeature, UserFeature, Weekday
 from feature_repo.registry import Repository, collect, promote
 from feature_repo.views import SERVED, item_operator, served, user_operator
@@ -223,3 +225,24 @@ def test_crosses_that_clash_or_read_what_is_not_declared(values: dict[str, Any],
     with pytest.raises(FeatureError, match=said) as raised:
         collect(module(**values))
     assert raised.value.where in {cross.where for cross in values.values()}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("broken = Count(", "SyntaxError"),
+        ("broken = Count('broken', entity=user, when=1)", "TypeError"),
+        ("from operators.features import Nothing", "ImportError"),
+        ("import nothing_of_this_name", "ModuleNotFoundError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_an_error_with_its_line(
+    line: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / f"wrong_{says.lower()}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "mine.py").write_text(f"from operators.features import Count, user\n\n{line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(FeatureError, match=f"mine.py:3.*{says}|{says}.*mine.py:3"):
+        registry.load(package.name)

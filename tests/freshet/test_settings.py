@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from freshet.settings import Settings, setting_name
+from freshet.settings import Settings, check_all, setting_name
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +41,22 @@ def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, field: str, v
     monkeypatch.setenv(setting_name(field), value)
     with pytest.raises(ValidationError, match=field):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FRESHET_STATE_BACKEND", "foo"), ("FRESHET_CHECKPOINT_SECONDS", "-1"), ("FRESHET_STORE_TIMEOUT_MS", "abc")],
+)
+def test_what_the_parts_would_refuse_is_refused_before_they_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        check_all()
+    assert [setting_name(str(error["loc"][0])) for error in refused.value.errors()] == [name]
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_all() == []
+    monkeypatch.setenv(setting_name("store_timeout"), "40")
+    assert check_all() == [f"{setting_name('store_timeout')} is no setting; FRESHET_STORE_TIMEOUT_MS is"]

@@ -23,7 +23,7 @@ from streams import archive as written
 from streams.seeds import Seeds
 from tests.operators.records import World
 from training import archive, backfill
-from training.backfill import EPOCH, Backfill, RowFiles, write_seeds
+from training.backfill import Backfill, RowFiles, write_seeds
 from training.replay import Replay
 
 T0 = 1_767_225_600_000
@@ -157,8 +157,10 @@ def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
 
     for name in ("user_features", "user_category_features"):
         table = pq.read_table(tmp_path / f"{name}.parquet").to_pylist()
-        wanted = [(row, at) for row, at in expected if row.view == name]
-        beginnings = [found for found in table if found["event_timestamp"] == EPOCH]
+        last = {(row.key, at): row for row, at in expected if row.view == name}
+        wanted = [(row, at) for (_, at), row in sorted(last.items())]
+        table.sort(key=lambda found: (list(found.values())[: len(wanted[0][0].key)], found["event_timestamp"]))
+        beginnings = [found for found in table if found["event_timestamp"].timestamp() == 0]
         assert {found["user_id"] for found in beginnings} == {row.key[0] for row, _ in wanted}
         assert files.written[name] == len(table) == len(wanted) + len({row.key for row, _ in wanted}) > 50
         table = [found for found in table if found not in beginnings]
@@ -230,6 +232,16 @@ def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
     assert (by["u1", False].clicks_1h, list(by["u1", False].last)) == (1, ["i1"])
     assert list(by["u1", False].clicked) == [True, False]
     assert pd.isna(by["nobody", False].clicks_1h)
+
+
+def test_of_several_rows_as_of_one_moment_the_last_is_written(tmp_path: Path) -> None:
+    view = DECLARED.views["user_features"]
+    with RowFiles(tmp_path, [view]) as files:
+        for n, (who, at) in enumerate([("u1", T0), ("u2", T0), ("u1", T0), ("u1", T0 + 1), ("u2", T0), ("u1", T0 + 1)]):
+            files.put(Row("user_features", (who,), (n, [], [])), at)
+    found = pq.read_table(tmp_path / "user_features.parquet").to_pylist()
+    rows = [(row["user_id"], row["event_timestamp"].timestamp() * 1000, row["clicks_1h"]) for row in found]
+    assert sorted(rows) == [("u1", 0, 0), ("u1", T0, 2), ("u1", T0 + 1, 5), ("u2", 0, 0), ("u2", T0, 4)]
 
 
 def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
