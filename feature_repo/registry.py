@@ -103,7 +103,7 @@ def modules(package: str) -> list[ModuleType]:
 
 
 def _line_of(error: Exception, package: str) -> str:
-    """file:line of the definitions where the error came up, "" where that is not known."""
+    """file:line of the definitions where the error came up, the package where that is not known."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     inside = os.sep + package.replace(".", os.sep) + os.sep

@@ -10,6 +10,7 @@ from operators.contract import Record
 from schemas.events import Interaction, User
 
 PER_PERSON = 1000
+"""as many as one POST may hold"""
 TOTAL = 100_000
 
 
