@@ -244,7 +244,10 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
             said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
             assert "removed  user.views_1h" in said
             assert load.wait(timeout=120) == 0
-        time.sleep(20)
+        deadline = time.monotonic() + 120  # the archive's files appear with the checkpoint that they are of
+        while sum(1 for _ in archive.read(archive.finished(settings.archive / "events"))) < len(events):
+            assert time.monotonic() < deadline
+            time.sleep(2)
 
         repository = registry.load(AFTER)
         known = world.shared(settings.kafka, settings.bundles)
