@@ -146,7 +146,13 @@ def in_flink(settings: Settings, folder: Path, **more: str) -> Iterator[Row]:
     }  # fmt: skip
     done = subprocess.run(launch.argv, env=env, capture_output=True, text=True, timeout=3000)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return (Row(view, tuple(key), values) for view, key, values in map(json.loads, rows_to.open()))
+    return _rows(rows_to)
+
+
+def _rows(file: Path) -> Iterator[Row]:
+    with file.open() as lines:
+        for view, key, values in map(json.loads, lines):
+            yield Row(view, tuple(key), values)
 
 
 @pytest.mark.integration
