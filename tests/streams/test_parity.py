@@ -153,6 +153,7 @@ def _rows(file: Path) -> Iterator[Row]:
     with file.open() as lines:
         for view, key, values in map(json.loads, lines):
             yield Row(view, tuple(key), values)
+    file.unlink()  # of many events it has gigabytes
 
 
 @pytest.mark.integration
