@@ -7,6 +7,7 @@ what a row has to say. A test holds the two together, byte by byte.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,10 @@ FOLDER = Path(__file__).parent
 
 KEYS_KEPT = 20_000
 """keys whose serialized form is kept"""
+ROWS_KEPT = 20_000
+"""rows whose values are kept, so that the next write has what has changed alone: some 6 kB each"""
+
+log = logging.getLogger(__name__)
 
 
 def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConfig:
@@ -46,7 +51,12 @@ def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConf
 
 
 class Writer:
-    """Writes whole rows of any views in one round trip."""
+    """Writes rows of any views in one round trip.
+
+    It writes the fields that have changed since it wrote the row last, which is right because no other process writes
+    the same keys meanwhile: Flink gives a key to one task, and a task that is restarted has a new writer. A row of which
+    the store has lost fields (it was emptied, or the row expired) shows in the store's answer, and is written whole.
+    """
 
     def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
         """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
@@ -68,44 +78,76 @@ class Writer:
             for view in (features.DECLARED | declared.views).values()
         }
         self._key = lru_cache(KEYS_KEPT)(self._redis_key)
+        self._written: dict[tuple[str, tuple[str, ...]], tuple[Any, ...]] = {}
+        """the values last written, by view and key, the oldest first"""
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Writes the rows. Raises redis.exceptions.RedisError where the store cannot be reached;
-        writing the same rows again is harmless."""
+        """Writes the rows: whole where this writer has not written them lately, else the fields that have changed.
+
+        Raises redis.exceptions.RedisError where the store cannot be reached; writing the same rows again is harmless.
+        """
+        try:
+            lost = self._write(rows)
+            if lost:
+                log.warning("%d rows were not in the store any more; they are written anew", len(lost))
+                self._write(lost)
+        except BaseException:
+            # What has arrived is not known, and a store that comes back may have lost all: every row is written whole.
+            self._written.clear()
+            raise
+
+    def _write(self, rows: Iterable[Row]) -> list[Row]:
+        """Writes the rows. Returns those of which the store had lost fields that were not written."""
         now = Timestamp()
         now.GetCurrentTime()
-        written = now.SerializeToString()
+        at = now.SerializeToString()
         commands: list[tuple[Any, ...]] = []
+        partial: dict[int, Row] = {}
+        written = self._written
         for row in rows:
-            joins, at, names, encoders = self._columns[row.view]
-            key = self._key(joins, row.key)
-            cells = ["HSET", key, at, written]
-            for name, encode, value in zip(names, encoders, row.values, strict=True):
-                cells.append(name)
-                cells.append(encode(value))
+            joins, stamp, names, encoders = self._columns[row.view]
+            known = (row.view, row.key)
+            key, before = self._key(joins, row.key), written.pop(known, None)
+            cells = ["HSET", key, stamp, at]
+            if before is None:
+                for name, encode, value in zip(names, encoders, row.values, strict=True):
+                    cells.append(name)
+                    cells.append(encode(value))
+            else:
+                for name, encode, value, old in zip(names, encoders, row.values, before, strict=True):
+                    if value is not old and value != old:
+                        cells.append(name)
+                        cells.append(encode(value))
+                partial[len(commands)] = row
+            written[known] = row.values
             commands.append(tuple(cells))
             if self._ttl:
                 commands.append(("EXPIRE", key, self._ttl))
-        if commands:
-            self._send(commands)
+        while len(written) > ROWS_KEPT:
+            del written[next(iter(written))]
+        # HSET answers how many fields are new: none of a row that is there whole.
+        answers = self._send(commands) if commands else []
+        lost = {(row.view, row.key): row for n, row in partial.items() if answers[n]}
+        for place in lost:
+            written.pop(place, None)
+        return list(lost.values())
 
-    def _by_connection(self, commands: list[tuple[Any, ...]]) -> None:
+    def _by_connection(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """One server: without what a pipeline does beside sending and reading, 7 % of a small write."""
         connection: Any = self._connection
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                connection.read_response()
+            return [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()  # or the answers that are left would be taken for those of the next rows
             raise
 
-    def _by_pipeline(self, commands: list[tuple[Any, ...]]) -> None:
+    def _by_pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A cluster: each to the server that has its key."""
         with self._client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
-            pipe.execute()
+            return list(pipe.execute())
 
     def _redis_key(self, joins: tuple[str, ...], of: tuple[str, ...]) -> bytes:
         config = self._store.config

@@ -7,10 +7,10 @@ from typing import Any
 
 from feature_repo.registry import EMPTY, Repository
 from operators.attribution import Attribution
-from operators.contract import Operator, View, World
+from operators.contract import Aggregation, Operator, View, World
 from operators.decay import Affinity, Popularity
 from operators.history import Applied, Recent, Seen, Session
-from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
+from operators.keyed import IMPRESSION, ItemOperator, UserOperator, state_fields
 from operators.subject import Catalogue, Profile
 from operators.time import days, hours, minutes
 from operators.vector import UserVector
@@ -32,21 +32,23 @@ ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
 CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
+OF_USER: tuple[Aggregation[Any], ...] = (
+    Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
+    Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
+    Recent(TASTE, k=50),
+    Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+    Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+    UserVector(half_life=days(7), weights=TASTE),
+    Seen(MET),
+    Profile(),
+    Applied(),
+)
+
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
-    aggregations=(
-        Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
-        Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
-        Recent(TASTE, k=50),
-        Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
-        UserVector(half_life=days(7), weights=TASTE),
-        Seen(MET),
-        Profile(),
-        Applied(),
-    ),
-    extra=(STATE_FIELD,),
+    aggregations=OF_USER,
+    extra=state_fields(OF_USER),
     doc="one person: session, counts, recents, affinities, vector",
 )
 
@@ -102,8 +104,8 @@ def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
 
 
 def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
-    """The two operators with nothing but the door and what is declared, for archived events: they have been let in."""
-    of_user, of_item, of_region = (replace(view, aggregations=()) for view in (user, item, item_region))
+    """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
+    of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (
         declared.beside_user(UserOperator(of_user, world, None), world),
         declared.beside_item(ItemOperator(of_item, of_region, world), world),

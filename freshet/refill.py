@@ -23,11 +23,11 @@ def backfill(
 ) -> Backfill:
     """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
     from streams import world
-    from streams.seeds import Seeds
+    from streams.backfilled import Backfilled
     from training.backfill import Backfill
 
     found = world.shared(settings.kafka, settings.bundles)
-    seeds = (lambda operator: Seeds(earlier, operator).of) if earlier else None
+    seeds = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
     return Backfill(repository, found, rows.put if rows else None, seeds)
 
 

@@ -102,11 +102,42 @@ class World(Protocol):
 State = TypeVar("State")
 
 
+Cells: TypeAlias = Mapping[str, bytes]
+"""a state in named pieces, of which those that have not changed need not be stored again"""
+NO_CELLS: Cells = {}
+
+
 class Aggregation(Protocol[State]):
-    """One family of features over the signals of one part."""
+    """One family of features over the signals of one part.
+
+    What a state remembers for long is split off its *head* into cells, so that an event rewrites the head and few of
+    the cells. Without a long memory the head is the whole state.
+    """
 
     @property
     def state(self) -> type[State]: ...
+
+    @property
+    def head(self) -> type[Any]:
+        """The type of the head, as msgspec reads it."""
+        return self.state
+
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        """The cells that a row holds as well, for a server to continue from; names are the view's own."""
+        return ()
+
+    def split(self, state: State) -> tuple[Any, Cells]:
+        """The head, and the cells by name. A cell that is the same as before should be the same object."""
+        return state, NO_CELLS
+
+    def join(self, head: Any, cells: Cells) -> State:
+        """The state that `split` made these of. Raises StateError where they do not belong together."""
+        return head  # type: ignore[no-any-return]
+
+    def of_row(self, head: Any, row: Mapping[str, Any]) -> State:
+        """The same from a row, field name → value: where the row's features say what a cell would, it has no cell."""
+        return self.join(head, {cell.name: row[cell.name] for cell in self.cells})
 
     @property
     def fields(self) -> tuple[Field, ...]: ...
@@ -138,14 +169,22 @@ class Operator(Protocol[State]):
 
     def new(self, part: str) -> State: ...
 
-    def encode(self, part: str, state: State) -> bytes: ...
+    def encode(self, part: str, state: State) -> Cells:
+        """The whole state in cells. One that has not changed since the last call is mostly the same object, so that
+        comparing two encodings costs little."""
 
-    def decode(self, part: str, blob: bytes) -> State: ...
+    def decode(self, part: str, cells: Cells) -> State:
+        """The state of these cells. Raises StateError where they are of another declaration, or broken."""
 
-    def adopt(self, part: str, state: State, seed: bytes, saved: bytes | None) -> None:
-        """Takes from the encoded state `seed` what the encoded state `saved` knew nothing of, into `state`, which is
-        `saved` and what may have come since."""
+    def adopt(self, part: str, state: State, backfilled: Cells, saved: Cells | None) -> None:
+        """Takes from the encoded state `backfilled` what the encoded state `saved` has no state of, into `state`, which
+        is `saved` and what may have come since."""
         return
+
+    def refuse(self, part: str, state: State, record: Record) -> bool:
+        """Notes that `on_event` has refused the record, so that a row says how far the log has been read. Returns
+        whether the row has changed."""
+        return False
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
         """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern
@@ -161,8 +200,9 @@ class Operator(Protocol[State]):
     def watermark(self, state: State) -> int:
         """The latest event time that the state has seen."""
 
-    def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
-        """What the online store holds for this part as of `at`; `encoded` is the state's, where it is known already."""
+    def row(self, key: str, part: str, state: State, at: int, cells: Cells | None = None) -> Row:
+        """What the online store holds for this part as of `at`; `cells` is the encoded state, where it is there
+        already."""
 
     def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
         """What follows from its being `at`, and from what was applied: examples, each handed out once. Asked before the

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
-from operators.stepping import apply, expire, step, timers
+from operators.stepping import apply, expire, refuse, step, timers
 from operators.time import END
+from schemas.errors import EventError
 from schemas.events import Example
 
 Emit = Callable[[Row, int], None]
@@ -35,7 +36,7 @@ class Driver:
         self._tell = tell
 
     def take(self, key: str, record: Record) -> list[Signal]:
-        """Takes one record in; returns what follows from it. Raises EventError, states untouched, where it cannot."""
+        """Takes one record in; returns what follows from it. Raises EventError, features untouched, where it cannot."""
         operator, states = self.operator, self.states
 
         def one(part: str, record: Record) -> list[Signal] | None:
@@ -55,7 +56,14 @@ class Driver:
                 states[key, part] = state
             return signals
 
-        return apply(operator, key, record, one)
+        try:
+            return apply(operator, key, record, one)
+        except EventError:
+            parts = operator.parts(key, record)
+            own = {part: found for part in parts if (found := states.get((key, part))) is not None}
+            for part in refuse(operator, key, record, own):
+                states[key, part] = own[part]
+            raise
 
     def finish(self, until: int | None = None) -> None:
         """Fires every timer still open, or those up to `until`, epoch ms: key by key, each key's in order."""

@@ -1,75 +1,127 @@
 """The two operators of the main path: one keyed by user, one keyed by item.
 
-Both run the aggregations of a view; the user operator also guards the door (duplicates, lateness,
-times in the future), so that what reaches the item operator has been accepted exactly once.
+Both run the aggregations of a view; the user operator also admits events (no duplicates, none too late or in the
+future), so that what reaches the item operator has been admitted exactly once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Cells, Field, Operator, Record, Row, Signal, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
-from operators.gate import Door, Gate
-from operators.history import hash64
+from operators.gate import Admissions, Gate, Head
+from operators.history import Applied, hash64
+from operators.subject import Profile
 from operators.time import hours
+from operators.vector import UserVector
 from schemas.errors import InvalidEvent, StateError
 from schemas.events import Interaction, Item, User
 
-STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
+STATE = "state"
+"""the cell of all heads"""
+STATE_FIELD = Field(STATE, "bytes", b"", "operator state: what a server continues from")
+ATTRIBUTES = "attributes"
+"""the cell of the latest profile's attributes"""
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
-FORMAT = 3
-"""of KeyedState itself: another number makes saved states of before unreadable, and known to be so"""
+FORMAT = 4
+"""of encoded states and of rows: those of another number are refused"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
-class KeyedState(Struct, array_like=True, gc=False):
-    """State of one part: what the gate remembers (empty where there is none), and each aggregation's state.
+def state_fields(aggregations: Sequence[Aggregation[Any]]) -> tuple[Field, ...]:
+    """The fields of a row that hold the state, for a server to continue from."""
+    return (STATE_FIELD, *(cell for aggregation in aggregations for cell in aggregation.cells))
 
-    `layout` is a hash of the view's declaration: state of another one is refused rather than misread.
-    """
 
-    layout: int
+class KeyedState(Struct, gc=False):
+    """State of one part: admissions and the profile's attributes (empty where there are none), and each aggregation's
+    state."""
+
     watermark: int
-    did: Door
-    shown: Door
+    did: Admissions
+    shown: Admissions
     profile: dict[str, Any]
     parts: tuple[Any, ...]
+    attributes: bytes | None = None
+    """`profile` encoded; None where it has changed since"""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyedState) and all(
+            getattr(self, name) == getattr(other, name) for name in ("watermark", "did", "shown", "profile", "parts")
+        )
 
 
 class Aggregator:
-    """The states of one view's aggregations: made, encoded, updated and read together."""
+    """The states of one view's aggregations: made, encoded, updated and read together.
 
-    def __init__(self, view: View[Any]) -> None:
+    Heads are one cell, `state`: format, layout (a hash of the view's declaration: a state of another one is refused
+    rather than misread), watermark, admissions, the aggregations' heads. `split` says whether long memories have cells
+    of their own; else they are in that cell too.
+    """
+
+    def __init__(self, view: View[Any], split: bool = False) -> None:
         self.view = view
         self._all = view.aggregations
-        kinds = tuple(a.state for a in self._all)
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(
-            tuple[int, int, Door, Door, dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
-        )
+        self._split = split
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(
+            tuple[int, int, int, Head, Head, tuple[tuple(a.head for a in self._all)], dict[str, bytes]]  # type: ignore[misc]
+        ).decode
+        self._attributes = msgspec.msgpack.Decoder(dict[str, Any]).decode
         self.layout = hash64(repr((FORMAT, view.name, [_declaration(a) for a in self._all]))) >> 40
 
     def new(self) -> KeyedState:
-        return KeyedState(self.layout, 0, Door.new(), Door.new(), {}, tuple(a.new() for a in self._all))
+        return KeyedState(0, Admissions(), Admissions(), {}, tuple(a.new() for a in self._all), b"")
 
-    def encode(self, state: KeyedState) -> bytes:
-        return self._encoder.encode(state)
+    def encode(self, state: KeyedState) -> dict[str, bytes]:
+        """The state in cells."""
+        heads, cells = [], {}
+        for aggregation, part in zip(self._all, state.parts, strict=True):
+            head, own = aggregation.split(part)
+            heads.append(head)
+            cells.update(own)
+        if state.attributes is None:
+            state.attributes = self._encode(state.profile) if state.profile else b""
+        cells[ATTRIBUTES] = state.attributes
+        inside = {} if self._split else {name: cell for name, cell in cells.items() if cell}
+        admitted = state.did.head, state.shown.head
+        blob = self._encode((FORMAT, self.layout, state.watermark, *admitted, heads, inside))
+        return {STATE: blob, **cells, **state.did.cells(), **state.shown.cells()} if self._split else {STATE: blob}
 
-    def decode(self, blob: bytes) -> KeyedState:
-        """Raises StateError where the blob is another view's, or an older version's of this one."""
+    def decode(self, cells: Cells) -> KeyedState:
+        """Raises StateError where the cells are another view's, or an older version's of this one, or broken."""
+        watermark, did, shown, heads, inside = self._heads(cells)
+        own = cells if self._split else inside
+        parts = tuple(a.join(head, own) for a, head in zip(self._all, heads, strict=True))
+        attributes = own.get(ATTRIBUTES, b"")
         try:
-            state = KeyedState(*self._decoder.decode(blob))
+            profile = self._attributes(attributes) if attributes else {}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        if state.layout != self.layout:
+        admitted = (Admissions.of(head, name, cells) for head, name in ((did, "did"), (shown, "shown")))
+        return KeyedState(watermark, *admitted, profile, parts, attributes)
+
+    def of_row(self, row: Mapping[str, Any]) -> KeyedState:
+        """The state that a row was made of, field name → value, but for most ids and the profile's attributes, which it
+        does not have. Raises StateError as `decode`."""
+        watermark, did, shown, heads, _ = self._heads(row)
+        parts = tuple(a.of_row(head, row) for a, head in zip(self._all, heads, strict=True))
+        return KeyedState(watermark, Admissions.of_row(did), Admissions.of_row(shown), {}, parts, b"")
+
+    def _heads(self, cells: Mapping[str, Any]) -> tuple[Any, ...]:
+        try:
+            form, layout, *found = self._decode(cells.get(STATE, b""))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
+        if (form, layout) != (FORMAT, self.layout):
             raise StateError(f"{self.view.name}: the view has changed; {REBUILD}")
-        return state
+        return tuple(found)
 
     def update(self, state: KeyedState, signal: Signal, world: World) -> None:
         for aggregation, part in zip(self._all, state.parts, strict=True):
@@ -89,19 +141,28 @@ class Aggregator:
                 soonest = time
         return soonest
 
+    def of_kind(self, kind: type[Any]) -> tuple[int, Any] | None:
+        """The place and the declaration of the first aggregation of this kind."""
+        return next(((n, a) for n, a in enumerate(self._all) if isinstance(a, kind)), None)
+
+
+def readable(blob: bytes) -> bool:
+    """Whether a row's `state` is of this format, so that its fields mean what they are called."""
+    return blob[:2] == bytes([0x97, FORMAT])  # msgpack: an array of seven, the first of which is a small number
+
 
 def _declaration(aggregation: Aggregation[Any]) -> tuple[Any, ...]:
     """Its kind, fields and parameters; counts kept by another order of types would be read as other events'."""
     parameters = [
         (name, sorted(value) if isinstance(value, frozenset) else value)
         for name, value in sorted(vars(aggregation).items())
-        if not name.startswith("_") and name not in ("state", "fields")
+        if not name.startswith("_") and name not in ("state", "head", "fields", "cells")
     ]
     return type(aggregation).__name__, [(f.name, f.dtype) for f in aggregation.fields], parameters
 
 
 class UserOperator(Operator[KeyedState]):
-    """Interactions, impressions and profiles of one user → the user's row, and news of items.
+    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -111,11 +172,15 @@ class UserOperator(Operator[KeyedState]):
     name = "user"
 
     def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
-        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
+        """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
+        `Gate`."""
         self.world = world
         self.view = view
-        self._features = Aggregator(view)
+        self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
+        self._profile = self._features.of_kind(Profile)
+        self._applied = self._features.of_kind(Applied)
+        self._vector = self._features.of_kind(UserVector)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
@@ -123,18 +188,36 @@ class UserOperator(Operator[KeyedState]):
     def new(self, part: str = "") -> KeyedState:
         return self._features.new()
 
-    def encode(self, part: str, state: KeyedState) -> bytes:
+    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
         return self._features.encode(state)
 
-    def decode(self, part: str, blob: bytes) -> KeyedState:
-        return self._features.decode(blob)
+    def decode(self, part: str, cells: Cells) -> KeyedState:
+        return self._features.decode(cells)
+
+    def of_row(self, row: Mapping[str, Any]) -> KeyedState:
+        """The state to continue from outside the stream, from a row (field name → value). Its user vector is in the
+        row's precision, and it has the last ids alone. Raises StateError where the row is of another declaration."""
+        return self._features.of_row(row)
+
+    def embed(self, state: KeyedState) -> None:
+        """Takes the user vector into the world's space, where it is not there yet."""
+        if self._vector:
+            place, vector = self._vector
+            vector.embed(state.parts[place], self.world)
+
+    def vector(self, state: KeyedState) -> dict[str, Any]:
+        """The fields of the user vector, by name."""
+        assert self._vector is not None
+        place, vector = self._vector
+        return dict(zip((f.name for f in vector.fields), vector.values(state.parts[place], 0), strict=True))
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         values = self._features.values(state, at)
-        return Row(self.view.name, (key,), (*values, self._features.encode(state) if encoded is None else encoded))
+        found = self._features.encode(state) if cells is None else cells
+        return Row(self.view.name, (key,), (*values, *(found.get(f.name, b"") for f in self.view.extra)))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
@@ -148,15 +231,22 @@ class UserOperator(Operator[KeyedState]):
         if type(event) is Interaction:
             self._features.update(state, signals[0], self.world)
         elif type(event) is User:
-            said = Signal("profile", state.watermark, subject=event)
-            for aggregation, own in zip(self.view.aggregations, state.parts, strict=True):
-                if hasattr(own, "interests"):
-                    aggregation.update(own, said, self.world)
+            state.attributes = None
+            if self._profile:
+                place, profile = self._profile
+                profile.take(state.parts[place], record)
         return signals
+
+    def refuse(self, part: str, state: KeyedState, record: Record) -> bool:
+        if type(record.event) is not Interaction or not self._applied:
+            return False
+        place, applied = self._applied
+        applied.refuse(state.parts[place], record.partition, record.offset)
+        return True
 
 
 class ItemOperator(Operator[KeyedState]):
-    """News of items and catalogue entries → the item's row, overall and in each region."""
+    """Signals about items and catalogue entries → the item's row, overall and in each region."""
 
     name = "item"
 
@@ -181,16 +271,16 @@ class ItemOperator(Operator[KeyedState]):
     def new(self, part: str = "") -> KeyedState:
         return self._of(part).new()
 
-    def encode(self, part: str, state: KeyedState) -> bytes:
+    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
         return self._of(part).encode(state)
 
-    def decode(self, part: str, blob: bytes) -> KeyedState:
-        return self._of(part).decode(blob)
+    def decode(self, part: str, cells: Cells) -> KeyedState:
+        return self._of(part).decode(cells)
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         features = self._of(part)
         return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
 

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 
-from operators.contract import Field, Signal, Weights, World
+from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
 from operators.decay import REBASE_AFTER, weight_of
+from schemas.errors import StateError
 
 NOTHING = b""
+COMPACT_AFTER = 8
+"""interactions since the last ones were encoded, from which on they are encoded anew"""
+SUM, RECENT = "vector_sum", "vector_recent"
+
+Entry = tuple[int, str, float]
+
+
+class VectorHead(Struct, array_like=True, gc=False):
+    """The state but for the sum and the last interactions; `later` are those that are not in their cell. A row has the
+    sum as its unit vector, in float32, and the sum's `length`."""
+
+    space: str
+    origin: int
+    length: float
+    later: list[Entry]
 
 
 class VectorState(Struct, array_like=True, gc=False):
@@ -21,11 +39,23 @@ class VectorState(Struct, array_like=True, gc=False):
     space: str
     origin: int
     sum: bytes
-    recent: list[tuple[int, str, float]]
+    recent: list[Entry]
+    later: int = 0
+    """of those, the last so many are not in `encoded`"""
+    encoded: bytes = NOTHING
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VectorState) and all(
+            getattr(self, name) == getattr(other, name) for name in ("space", "origin", "sum", "recent")
+        )
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 @dataclass(frozen=True)
-class UserVector:
+class UserVector(Aggregation[VectorState]):
     """Where a person stands in the embedding space, as a unit vector with its space's id.
 
     v(t) = Σ w(event) · 2^((ts - t) / half_life) · item vector, scaled to length 1; the length
@@ -37,6 +67,8 @@ class UserVector:
     weights: Weights
     k: int = 50
     state: type[VectorState] = VectorState
+    head: type[VectorHead] = VectorHead
+    cells: tuple[Field, ...] = (Field(RECENT, "bytes", b"", "state: the interactions that a new space starts from"),)
     fields: tuple[Field, ...] = field(
         init=False,
         default=(
@@ -54,8 +86,30 @@ class UserVector:
             return
         self.embed(state, world)
         state.recent.append((signal.timestamp, signal.item_id, weight))
+        state.later += 1
         del state.recent[: -self.k]
         self._add(state, signal.timestamp, signal.item_id, weight, world)
+
+    def split(self, state: VectorState) -> tuple[VectorHead, Cells]:
+        if state.later > COMPACT_AFTER:
+            state.encoded, state.later = _pack(state.recent), 0
+        later = state.recent[-state.later :] if state.later else []
+        return VectorHead(state.space, state.origin, _length(state.sum), later), {SUM: state.sum, RECENT: state.encoded}
+
+    def join(self, head: VectorHead, cells: Cells) -> VectorState:
+        encoded, total = cells.get(RECENT, b""), cells.get(SUM, b"")
+        try:
+            recent = _unpack(encoded) if encoded else []
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"{RECENT}: {error}") from None
+        if len(total) % 8:
+            raise StateError(f"{SUM}: {len(total)} bytes are not float64s")
+        recent = [*recent, *head.later][-self.k :]
+        return VectorState(head.space, head.origin, total, recent, len(head.later), encoded)
+
+    def of_row(self, head: VectorHead, row: Mapping[str, Any]) -> VectorState:
+        total = np.asarray(row["vector"], np.float64) * head.length
+        return self.join(head, {RECENT: row[RECENT], SUM: total.tobytes()})
 
     def embed(self, state: VectorState, world: World) -> None:
         """Starts the sum anew from the last interactions where the space has changed."""
@@ -83,11 +137,15 @@ class UserVector:
     def values(self, state: VectorState, at: int) -> tuple[Any, ...]:
         if not state.sum:
             return [], ""
-        total = np.frombuffer(state.sum)
-        length = float(np.sqrt(total @ total))
+        length = _length(state.sum)
         if length < 1e-12:
             return [], ""
-        return (total / length).tolist(), state.space
+        return (np.frombuffer(state.sum) / length).tolist(), state.space
 
     def due(self, state: VectorState, at: int) -> int | None:
         return None
+
+
+def _length(total: bytes) -> float:
+    numbers = np.frombuffer(total)
+    return float(np.sqrt(numbers @ numbers))

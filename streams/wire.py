@@ -23,7 +23,7 @@ _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for news"""
+"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for downstream signals"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -43,15 +43,14 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
-    `arrived` as in MESSAGE."""
+def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
+    """Signals for one key of the next operator: of each the first `fields`, or all; `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one, or all of a key's news; none where the key is only woken.
+    """The records in a MESSAGE: one event, or signals; none where the message only loads its key.
 
     Raises EventError where the bytes are not an event of their key.
     """

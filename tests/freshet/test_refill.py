@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streams.seeds import Seeds
 
 from feature_repo.plan import Change
 from freshet import declared, refill
@@ -17,7 +18,6 @@ from operators.contract import Record
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, WAKE
 from streams import world
-from streams.seeds import Seeds
 from tests.operators.records import World
 from tests.training.test_archive import write
 

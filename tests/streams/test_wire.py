@@ -31,7 +31,7 @@ def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
         Signal("click", T0, "i1", "DE", "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}),
         Signal("impression", T0 + 1, "i1", categories=[]),
     ]
-    key, message = wire.news("i1", sent, fields, 1_767_225_601_234)
+    key, message = wire.downstream("i1", sent, fields, 1_767_225_601_234)
     assert key == "i1"
     assert message[5] == 1_767_225_601_234
     assert [record.event[:fields] for record in wire.records(message)] == [signal[:fields] for signal in sent]

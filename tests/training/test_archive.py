@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from streams.seeds import Seeds
 
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user_operator
@@ -20,7 +21,6 @@ from operators.time import DAY, HOUR, days, hours
 from schemas.events import Impression, Interaction, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from streams import archive as written
-from streams.seeds import Seeds
 from tests.operators.records import World
 from training import archive, backfill
 from training.backfill import Backfill, RowFiles, write_seeds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from streams.boundaries import EAGER_MS, LONGEST_INTERVAL_MS, PATIENCE, SPREAD, Boundaries
 
 NOW = 1_767_225_600_000
