@@ -54,8 +54,9 @@ class Writer:
     """Writes rows of any views in one round trip.
 
     It writes the fields that have changed since it wrote the row last, which is right because no other process writes
-    the same keys meanwhile: Flink gives a key to one task, and a task that is restarted has a new writer. A row of which
-    the store has lost fields (it was emptied, or the row expired) shows in the store's answer, and is written whole.
+    the same keys meanwhile: Flink gives a key to one task, and a task that is restarted has a new writer. A row of
+    which the store has lost fields (it was emptied, or the row expired) shows in the store's answer, and is written
+    whole.
     """
 
     def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:

@@ -6,6 +6,7 @@ entry of its item and the profile of its user.
 
 from __future__ import annotations
 
+import re
 from array import array
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, 
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
 
 IMPRESSION = "impression"
-LATEST = 16
+LATEST = 8
 """ids that a row has of the last interactions, so that a server refuses what is sent twice within moments"""
 
 
@@ -71,7 +72,7 @@ class Admissions:
             del self.last[0]
 
     def cells(self) -> dict[str, bytes]:
-        """The logs of all hours."""
+        """Those of the logs of all hours, `<name>.<hour>`."""
         found: dict[str, bytes] = {}
         for log in self.hours.values():
             found.update(log.cells)
@@ -79,30 +80,30 @@ class Admissions:
 
     @property
     def head(self) -> Head:
-        return self.latest, list(self.hours), self.last.tobytes()
+        return self.latest, self.last.tobytes()
 
     @classmethod
     def of(cls, head: Head, name: str, cells: Cells) -> Admissions:
         """What `head` and `cells` were made of. Raises StateError where they do not belong together."""
-        latest, found_hours, last = head
+        latest, last = head
         if len(last) % WIDTH:
             raise StateError(f"{name}: {len(last)} bytes are not hashes")
         found = cls(latest, last)
-        for hour in found_hours:
-            log = found.hours[hour] = HashLog.of(cells, f"{name}.{hour}")
-            if not log.n:
-                raise StateError(f"{name}: the ids of hour {hour} are missing")
-            found.known.update(log.hashes)
+        heads = re.compile(rf"{name}\.(-?\d+)")
+        for cell in cells:
+            if match := heads.fullmatch(cell):
+                log = found.hours[int(match[1])] = HashLog.of(cells, cell)
+                found.known.update(log.hashes)
         return found
 
     @classmethod
     def of_row(cls, head: Head) -> Admissions:
         """The same from a row, which has the last ids alone."""
-        return cls(head[0], head[2][: len(head[2]) // WIDTH * WIDTH])
+        return cls(head[0], head[1][: len(head[1]) // WIDTH * WIDTH])
 
 
-Head = tuple[int, list[int], bytes]
-"""the latest time, the hours that have ids, and the packed hashes of the last ids"""
+Head = tuple[int, bytes]
+"""the latest time, and the packed hashes of the last ids"""
 
 
 class Admitted(Protocol):

@@ -1,11 +1,11 @@
 """An append-only log of 64-bit hashes whose encoding changes by a few bytes when one more is appended.
 
-    positions   0 ………… 511 │ 512 ………… 1023 │ 1024 … 1055 │ 1056 …
-    cells       chunk 0     │ chunk 1       │ chunk 2     │ head: how many there are, and the latest hashes
+    positions   0 … 255 │ 256 … 511 │ 512 … 527 │ 528 …
+    cells       chunk 0 │ chunk 1   │ chunk 2   │ head: how many there are, and the latest hashes
 
 A cell is a piece of bytes that is stored by itself. The head holds those hashes, fewer than `BLOCK`, that no chunk has
 yet; a full block moves into its chunk. One more hash therefore rewrites the head, and every BLOCK hashes one chunk:
-190 bytes a hash on average with BLOCK = 32 and CHUNK = 512, however long the log is.
+some 130 bytes a hash on average, however long the log is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from schemas.errors import StateError
 
-BLOCK, CHUNK = 32, 512
+BLOCK, CHUNK = 16, 256
 """hashes; CHUNK is a multiple of BLOCK"""
 WIDTH = 8
 """bytes of a hash; packed little-endian"""

@@ -26,12 +26,12 @@ ITEMS = "session_seen"
 
 
 class SessionHead(Struct, array_like=True, gc=False):
-    """The current session without its items; `counts` by event type."""
+    """The current session without its items; `counts` in the order of the types."""
 
     id: str
     start: int
     last: int
-    counts: dict[str, int]
+    counts: list[int]
     categories: list[str]
 
 
@@ -74,12 +74,14 @@ class Session(Aggregation[SessionState]):
         return (Field(ITEMS, "bytes", b"", "state: hash64 of the session's items, packed"), *chunks)
 
     def new(self) -> SessionState:
-        return SessionState(SessionHead("", 0, 0, {}, []), HashLog(ITEMS))
+        return SessionState(SessionHead("", 0, 0, [0] * len(self.types), []), HashLog(ITEMS))
 
     def split(self, state: SessionState) -> tuple[SessionHead, Cells]:
         return state.head, state.items.cells
 
     def join(self, head: SessionHead, cells: Cells) -> SessionState:
+        if len(head.counts) != len(self.types):
+            raise StateError(f"session: {len(head.counts)} counts of {len(self.types)} types")
         return SessionState(head, HashLog.of(cells, ITEMS))
 
     def update(self, state: SessionState, signal: Signal, world: World) -> None:
@@ -88,13 +90,14 @@ class Session(Aggregation[SessionState]):
         if not head.last or (not same and at > head.last):
             head.id = given or f"s-{at}"
             head.start, head.last = at, at
-            head.counts, head.categories = {}, []
+            head.counts, head.categories = [0] * len(self.types), []
             state.items = HashLog(ITEMS)
         elif not same or (not given and at < head.start):
             return
         head.start = min(head.start, at)
         head.last = max(head.last, at)
-        head.counts[signal.event_type] = head.counts.get(signal.event_type, 0) + 1
+        if signal.event_type in self.types:
+            head.counts[self.types.index(signal.event_type)] += 1
         if signal.item_id and len(state.items) < MOST_ITEMS:
             hashed = hash64(signal.item_id)
             if not state.items.contains(hashed):
@@ -113,7 +116,7 @@ class Session(Aggregation[SessionState]):
             head.id,
             head.start,
             (head.last - head.start) / 1000,
-            [head.counts.get(name, 0) for name in self.types],
+            list(head.counts),
             len(state.items),
             list(head.categories),
         )

@@ -17,19 +17,18 @@ from schemas.errors import StateError
 NOTHING = b""
 COMPACT_AFTER = 8
 """interactions since the last ones were encoded, from which on they are encoded anew"""
-SUM, RECENT = "vector_sum", "vector_recent"
+SUM, RECENT, LATER = "vector_sum", "vector_recent", "vector_later"
 
 Entry = tuple[int, str, float]
 
 
 class VectorHead(Struct, array_like=True, gc=False):
-    """The state but for the sum and the last interactions; `later` are those that are not in their cell. A row has the
-    sum as its unit vector, in float32, and the sum's `length`."""
+    """The state but for the sum and the last interactions. A row has the sum as its unit vector, in float32, and the
+    sum's `length`; and the last interactions as `Recent` has them."""
 
     space: str
     origin: int
     length: float
-    later: list[Entry]
 
 
 class VectorState(Struct, array_like=True, gc=False):
@@ -68,7 +67,6 @@ class UserVector(Aggregation[VectorState]):
     k: int = 50
     state: type[VectorState] = VectorState
     head: type[VectorHead] = VectorHead
-    cells: tuple[Field, ...] = (Field(RECENT, "bytes", b"", "state: the interactions that a new space starts from"),)
     fields: tuple[Field, ...] = field(
         init=False,
         default=(
@@ -86,30 +84,32 @@ class UserVector(Aggregation[VectorState]):
             return
         self.embed(state, world)
         state.recent.append((signal.timestamp, signal.item_id, weight))
-        state.later += 1
+        state.later = min(state.later + 1, self.k)
         del state.recent[: -self.k]
         self._add(state, signal.timestamp, signal.item_id, weight, world)
 
     def split(self, state: VectorState) -> tuple[VectorHead, Cells]:
         if state.later > COMPACT_AFTER:
             state.encoded, state.later = _pack(state.recent), 0
-        later = state.recent[-state.later :] if state.later else []
-        return VectorHead(state.space, state.origin, _length(state.sum), later), {SUM: state.sum, RECENT: state.encoded}
+        later = _pack(state.recent[-state.later :]) if state.later else NOTHING
+        head = VectorHead(state.space, state.origin, _length(state.sum))
+        return head, {SUM: state.sum, RECENT: state.encoded, LATER: later}
 
     def join(self, head: VectorHead, cells: Cells) -> VectorState:
-        encoded, total = cells.get(RECENT, b""), cells.get(SUM, b"")
+        encoded, latest, total = (cells.get(name, NOTHING) for name in (RECENT, LATER, SUM))
         try:
-            recent = _unpack(encoded) if encoded else []
+            recent, later = (_unpack(each) if each else [] for each in (encoded, latest))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{RECENT}: {error}") from None
         if len(total) % 8:
             raise StateError(f"{SUM}: {len(total)} bytes are not float64s")
-        recent = [*recent, *head.later][-self.k :]
-        return VectorState(head.space, head.origin, total, recent, len(head.later), encoded)
+        return VectorState(head.space, head.origin, total, [*recent, *later][-self.k :], len(later), encoded)
 
     def of_row(self, head: VectorHead, row: Mapping[str, Any]) -> VectorState:
         total = np.asarray(row["vector"], np.float64) * head.length
-        return self.join(head, {RECENT: row[RECENT], SUM: total.tobytes()})
+        taken = zip(row["recent_times"], row["recent_items"], row["recent_tastes"], strict=True)
+        recent = [entry for entry in taken if entry[2]][: self.k][::-1]
+        return VectorState(head.space, head.origin, total.tobytes(), recent)
 
     def embed(self, state: VectorState, world: World) -> None:
         """Starts the sum anew from the last interactions where the space has changed."""

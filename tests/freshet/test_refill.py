@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from streams.seeds import Seeds
 
 from feature_repo.plan import Change
 from freshet import declared, refill
@@ -18,6 +17,7 @@ from operators.contract import Record
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, WAKE
 from streams import world
+from streams.backfilled import Backfilled
 from tests.operators.records import World
 from tests.training.test_archive import write
 
@@ -51,7 +51,7 @@ def test_what_is_read_ahead_is_not_read_again(settings: Settings) -> None:
     said: list[str] = []
     filled.seed(said.append)
     assert said[0].startswith("15 archived events")
-    assert {key for key in ("u0", "u1", "u2") if Seeds(settings.seeds, "user").of(key)} == {"u0", "u1", "u2"}
+    assert {key for key in ("u0", "u1", "u2") if Backfilled(settings.seeds, "user").of(key)} == {"u0", "u1", "u2"}
 
 
 def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

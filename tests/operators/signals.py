@@ -102,7 +102,9 @@ def latest(signals: Sequence[Signal]) -> int:
 
 def saved(aggregation: Aggregation[Any], state: Any) -> Any:
     """The state as it comes back from Flink's."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=aggregation.state)
+    head, cells = aggregation.split(state)
+    packed = msgspec.msgpack.encode(head)
+    return aggregation.join(msgspec.msgpack.decode(packed, type=aggregation.head), dict(cells))
 
 
 def run(aggregation: Aggregation[Any], signals: Sequence[Signal], world: Anywhere | None = None, save: int = 7) -> Any:

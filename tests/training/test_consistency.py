@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ class Server:
         if (who, "") not in self._job.users:
             return DEFAULTS
         row = self._job.user_row(who, clock)
-        own = self._job.user_operator.decode("", row["state"]).parts[VECTOR]
+        own = copy.deepcopy(self._job.users[who, ""].parts[VECTOR])
         EMBEDDING.embed(own, self._world)
         vector, space_id = EMBEDDING.values(own, clock)
         return row | {"vector": vector, "vector_space": space_id}
