@@ -8,7 +8,7 @@ what a row has to say. A test holds the two together, byte by byte.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from feast.infra.online_stores.helpers import _redis_key
 from feast.protos.feast.types import Value_pb2 as pb
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
-from feast.type_map import feast_value_type_to_python_type
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
 from feature_repo import features
 from feature_repo.crosses import NOTHING, Reads
 from feature_repo.registry import EMPTY, Repository
-from feature_repo.values import ENCODE
+from feature_repo.values import DECODE, ENCODE
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
@@ -177,7 +176,10 @@ class UserReader:
         main = features.user_activity.name
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections
         found = [(view.name, feature.name) for view in asked for feature in view.features]
-        self._names = [name if view == main else f"{view}:{name}" for view, name in found]
+        dtypes = {(v.name, f.name): f.dtype for v in features.DECLARED.values() for f in v.fields}
+        self._decoders = [
+            (name if view == main else f"{view}:{name}", DECODE[dtypes[view, name]]) for view, name in found
+        ]
         self._hashed = [
             key
             for view in asked
@@ -188,31 +190,42 @@ class UserReader:
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
             joins = [f"{entity}_id" for entity in view.entities]
-            self._pairs[name] = joins, fields, _hashed(self._online, name, fields)
+            decoders = [(value.field.name, DECODE[value.field.dtype]) for value in values]
+            self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
         """Field name → value, and view:field → value of what crosses read; None for a person never heard of.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
-        (packed,) = self._read([_entity_key(["user_id"], [user_id])], self._hashed)
-        row = _unpacked(self._names, packed)
+        (packed,) = self._read([_entity_key(["user_id"], [user_id])], [self._hashed])
+        row = _unpacked(self._decoders, packed)
         if "state" not in row:
             return None
         return {**self._defaults, **row}
 
-    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The person's rows in a view of pairs, in one round trip: second key → field name → value, of those that
-        there are. Raises as `read`."""
-        joins, fields, hashed = self._pairs[view]
-        found = self._read([_entity_key(joins, [user_id, name]) for name in names], hashed)
-        rows = {name: _unpacked(fields, packed) for name, packed in zip(names, found, strict=True)}
-        return {name: row for name, row in rows.items() if row}
+    def read_pairs(
+        self, user_id: str, asked: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """The person's rows in views of pairs, all in one round trip: view → second key → field name → value, of those
+        that there are. Raises as `read`."""
+        keys, hashed = [], []
+        for view, names in asked.items():
+            joins, _, own = self._pairs[view]
+            keys += [_entity_key(joins, [user_id, name]) for name in names]
+            hashed += [own] * len(names)
+        packed = iter(self._read(keys, hashed))
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for view, names in asked.items():
+            _, fields, _ = self._pairs[view]
+            rows = {name: _unpacked(fields, next(packed)) for name in names}
+            found[view] = {name: row for name, row in rows.items() if row}
+        return found
 
-    def _read(self, keys: list[EntityKey], hashed: list[Any]) -> list[list[bytes | None]]:
+    def _read(self, keys: list[EntityKey], hashed: list[list[Any]]) -> list[list[bytes | None]]:
         config, online = self._store.config, self._online
         found = online._generate_redis_keys_for_entities(config, keys)
-        return list(online._read_hash_fields(config, [(key, hashed) for key in found]))
+        return list(online._read_hash_fields(config, list(zip(found, hashed, strict=True))))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -229,15 +242,9 @@ def _entity_key(joins: Sequence[str], values: Sequence[str]) -> EntityKey:
     return EntityKey(join_keys=joins, entity_values=[pb.Value(string_val=value) for value in values])
 
 
-def _unpacked(names: Sequence[str], packed: Iterable[bytes | None]) -> dict[str, Any]:
-    """Name → value of what is there."""
-    found = {}
-    for name, each in zip(names, packed, strict=True):
-        if each:
-            value = feast_value_type_to_python_type(pb.Value.FromString(each))
-            if value is not None:
-                found[name] = value
-    return found
+def _unpacked(decoders: Sequence[tuple[str, Callable[[bytes], Any]]], packed: Iterable[bytes | None]) -> dict[str, Any]:
+    """Name → value of what is there; a value that is null takes no bytes."""
+    return {name: decode(each) for (name, decode), each in zip(decoders, packed, strict=True) if each}
 
 
 def close(store: FeatureStore) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from feature_repo import views
 from feature_repo.columns import Rows
 from operators.decay import Popularity
+from operators.history import seen_hashes
 from operators.time import label
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
@@ -25,6 +26,7 @@ from serving.pipeline import Entry
 from serving.problems import NotFound, document
 from serving.query import FeedRequest, Reason
 from serving.services import Services
+from serving.tokens import MAX_LENGTH
 
 VARIANT = "default"
 POPULARITY = next(a for a in views.item.aggregations if isinstance(a, Popularity))
@@ -131,7 +133,7 @@ class Feeds:
             N,
             REGION,
             Parameter(name="device", doc="what it is shown on"),
-            After(name="after", doc="the token of a receipt: its events are in the feed", longest=4096),
+            After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
             Flag(name="explain", doc="whether to give reasons", default=True),
         )
         self._similar_parameters = (ITEM_ID, N)
@@ -230,7 +232,7 @@ class Feeds:
                     )
                 ],
                 list(row["interests"]),
-                len(row["seen"]) // 8,
+                len(seen_hashes(row)),
                 len(row["vector"]) > 0,
                 person.freshness,
                 ["hydrate"] if person.degraded else [],

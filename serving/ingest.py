@@ -21,6 +21,7 @@ from serving.hydrate import now_ms
 from serving.problems import BadRequest, BodyTooLarge, Fault, Unavailable, Unprocessable, document
 from serving.producer import KafkaAway, Place
 from serving.services import Services
+from serving.tokens import Place as Owned
 from serving.tokens import Token
 
 MOST = 1000
@@ -127,15 +128,15 @@ class Ingest:
         rejected: list[Rejection],
     ) -> Receipt:
         now = now_ms()
-        stored: list[Place] = []
+        stored: list[Owned] = []
         for (index, event), place in zip(events, places, strict=True):
             if place is None:
                 detail = "the broker did not acknowledge it in time; send the same again"
                 rejected.append(Rejection(index, "not_stored", "", detail))
                 continue
-            stored.append(place)
+            stored.append(Owned(*place[:3], "" if isinstance(event, Item) else event.user_id))
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
-        token = Token.of(self._services.issuer, [place[:3] for place in stored])
+        token = Token.of(self._services.issuer, stored)
         return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.ranking import Pairs, Request, no_pairs
+from operators.history import seen_hashes
 from operators.space import BundleSpace
 from operators.vector import UserVector
 from serving.model import Model
@@ -123,7 +124,7 @@ class Query:
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
         """Hashes of the items that the person has met, ascending."""
-        return np.sort(np.frombuffer(self.request.user["seen"], "<u8"))
+        return np.sort(seen_hashes(self.request.user))
 
     @cached_property
     def disliked(self) -> Rows:

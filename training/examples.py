@@ -22,6 +22,7 @@ from feature_repo.registry import EMPTY, Repository
 from feature_repo.views import MET, item_operator, user_operator
 from operators import contract
 from operators.contract import Record, World
+from operators.history import seen_hashes
 from operators.time import minutes
 from schemas.events import Impression, Interaction, Item, User
 from serving.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
@@ -281,5 +282,4 @@ def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
 
 def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
     """Which rows the person has not met."""
-    seen = np.frombuffer(request.user["seen"], "<u8")
-    return np.isin(request.items.hashes[rows], seen, invert=True)
+    return np.isin(request.items.hashes[rows], seen_hashes(request.user), invert=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from operators.history import hash64
 from schemas.events import Item
 from serving import filters
 from serving.query import FeedRequest, Query
 from serving.retrievers import merge
-from tests.serving.made import NOW, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
 
 def query(n_items: int, n: int = 5, unavailable: tuple[int, ...] = (), **row: object) -> Query:
@@ -30,25 +31,25 @@ def left(q: Query) -> list[int]:
     return [int(q.columns.ids[row][1:]) for row in q.rows.tolist()]
 
 
-def seen(*numbers: int) -> bytes:
-    return np.array([hash64(f"i{k}") for k in numbers], "<u8").tobytes()
+def seen(*numbers: int) -> dict[str, Any]:
+    return met(f"i{k}" for k in numbers)
 
 
 def test_what_cannot_be_had_what_is_disliked_and_what_is_met_goes() -> None:
     q = candidates(
-        query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], seen=seen(3)), 0, 1, 2, 3, 4
+        query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], **seen(3)), 0, 1, 2, 3, 4
     )
     assert left(q) == [0, 4]
     assert q.removed == {"unavailable": 1, "disliked": 1, "seen": 1}
 
 
 def test_too_few_are_filled_up_with_what_is_popular_and_passes_the_filters() -> None:
-    q = candidates(query(10, n=4, unavailable=(1,), seen=seen(0, 5), recent=[("dislike", "i2")]), 5, 9)
+    q = candidates(query(10, n=4, unavailable=(1,), **seen(0, 5), recent=[("dislike", "i2")]), 5, 9)
     assert left(q) == [9, 3, 4, 6]
 
 
 def test_where_everything_is_met_the_met_comes_back_before_the_disliked() -> None:
-    q = candidates(query(4, n=2, unavailable=(3,), seen=seen(0, 1, 2, 3), recent=[("dislike", "i0")]), 0, 1, 2, 3)
+    q = candidates(query(4, n=2, unavailable=(3,), **seen(0, 1, 2, 3), recent=[("dislike", "i0")]), 0, 1, 2, 3)
     assert left(q) == [1, 2]
 
 

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.history import hash64
 from schemas.events import Item
 from serving import retrievers
 from serving.query import FeedRequest, Query, Source
-from tests.serving.made import NOW, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
 
 def query(region: str = "", space: str = "space-v1", with_model: bool = True, **row: object) -> Query:
@@ -45,8 +44,7 @@ def test_a_vector_of_another_space_is_never_searched_for() -> None:
 
 
 def test_as_many_more_are_asked_for_as_the_person_has_met() -> None:
-    met = np.array([hash64(f"i{k}") for k in range(30)], "<u8").tobytes()
-    q = query(vector=[1.0, 0, 0, 0], seen=met)
+    q = query(vector=[1.0, 0, 0, 0], **met(f"i{k}" for k in range(30)))
     assert len(retrievers.nearest(q)) == retrievers.NEAREST + 30
     assert len(retrievers.popular(q)) == retrievers.POPULAR + 30
 
