@@ -103,13 +103,13 @@ class Refill:
         more = " after those that Flink has read" if self._earlier else ""
         report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
-    def wake(self) -> None:
+    def refresh(self) -> None:
         """Has the job load every key, so that rows are written and timers set of those that nobody touches."""
         from freshet.producer import Producer
-        from schemas.topics import WAKE
+        from schemas.topics import REFRESH
 
         with Producer(self._settings) as producer:
             for operator, found in self._keys.items():
                 for key in found:
-                    producer.send(WAKE[operator], key.encode(), b"")
+                    producer.send(REFRESH[operator], key.encode(), b"")
             producer.flush()

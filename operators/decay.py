@@ -82,7 +82,7 @@ class Affinity(Aggregation[AffinityState]):
 
     @property
     def cells(self) -> tuple[Field, ...]:
-        return (Field(f"{self.name}_sums", "bytes", b"", "state: all sums, but for the latest changes"),)
+        return (Field(f"state_{self.name}", "bytes", b"", "state: all sums, but for the latest changes"),)
 
     def new(self) -> AffinityState:
         return AffinityState(AffinityHead(0, {}), {})
@@ -92,10 +92,10 @@ class Affinity(Aggregation[AffinityState]):
         if len(head.changed) > COMPACT_AFTER:
             state.base = _pack_sums(state.sums)
             head.changed = {}
-        return head, {f"{self.name}_sums": state.base}
+        return head, {f"state_{self.name}": state.base}
 
     def join(self, head: AffinityHead, cells: Cells) -> AffinityState:
-        base = cells.get(f"{self.name}_sums", b"")
+        base = cells.get(f"state_{self.name}", b"")
         try:
             sums = _unpack_sums(base) if base else {}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -22,7 +22,7 @@ MOST_ITEMS = 1000
 """distinct items of a session that are told apart: an app's session id may be its device's, and last for years"""
 
 
-ITEMS = "session_seen"
+ITEMS = "state_session"
 
 
 class SessionHead(Struct, array_like=True, gc=False):

@@ -90,7 +90,7 @@ class Counts(Aggregation[CountsState]):
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
         object.__setattr__(self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates])
-        object.__setattr__(self, "_cells", [f"{self.name}_{label(w)}_tiles" for w in self.windows])
+        object.__setattr__(self, "_cells", [f"state_{self.name}_{label(w)}" for w in self.windows])
 
     @property
     def fields(self) -> tuple[Field, ...]:

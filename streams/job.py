@@ -19,7 +19,7 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
+from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, REFRESH, USER_KEYED, dlq
 from streams import archive, examples
 from streams.event_clock import ItemEventClock, UserEventClock
 from streams.functions import ItemFunction, UserFunction
@@ -87,8 +87,8 @@ class Job:
 
     def build(self) -> None:
         """Source to sinks."""
-        users = self._operator("user", self._source("events", (*USER_KEYED, WAKE["user"])), KEYED_MESSAGE)
-        everything = users.union(self._source("catalogue", (ITEMS, WAKE["item"])))
+        users = self._operator("user", self._source("events", (*USER_KEYED, REFRESH["user"])), KEYED_MESSAGE)
+        everything = users.union(self._source("catalogue", (ITEMS, REFRESH["item"])))
         items = self._operator("item", everything, FEATURES)
         dead = users.get_side_output(DEAD).union(items.get_side_output(DEAD))
         statements = self.tables.create_statement_set()

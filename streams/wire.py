@@ -17,9 +17,9 @@ from operators.contract import Record, Row, Signal
 from schemas import codec
 from schemas.errors import EventError, InvalidEvent, Undecodable
 from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, WAKE, dlq, features_key
+from schemas.topics import ITEMS, REFRESH, USERS, dlq, features_key
 
-_WAKE = frozenset(WAKE.values())
+_REFRESH = frozenset(REFRESH.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
@@ -57,7 +57,7 @@ def records(message: Any) -> list[Record]:
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
-    if topic in _WAKE:
+    if topic in _REFRESH:
         return []
     if value is None:
         event = _tombstone(topic, key)

@@ -15,7 +15,7 @@ from freshet.refill import Refill
 from freshet.settings import Settings
 from operators.contract import Record
 from schemas.events import Interaction
-from schemas.topics import INTERACTIONS, WAKE
+from schemas.topics import INTERACTIONS, REFRESH
 from streams import world
 from streams.backfilled import Backfilled
 from tests.operators.records import World
@@ -74,8 +74,8 @@ def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.
     archive(settings, 0, 4)
     filled = Refill(settings, quiet=True)
     filled.seed(lambda _: None)
-    filled.wake()
-    assert {(WAKE["user"], b"u0"), (WAKE["user"], b"u2"), (WAKE["item"], b"i3")} <= set(sent)
+    filled.refresh()
+    assert {(REFRESH["user"], b"u0"), (REFRESH["user"], b"u2"), (REFRESH["item"], b"i3")} <= set(sent)
     assert len(sent) == len(set(sent))
 
 

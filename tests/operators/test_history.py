@@ -81,7 +81,10 @@ def test_categories_are_the_last_distinct_ones_newest_first() -> None:
 def test_recents_are_the_latest_by_event_time(signals: list[Signal], after: int) -> None:
     state = run(RECENT, signals)
     at = latest(signals) + after
-    assert list(RECENT.values(state, at)) == oracles.recent(RECENT, signals)
+    *exact, tastes = RECENT.values(state, at)
+    assert [*exact, pytest.approx(tastes, rel=1e-6)] == oracles.recent(RECENT, signals)
+    names = (f.name for f in RECENT.fields)
+    assert RECENT.of_row(None, dict(zip(names, RECENT.values(state, at), strict=True))) == state
     assert RECENT.due(state, at) is None
     assert len(state.events) <= RECENT.k
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
 from feature_repo.crosses import ItemFeature
 from feature_repo.registry import Repository
+from feature_repo.store import Writer
+from feature_repo.values import DECODE
 from feature_repo.views import item, item_operator, user, user_operator
 from operators import cells
 from operators.attribution import Attribution
@@ -28,9 +30,11 @@ from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
+from schemas.errors import StateError
 from schemas.events import Example, Impression, Interaction
-from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
-from streams import archive, examples, wire
+from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, REFRESH
+from streams import adapter, archive, examples, wire
+from streams.sinks import StoreSink
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
@@ -79,6 +83,44 @@ def store() -> Store:
 @pytest.fixture
 def flink(store: Store, monkeypatch: pytest.MonkeyPatch) -> MiniFlink:
     return MiniFlink("user", World(), store, monkeypatch)
+
+
+def test_a_refused_event_moves_the_rows_place_in_the_log_and_nothing_else(flink: MiniFlink, store: Store) -> None:
+    names = [f.name for f in user.fields]
+
+    def row(who: str) -> dict[str, Any]:
+        return dict(zip(names, store.rows[user.name, who].values, strict=True))
+
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    before = row("u1")
+    refused = [click(0, "u1", flink.now), click(1, "u1", flink.now - 2 * DAY), click(2, "u1", flink.now + DAY)]
+    for n, each in enumerate(refused, 1):
+        flink.send(message(each, n, flink.now))
+        assert letters(flink.out) == n
+        changed = {name for name, value in row("u1").items() if value != before[name]}
+        assert changed == {"read_offset", "state"}
+        assert row("u1")["read_offset"] == n
+    assert heard(flink.out).total() == 1
+    saved = flink.checkpoint()
+    flink.restore(saved)
+    flink.send(message(click(3, "new", flink.now + DAY), 7, flink.now))
+    assert (row("new")["read_offset"], row("new")["applied_offset"]) == (7, -1)
+
+
+def test_a_late_refusal_is_in_the_row_after_a_crash(flink: MiniFlink, store: Store) -> None:
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now - 2_000))
+    flink.send(message(click(0, "u1", flink.now), 1, flink.now - 2_000))
+    flink.restore(flink.checkpoint())
+    flink.advance(60_000)
+    place = [f.name for f in user.fields].index("read_offset")
+    assert store.rows[user.name, "u1"].values[place] == 1
+
+
+def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: MiniFlink) -> None:
+    flink._key = "u1"
+    flink.function._cells.put("", (b"\x96", flink.now))
+    with pytest.raises(StateError, match=r"older version.*--no-restore"):
+        flink.send(message(click(0, "u1", flink.now), 0, flink.now))
 
 
 def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
@@ -287,6 +329,185 @@ def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
             found = dict(zip(names, store.rows[user.name, who].values, strict=True))
             expected = replay.user_row(who, flink.now)
             assert as_read(found) == as_read(expected)
+
+
+class FakeRedis:
+    """Hashes by key, behind a real writer: HSET answers how many fields are new."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[bytes, dict[Any, Any]] = {}
+        self.sent: list[int] = []
+        """fields of each HSET"""
+        self.fail: list[str] = []
+        """for each of the next calls: "before" or "after" anything is written, or "" """
+
+    def send(self, commands: list[tuple[Any, ...]]) -> list[int]:
+        how = self.fail.pop(0) if self.fail else ""
+        if how == "before":
+            raise ConnectionError("before")
+        answers = []
+        for _, key, *words in commands:
+            fields = dict(zip(words[::2], words[1::2], strict=True))
+            known = self.hashes.setdefault(key, {})
+            answers.append(len(fields.keys() - known.keys()))
+            known.update(fields)
+            self.sent.append(len(fields))
+        if how == "after":
+            raise ConnectionError("after")
+        return answers
+
+    def values(self) -> dict[bytes, dict[Any, Any]]:
+        """Without the times of writing, which are the fields named by a text."""
+        return {key: {n: v for n, v in cells.items() if isinstance(n, bytes)} for key, cells in self.hashes.items()}
+
+
+@pytest.fixture
+def redis() -> FakeRedis:
+    return FakeRedis()
+
+
+def over_redis(flink: MiniFlink, redis: FakeRedis, patch: pytest.MonkeyPatch) -> None:
+    """Has every function that is opened from now on write through a writer of its own."""
+
+    def sink(*_: Any) -> StoreSink:
+        writer = Writer(timeout_s=1)
+        writer._send = redis.send  # type: ignore[method-assign, assignment]
+        found = StoreSink.__new__(StoreSink)
+        found._writer = writer
+        found._retrying = lambda call, rows: call(rows)  # type: ignore[assignment]
+        return found
+
+    patch.setattr(adapter, "StoreSink", sink)
+    flink._open()
+
+
+def whole() -> int:
+    """Fields of a whole row, and the time of writing."""
+    return len(user.fields) + 1
+
+
+@pytest.mark.parametrize("lost", ["nothing", "everything", "a row", "a field"])
+def test_a_row_is_whole_whatever_the_store_has_lost(
+    lost: str, redis: FakeRedis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch)
+    over_redis(flink, redis, monkeypatch)
+    for n in range(4):
+        flink.send(message(click(n, USERS[n % 2], flink.now + n), n, flink.now))
+    assert redis.sent[:2] == [whole()] * 2
+    assert max(redis.sent[2:]) < whole()
+    first = next(iter(redis.hashes))
+    match lost:
+        case "everything":
+            redis.hashes.clear()
+        case "a row":
+            del redis.hashes[first]
+        case "a field":  # one that every event changes shows in the answer; others are not lost by themselves
+            changed = next(name for name in redis.hashes[first] if isinstance(name, str))
+            del redis.hashes[first][changed]
+    for n in range(4, 8):
+        flink.send(message(click(n, USERS[n % 2], flink.now + n), n, flink.now))
+    expected = FakeRedis()
+    other = MiniFlink("user", World(), store, monkeypatch)
+    other.now = flink.now
+    over_redis(other, expected, monkeypatch)
+    for n in range(8):
+        other.send(message(click(n, USERS[n % 2], other.now + n), n, other.now))
+    assert redis.values() == expected.values()
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_after_a_broken_connection_rows_are_written_whole(
+    how: str, redis: FakeRedis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store that answers next may be another, with older rows."""
+    flink = MiniFlink("user", World(), store, monkeypatch)
+    over_redis(flink, redis, monkeypatch)
+    for n in range(3):
+        flink.send(message(click(n, USERS[n % 2], flink.now), n, flink.now))
+    redis.fail = [how]
+    redis.sent.clear()
+    flink.send(message(click(3, "u1", flink.now), 3, flink.now))
+    flink.send(message(click(4, "u2", flink.now), 4, flink.now))
+    assert redis.sent[-2:] == [whole()] * 2
+
+
+EVENTFUL = ("advance", "checkpoint", "crash", "emptied", "break", "fail")
+
+
+@pytest.mark.parametrize("late", [0, 2_000])
+@settings(max_examples=25)
+@given(script=st.lists(st.sampled_from([0, 1, 2, 3, *EVENTFUL]), max_size=30))
+def test_the_store_ends_as_if_nothing_had_happened(late: int, script: list[Any]) -> None:
+    """Crashes go back to an older checkpoint, of which the store is ahead; the store is emptied; connections break
+    before and after a write has arrived."""
+    with pytest.MonkeyPatch.context() as patch:
+        redis, expected = FakeRedis(), FakeRedis()
+        flink = MiniFlink("user", World(), Store(), patch, cached_keys=2)
+        over_redis(flink, redis, patch)
+        log: list[tuple[Any, ...]] = []
+        saved, read = flink.checkpoint(), 0
+
+        def send(sent: tuple[Any, ...]) -> None:
+            try:
+                flink.send(sent)
+            except ConnectionError:
+                crash()
+
+        def crash() -> None:
+            redis.fail.clear()
+            flink.restore(saved)
+            for again in log[read:]:
+                flink.send(again)
+
+        for step in script:
+            match step:
+                case "advance":
+                    try:
+                        flink.advance(700)
+                    except ConnectionError:
+                        crash()
+                case "checkpoint":
+                    saved, read = flink.checkpoint(), len(log)
+                case "crash":
+                    crash()
+                case "emptied":
+                    redis.hashes.clear()
+                    touched = {sent[0] for sent in log}
+                    for who in sorted(touched):
+                        log.append(message(click(len(log), who, flink.now), len(log), flink.now - late))
+                        send(log[-1])
+                case "break":
+                    redis.fail = ["after"]
+                case "fail":
+                    redis.fail = ["before", "before"]
+                case n:
+                    who = USERS[n % 3]
+                    log.append(message(click(len(log) - (n == 3), who, flink.now), len(log), flink.now - late))
+                    send(log[-1])
+        redis.fail.clear()
+        flink.advance(2 * MINUTE)
+        for who in USERS:  # each row is written once more, so that both are of the same moment
+            log.append(message(click(10_000 + len(log), who, flink.now), len(log), flink.now))
+            flink.send(log[-1])
+        names = {name: f.name for name, f in zip(Writer(timeout_s=1)._columns[user.name][2], user.fields, strict=True)}
+        replay = MiniFlink("user", World(), Store(), patch)
+        over_redis(replay, expected, patch)
+        replay.now = flink.now
+        for sent in log:
+            replay.send((*sent[:5], replay.now))
+        found, wanted = (
+            {
+                key: as_read({names[n]: DECODE[field_of(names[n])](cell) for n, cell in cells.items()})
+                for key, cells in each.values().items()
+            }
+            for each in (redis, expected)
+        )
+        assert found == wanted
+
+
+def field_of(name: str) -> Any:
+    return next(f.dtype for f in user.fields if f.name == name)
 
 
 @given(st.lists(st.one_of(st.integers(1, 5), st.sampled_from(["advance", "checkpoint", "crash"])), max_size=25))
@@ -542,12 +763,12 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
     flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
     flink.restore(flink.checkpoint())
     for key in ("i1", "late"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
     tell(rng.choice([0, 3]))
     flink.restore(flink.checkpoint())
     tell(3)
     for key in ("i2", "i3"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
     flink.advance(2_000)
     found = {row.key[0]: row.values for row in store.rows.values() if row.view == "item_features"}
     assert found == {
@@ -615,7 +836,7 @@ def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
     if rng.random() < 0.5:
         live(("u1",), 3)  # before anybody is woken
     for key in sorted(keys):
-        flink.send((key, b"", WAKE["user"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["user"], 0, 0, flink.now))
     live(("u1", "u2", "u3"), 20)
     flink.restore(flink.checkpoint())
     live(("u1", "u2", "u3"), 5)

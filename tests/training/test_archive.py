@@ -67,7 +67,8 @@ def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
     """As Flink does: split by row and column, cast, in folders by topic and day."""
     kinds = {"BIGINT": pa.int64(), "INT": pa.int32(), "STRING": pa.string()}
     columns = list(written.COLUMNS.items())[:-2]
-    rows = [line.split(written.COLUMN) for line in written.text(records).split(written.ROW)]
+    texts = [row[0] for _, row in written.out(records)]
+    rows = [line.split(written.COLUMN) for text in texts for line in text.split(written.ROW)]
     by_file: dict[Path, list[list[str]]] = {}
     for row in rows:
         day = datetime.fromtimestamp(int(row[9]) / 1000, UTC).date()

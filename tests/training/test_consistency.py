@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from feature_repo.views import item_operator, user, user_operator
 from operators import features
 from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
+from operators.keyed import UserOperator
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
-from serving.hydrate import EMBEDDING, VECTOR
 from serving.query import FeedRequest, ranking_of
 from tests.bundles import write_bundle
 from training.consistency import Report, compare
@@ -115,10 +114,10 @@ class Server:
         if (who, "") not in self._job.users:
             return DEFAULTS
         row = self._job.user_row(who, clock)
-        own = copy.deepcopy(self._job.users[who, ""].parts[VECTOR])
-        EMBEDDING.embed(own, self._world)
-        vector, space_id = EMBEDDING.values(own, clock)
-        return row | {"vector": vector, "vector_space": space_id}
+        operator = UserOperator(user, self._world)
+        state = operator.of_row(row)
+        operator.embed(state)
+        return row | operator.vector(state)
 
     def feed(self, id: str, who: str, clock: int, items: list[str], region: str, device: str) -> Impression:
         if clock - self._stored.get(who, (0,))[0] > WRITE_MS:
