@@ -123,13 +123,24 @@ class Aggregation(Protocol[State]):
         """The first time after `at` when `values` changes without a signal, if any."""
 
 
+def read_time(watermark: int, at: int) -> int:
+    """The time as of which a part's row is read and its next change planned, epoch ms: `at`, or the part's watermark
+    where that is later.
+
+    A device's clock may be ahead of the job's. Such an event counts from when it is taken, and its window starts at its
+    own time: a value is never read before the latest event in it. Every operator applies this in `row` and `due`,
+    so that callers pass the time they have, whether that is a clock or the event time of a replay.
+    """
+    return at if at > watermark else watermark
+
+
 class Operator(Protocol[State]):
     """Runs in Flink through one adapter and over logs through one replay driver. What few operators have a use for does
     nothing where they do not say otherwise."""
 
     name: str
-    hears_itself: bool = False
-    """whether what follows from a record changes parts of the same key"""
+    applies_own_signals: bool = False
+    """whether a record's signals also change parts of the record's own key"""
     owners: Collection[str] = ("",)
     """whose parts (`owner`) it has: one that was saved of another is of nothing that is still declared"""
 

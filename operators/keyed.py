@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World, read_time
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Door, Gate
 from operators.history import hash64
@@ -77,12 +77,14 @@ class Aggregator:
 
     def values(self, state: KeyedState, at: int) -> tuple[Any, ...]:
         found: list[Any] = []
+        at = read_time(state.watermark, at)
         for aggregation, part in zip(self._all, state.parts, strict=True):
             found += aggregation.values(part, at)
         return tuple(found)
 
     def due(self, state: KeyedState, at: int) -> int | None:
         soonest = None
+        at = read_time(state.watermark, at)
         for aggregation, part in zip(self._all, state.parts, strict=True):
             time = aggregation.due(part, at)
             if time is not None and (soonest is None or time < soonest):

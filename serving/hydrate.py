@@ -220,7 +220,7 @@ class Hydrator:
         EMBEDDING.embed(state.parts[VECTOR], self._world)
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
-        row = self._operator.row(user_id, "", state, max(now, state.watermark))
+        row = self._operator.row(user_id, "", state, now)
         return dict(zip(NAMES, row.values, strict=True))
 
 

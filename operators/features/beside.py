@@ -42,7 +42,7 @@ class WithFeatures:
     ) -> None:
         """`others` are the entities whose features listen to this operator's signals under keys of their own."""
         self.name = operator.name
-        self.hears_itself = bool(own)
+        self.applies_own_signals = bool(own)
         self._operator = operator
         self._features = {found.name: found for found in own}
         self._own: dict[str, Operator[Any]] = {**self._features}

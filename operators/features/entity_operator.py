@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from operators.contract import Operator, Record, Row, Signal, View, World
+from operators.contract import Operator, Record, Row, Signal, View, World, read_time
 from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
@@ -164,6 +164,7 @@ class EntityOperator(Operator[EntityState]):
         return []
 
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
+        at = read_time(state.watermark, at)
         found = self._defaults if self.over(part, state, at) else self._fresh(state, at)
         values: list[Any] = []
         for place, which in self._order:
@@ -173,6 +174,7 @@ class EntityOperator(Operator[EntityState]):
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
+        at = read_time(state.watermark, at)
         if self.over(part, state, at):
             return None
         end = NEVER if self._life is None else state.watermark + self._life
