@@ -189,7 +189,7 @@ class Operator(Protocol[State]):
 
 
 MARK = "\0"
-"""begins the names of parts that are beside an operator's own (features/beside.py), and of no other"""
+"""begins the names of parts that are beside an operator's own (features/declared.py), and of no other"""
 
 
 def owner(part: str) -> str:

@@ -11,7 +11,7 @@ from feature_repo.ranking import Pairs
 from feature_repo.registry import Repository
 from feature_repo.views import served
 from operators.contract import Signal
-from operators.features.beside import part_of
+from operators.features.declared import part_of
 from training.replay import Replay
 
 

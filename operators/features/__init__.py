@@ -5,7 +5,7 @@
 A definition takes from here what it needs: `event`, entities, scopes and families.
 """
 
-from operators.features.beside import WithFeatures
+from operators.features.declared import WithFeatures
 from operators.features.counts import Count, Histogram, Rate
 from operators.features.distinct import DistinctCount
 from operators.features.entity import (
