@@ -12,7 +12,7 @@ from operators.decay import Affinity, Popularity
 from operators.history import Applied, Recent, Seen, Session
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
 from operators.subject import Catalogue, Profile
-from operators.time import days, hours, minutes
+from operators.time import DEFAULT_LATENESS, days, hours, minutes
 from operators.vector import UserVector
 from operators.windows import Counts, Rate
 from schemas.events import EVENT_TYPES
@@ -88,7 +88,7 @@ def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
 
 def user_operator(
     world: World,
-    lateness: int | None = hours(24),
+    lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     attribution: Attribution | None = None,
 ) -> Operator[Any]:

@@ -16,7 +16,7 @@ from operators.contract import Aggregation, Field, Operator, Record, Row, Signal
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Door, Gate
 from operators.history import hash64
-from operators.time import hours
+from operators.time import DEFAULT_LATENESS
 from schemas.errors import InvalidEvent, StateError
 from schemas.events import Interaction, Item, User
 
@@ -112,7 +112,7 @@ class UserOperator(Operator[KeyedState]):
 
     name = "user"
 
-    def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
+    def __init__(self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
         self.world = world
         self.view = view

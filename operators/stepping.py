@@ -25,8 +25,8 @@ from operators.time import DAY
 from schemas.events import Example, Item, User
 
 LINGERS = 2 * DAY
-"""How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be over by
-the wall clock, and later events of the same session need the earlier ones."""
+"""How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be over
+by the wall clock, and later events of the same session need the earlier ones."""
 
 
 class Emission(NamedTuple):

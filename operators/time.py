@@ -25,6 +25,10 @@ def days(n: float) -> int:
     return round(n * DAY)
 
 
+DEFAULT_LATENESS = hours(24)
+"""how far an event may be behind its user's latest one where no setting says otherwise, ms"""
+
+
 def label(duration: int) -> str:
     """The short name: 300_000 → "5m". Up to two days are said in hours, as in "24h"."""
     if duration % DAY == 0 and duration > 2 * DAY:

@@ -5,8 +5,8 @@
 A definition takes from here what it needs: `event`, entities, scopes and families.
 """
 
-from operators.features.declared import WithFeatures
 from operators.features.counts import Count, Histogram, Rate
+from operators.features.declared import WithFeatures
 from operators.features.distinct import DistinctCount
 from operators.features.entity import (
     Entity,
