@@ -9,12 +9,12 @@ from feature_repo.registry import EMPTY, Repository
 from operators.attribution import Attribution
 from operators.contract import Operator, View, World
 from operators.decay import Affinity, Popularity
-from operators.history import Applied, Recent, Seen, Session
+from operators.history import Applied, CurrentSession, Recent, Seen
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
 from operators.subject import Catalogue, Profile
 from operators.time import DEFAULT_LATENESS, days, hours, minutes
 from operators.vector import UserVector
-from operators.windows import Counts, Rate
+from operators.windows import Counts, Ratio
 from schemas.events import EVENT_TYPES
 
 TASTE = {
@@ -30,13 +30,13 @@ MET = frozenset({"view", "click", "play", "add_to_cart", "purchase", "like", "di
 
 ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
-CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
+CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
     aggregations=(
-        Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
+        CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
         Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
         Recent(TASTE, k=50),
         Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),

@@ -32,7 +32,7 @@ class Field:
     doc: str = ""
 
 
-NOTHING: Mapping[str, Any] = {}
+NO_PROPERTIES: Mapping[str, Any] = {}
 
 
 class Signal(NamedTuple):
@@ -57,9 +57,9 @@ class Signal(NamedTuple):
     """the item's, from the catalogue; what was paid is properties["price"]"""
     created_at: int | None = None
     """the item's, epoch ms"""
-    properties: Mapping[str, Any] = NOTHING
-    item_attributes: Mapping[str, Any] = NOTHING
-    user_attributes: Mapping[str, Any] = NOTHING
+    properties: Mapping[str, Any] = NO_PROPERTIES
+    item_attributes: Mapping[str, Any] = NO_PROPERTIES
+    user_attributes: Mapping[str, Any] = NO_PROPERTIES
 
 
 class Record(NamedTuple):

@@ -7,8 +7,8 @@
 Timers due up to the new watermark fire first, in order, on the state from before the record; then the record is applied
 and the row is read as of the new watermark. A rejected record fires no timer.
 
-An archived record also has the time at which the job took it. Where the event is ahead of that clock, its row holds from
-when it was taken, as it did in the online store, although it is read as of the event's own time:
+An archived record also has the time at which the job took it. Where the event is ahead of that clock, its row holds
+from when it was taken, as it did in the online store, although it is read as of the event's own time:
 
     taken      watermark = event time
       │  due      │
@@ -25,8 +25,8 @@ from operators.time import DAY
 from schemas.events import Example, Item, User
 
 LINGERS = 2 * DAY
-"""How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be over
-by the wall clock, and later events of the same session need the earlier ones."""
+"""How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be
+over by the wall clock, and later events of the same session need the earlier ones."""
 
 
 class Emission(NamedTuple):

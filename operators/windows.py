@@ -29,7 +29,7 @@ def tile_of(window: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class Ratio:
     """(top + prior[0]) / (bottom + prior[1]): a share smoothed towards prior[0] / prior[1]."""
 
     name: str
@@ -52,7 +52,7 @@ class Counts:
     name: str
     types: tuple[str, ...]
     windows: tuple[int, ...]
-    rates: tuple[Rate, ...] = ()
+    rates: tuple[Ratio, ...] = ()
     state: type[CountsState] = CountsState
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)

@@ -21,7 +21,7 @@ from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
 from operators.features.feature import TEXT_BYTES, Feature
-from operators.features.scopes import Take
+from operators.features.monoid import Take
 from operators.keyed import REBUILD, STATE_FIELD
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
@@ -250,7 +250,7 @@ class EntityOperator(Operator[EntityState]):
             known = feature.events.decide(event_type)
             passes = {True: None, False: refuse, None: feature.events.read}[known]
             slot = Slot(place, feature.new, self._takes[place])
-            if feature.scope.hears_all:
+            if feature.scope.needs_all_events:
                 heard.append((passes, feature.reads.read, slot))
             elif known is not False:
                 _, values = filtered.setdefault("" if known else repr(feature.events), (passes, {}))

@@ -25,7 +25,8 @@ from operators.contract import Dtype, Field, Signal, World
 from operators.features.entity import Entity
 from operators.features.expressions import Expression, Kind, check
 from operators.features.fields import INTERACTIONS
-from operators.features.scopes import LIFETIME, Scope, Take
+from operators.features.monoid import Take
+from operators.features.scopes import LIFETIME, Scope
 from operators.features.windows import Sliding
 from operators.history import hash64
 from schemas.errors import FeatureError, declared_at
@@ -140,7 +141,7 @@ class Feature:
 
     def update(self, state: Any, signal: Signal, world: World) -> None:
         value = self.reads.read(signal) if self.events.read(signal) else None
-        if value is not None or self.scope.hears_all:
+        if value is not None or self.scope.needs_all_events:
             self.taker(world)(state, value, signal)
 
     def values(self, state: Any, at: int) -> tuple[Any, ...]:
@@ -169,7 +170,7 @@ class Composed(Feature):
             raise FeatureError(
                 f"{self.name}: {type(self).__name__} has no weights that could decay; give it a window instead"
             )
-        if self.scope.hears_all and not any("user_id" in key.fields for key in self.entity.keys):
+        if self.scope.needs_all_events and not any("user_id" in key.fields for key in self.entity.keys):
             raise FeatureError(
                 f"{self.name}: a session is one person's, and a {self.entity.name} has many at once; "
                 "the scope needs an entity keyed by user_id (of entity=session, a lifetime is the session)"

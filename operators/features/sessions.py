@@ -17,7 +17,7 @@ from schemas.errors import FeatureError
 def _check(feature: Composed) -> None:
     """A window would cut sessions in two."""
     of_session = feature.entity.keys[0].fields == ("session_id",) and isinstance(feature.scope, Lifetime)
-    if not (feature.scope.hears_all or of_session):
+    if not (feature.scope.needs_all_events or of_session):
         raise FeatureError(
             f"{feature.name}: {type(feature).__name__} is of a session: window=Session(gap), or entity=session for life"
         )

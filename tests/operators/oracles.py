@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from operators.contract import Signal, Space
 from operators.decay import POPULARITY_ORIGIN, Affinity, Popularity
-from operators.history import Recent, Seen, Session, hash64
+from operators.history import CurrentSession, Recent, Seen, hash64
 from operators.vector import UserVector
 from operators.windows import Counts, tile_of
 
@@ -80,7 +80,7 @@ def popularity(declared: Popularity, signals: Signals) -> float:
     return math.log2(decayed) + (now - POPULARITY_ORIGIN) / declared.half_life
 
 
-def session(declared: Session, signals: Signals, at: int) -> tuple[list[Signal], str]:
+def session(declared: CurrentSession, signals: Signals, at: int) -> tuple[list[Signal], str]:
     """The signals of the session that is open at `at`, and its id."""
     members: list[Signal] = []
     id = ""
@@ -102,7 +102,7 @@ def session(declared: Session, signals: Signals, at: int) -> tuple[list[Signal],
     return members, id
 
 
-def session_values(declared: Session, signals: Signals, at: int) -> list[Any]:
+def session_values(declared: CurrentSession, signals: Signals, at: int) -> list[Any]:
     members, id = session(declared, signals, at)
     if not members:
         return ["", 0, 0.0, [0] * len(declared.types), 0, []]

@@ -33,7 +33,7 @@ from tests.operators.signals import T0
 
 FEATURES = matrix()
 ALONE = {feature: EntityOperator(user, [feature], world()) for feature in FEATURES}
-WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.hears_all]
+WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.needs_all_events]
 later = st.sampled_from([0, 0, 1, MINUTE, 31 * MINUTE, HOUR, DAY, 8 * DAY, 91 * DAY])
 
 
