@@ -1,4 +1,4 @@
-"""Where an entity stands in the embedding space of the items it met."""
+"""Vectors of entities in the embedding space of items."""
 
 from __future__ import annotations
 
