@@ -54,7 +54,7 @@ item: View[Any] = View(
     "item_activity",
     entities=("item",),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
         Catalogue(),
     ),
@@ -65,7 +65,7 @@ item_region: View[Any] = View(
     "item_region_activity",
     entities=("item", "region"),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
     ),
     doc="one item in one region",

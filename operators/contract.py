@@ -1,8 +1,8 @@
 """The interfaces of operators and aggregations, and the records, signals and rows that pass through them.
 
 An operator has the state of one key (a user, an item), divided into *parts* of one row of one feature view each: a user
-has one part, an item has one overall and one for each region. It has no clock: `at` is always an argument, the wall clock
-in production and event time in a replay.
+has one part, an item has one overall and one for each region. It has no clock: `at` is always an argument, the wall
+clock in production and event time in a replay.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def read_time(watermark: int, at: int) -> int:
 
 
 class Operator(Protocol[State]):
-    """A pure state machine that runs in Flink through one adapter, and over logs through one replay driver. Methods with
-    a body are optional."""
+    """A pure state machine that runs in Flink through one adapter, and over logs through one replay driver. Methods
+    with a body are optional."""
 
     name: str
     applies_own_signals: bool = False
@@ -159,8 +159,8 @@ class Operator(Protocol[State]):
         return
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
-        """Applies the record to a part of its key, in place. Returns its signals, which go to other parts of the key and
-        downstream to other keys (`listeners`); None where the part has not changed.
+        """Applies the record to a part of its key, in place. Returns its signals, which go to other parts of the key
+        and downstream to other keys (`listeners`); None where the part has not changed.
 
         Raises EventError, with the state unchanged, where the record is rejected.
         """
@@ -182,7 +182,7 @@ class Operator(Protocol[State]):
         return ()
 
     def due(self, part: str, state: State, at: int) -> int | None:
-        """The first time after `read_time(watermark, at)` when the row or the result of `on_timer` changes by itself."""
+        """The first time after `read_time(watermark, at)` when the row or what `on_timer` returns changes by itself."""
 
     def over(self, part: str, state: State, at: int) -> bool:
         """Whether the state equals a new one from `at` on, so that it may be dropped."""

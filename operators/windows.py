@@ -1,6 +1,6 @@
 """Counts and ratios over sliding windows, as tiles that are added up.
 
-A window of length W has W / tile tiles, the current one included; a value at time t adds up the tiles with indices above
+A window of length W has W / tile tiles, the current one included; a value at time t adds up the tiles of indices above
 floor(t / tile) - W / tile. The window therefore slides in steps of a tile, and `due` is when its oldest tile leaves it,
 so that a timer can write the new value.
 """
@@ -52,17 +52,17 @@ class Counts:
     name: str
     types: tuple[str, ...]
     windows: tuple[int, ...]
-    rates: tuple[Ratio, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
     state: type[CountsState] = CountsState
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)
-    _rates: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
+    _ratios: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.types)}
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
-        object.__setattr__(self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates])
+        object.__setattr__(self, "_ratios", [(index[r.top], index[r.bottom], *r.prior) for r in self.ratios])
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -84,7 +84,7 @@ class Counts:
                         r.prior[0] / r.prior[1],
                         f"({r.top} + {r.prior[0]:g}) / ({r.bottom} + {r.prior[1]:g}), last {label(w)}",
                     )
-                    for r in self.rates
+                    for r in self.ratios
                 ),
             )
         )
@@ -122,7 +122,7 @@ class Counts:
                 if key >= first:
                     totals[key % k] += count
             out.append(totals)
-            for top, bottom, a, b in self._rates:
+            for top, bottom, a, b in self._ratios:
                 out.append((totals[top] + a) / (totals[bottom] + b))
         return tuple(out)
 

@@ -98,8 +98,8 @@ class Event(Fields):
         item: Mapping[str, type] | None = None,
         user: Mapping[str, type] | None = None,
     ) -> Event:
-        """The event with more properties, item attributes and user attributes: name → str, int, float, bool or, for items
-        and users, list. Such as `event.with_fields(properties={"coupon": str}).properties.coupon`."""
+        """The event with more properties, item attributes and user attributes: name → str, int, float, bool or, for
+        items and users, list. Such as `event.with_fields(properties={"coupon": str}).properties.coupon`."""
         for given in (properties, item, user):
             for name, kind in (given or {}).items():
                 if kind not in KINDS:

@@ -41,7 +41,7 @@ def counts(declared: Counts, signals: Signals, at: int) -> list[Any]:
         inside = [s for s in signals if at // tile - s.timestamp // tile < window // tile]
         by_type = Counter(s.event_type for s in inside)
         out.append([by_type[name] for name in declared.types])
-        out += [(by_type[r.top] + r.prior[0]) / (by_type[r.bottom] + r.prior[1]) for r in declared.rates]
+        out += [(by_type[r.top] + r.prior[0]) / (by_type[r.bottom] + r.prior[1]) for r in declared.ratios]
     return out
 
 

@@ -104,7 +104,7 @@ def test_the_main_path_reads_like_declared_windows(skew: int) -> None:
             assert counted == main[views_at]
             counts = next(a for a in views.user.aggregations if isinstance(a, Counts))
             latest = max(at, *(s.timestamp for s in taken))
-            of_hour = list(counts.windows).index(HOUR) * (1 + len(counts.rates))
+            of_hour = list(counts.windows).index(HOUR) * (1 + len(counts.ratios))
             assert main == main_path.counts(counts, taken, latest)[of_hour]
 
 
