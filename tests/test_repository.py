@@ -134,7 +134,7 @@ def test_every_target_of_the_makefile_is_declared_once_and_helped() -> None:
     assert set(phony.split()) == set(names) == set(targets())
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run", "freshet/jars.lock"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run", "freshet/local/jars.lock"])
 def test_every_target_that_is_named_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     named = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
