@@ -13,9 +13,9 @@ from bench.stacks import send
 from feature_repo import registry
 from feature_repo.registry import Repository
 from feature_repo.views import user
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record, Row, Signal, read_time
 from operators.features import Count, Feature, item
 from operators.features import user as user_entity
