@@ -8,10 +8,10 @@ from typing import Any
 from feature_repo.registry import EMPTY, Repository
 from operators.attribution import Attribution
 from operators.contract import Operator, View, World
-from operators.decay import Affinity, Popularity
+from operators.decay import AffinityShares, Popularity
 from operators.history import Applied, CurrentSession, Recent, Seen
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
-from operators.subject import Catalogue, Profile
+from operators.subject import CatalogueEntry, Profile
 from operators.time import DEFAULT_LATENESS, days, hours, minutes
 from operators.vector import UserVector
 from operators.windows import Counts, Ratio
@@ -39,8 +39,8 @@ user: View[Any] = View(
         CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
         Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
         Recent(TASTE, k=50),
-        Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+        AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+        AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
         UserVector(half_life=days(7), weights=TASTE),
         Seen(MET),
         Profile(),
@@ -56,7 +56,7 @@ item: View[Any] = View(
     aggregations=(
         Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
-        Catalogue(),
+        CatalogueEntry(),
     ),
     doc="one item, everywhere",
 )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.contract import Signal, Space
-from operators.decay import POPULARITY_ORIGIN, Affinity, Popularity
+from operators.decay import POPULARITY_ORIGIN, AffinityShares, Popularity
 from operators.history import CurrentSession, Recent, Seen, hash64
 from operators.vector import UserVector
 from operators.windows import Counts, tile_of
@@ -56,7 +56,7 @@ def counts_due(declared: Counts, signals: Signals, at: int) -> int | None:
     return min((end for end in ends if end > at), default=None)
 
 
-def affinity(declared: Affinity, signals: Signals) -> dict[str, float]:
+def affinity(declared: AffinityShares, signals: Signals) -> dict[str, float]:
     """Name → signed share of the decayed attention, as of the latest signal that says anything."""
     told = [(s, s.categories if declared.of == "categories" else [s.brand] * bool(s.brand)) for s in signals]
     told = [(s, names) for s, names in told if names and weight(declared.weights, s)]
