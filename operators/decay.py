@@ -39,7 +39,7 @@ class AffinityHead(Struct, array_like=True, gc=False):
     changed: dict[str, float | None]
 
 
-class AffinityState(Struct, array_like=True, gc=False):
+class AffinitySharesState(Struct, array_like=True, gc=False):
     """Sums relative to the head's origin, by name, and the cell of those as of before `head.changed`."""
 
     head: AffinityHead
@@ -47,7 +47,10 @@ class AffinityState(Struct, array_like=True, gc=False):
     base: bytes = b""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AffinityState) and (self.head.origin, self.sums) == (other.head.origin, other.sums)
+        return isinstance(other, AffinitySharesState) and (self.head.origin, self.sums) == (
+            other.head.origin,
+            other.sums,
+        )
 
 
 _pack_sums = msgspec.msgpack.Encoder().encode
@@ -55,7 +58,7 @@ _unpack_sums = msgspec.msgpack.Decoder(dict[str, float]).decode
 
 
 @dataclass(frozen=True)
-class Affinity(Aggregation[AffinityState]):
+class AffinityShares(Aggregation[AffinitySharesState]):
     """What share of a person's decayed, weighted attention each category (or brand) has.
 
     Scores are signed shares of the total absolute attention, largest first; a dislike counts
@@ -70,7 +73,7 @@ class Affinity(Aggregation[AffinityState]):
     top: int = 20
     keep: int = 200
     """names that stay in the state when there are a quarter more; the least loved are dropped"""
-    state: type[AffinityState] = AffinityState
+    state: type[AffinitySharesState] = AffinitySharesState
     head: type[AffinityHead] = AffinityHead
 
     @property
@@ -84,17 +87,17 @@ class Affinity(Aggregation[AffinityState]):
     def cells(self) -> tuple[Field, ...]:
         return (Field(f"state_{self.name}", "bytes", b"", "state: all sums, but for the latest changes"),)
 
-    def new(self) -> AffinityState:
-        return AffinityState(AffinityHead(0, {}), {})
+    def new(self) -> AffinitySharesState:
+        return AffinitySharesState(AffinityHead(0, {}), {})
 
-    def split(self, state: AffinityState) -> tuple[AffinityHead, Cells]:
+    def split(self, state: AffinitySharesState) -> tuple[AffinityHead, Cells]:
         head = state.head
         if len(head.changed) > COMPACT_AFTER:
             state.base = _pack_sums(state.sums)
             head.changed = {}
         return head, {f"state_{self.name}": state.base}
 
-    def join(self, head: AffinityHead, cells: Cells) -> AffinityState:
+    def join(self, head: AffinityHead, cells: Cells) -> AffinitySharesState:
         base = cells.get(f"state_{self.name}", b"")
         try:
             sums = _unpack_sums(base) if base else {}
@@ -105,9 +108,9 @@ class Affinity(Aggregation[AffinityState]):
                 sums.pop(name, None)
             else:
                 sums[name] = value
-        return AffinityState(head, sums, base)
+        return AffinitySharesState(head, sums, base)
 
-    def update(self, state: AffinityState, signal: Signal, world: World) -> None:
+    def update(self, state: AffinitySharesState, signal: Signal, world: World) -> None:
         found: Any = getattr(signal, self.of)
         if not found:
             return
@@ -134,7 +137,7 @@ class Affinity(Aggregation[AffinityState]):
                 del sums[name]
                 changed[name] = None
 
-    def values(self, state: AffinityState, at: int) -> tuple[Any, ...]:
+    def values(self, state: AffinitySharesState, at: int) -> tuple[Any, ...]:
         sums = state.sums
         total = math.fsum(map(abs, sums.values()))  # in any order the same: a restored state has another one
         if not total:
@@ -142,7 +145,7 @@ class Affinity(Aggregation[AffinityState]):
         best = heapq.nsmallest(self.top, [(-value, name) for name, value in sums.items()])
         return [name for _, name in best], [-value / total for value, _ in best]
 
-    def due(self, state: AffinityState, at: int) -> int | None:
+    def due(self, state: AffinitySharesState, at: int) -> int | None:
         return None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from operators.contract import Cells, Record, Signal, World
 from operators.hashes import WIDTH, HashLog, hash64
-from operators.time import HOUR, hours
+from operators.time import DEFAULT_LATENESS, HOUR
 from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, TooLate
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
 
@@ -123,7 +123,7 @@ class Admitted(Protocol):
 class Gate:
     """Interactions, impressions and profiles of one user → signals."""
 
-    def __init__(self, world: World, lateness: int | None = hours(24)) -> None:
+    def __init__(self, world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`lateness` is the allowed lateness in ms; with None everything is admitted, as archived events have been
         already."""
         self._world = world

@@ -16,6 +16,7 @@ from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
 from operators.decay import weight_of
 from operators.hashes import CHUNK, Hashes, HashLog
 from operators.hashes import hash64 as hash64  # re-exported
+from operators.membership import Membership, assign
 from schemas.errors import StateError
 
 MOST_ITEMS = 1000
@@ -43,7 +44,7 @@ class SessionState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Session(Aggregation[SessionState]):
+class CurrentSession(Aggregation[SessionState]):
     """The current session: the event's session id decides, else a gap in time ends it.
 
     An event older than the session's start (late) belongs to one that has ended and is left out.
@@ -85,17 +86,13 @@ class Session(Aggregation[SessionState]):
         return SessionState(head, HashLog.of(cells, ITEMS))
 
     def update(self, state: SessionState, signal: Signal, world: World) -> None:
-        head, at, given = state.head, signal.timestamp, signal.session_id
-        same = given == head.id if given else at <= head.last + self.gap
-        if not head.last or (not same and at > head.last):
-            head.id = given or f"s-{at}"
-            head.start, head.last = at, at
+        head = state.head
+        found = assign(head, signal.timestamp, signal.session_id, self.gap)
+        if found is Membership.ENDED:
+            return
+        if found is Membership.NEW:
             head.counts, head.categories = [0] * len(self.types), []
             state.items = HashLog(ITEMS)
-        elif not same or (not given and at < head.start):
-            return
-        head.start = min(head.start, at)
-        head.last = max(head.last, at)
         if signal.event_type in self.types:
             head.counts[self.types.index(signal.event_type)] += 1
         if signal.item_id and len(state.items) < MOST_ITEMS:

@@ -14,7 +14,7 @@ from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
 from operators.decay import REBASE_AFTER, weight_of
 from schemas.errors import StateError
 
-NOTHING = b""
+EMPTY = b""
 COMPACT_AFTER = 8
 """interactions since the last ones were encoded, from which on they are encoded anew"""
 SUM, RECENT, LATER = "vector_sum", "vector_recent", "vector_later"
@@ -41,7 +41,7 @@ class VectorState(Struct, array_like=True, gc=False):
     recent: list[Entry]
     later: int = 0
     """of those, the last so many are not in `encoded`"""
-    encoded: bytes = NOTHING
+    encoded: bytes = EMPTY
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VectorState) and all(
@@ -76,7 +76,7 @@ class UserVector(Aggregation[VectorState]):
     )
 
     def new(self) -> VectorState:
-        return VectorState("", 0, NOTHING, [])
+        return VectorState("", 0, EMPTY, [])
 
     def update(self, state: VectorState, signal: Signal, world: World) -> None:
         weight = weight_of(self.weights, signal)
@@ -91,12 +91,12 @@ class UserVector(Aggregation[VectorState]):
     def split(self, state: VectorState) -> tuple[VectorHead, Cells]:
         if state.later > COMPACT_AFTER:
             state.encoded, state.later = _pack(state.recent), 0
-        later = _pack(state.recent[-state.later :]) if state.later else NOTHING
+        later = _pack(state.recent[-state.later :]) if state.later else EMPTY
         head = VectorHead(state.space, state.origin, _length(state.sum))
         return head, {SUM: state.sum, RECENT: state.encoded, LATER: later}
 
     def join(self, head: VectorHead, cells: Cells) -> VectorState:
-        encoded, latest, total = (cells.get(name, NOTHING) for name in (RECENT, LATER, SUM))
+        encoded, latest, total = (cells.get(name, EMPTY) for name in (RECENT, LATER, SUM))
         try:
             recent, later = (_unpack(each) if each else [] for each in (encoded, latest))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -115,7 +115,7 @@ class UserVector(Aggregation[VectorState]):
         """Starts the sum anew from the last interactions where the space has changed."""
         if state.space == world.space.id:
             return
-        state.space, state.origin, state.sum = world.space.id, 0, NOTHING
+        state.space, state.origin, state.sum = world.space.id, 0, EMPTY
         for at, item_id, weight in state.recent:
             self._add(state, at, item_id, weight, world)
 

@@ -1,8 +1,8 @@
-"""Counts and rates over sliding windows, kept as tiles that merge.
+"""Counts and ratios over sliding windows, as tiles that are added up.
 
-A window of length W is W / tile tiles, the current one included; a value at time t merges the
-tiles whose index is above floor(t / tile) - W / tile. The window therefore slides in steps of a
-tile, and `due` says when the oldest tile falls out, so that a timer can write the new value.
+A window of length W has W / tile tiles, the current one included; a value at time t adds up the tiles of indices above
+floor(t / tile) - W / tile. The window therefore slides in steps of a tile, and `due` is when its oldest tile leaves it,
+so that a timer can write the new value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TILES = ((5 * MINUTE, 15 * SECOND), (HOUR, MINUTE), (DAY, 30 * MINUTE), (7 * DAY
 
 
 def tile_of(window: int) -> int:
-    """Tile length for a window: the resolution at which it slides, ms."""
+    """Length of a window's tiles, ms: the step in which it slides."""
     for longest, tile in TILES:
         if window <= longest:
             return tile
@@ -30,8 +30,8 @@ def tile_of(window: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """(top + prior[0]) / (bottom + prior[1]): a share smoothed towards prior[0] / prior[1]."""
+class Ratio:
+    """(top + prior[0]) / (bottom + prior[1]): a ratio of counts smoothed towards prior[0] / prior[1]."""
 
     name: str
     top: str
@@ -72,24 +72,24 @@ _unpack = msgspec.msgpack.Decoder(tuple[int, list[int]]).decode
 
 @dataclass(frozen=True)
 class Counts(Aggregation[CountsState]):
-    """Events by type over each window: int64[] in the order of `types`, and rates between them."""
+    """Events by type over each window: int64[] in the order of `types`, and ratios between them."""
 
     name: str
     types: tuple[str, ...]
     windows: tuple[int, ...]
-    rates: tuple[Rate, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
     state: type[CountsState] = CountsState
     head: Any = Newest
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)
-    _rates: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
+    _ratios: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
     _cells: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.types)}
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
-        object.__setattr__(self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates])
+        object.__setattr__(self, "_ratios", [(index[r.top], index[r.bottom], *r.prior) for r in self.ratios])
         object.__setattr__(self, "_cells", [f"state_{self.name}_{label(w)}" for w in self.windows])
 
     @property
@@ -112,7 +112,7 @@ class Counts(Aggregation[CountsState]):
                         r.prior[0] / r.prior[1],
                         f"({r.top} + {r.prior[0]:g}) / ({r.bottom} + {r.prior[1]:g}), last {label(w)}",
                     )
-                    for r in self.rates
+                    for r in self.ratios
                 ),
             )
         )
@@ -179,7 +179,7 @@ class Counts(Aggregation[CountsState]):
             self._total(window, at // tile - n + 1)
             totals = window.totals
             out.append(totals.copy())
-            for top, bottom, a, b in self._rates:
+            for top, bottom, a, b in self._ratios:
                 out.append((totals[top] + a) / (totals[bottom] + b))
         return tuple(out)
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from feature_repo import views
 from operators.contract import Record, World
 from operators.keyed import REBUILD, STATE, KeyedState, UserOperator, readable
+from operators.time import DEFAULT_LATENESS
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
@@ -120,14 +121,15 @@ class Hydrator:
         wait_ms: float = 15,
         poll_ms: float = 3,
         clock: Callable[[], int] | None = None,
+        lateness: int = DEFAULT_LATENESS,
     ) -> None:
-        """`issuer` is this server's name in tokens; `clock` gives epoch ms."""
+        """`issuer` is this server's name in tokens; `clock` gives epoch ms; `lateness` is the job's allowed one, ms."""
         self._store = store
         self._own = own
         self._world = world
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
-        self._operator = UserOperator(views.user, world)
+        self._operator = UserOperator(views.user, world, lateness)
         self._clock = clock or now_ms
         self._last: LRUCache[str, Features] = LRUCache(ROWS_KEPT)
         self._embedded: LRUCache[tuple[str, int, int, str], Features] = LRUCache(EMBEDDED)
@@ -243,7 +245,7 @@ class Hydrator:
             return None
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
-        row = self._operator.row(user_id, "", state, max(now, state.watermark))
+        row = self._operator.row(user_id, "", state, now)
         return dict(zip(NAMES, row.values, strict=True))
 
 

@@ -10,7 +10,6 @@ from pyflink.datastream import RuntimeContext
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, served, user_operator
 from operators.contract import Operator, Record, Row, World
-from operators.time import hours
 from streams import adapter, archive, interpreter, wire
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
@@ -24,8 +23,7 @@ class UserFunction(OperatorFunction):
 
     def operator(self, found: World, declared: Repository) -> Operator[Any]:
         settings = self._settings
-        lateness = hours(settings.allowed_lateness_hours)
-        return user_operator(found, lateness, declared, settings.attribution(adapter.now_ms()))
+        return user_operator(found, settings.lateness, declared, settings.attribution(adapter.now_ms()))
 
     def flushing(self, now: int) -> Flushing:
         return Flushing(self._settings.write_ms, eager=True)

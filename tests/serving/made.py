@@ -19,14 +19,14 @@ from operators.hashes import HashLog, hash64
 from operators.history import KEEP, seen_slots
 from operators.keyed import FORMAT
 from operators.space import BundleSpace
+from recommend.catalogue import Catalogue
+from recommend.index import ItemIndex
+from recommend.model import Model
+from recommend.pipeline import Pipeline
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
-from serving.catalogue import Catalogue
 from serving.hydrate import now_ms
-from serving.index import ItemIndex
-from serving.model import Model
-from serving.pipeline import Pipeline
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings
