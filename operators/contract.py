@@ -133,7 +133,7 @@ class Aggregation(Protocol[State]):
 
     def join(self, head: Any, cells: Cells) -> State:
         """The state that `split` made these of. Raises StateError where they do not belong together."""
-        return head  # type: ignore[no-any-return]
+        return head
 
     def of_row(self, head: Any, row: Mapping[str, Any]) -> State:
         """The same from a row, field name → value: where the row's features say what a cell would, it has no cell."""

@@ -81,7 +81,8 @@ class Aggregator:
 
     def encode(self, state: KeyedState) -> dict[str, bytes]:
         """The state in cells."""
-        heads, cells = [], {}
+        heads: list[Any] = []
+        cells: dict[str, bytes] = {}
         for aggregation, part in zip(self._all, state.parts, strict=True):
             head, own = aggregation.split(part)
             heads.append(head)
@@ -104,8 +105,8 @@ class Aggregator:
             profile = self._attributes(attributes) if attributes else {}
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        admitted = (Admissions.of(head, name, cells) for head, name in ((did, "did"), (shown, "shown")))
-        return KeyedState(watermark, *admitted, profile, parts, attributes)
+        did, shown = Admissions.of(did, "did", cells), Admissions.of(shown, "shown", cells)
+        return KeyedState(watermark, did, shown, profile, parts, attributes)
 
     def of_row(self, row: Mapping[str, Any]) -> KeyedState:
         """The state that a row was made of, field name → value, but for most ids and the profile's attributes, which it
