@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from feature_repo.registry import EMPTY, Repository
+from operators.aggregator import state_fields
 from operators.attribution import Attribution
-from operators.contract import Aggregation, Operator, View, World
+from operators.contract import CellAggregation, Operator, View, World
 from operators.decay import AffinityShares, Popularity
-from operators.history import Applied, CurrentSession, Recent, Seen
-from operators.keyed import IMPRESSION, ItemOperator, UserOperator, state_fields
+from operators.history import Applied, CurrentSession, Recent
+from operators.keyed import IMPRESSION, ItemOperator, UserOperator
+from operators.seen import Seen
 from operators.subject import CatalogueEntry, Profile
 from operators.time import DEFAULT_LATENESS, days, hours, minutes
 from operators.vector import UserVector
@@ -32,7 +34,7 @@ ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
 CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
-OF_USER: tuple[Aggregation[Any], ...] = (
+OF_USER: tuple[CellAggregation[Any], ...] = (
     CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
     Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
     Recent(TASTE, k=50),

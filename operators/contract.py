@@ -108,36 +108,10 @@ NO_CELLS: Cells = {}
 
 
 class Aggregation(Protocol[State]):
-    """One group of features over the signals of one part.
-
-    What a state remembers for long is split off its *head* into cells, so that an event rewrites the head and few of
-    the cells. Without a long memory the head is the whole state.
-    """
+    """One group of features over the signals of one part."""
 
     @property
     def state(self) -> type[State]: ...
-
-    @property
-    def head(self) -> type[Any]:
-        """The type of the head, as msgspec reads it."""
-        return self.state
-
-    @property
-    def cells(self) -> tuple[Field, ...]:
-        """The cells that a row holds as well, for a server to continue from; names are the view's own."""
-        return ()
-
-    def split(self, state: State) -> tuple[Any, Cells]:
-        """The head, and the cells by name. A cell that is the same as before should be the same object."""
-        return state, NO_CELLS
-
-    def join(self, head: Any, cells: Cells) -> State:
-        """The state that `split` made these of. Raises StateError where they do not belong together."""
-        return head
-
-    def of_row(self, head: Any, row: Mapping[str, Any]) -> State:
-        """The same from a row, field name → value: where the row's features say what a cell would, it has no cell."""
-        return self.join(head, {cell.name: row[cell.name] for cell in self.cells})
 
     @property
     def fields(self) -> tuple[Field, ...]: ...
@@ -163,6 +137,34 @@ def read_time(watermark: int, at: int) -> int:
     so that callers pass the time they have, whether that is a clock or the event time of a replay.
     """
     return at if at > watermark else watermark
+
+
+class CellAggregation(Aggregation[State], Protocol[State]):
+    """An aggregation whose state is encoded in parts: what it remembers for long is split off its *head* into cells, so
+    that an event rewrites the head and few of the cells. Without a long memory the head is the whole state.
+    """
+
+    @property
+    def head(self) -> type[Any]:
+        """The type of the head, as msgspec reads it."""
+        return self.state
+
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        """The cells that a row holds as well, for a server to continue from; names are the view's own."""
+        return ()
+
+    def split(self, state: State) -> tuple[Any, Cells]:
+        """The head, and the cells by name. A cell that is the same as before should be the same object."""
+        return state, NO_CELLS
+
+    def join(self, head: Any, cells: Cells) -> State:
+        """The state that `split` made these of. Raises StateError where they do not belong together."""
+        return head
+
+    def of_row(self, head: Any, row: Mapping[str, Any]) -> State:
+        """The same from a row, field name → value: where the row's features say what a cell would, it has no cell."""
+        return self.join(head, {cell.name: row[cell.name] for cell in self.cells})
 
 
 class Operator(Protocol[State]):

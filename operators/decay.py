@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
 from schemas.errors import StateError
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -58,7 +58,7 @@ _unpack_sums = msgspec.msgpack.Decoder(dict[str, float]).decode
 
 
 @dataclass(frozen=True)
-class AffinityShares(Aggregation[AffinitySharesState]):
+class AffinityShares(CellAggregation[AffinitySharesState]):
     """What share of a person's decayed, weighted attention each category (or brand) has.
 
     Scores are signed shares of the total absolute attention, largest first; a dislike counts
@@ -157,7 +157,7 @@ class PopularityState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Popularity(Aggregation[PopularityState]):
+class Popularity(CellAggregation[PopularityState]):
     """log2 of the decayed, weighted number of events, as of `POPULARITY_ORIGIN`.
 
     As a logarithm at one common instant it neither under- nor overflows for logs of any age,

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
-from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
 from operators.decay import weight_of
-from operators.hashes import CHUNK, Hashes, HashLog
+from operators.hashes import CHUNK, HashLog
 from operators.hashes import hash64 as hash64  # re-exported
 from operators.membership import Membership, assign
 from schemas.errors import StateError
@@ -44,7 +43,7 @@ class SessionState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class CurrentSession(Aggregation[SessionState]):
+class CurrentSession(CellAggregation[SessionState]):
     """The current session: the event's session id decides, else a gap in time ends it.
 
     An event older than the session's start (late) belongs to one that has ended and is left out.
@@ -135,7 +134,7 @@ _unpack_events = msgspec.msgpack.Decoder(list[tuple[int, str, str, float]]).deco
 
 
 @dataclass(frozen=True)
-class Recent(Aggregation[RecentState]):
+class Recent(CellAggregation[RecentState]):
     """The last k interactions with items, newest first, and what each says of taste: two ratings may say opposites."""
 
     weights: Weights
@@ -192,67 +191,6 @@ class Recent(Aggregation[RecentState]):
         return None
 
 
-SEEN = "seen"
-KEEP = 5000
-
-
-def seen_slots(keep: int) -> int:
-    """In how many chunks the last `keep` hashes of a log can lie, and the one that is being filled."""
-    return keep // CHUNK + 2
-
-
-def seen_hashes(row: Mapping[str, Any], keep: int = KEEP) -> Hashes:
-    """Hashes of the items that a person has met, the oldest first, from a row of `Seen`'s cells (field name → value).
-
-    Raises StateError where the cells do not belong together.
-    """
-    log = HashLog.of(row, SEEN, seen_slots(keep), keep)
-    return np.frombuffer(log.hashes, np.uint64)[-keep:] if log.n else np.zeros(0, np.uint64)
-
-
-@dataclass(frozen=True)
-class Seen(Aggregation[HashLog]):
-    """Items a person has met, as hashes: what a feed leaves out. `seen_hashes` reads them from a row.
-
-    They have no feature but the cells of their state. The oldest meeting is forgotten first, one at a time; a chunk
-    goes once all of it is forgotten.
-    """
-
-    types: frozenset[str]
-    keep: int = KEEP
-    state: type[HashLog] = HashLog
-    head: Any = None
-    fields: tuple[Field, ...] = ()
-
-    @property
-    def cells(self) -> tuple[Field, ...]:
-        said = "hash64 of items met, packed uint64: see operators/history.py seen_hashes"
-        chunks = (Field(f"{SEEN}_{n}", "bytes", b"", "more of them") for n in range(seen_slots(self.keep)))
-        return (Field(SEEN, "bytes", b"", said), *chunks)
-
-    def new(self) -> HashLog:
-        return HashLog(SEEN, seen_slots(self.keep))
-
-    def split(self, state: HashLog) -> tuple[None, Cells]:
-        return None, state.cells
-
-    def join(self, head: None, cells: Cells) -> HashLog:
-        return HashLog.of(cells, SEEN, seen_slots(self.keep), self.keep)
-
-    def update(self, state: HashLog, signal: Signal, world: World) -> None:
-        if signal.item_id and signal.event_type in self.types:
-            hashed = hash64(signal.item_id)
-            if not state.contains(hashed, state.n - self.keep):
-                state.append(hashed)
-                state.drop_before(state.n - self.keep)
-
-    def values(self, state: HashLog, at: int) -> tuple[Any, ...]:
-        return ()
-
-    def due(self, state: HashLog, at: int) -> int | None:
-        return None
-
-
 class AppliedState(Struct, array_like=True, gc=False):
     """The place in Kafka of the last interaction applied, the latest event time, and the place of the last interaction
     that was applied or refused."""
@@ -265,7 +203,7 @@ class AppliedState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Applied(Aggregation[AppliedState]):
+class Applied(CellAggregation[AppliedState]):
     """How far into the log the row reaches: what a read-your-own-click token is compared with."""
 
     state: type[AppliedState] = AppliedState

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Cells, Field, Record, Signal, World
+from operators.contract import CellAggregation, Cells, Field, Record, Signal, World
 from schemas.errors import StateError
 from schemas.events import Item, User
 
@@ -35,7 +35,7 @@ def profile_values(user: User) -> tuple[list[str], str, bool]:
 
 
 @dataclass(frozen=True)
-class Profile(Aggregation[ProfileState]):
+class Profile(CellAggregation[ProfileState]):
     """The person's stated interests, country and consent, and which of their profiles said so."""
 
     state: type[ProfileState] = ProfileState
@@ -96,7 +96,7 @@ class CatalogueEntryState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class CatalogueEntry(Aggregation[CatalogueEntryState]):
+class CatalogueEntry(CellAggregation[CatalogueEntryState]):
     """The item's entry in the catalogue."""
 
     state: type[CatalogueEntryState] = CatalogueEntryState

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from operators.contract import Aggregation, Cells, Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
 from operators.decay import REBASE_AFTER, weight_of
 from schemas.errors import StateError
 
@@ -54,7 +54,7 @@ _unpack = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 @dataclass(frozen=True)
-class UserVector(Aggregation[VectorState]):
+class UserVector(CellAggregation[VectorState]):
     """Where a person stands in the embedding space, as a unit vector with its space's id.
 
     v(t) = Σ w(event) · 2^((ts - t) / half_life) · item vector, scaled to length 1; the length

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Cells, Field, Signal, World
+from operators.contract import CellAggregation, Cells, Field, Signal, World
 from operators.time import DAY, HOUR, MINUTE, SECOND, label
 from schemas.errors import StateError
 
@@ -71,7 +71,7 @@ _unpack = msgspec.msgpack.Decoder(tuple[int, list[int]]).decode
 
 
 @dataclass(frozen=True)
-class Counts(Aggregation[CountsState]):
+class Counts(CellAggregation[CountsState]):
     """Events by type over each window: int64[] in the order of `types`, and ratios between them."""
 
     name: str

@@ -15,7 +15,7 @@ from msgspec import Struct
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.ranking import Pairs, Request, no_pairs
-from operators.history import seen_hashes
+from operators.seen import seen_hashes
 from operators.space import BundleSpace
 from operators.vector import UserVector
 from recommend.model import Model

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from feature_repo import views
 from feature_repo.columns import Rows
 from operators.decay import Popularity
-from operators.history import seen_hashes
+from operators.seen import seen_hashes
 from operators.time import label
 from recommend.pipeline import Entry
 from recommend.query import FeedRequest, Reason
@@ -26,7 +26,6 @@ from serving.hydrate import Freshness, now_ms
 from serving.parameters import After, Flag, Parameter
 from serving.problems import NotFound, document
 from serving.services import Services
-from serving.tokens import MAX_LENGTH
 
 VARIANT = "default"
 POPULARITY = next(a for a in views.item.aggregations if isinstance(a, Popularity))
@@ -133,7 +132,7 @@ class Feeds:
             N,
             REGION,
             Parameter(name="device", doc="what it is shown on"),
-            After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
+            After(name="after", doc="the token of a receipt: its events are in the feed"),
             Flag(name="explain", doc="whether to give reasons", default=True),
         )
         self._similar_parameters = (ITEM_ID, N)

@@ -12,8 +12,9 @@ from cachetools import LRUCache
 from msgspec import Struct
 
 from feature_repo import views
+from operators.aggregator import REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, World
-from operators.keyed import REBUILD, STATE, KeyedState, UserOperator, readable
+from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS

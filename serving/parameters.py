@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 
 from serving.problems import Fault, Unprocessable
-from serving.tokens import InvalidToken, Token
+from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -75,6 +75,8 @@ class Flag(Parameter):
 @dataclass(frozen=True, kw_only=True)
 class After(Parameter):
     """A token from a receipt."""
+
+    longest: int = MAX_LENGTH
 
     def read(self, text: str) -> Token:
         try:

@@ -27,15 +27,16 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from feature_repo import registry
 from feature_repo.registry import Repository
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, World, owner
-from operators.keyed import REBUILD, SENT, STATE
+from operators.keyed import SENT
 from operators.stepping import LINGERS, apply, refuse
-from schemas.errors import EventError, StateError
+from schemas.errors import EventError
 from schemas.events import Example
 from streams import examples, interpreter, wire, world
 from streams.backfilled import Backfilled
 from streams.counts import PUBLISH_MS, Counts
 from streams.entry import Entries, Entry
 from streams.flushing import Flushing
+from streams.saved import SavedCells
 from streams.settings import JobSettings
 from streams.sinks import FileSink, RowSink, StoreSink
 
@@ -43,8 +44,6 @@ WRITTEN_AT_ONCE = 1000
 """keys whose rows are in memory, and on their way to the store and the archive, at a time"""
 SIGNALS_AT_ONCE = 1000
 """downstream signals in one message"""
-OF = "\x1f"
-"""between a cell and its part in the names of Flink's state; names of cells do not hold it"""
 
 
 def now_ms() -> int:
@@ -71,7 +70,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._sent = None if declared.others else SENT
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
         pickled = Types.PICKLED_BYTE_ARRAY()
-        self._cells = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
+        self._saved = SavedCells(context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled)), self.name)
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = (
             FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
@@ -140,7 +139,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for part in [part for part, due in entry.due.items() if due <= timestamp]:
             del entry.due[part]
             if part not in entry.changed and self._operator.over(part, entry.states[part], timestamp - LINGERS):
-                self._drop(entry, part)
+                entry.states.pop(part)
+                self._saved.drop(part, entry.saved.pop(part, {}))
             else:
                 entry.changed.add(part)
         self._schedule(key, entry, now, ctx)
@@ -149,10 +149,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._counts.publish(now_ms(), at_once=True)
         self._backfilled.close()
 
-    # -- taking --------------------------------------------------------------------------------
-
     def _take(self, key: str, entry: Entry, value: Any, records: Sequence[Record], now: int, ctx: Any) -> Iterable[Any]:
-        """What leaves immediately of an element that has been applied."""
+        """What leaves immediately of an applied element."""
         if self._flushing.immediately:
             return self._flush_one(key, entry, now, ctx)
         self._schedule(key, entry, now, ctx)
@@ -186,7 +184,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if entry is not None:
             return entry
         entry = Entry()
-        for part, (cells, at) in self._stored().items():
+        for part, (cells, at) in self._saved.load(self._operator.owners).items():
             entry.saved[part] = cells
             state = entry.states[part] = self._operator.decode(part, cells)
             due = self._due_at(part, state, at)
@@ -203,23 +201,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._entries.keep(key, entry)
         return entry
 
-    def _stored(self) -> dict[str, tuple[dict[str, bytes], int]]:
-        """Of each part in Flink's state its cells, and as of when its row was written. Parts of features that are no
-        longer declared are dropped. Raises StateError where the state is of an older version."""
-        cells: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
-        times: dict[str, int] = {}
-        for name, value in list(self._cells.items()):
-            cell, of, part = name.partition(OF)
-            if not of:
-                raise StateError(f"{self.name}: the saved state is of an older version; {REBUILD}")
-            if owner(part) not in self._operator.owners:
-                self._cells.remove(name)
-            elif cell == STATE:
-                cells[part][cell], times[part] = value
-            else:
-                cells[part][cell] = value
-        return {part: (found, times.get(part, 0)) for part, found in cells.items()}
-
     def _again(self, key: str, entry: Entry, elements: Iterable[Any], now: int) -> None:
         """Applies elements of a tail. One that is refused now (the allowed lateness is another) is only counted."""
         for _, *value in elements:
@@ -230,8 +211,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 self._counts.add(f"refused_later.{error.reason}")
 
     def _adopt(self, key: str, entry: Entry) -> None:
-        """Takes the key's backfilled states, if any. Their rows are written in any case: fields may be new that have no
-        state."""
+        """Takes the key's backfilled states, if any. Their rows are written: fields may be new that have no state."""
         for part, cells in self._backfilled.of(key):
             if owner(part) not in self._operator.owners:
                 continue
@@ -248,8 +228,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         return state
 
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
-        """Sees to a timer for the flush of changed rows. A flush time set while events were far behind gives way to an
-        earlier one, so that no click waits for the end of a backlog."""
+        """Sees to a timer for the flush of changed rows, or to an earlier one, where events are less late by now."""
         if entry.changed and self._flushing.too_late(entry.flush_at, now):
             entry.flush_at = self._flushing.after(now)
             self._due[entry.flush_at].append(key)
@@ -304,32 +283,18 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 yield row
 
     def _save(self, entry: Entry, ctx: Any) -> None:
-        """Puts what was flushed into Flink's state, for the key at hand: that state is by key, so that after a flush of
-        many keys each key's own timer does it."""
-        put: dict[str, Any] = {}
-        for part, (cells, at) in entry.unsaved.items():
-            for cell, blob in cells.items():
-                if blob is None:
-                    self._cells.remove(f"{cell}{OF}{part}")
-                elif cell != STATE:
-                    put[f"{cell}{OF}{part}"] = blob
-            put[f"{STATE}{OF}{part}"] = entry.saved[part][STATE], at
+        """Puts what was flushed into Flink's state, which is the current key's: each key's own timer does it."""
+        self._saved.put({part: (cells, entry.saved[part], at) for part, (cells, at) in entry.unsaved.items()})
+        for part, (_, at) in entry.unsaved.items():
             # As of the row: writing it took time, in which it may have come due.
             due, state = self._due_at(part, entry.states[part], at), entry.states[part]
             if due is not None and (due < entry.due.get(part, due + 1) or self._operator.over(part, state, at)):
                 entry.due[part] = due
                 ctx.timer_service().register_processing_time_timer(due)
-        self._cells.put_all(put)  # one call into the JVM: at each, another operator may get Python's lock
         entry.unsaved = {}
         if entry.tail:
             self._tail.clear()
             entry.tail = False
-
-    def _drop(self, entry: Entry, part: str) -> None:
-        """Forgets a part: in memory and in Flink's state. Its row stays as it was written last."""
-        del entry.states[part]
-        for cell in entry.saved.pop(part, ()):
-            self._cells.remove(f"{cell}{OF}{part}")
 
     def _due_at(self, part: str, state: Any, at: int) -> int | None:
         """When the row of `at` changes by itself; where the state is over, when it is dropped."""

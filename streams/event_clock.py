@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from operators.contract import Record, Signal
-from operators.keyed import STATE
 from operators.stepping import Emission, apply, expire, refuse, step
 from operators.time import END
 from schemas.errors import EventError
 from streams import examples, wire
-from streams.adapter import OF, OperatorFunction
+from streams.adapter import OperatorFunction
 from streams.entry import Entry
 from streams.functions import ItemFunction, UserFunction
 
@@ -39,7 +38,7 @@ class EventClock(OperatorFunction):
             return  # of the wall clock, by which nothing is due here
         key = ctx.get_current_key()
         entry = self._entry(key, 0, ctx)
-        for part in sorted(self._stored()):
+        for part in sorted(self._saved.load(self._operator.owners)):
             state = self._state(entry, part)
             since = self._operator.watermark(state)
             self._emit(expire(self._operator, key, part, state, since))
@@ -71,9 +70,8 @@ class EventClock(OperatorFunction):
                 yield wire.downstream(listener, [signal], self._sent, arrived)
 
     def _put(self, part: str, state: Any) -> None:
-        cells = {f"{name}{OF}{part}": cell for name, cell in self._operator.encode(part, state).items()}
-        core = f"{STATE}{OF}{part}"
-        self._cells.put_all({**cells, core: (cells[core], self._operator.watermark(state))})
+        cells = self._operator.encode(part, state)
+        self._saved.put({part: (cells, cells, self._operator.watermark(state))})
 
     def _emit(self, emissions: Sequence[Emission]) -> None:
         if emissions:

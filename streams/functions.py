@@ -7,6 +7,7 @@ from typing import Any
 
 from pyflink.datastream import RuntimeContext
 
+from feature_repo import registry
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, served, user_operator
 from operators.contract import Operator, Record, Row, World
@@ -46,7 +47,7 @@ class ItemFunction(OperatorFunction):
 
     def open(self, context: RuntimeContext) -> None:
         super().open(context)
-        self._columns = served(adapter.registry.load(self._settings.definitions))
+        self._columns = served(registry.load(self._settings.definitions))
 
     def operator(self, found: World, declared: Repository) -> Operator[Any]:
         return item_operator(found, declared)

@@ -22,7 +22,7 @@ from feature_repo.registry import EMPTY, Repository
 from feature_repo.views import MET, item_operator, user_operator
 from operators import contract
 from operators.contract import Record, World
-from operators.history import seen_hashes
+from operators.seen import seen_hashes
 from operators.time import DEFAULT_LATENESS, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User

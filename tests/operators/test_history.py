@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from operators.cells import changed
 from operators.contract import Signal
 from operators.hashes import BLOCK, CHUNK
-from operators.history import Applied, CurrentSession, Recent, Seen, hash64, seen_hashes
+from operators.history import Applied, CurrentSession, Recent, hash64
+from operators.seen import Seen, seen_hashes
 from operators.time import DAY, MINUTE
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles

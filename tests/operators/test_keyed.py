@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import views
+from operators.aggregator import STATE, Aggregator, KeyedState
 from operators.contract import Record, Signal, View
 from operators.decay import Popularity
 from operators.features import WithFeatures
-from operators.history import seen_hashes
-from operators.keyed import SENT, STATE, Aggregator, ItemOperator, KeyedState, UserOperator
+from operators.keyed import SENT, ItemOperator, UserOperator
+from operators.seen import seen_hashes
 from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE, minutes
 from operators.windows import Counts
@@ -310,9 +311,7 @@ def test_a_change_of_words_keeps_the_state() -> None:
 
 def test_the_layout_is_the_same_in_every_process() -> None:
     """Sets have another order in each."""
-    code = (
-        "from feature_repo import views; from operators.keyed import Aggregator; print(Aggregator(views.user).layout)"
-    )
+    code = "from feature_repo import views; from operators.aggregator import *; print(Aggregator(views.user).layout)"
     root = Path(__file__).resolve().parents[2]
     for seed in ("1", "2", "3"):
         done = subprocess.run(

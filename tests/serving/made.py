@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
+from operators.aggregator import FORMAT
 from operators.contract import Row
 from operators.hashes import HashLog, hash64
-from operators.history import KEEP, seen_slots
-from operators.keyed import FORMAT
+from operators.seen import KEEP, seen_slots
 from operators.space import BundleSpace
 from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex

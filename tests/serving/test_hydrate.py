@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from feature_repo.views import user, user_operator
 from operators.contract import Record
-from operators.history import seen_hashes
 from operators.keyed import UserOperator
+from operators.seen import seen_hashes
 from operators.time import DAY, HOUR
 from schemas.errors import Duplicate
 from schemas.events import Interaction, Item, User

@@ -118,7 +118,7 @@ def test_a_late_refusal_is_in_the_row_after_a_crash(flink: MiniFlink, store: Sto
 
 def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: MiniFlink) -> None:
     flink._key = "u1"
-    flink.function._cells.put("", (b"\x96", flink.now))
+    flink.function._saved._state.put("", (b"\x96", flink.now))
     with pytest.raises(StateError, match=r"older version.*--no-restore"):
         flink.send(message(click(0, "u1", flink.now), 0, flink.now))
 
