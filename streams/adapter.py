@@ -238,8 +238,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._counts.add(f"dead.{error.reason}")
         return wire.dead_letter(value, error)
 
-    # -- flushing ------------------------------------------------------------------------------
-
     def _flush_one(self, key: str, entry: Entry, now: int, ctx: Any) -> Iterator[Any]:
         yield from self._flush([(key, entry)], now)
         self._save(entry, ctx)

@@ -293,6 +293,35 @@ def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader)
         assert len(seen_hashes(found)) == n + 1
 
 
+@pytest.mark.parametrize("way", ["_by_connection", "_by_pipeline"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_row_that_the_store_has_lost_is_written_whole(
+    way: str, lost: bool, writer: Writer, reader: UserReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_send", getattr(writer, way))
+    operator = views.user_operator(Catalogue())
+    state = operator.new()
+    rows = []
+    for n in range(2):
+        operator.on_event("", state, Record(Interaction(f"x{n}", "click", "u8", T0 + n, f"i{n}")))
+        rows.append(operator.row("u8", "", state, T0 + n))
+    writer._written.clear()
+    writer.write(rows[:1])
+    client, place = writer._client, writer._key(("user_id",), ("u8",))
+    if lost:
+        client.delete(place)
+    writer.write(rows[1:])
+    assert client.hlen(place) == len(views.user.fields) + 1
+    found = client.hgetall(place)
+    client.delete(place)
+    writer._written.clear()
+    writer.write(rows[1:])
+    whole = client.hgetall(place)
+    stamp = f"_ts:{views.user.name}".encode()
+    assert {k: v for k, v in found.items() if k != stamp} == {k: v for k, v in whole.items() if k != stamp}
+    assert reader.read("u8") is not None
+
+
 def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
     operator = views.user_operator(Catalogue())
     state = operator.new()
