@@ -7,7 +7,6 @@ time passes, and the order of arrival does not matter. The origin moves before n
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -142,7 +141,8 @@ class AffinityShares(CellAggregation[AffinitySharesState]):
         total = math.fsum(map(abs, sums.values()))  # in any order the same: a restored state has another one
         if not total:
             return [], []
-        best = heapq.nsmallest(self.top, [(-value, name) for name, value in sums.items()])
+        least = sorted(sums.values(), reverse=True)[: self.top][-1]
+        best = sorted((-value, name) for name, value in sums.items() if value >= least)[: self.top]
         return [name for _, name in best], [-value / total for value, _ in best]
 
     def due(self, state: AffinitySharesState, at: int) -> int | None:

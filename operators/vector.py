@@ -42,6 +42,8 @@ class VectorState(Struct, array_like=True, gc=False):
     later: int = 0
     """of those, the last so many are not in `encoded`"""
     encoded: bytes = EMPTY
+    length: float = -1.0
+    """of the sum; below 0 where that has changed since"""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, VectorState) and all(
@@ -92,7 +94,7 @@ class UserVector(CellAggregation[VectorState]):
         if state.later > COMPACT_AFTER:
             state.encoded, state.later = _pack(state.recent), 0
         later = _pack(state.recent[-state.later :]) if state.later else EMPTY
-        head = VectorHead(state.space, state.origin, _length(state.sum))
+        head = VectorHead(state.space, state.origin, _length(state))
         return head, {SUM: state.sum, RECENT: state.encoded, LATER: later}
 
     def join(self, head: VectorHead, cells: Cells) -> VectorState:
@@ -115,7 +117,7 @@ class UserVector(CellAggregation[VectorState]):
         """Starts the sum anew from the last interactions where the space has changed."""
         if state.space == world.space.id:
             return
-        state.space, state.origin, state.sum = world.space.id, 0, EMPTY
+        state.space, state.origin, state.sum, state.length = world.space.id, 0, EMPTY, -1.0
         for at, item_id, weight in state.recent:
             self._add(state, at, item_id, weight, world)
 
@@ -123,6 +125,7 @@ class UserVector(CellAggregation[VectorState]):
         vector = world.space.vector(item_id)
         if vector is None:
             return
+        state.length = -1.0
         if not state.sum:
             state.origin = at
             state.sum = (weight * vector.astype(np.float64)).tobytes()
@@ -137,7 +140,7 @@ class UserVector(CellAggregation[VectorState]):
     def values(self, state: VectorState, at: int) -> tuple[Any, ...]:
         if not state.sum:
             return [], ""
-        length = _length(state.sum)
+        length = _length(state)
         if length < 1e-12:
             return [], ""
         return (np.frombuffer(state.sum) / length).tolist(), state.space
@@ -146,6 +149,8 @@ class UserVector(CellAggregation[VectorState]):
         return None
 
 
-def _length(total: bytes) -> float:
-    numbers = np.frombuffer(total)
-    return float(np.sqrt(numbers @ numbers))
+def _length(state: VectorState) -> float:
+    if state.length < 0:
+        numbers = np.frombuffer(state.sum)
+        state.length = float(np.sqrt(numbers @ numbers))
+    return state.length
