@@ -7,6 +7,7 @@ future), so that what reaches the item operator has been admitted exactly once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import repeat
 from typing import Any
 
 from operators.aggregator import REBUILD as REBUILD  # re-exported
@@ -44,6 +45,7 @@ class UserOperator(Operator[KeyedState]):
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
+        self._held = tuple(f.name for f in view.extra)
         self._profile = self._features.of_kind(Profile)
         self._applied = self._features.of_kind(Applied)
         self._vector = self._features.of_kind(UserVector)
@@ -83,7 +85,7 @@ class UserOperator(Operator[KeyedState]):
     def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         values = self._features.values(state, at)
         found = self._features.encode(state) if cells is None else cells
-        return Row(self.view.name, (key,), (*values, *(found.get(f.name, b"") for f in self.view.extra)))
+        return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
