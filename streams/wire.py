@@ -14,10 +14,9 @@ from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
 from operators.contract import Record, Row, Signal
-from schemas import codec
-from schemas.errors import EventError, InvalidEvent, Undecodable
-from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, WAKE, dlq, features_key
+from schemas import messages
+from schemas.errors import EventError
+from schemas.topics import WAKE, dlq, features_key
 
 _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -51,32 +50,16 @@ def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> F
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one, or all of a key's news; none where the key is only woken.
+    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is only to be loaded.
 
-    Raises EventError where the bytes are not an event of their key.
+    Raises EventError where the message is not an event of its key.
     """
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
     if topic in _WAKE:
         return []
-    if value is None:
-        event = _tombstone(topic, key)
-    else:
-        event = codec.decode(topic, value)
-    field = "item_id" if topic == ITEMS else "user_id"
-    if key != getattr(event, field):
-        raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return [Record(event, topic, partition, offset, arrived)]
-
-
-def _tombstone(topic: str, key: str) -> Item | User:
-    """A deleted key of a compacted topic: an item that cannot be had, a person without a profile."""
-    if topic == ITEMS:
-        return Item(key, available=False)
-    if topic == USERS:
-        return User(key)
-    raise Undecodable("the value is empty")
+    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
