@@ -16,8 +16,9 @@ import psutil
 from bench.errors import Unsound
 from feature_repo.ranking import matrix
 from feature_repo.store import UserReader
+from follow.connection import Connection
+from follow.follower import Follower
 from schemas import bundle
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving import filters, retrievers
 from serving.catalogue import Catalogue
@@ -75,7 +76,7 @@ def _opened(
     catalogue = Catalogue()
     model = Model.of(found, catalogue.item)
     catalogue.install(model)
-    follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
+    follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()

@@ -50,6 +50,11 @@ class Kafka:
         return {"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port}
 
     def prepare(self, settings: Settings, report: Report) -> Launch:
+        if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
+            raise ComponentError(
+                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own, and the local one listens on "
+                "loopback in plain text: leave them out, or start the rest alone with `freshet up --without kafka`"
+            )
         java = java_home(settings.java) / "bin" / "java"
         classpath = os.pathsep.join(map(str, jars.fetch("kafka", settings.cache, report=report)))
         data = settings.root / "kafka"
@@ -87,7 +92,7 @@ class Kafka:
         try:
             patience = int(components.ANSWER_S * 1000)
             admin = KafkaAdminClient(
-                bootstrap_servers=settings.kafka, request_timeout_ms=patience, bootstrap_timeout_ms=patience
+                bootstrap_servers=settings.own_kafka, request_timeout_ms=patience, bootstrap_timeout_ms=patience
             )
         except KafkaConfigurationError:
             raise  # our own mistake, which waiting does not mend
@@ -105,7 +110,7 @@ class Kafka:
             admin.close()
 
     def started(self, settings: Settings, report: Report) -> None:
-        created = topics.create(settings.kafka, settings.partitions)
+        created = topics.create(settings.connection, settings.partitions)
         if created:
             report(f"created topics {', '.join(created)}")
 

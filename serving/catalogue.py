@@ -17,7 +17,7 @@ from feature_repo.columns import ItemColumns
 from feature_repo.crosses import NOTHING, Reads
 from operators.contract import Row, Space
 from operators.space import EmptySpace
-from schemas import codec
+from schemas import messages
 from schemas.errors import EventError
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
@@ -64,11 +64,12 @@ class Catalogue:
     # -- changes -------------------------------------------------------------------------------
 
     def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Takes in one record of `items` or `item_features`; what cannot be read is left out (the job
-        sees the same bytes and writes the dead letter)."""
+        """Takes in one record of `items` or `item_features`; one that cannot be read is skipped (the job reads the
+        same message and writes the dead letter)."""
         try:
             if topic == ITEMS:
-                item = Item(key.decode(), available=False) if value is None else codec.decode(topic, value)
+                item = messages.read(topic, key, value)
+                assert isinstance(item, Item)
                 self.put_item(item)
             elif topic == ITEM_FEATURES and value is not None:
                 view, of, values = self._unpack(value)
@@ -79,7 +80,7 @@ class Catalogue:
                     else:
                         columns.put_features(Row(view, of, tuple(values)))
         except (EventError, msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError, ValueError) as error:
-            log.warning("a record of %s was left out: %s", topic, error)
+            log.warning("a record of %s was skipped: %s", topic, error)
 
     def put_item(self, item: Item) -> None:
         """Takes a catalogue entry in; an item that the bundle does not know joins the index."""

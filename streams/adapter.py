@@ -64,7 +64,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         interpreter.share()
         settings = self._settings
-        found = world.shared(settings.kafka, settings.bundles)
+        found = world.shared(settings.connection, settings.bundles)
         declared = registry.load(settings.definitions)
         self._operator: Operator[Any] = (
             user_operator(found, hours(settings.allowed_lateness_hours), declared, settings.attribution(now_ms()))
@@ -80,7 +80,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._snapshot = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = (
-            FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
+            FileSink(settings.rows_to)
+            if settings.rows_to
+            else StoreSink(settings.feature_store, declared, settings.redis_access)
         )
         self._boundaries = (
             Boundaries(settings.write_ms, now_ms(), eager=True)

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("schemas", "operators", "feature_repo", "streams", "training", "serving", "freshet", "bench")
+ROOMS = ("schemas", "follow", "operators", "feature_repo", "streams", "training", "serving", "freshet", "bench")
 MAX_LINES = 300
 
 MAY_IMPORT = {
     "schemas": set(),
     "operators": {"schemas"},
+    "follow": {"operators", "schemas"},
     "feature_repo": {"operators", "schemas"},
-    "streams": {"feature_repo", "operators", "schemas"},
-    "training": {"feature_repo", "operators", "schemas"},
-    "serving": {"feature_repo", "operators", "schemas"},
+    "streams": {"feature_repo", "follow", "operators", "schemas"},
+    "training": {"feature_repo", "follow", "operators", "schemas"},
+    "serving": {"feature_repo", "follow", "operators", "schemas"},
     "freshet": set(ROOMS),
     "bench": set(ROOMS),
 }
@@ -101,7 +102,7 @@ def test_imports_go_one_way(room: str) -> None:
     assert breaches(room) == []
 
 
-@pytest.mark.parametrize("room", ["schemas", "operators", "feature_repo", "streams", "training", "serving"])
+@pytest.mark.parametrize("room", ["schemas", "follow", "operators", "feature_repo", "streams", "training", "serving"])
 def test_nothing_but_tests_imports_tests(room: str) -> None:
     assert [str(p) for p in modules(room) if any(name.split(".")[0] == "tests" for name in imports(p))] == []
 
@@ -119,6 +120,12 @@ def test_what_training_takes_of_serving_does_no_io() -> None:
         more = {name.split(".")[1] for name in found if name.startswith("serving.")} - known
         known |= more
         left += sorted(more)
+
+
+@pytest.mark.parametrize("path", modules("schemas"), ids=lambda p: p.name)
+def test_schemas_have_no_sockets_and_no_threads(path: Path) -> None:
+    taken = {name.split(".")[0] for name in imports(path)}
+    assert not taken & {"asyncio", "concurrent", "httpx", "kafka", "confluent_kafka", "redis", "socket", "threading"}
 
 
 @pytest.mark.parametrize("path", modules("operators"), ids=lambda p: p.name)

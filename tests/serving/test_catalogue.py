@@ -19,12 +19,13 @@ from feature_repo import registry
 from feature_repo.crosses import ItemFeature, Reads
 from feature_repo.ranking import names
 from feature_repo.store import close
+from follow import bundles as watched
+from follow.connection import Connection
+from follow.follower import Follower
 from operators.features import Count, item
 from schemas import bundle, codec
 from schemas.events import Item
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving import services
 from serving.catalogue import Catalogue
 from serving.query import FeedRequest
 from tests.bundles import write_bundle
@@ -199,15 +200,16 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
         write_bundle(bundles, ["i1"], version="torn", served=True)
         (bundles / "torn" / "vectors.npy").write_bytes(b"torn")
         assert after_a_while() == "one", "its checksum differs"
+        monkeypatch.setattr(watched, "FIRST_RETRY_S", 0.05)
         with monkeypatch.context() as disk:
-            disk.setattr(services, "bundle", SimpleNamespace(load=gone, current_name=bundle.current_name))
+            disk.setattr(watched, "bundle", SimpleNamespace(load=gone, current_name=bundle.current_name))
             write_bundle(bundles, ["i1", "i2"], version="later", served=True)
             assert after_a_while() == "one", "its disk does not answer"
-        assert after_a_while() == "later", "it was tried again"
+        until(lambda: version() == "later")
         (bundles / "current").write_text("../elsewhere\n")
         assert after_a_while() == "later"
         write_bundle(bundles, ["i3", "i1"], version="two", served=True)
-        assert after_a_while() == "two"
+        until(lambda: version() == "two")
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
     finally:
         api.close()
@@ -230,7 +232,7 @@ def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) 
     declared, settings = registry.declared(), live.stack.settings
     reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
     of = Catalogue(declared.reads)
-    follower = Follower(settings.kafka, [ITEM_FEATURES], of.on_record).start()
+    follower = Follower(Connection(settings.kafka), [ITEM_FEATURES], of.on_record).start()
     store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
     try:
         assert len(views) == 1
