@@ -71,7 +71,7 @@ class RedisAccess(BaseSettings):
     def connection_string(self, address: str) -> str:
         """Feast's connection string `address` ("host:port,name=value,…") with these settings in it.
 
-        Feast splits at commas and reads values as JSON where they are, so that any text can stand in one. What `address`
+        Feast splits at commas and reads a value as JSON where it is, so that any text can stand in one. What `address`
         takes from these variables for a stock Feast client (`password=${FRESHET_REDIS_PASSWORD}`) is replaced.
         """
         kept = [part for part in address.split(",") if f"${{{PREFIX}" not in part]

@@ -1,1 +1,1 @@
-"""What keeps a process up to date: Kafka connections, followed topics, the bundle in force, and loops that never end."""
+"""What keeps a process up to date: Kafka connections, followed topics, the watch for bundles, loops that go on."""

@@ -105,7 +105,7 @@ class Follower:
 
     def _poll(self, consumer: KafkaConsumer) -> None:
         batches: dict[TopicPartition, list[Any]] = consumer.poll(timeout_ms=self._poll_ms, max_records=MOST_AT_ONCE)
-        for partition, records in batches.items():
+        for records in batches.values():
             for record in records:
                 try:
                     self._on_record(record.topic, record.key or b"", record.value)

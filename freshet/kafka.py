@@ -50,11 +50,7 @@ class Kafka:
         return {"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port}
 
     def prepare(self, settings: Settings, report: Report) -> Launch:
-        if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
-            raise ComponentError(
-                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own, and the local one listens on "
-                "loopback in plain text: leave them out, or start the rest alone with `freshet up --without kafka`"
-            )
+        self.check(settings)
         java = java_home(settings.java) / "bin" / "java"
         classpath = os.pathsep.join(map(str, jars.fetch("kafka", settings.cache, report=report)))
         data = settings.root / "kafka"
@@ -81,6 +77,14 @@ class Kafka:
         ]
         argv = [str(java), *heap, *few, *log, "-Djava.awt.headless=true", "-cp", classpath, "kafka.Kafka"]
         return Launch([*argv, str(properties)])
+
+    def check(self, settings: Settings) -> None:
+        """Raises ComponentError where the settings are of another broker than this one."""
+        if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
+            raise ComponentError(
+                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own; the local one listens at "
+                f"{settings.own_kafka}, in plain text: leave them out, or start the rest (`freshet up --without kafka`)"
+            )
 
     def is_ready(self, settings: Settings) -> bool:
         from kafka.admin import KafkaAdminClient

@@ -78,8 +78,8 @@ def _password(access: RedisAccess) -> str:
     """The line of the configuration that asks for the password, each byte in hexadecimal: it may hold any of them."""
     if access.username or access.tls:
         raise ComponentError(
-            "FRESHET_REDIS_USERNAME and FRESHET_REDIS_TLS are of a Redis of your own; the local one has a password alone: "
-            "leave them out, or start the rest alone with `freshet up --without redis`"
+            "FRESHET_REDIS_USERNAME and FRESHET_REDIS_TLS are of a Redis of your own; the local one has a password "
+            "alone: leave them out, or start the rest (`freshet up --without redis`)"
         )
     encoded = "".join(f"\\x{byte:02x}" for byte in access.password.get_secret_value().encode())
     return f'requirepass "{encoded}"\n' if encoded else ""

@@ -78,7 +78,7 @@ class Item(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class User(Struct, forbid_unknown_fields=True, frozen=True):
-    """A person's profile. A later one with the same id replaces it, except for a consent that the later one leaves out."""
+    """A person's profile. A later one with the same id replaces it, but for a consent that the later one leaves out."""
 
     user_id: Id
     attributes: Attributes = {}

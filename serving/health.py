@@ -15,7 +15,7 @@ from serving.services import Services
 
 class Health(Struct, frozen=True):
     """`degraded` names what is not there: `catalogue`, `model`, `store`, and background threads whose last step failed.
-    Feeds are answered without it. `background` has all threads that keep the server up to date, and their last error."""
+    Feeds are answered without it. `background` has all threads that keep the server up to date, with the last error."""
 
     status: str
     degraded: list[str] = []

@@ -92,6 +92,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._entries = Entries(settings.cached_keys)
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
         self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self._name))
+        if self._name == "user":
+            self._counts.follow("background.errors", world.errors)
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         key = value[0]

@@ -88,3 +88,8 @@ def shared(connection: Connection, bundles: Path) -> FollowedWorld:
             world = _worlds[(connection, bundles)] = FollowedWorld(connection, bundles)
     world.wait()
     return world
+
+
+def errors() -> int:
+    """Errors so far in the threads that keep this process's worlds up to date."""
+    return sum(thread.errors for found in list(_worlds.values()) for thread in found.health)

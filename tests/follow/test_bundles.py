@@ -81,7 +81,8 @@ BROKEN = {
     "ids of no text": (lambda folder: (folder / "items.json").write_text("[1, 2]"), True, "cannot be read"),
     "ids that are no list": (lambda folder: (folder / "items.json").write_text("{"), True, "cannot be read"),
     "a token twice": (
-        lambda folder: (folder / "tokens.json").write_text('["a", "b", "c", "a"]'), True, "tokens.json: an id stands twice",
+        lambda folder: (folder / "tokens.json").write_text('["a", "b", "c", "a"]'), True,
+        "tokens.json: an id stands twice",
     ),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), False, "no manifest.json"),
     "a manifest of anything": (lambda folder: (folder / "manifest.json").write_text("[]"), False, "manifest.json"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from freshet.ports import free_ports
 from schemas import codec
 from schemas.events import Item
 from streams import world
+from streams.counts import Counts
 from streams.world import FollowedWorld
 from tests.bundles import write_bundle
 
@@ -66,6 +68,24 @@ def test_the_catalogue_takes_what_the_job_takes(tmp_path: Path, nowhere: Connect
         assert found.item("i4") == Item("i4", available=False)
     finally:
         found.close()
+
+
+def test_errors_of_the_threads_are_counted_for_flink(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nowhere: Connection
+) -> None:
+    monkeypatch.setattr(world, "CATALOGUE_DEADLINE_S", 0.2)
+    before = world.errors()
+    with pytest.raises(TimeoutError):
+        world.shared(nowhere, tmp_path)
+    assert world.errors() > before
+    published: list[int] = []
+    counter = SimpleNamespace(inc=published.append)
+    counts = Counts(SimpleNamespace(counter=lambda name: counter))
+    totals = iter([2, 2, 5])
+    counts.follow("background.errors", lambda: next(totals))
+    for now in (1000, 2000, 3000):
+        counts.publish(now)
+    assert published == [2, 0, 3]
 
 
 def wait(until: object, seconds: float = 20) -> None:
