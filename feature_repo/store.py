@@ -136,9 +136,15 @@ class UserReader:
     which takes longer than the read.
     """
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 0.05, reads: Reads = NOTHING) -> None:
-        """`file` is a feature_store.yaml, as in `config`; `reads` is what crosses read of pairs."""
-        self._store = FeatureStore(config=config(file, timeout_s))
+    def __init__(
+        self,
+        file: Path | None = None,
+        timeout_s: float = 0.05,
+        reads: Reads = NOTHING,
+        access: RedisAccess | None = None,
+    ) -> None:
+        """`file` and `access` as in `config`; `reads` is what crosses read of pairs."""
+        self._store = FeatureStore(config=config(file, timeout_s, access))
         self._online: Any = self._store._get_provider().online_store
         main = features.user_activity.name
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections

@@ -82,8 +82,9 @@ class Kafka:
         """Raises ComponentError where the settings are of another broker than this one."""
         if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
             raise ComponentError(
-                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own; the local one listens at "
-                f"{settings.own_kafka}, in plain text: leave them out, or start the rest (`freshet up --without kafka`)"
+                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own; the local one listens "
+                f"at {settings.own_kafka}, in plain text: leave them out, or start the rest alone "
+                "(`freshet up --without kafka`)"
             )
 
     def is_ready(self, settings: Settings) -> bool:

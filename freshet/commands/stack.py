@@ -70,7 +70,7 @@ def down() -> int:
 
 
 def status() -> int:
-    """Show each component, and threads of theirs that have had errors. Exit status 1 unless all of them run and answer."""
+    """Show each component, and errors of background threads. Exit status 1 unless all of them run and answer."""
     settings = Settings()
     found = Stack(settings).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")

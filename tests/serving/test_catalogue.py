@@ -24,10 +24,12 @@ from follow.connection import Connection
 from follow.follower import Follower
 from operators.features import Count, item
 from schemas import bundle, codec
-from schemas.events import Item
+from schemas.errors import EventError
+from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.catalogue import Catalogue
 from serving.query import FeedRequest
+from streams import wire
 from tests.bundles import write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
@@ -213,6 +215,30 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
     finally:
         api.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"i1", codec.encode(Item("i1", "Heat"))),
+        (b"i1", None),
+        (b"another", codec.encode(Item("i1", "Heat"))),
+        (b"", codec.encode(Item("i1", "Heat"))),
+        (b"", None),
+        (b"i1", b"noise"),
+        (b"i1", codec.encode(Interaction("e1", "view", "i1", 1_767_225_600_000, "i1"))),
+    ],
+)
+def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | None) -> None:
+    of = Catalogue()
+    of.on_record(ITEMS, key, value)
+    try:
+        (record,) = wire.records((key.decode(), value, ITEMS, 0, 0, 0))
+    except EventError:
+        assert of.item("i1") is None
+        assert of.generation.columns.n == 0
+    else:
+        assert of.item("i1") == record.event
 
 
 def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
