@@ -87,8 +87,8 @@ class Loop:
         try:
             self._step()
         except Exception as error:
+            self.note(error)  # first, so that a loop that is not up says why
             self._failures += 1
-            self.note(error)
             try:
                 self._on_error()
             except Exception as another:
@@ -105,12 +105,12 @@ class Loop:
         if error is self._last:
             return
         text = f"{what}{': ' if what else ''}{type(error).__name__}: {error}"[:ERROR_TEXT]
-        self._errors += 1
         log.log(
             logging.DEBUG if text == self._last_text else logging.WARNING,
             "%s: %s", self.name, text, exc_info=None if _expected(error) else error,
         )  # fmt: skip
         self._last, self._last_text = error.with_traceback(None), text  # a traceback keeps whatever its frames hold
+        self._errors += 1
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -14,15 +14,15 @@ from feature_repo.registry import Repository
 from follow.bundles import BundleWatch
 from follow.follower import Follower
 from follow.loop import LoopHealth
+from recommend.catalogue import Catalogue
+from recommend.model import Model
+from recommend.pipeline import Pipeline
 from schemas.bundle import Bundle
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.catalogue import Catalogue
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
-from serving.model import Model
 from serving.own_events import OwnEvents
-from serving.pipeline import Pipeline
 from serving.producer import EventLog
 from serving.settings import ServingSettings
 from serving.store import Store, UserRows

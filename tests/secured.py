@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from feature_repo.redis_access import RedisAccess
 from follow.connection import KafkaSecurity, _quoted
-from freshet.components import Launch, Report
-from freshet.kafka import Kafka
+from freshet.local.components import Launch, Report
+from freshet.local.kafka import Kafka
 from freshet.settings import Settings
 
 USER = "freshet"

@@ -13,7 +13,7 @@ from kafka import KafkaConsumer
 from pydantic import SecretStr, ValidationError
 
 from follow.connection import Connection, KafkaSecurity
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from serving.settings import ServingSettings
 from streams.job import _literal
 from streams.settings import JobSettings

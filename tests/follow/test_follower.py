@@ -20,9 +20,9 @@ from follow import clients, loop
 from follow import follower as module
 from follow.connection import Connection
 from follow.follower import Follower
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 
 
 @dataclass

@@ -12,8 +12,8 @@ from kafka.errors import KafkaTimeoutError
 from follow import clients, to_end
 from follow.connection import Connection
 from follow.to_end import KafkaUnreadable, Message
-from freshet.ports import free_ports
-from freshet.stack import Stack
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from tests.follow.test_follower import topics  # noqa: F401 (a fixture)
 
 NOWHERE = Connection("kafka:9092")

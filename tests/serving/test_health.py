@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from schemas.events import Item
 from serving.app import create_app
 from serving.settings import ServingSettings

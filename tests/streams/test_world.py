@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from follow.connection import Connection
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from schemas import codec
 from schemas.events import Item
 from streams import world
