@@ -13,7 +13,7 @@ from schemas.errors import FreshetError
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
-LAST_RETRY_S = 10.0
+LAST_RETRY_S = 5.0
 ERROR_TEXT = 500
 
 

@@ -22,7 +22,7 @@ _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for news"""
+"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for downstream signals"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -43,7 +43,7 @@ _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
 def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
+    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -160,12 +159,11 @@ def test_records_of_both_topics() -> None:
         (ITEMS, b""), (ITEMS, b"noise"), (ITEMS, codec.encode(Item("i2"))[:-2]), (ITEM_FEATURES, b"noise"),
         (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", ["i2"], []])),
         (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", [], [1]])),
-        (ITEM_FEATURES, None), ("another", b"x"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_left_out(topic: str, value: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_read_is_an_error_and_changes_nothing(topic: str, value: bytes) -> None:
     of = catalogue([Item("i1", "One")])
-    with caplog.at_level(logging.ERROR):
+    with pytest.raises((EventError, msgspec.DecodeError, IndexError, ValueError)):
         of.on_record(topic, b"\xff", value)
     assert of.item("i1") == Item("i1", "One")
     assert pipeline(of).recommend(FeedRequest(person(), 0)).item_ids[0] == "i1"
@@ -231,14 +229,23 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
 )
 def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | None) -> None:
     of = Catalogue()
-    of.on_record(ITEMS, key, value)
     try:
         (record,) = wire.records((key.decode(), value, ITEMS, 0, 0, 0))
-    except EventError:
+    except EventError as error:
+        with pytest.raises(type(error)):
+            of.on_record(ITEMS, key, value)
         assert of.item("i1") is None
         assert of.generation.columns.n == 0
     else:
+        of.on_record(ITEMS, key, value)
         assert of.item("i1") == record.event
+
+
+@pytest.mark.parametrize(("topic", "value"), [(ITEM_FEATURES, None), ("another", b"x")])
+def test_what_is_of_no_concern_changes_nothing(topic: str, value: bytes | None) -> None:
+    of = catalogue([Item("i1", "One")])
+    of.on_record(topic, b"k", value)
+    assert of.generation.columns.n == 1
 
 
 def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
@@ -247,7 +254,8 @@ def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     for value in ({"people": 7, "another": 1}, {"another": 1}):
         message = msgspec.msgpack.encode(("item_features", ("i1",), value))
         of.on_record(ITEM_FEATURES, b"any", message)
-    of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
+    with pytest.raises(ValueError, match="many"):
+        of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
     of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
     columns = of.generation.columns
     assert columns.value("item_features:people").tolist() == [0.0, 7.0]
