@@ -38,7 +38,11 @@ from serving.producer import EventLog
 from tests.secured import PASSWORD, REDIS_PASSWORD, SecuredKafka, certificates, settings_of
 from training.log import from_kafka
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # kafka-python leaves the socket of a TLS handshake that has failed to the collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
