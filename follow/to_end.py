@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from follow import clients
@@ -52,7 +53,7 @@ def read(
         client.close()
 
 
-def _topic(client: clients.KafkaConsumer, topic: str, last: int | None, patience_s: float) -> Iterator[Message]:
+def _topic(client: KafkaConsumer, topic: str, last: int | None, patience_s: float) -> Iterator[Message]:
     partitions = clients.partitions(client, [topic])
     if not partitions:
         return

@@ -41,7 +41,7 @@ def key_field(topic: str) -> str:
 
 def _deleted(topic: str, key: str) -> Item | User:
     if topic == ITEMS:
-        return from_fields(Item, {"item_id": key, "available": False})  # type: ignore[no-any-return]
+        return from_fields(Item, {"item_id": key, "available": False})
     if topic == USERS:
-        return from_fields(User, {"user_id": key})  # type: ignore[no-any-return]
+        return from_fields(User, {"user_id": key})
     raise Undecodable("the value is empty")
