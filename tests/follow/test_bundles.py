@@ -15,7 +15,7 @@ from follow.bundles import BundleWatch
 from schemas import bundle
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
-from tests.bundles import write_bundle
+from tests.bundles import put_in_force, write_bundle
 
 
 def wait(until: Callable[[], object], seconds: float = 20) -> None:
@@ -59,7 +59,7 @@ def broken(bundles: Path, version: str, change: Callable[[Path], object], reseal
         said["files"] = {name: bundle.sha256(folder / name) for name in said["files"]}
         manifest.write_bytes(msgspec.json.encode(said))
     shutil.move(folder, bundles / version)
-    (bundles / "current").write_text(version)
+    put_in_force(bundles, version)
 
 
 def test_each_new_bundle_is_installed_once(tmp_path: Path, watch: BundleWatch, installed: Installed) -> None:

@@ -11,7 +11,7 @@ from freshet.local.ports import free_ports
 from schemas.events import Item
 from serving.app import create_app
 from serving.settings import ServingSettings
-from tests.bundles import write_bundle
+from tests.bundles import put_in_force, write_bundle
 from tests.serving.made import Api
 
 
@@ -52,7 +52,7 @@ def test_a_broken_bundle_is_named_by_health_and_metrics_and_the_next_is_taken(tm
         write_bundle(tmp_path / "aside", ["i1"], version="broken", served=True)
         (tmp_path / "aside" / "broken" / "items.json").write_text('["i1", "i1"]')
         (tmp_path / "aside" / "broken").rename(bundles / "broken")
-        (bundles / "current").write_text("broken")
+        put_in_force(bundles, "broken")
         health = wait(lambda health: "bundles" in health["degraded"])
         assert health["model_version"] == "one"
         assert "checksum" in health["background"][0]["last_error"]

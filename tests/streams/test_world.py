@@ -15,7 +15,7 @@ from schemas.events import Item
 from streams import world
 from streams.counts import Counts
 from streams.world import FollowedWorld
-from tests.bundles import write_bundle
+from tests.bundles import put_in_force, write_bundle
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_space_is_that_of_the_bundle_in_force_and_a_broken_one_ends_nothing(
         write_bundle(tmp_path / "aside", ["i1", "i2"], version="torn")
         (tmp_path / "aside" / "torn" / "vectors.npy").write_bytes(b"torn")
         (tmp_path / "aside" / "torn").rename(tmp_path / "torn")
-        (tmp_path / "current").write_text("torn")
+        put_in_force(tmp_path, "torn")
         wait(lambda: not found.health[1].up)
         assert "checksum" in found.health[1].last_error
         assert found.space.vector("i1") is not None
