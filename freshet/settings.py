@@ -153,9 +153,13 @@ def check_all() -> list[str]:
     kinds: tuple[type[BaseSettings], ...] = (Settings, JobSettings, ServingSettings)
     for kind in kinds:
         kind()
-    known = {setting_name(field) for kind in kinds for field in kind.model_fields}
-    for kind in (KafkaSecurity, RedisAccess):
-        known |= {f"{kind.model_config['env_prefix']}{field.upper()}" for field in kind.model_fields}
+    parts: tuple[type[BaseSettings], ...] = (KafkaSecurity, RedisAccess)  # which the others hold as fields
+    known = {
+        f"{kind.model_config['env_prefix']}{name.upper()}"
+        for kind in (*kinds, *parts)
+        for name, field in kind.model_fields.items()
+        if field.annotation not in parts
+    }
     unknown = sorted(name for name in os.environ if name.startswith("FRESHET_") and name not in known)
     near = {name: get_close_matches(name, known, 1) for name in unknown}
     return [f"{name} is no setting" + (f"; {near[name][0]} is" if near[name] else "") for name in unknown]
