@@ -102,13 +102,10 @@ class Services:
         if self._bundles:
             self._bundles.cancel()
         await self.store.stop()
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
         if self._follower:
-            self._follower.stop()
-        self.impressions.stop()
-        self.events.close()
+            await asyncio.to_thread(self._follower.stop)
+        await self.impressions.stop()
+        await self.events.close()
 
     async def refresh_model(self) -> None:
         """Takes a newly published bundle; one that cannot be used leaves the old one in force, and is tried again only
