@@ -23,6 +23,7 @@ class Server:
             "FRESHET_KAFKA": settings.kafka,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            "FRESHET_LIST_USERS": str(settings.list_users).lower(),
             **ONE_BLAS_THREAD,
         }
         if settings.api_key:

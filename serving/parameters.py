@@ -1,10 +1,11 @@
-"""Reading path and query parameters, strictly: an unknown one is an error that names those there are."""
+"""Reading path and query parameters strictly: an unknown one is an error that names the nearest known one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from starlette.requests import Request
@@ -103,8 +104,15 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
             faults.append(Fault(name, str(error)))
     if known < len(given):
         names = [p.name for p in parameters if not p.path]
-        there = f"there are {', '.join(names)}" if names else "there are none here"
-        faults += [Fault(name[:100], f"is not a parameter; {there}") for name in given if name not in names]
+        faults += [Fault(name[:100], _unknown(name, names)) for name in given if name not in names]
     if faults:
         raise Unprocessable(f"{faults[0].name}: {faults[0].detail}", faults)
     return values
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "is not a parameter; leave it out: there are none here"
+    near = get_close_matches(name[:100].lower(), names, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"is not a parameter; {meant}there are {', '.join(names)}"

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feature_repo.registry import DEFINITIONS
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not ORIGIN.fullmatch(value):
+        raise ValueError(f"{value!r} is no origin: write scheme://host or scheme://host:port, without a path, or *")
+    return value
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
 class ServingSettings(BaseSettings):
@@ -34,6 +49,19 @@ class ServingSettings(BaseSettings):
     after_poll_ms: Positive = Field(3, description="how often it looks in the meantime")
     own_events_s: Positive = Field(600, description="how long events produced here are kept for their person")
     catalogue_wait_s: Positive = Field(5, description="start without Kafka's catalogue after this long without news")
-    body_limit: int = Field(1 << 20, ge=1024, description="bytes of a request's body")
+    reads_in_work: int = Field(4, ge=1, description="GET requests in work at once")
+    writes_in_work: int = Field(64, ge=1, description="POST requests in work at once, most of which wait for the broker")
+    queue_limit: int = Field(512, ge=0, description="requests of each kind that may wait; beyond that the answer is 503")
+    queue_wait_ms: Positive = Field(2000, description="how long a request may wait before the answer is 503")
+    keep_alive_s: int = Field(75, ge=1, description="an idle connection is closed after this long")
+    body_limit: int = Field(1 << 20, ge=1024, description="bytes of a request's body, once it is decompressed")
+    body_wait_s: Positive = Field(10, description="how long the body of a request may take to arrive")
+    compress_from: int = Field(
+        0, ge=0, description="answers of at least this many bytes are compressed for clients that accept gzip; 0: none"
+    )
+    cors_origins: Origins = Field(
+        (), description="origins whose pages may call the API, separated by commas; * is any of them"
+    )
+    list_users: bool = Field(False, description="GET /v1/users lists profiles although no API key is set")
     impressions_queue: int = Field(10_000, ge=1, description="lists shown that wait for Kafka at most")
     bundle_poll_s: Positive = 1.0
