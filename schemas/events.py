@@ -228,7 +228,7 @@ def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
         path, detail = field_of(error)
         if "[...]" in path:
             path = _entry_of(kind, fields, path)
-        if path in SENT_TIMES and _is_seconds(fields[path]):
+        if path in SENT_TIMES and _is_seconds(fields.get(path)):
             detail = SECONDS
         raise InvalidEvent(detail, path) from None
     check(event)

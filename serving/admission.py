@@ -2,7 +2,7 @@
 
 Reads and writes are admitted apart, each in order of arrival whatever the connection. What waits beyond the limits is
 answered with 503 and Retry-After: a late refusal costs the caller more than an early one. A feed is work for one
-processor, so few of them in work at once give the same throughput as many, and leave the event loop to writes between them.
+processor, so a few in work at once give the same throughput as many, and leave the event loop to writes between them.
 """
 
 from __future__ import annotations

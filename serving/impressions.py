@@ -31,15 +31,13 @@ class Sends(Protocol):
 class ImpressionLog:
     """Writes impressions to Kafka in the background, in order of arrival.
 
-    An impression leaves the queue when the broker has acknowledged it. While Kafka is away everything stays queued and is
-    sent again with a growing pause; an impression is dropped, and counted, only where the queue is full: the newest, so
-    that a feed never waits. One that is sent again after its report was lost may be stored twice under one request_id;
+    An impression leaves the queue when the broker has acknowledged it. While Kafka is away all of them stay queued and
+    are sent again with a growing pause. Only where the queue is full is an impression dropped, and counted: the newest,
+    so that a feed never waits. One that is sent again after its report was lost may be stored twice under one request_id;
     the job deduplicates it.
     """
 
-    def __init__(
-        self, log: Sends, size: int, count: Callable[[str, int], None], backoff_s: float = BACKOFF_S
-    ) -> None:
+    def __init__(self, log: Sends, size: int, count: Callable[[str, int], None], backoff_s: float = BACKOFF_S) -> None:
         """`count(result, n)` is called with "stored", "dropped", and "retried" for each round that failed."""
         self._log = log
         self._size = size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,10 +9,10 @@ from typing import Any
 
 from starlette.requests import Request
 
+from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
 from serving.tokens import InvalidToken, Token
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+TOKEN_FORMAT = "receipt-token"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +30,14 @@ class Parameter:
         if not 1 <= len(text) <= self.longest:
             raise ValueError(f"must have 1 to {self.longest} characters")
         if CONTROL.search(text):
-            raise ValueError("must not hold control characters")
+            raise ValueError(NO_CONTROL)
         return text
 
     @property
     def schema(self) -> dict[str, Any]:
         """As JSON Schema."""
-        found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest}
+        pattern = ID_PATTERN if self.path else NAME_PATTERN
+        found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": pattern}
         return found if self.default is None else {**found, "default": self.default}
 
 
@@ -82,6 +82,10 @@ class After(Parameter):
             return Token.decode(text)
         except InvalidToken as error:
             raise ValueError(f"{error}; send the `token` of the receipt as it came") from None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": TOKEN_FORMAT, "minLength": 1, "maxLength": self.longest}
 
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:

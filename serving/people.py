@@ -1,6 +1,6 @@
 """GET /v1/users: some people who have a profile, read from the end of the topic at a request.
 
-Profiles are personal data, so the list is served only where an API key is set, or where the setting `list_users` says so.
+Profiles are personal data: they are listed only where an API key is set, or where the setting `list_users` allows it.
 """
 
 from __future__ import annotations

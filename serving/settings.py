@@ -50,8 +50,12 @@ class ServingSettings(BaseSettings):
     own_events_s: Positive = Field(600, description="how long events produced here are kept for their person")
     catalogue_wait_s: Positive = Field(5, description="start without Kafka's catalogue after this long without news")
     reads_in_work: int = Field(4, ge=1, description="GET requests in work at once")
-    writes_in_work: int = Field(64, ge=1, description="POST requests in work at once, most of which wait for the broker")
-    queue_limit: int = Field(512, ge=0, description="requests of each kind that may wait; beyond that the answer is 503")
+    writes_in_work: int = Field(
+        64, ge=1, description="POST requests in work at once, most of which wait for the broker"
+    )
+    queue_limit: int = Field(
+        512, ge=0, description="requests of each kind that may wait; beyond that the answer is 503"
+    )
     queue_wait_ms: Positive = Field(2000, description="how long a request may wait before the answer is 503")
     keep_alive_s: int = Field(75, ge=1, description="an idle connection is closed after this long")
     body_limit: int = Field(1 << 20, ge=1024, description="bytes of a request's body, once it is decompressed")
