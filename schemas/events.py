@@ -28,11 +28,14 @@ SENT_TIMES = ("timestamp", "shown_at")
 MAX_FUTURE_MS = 5 * 60_000
 """How far ahead of the broker's clock an event's time may be: client clocks drift."""
 
-ID_PATTERN = r"^(?![^\x00-\x1f\x7f]*[\x00-\x1f\x7f])(?!\.\.?$)"
+ID_PATTERN = r"^(?!\.\.?$)[^\x00-\x1f\x7f]+$(?!\n)"
 """No control characters, and neither "." nor "..", which clients resolve away in a path: every id that is accepted can be
 asked for in a URL."""
-NAME_PATTERN = r"^(?![^\x00-\x1f\x7f]*[\x00-\x1f\x7f])"
-"""No control characters: names of categories, regions and surfaces are parameters of URLs."""
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+"""No control characters: names of categories, regions and surfaces are parameters of URLs. The last
+group is for Python, where `$` lets a newline follow."""
+TEXT_PATTERN = NAME_PATTERN.replace("+", "*")
+"""the same, or nothing"""
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=ID_PATTERN)]

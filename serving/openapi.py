@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from schemas.events import (
-    NAME_PATTERN,
     NUMERIC_PROPERTIES,
     SERVERS_OWN,
+    TEXT_PATTERN,
     TEXT_PROPERTIES,
     Impression,
     Interaction,
@@ -67,7 +67,7 @@ def _narrow_interaction(component: dict[str, Any] | None) -> None:
         {"properties": {"item_id": {"type": "string"}}, "required": ["item_id"]},
     ]
     numbers = {name: _range(bounds) for name, bounds in NUMERIC_PROPERTIES.items()}
-    texts: dict[str, Any] = {name: {"type": "string", "pattern": NAME_PATTERN} for name in TEXT_PROPERTIES}
+    texts: dict[str, Any] = {name: {"type": "string", "pattern": TEXT_PATTERN} for name in TEXT_PROPERTIES}
     texts["query"] = {"type": "string"}
     component["properties"]["properties"]["properties"] = {**numbers, **texts}
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
 from serving.tokens import InvalidToken, Token
+
 TOKEN_FORMAT = "receipt-token"
 
 
