@@ -1,7 +1,7 @@
 """Typed events, one struct a topic, with the limits that hold wherever an event comes from.
 
-All rules are here: JSON from people, Avro from Kafka and the replay of a file all pass through these structs, so that an
-event is accepted or refused alike wherever it comes from.
+All rules are here: JSON, Avro from Kafka and the replay of a file all pass through these structs, so that an event is
+accepted or refused alike wherever it comes from.
 Times are epoch milliseconds, UTC.
 """
 
@@ -29,8 +29,8 @@ MAX_FUTURE_MS = 5 * 60_000
 """How far ahead of the broker's clock an event's time may be: client clocks drift."""
 
 ID_PATTERN = r"^(?!\.\.?$)[^\x00-\x1f\x7f]+$(?!\n)"
-"""No control characters, and neither "." nor "..", which clients resolve away in a path: every id that is accepted can be
-asked for in a URL."""
+"""No control characters, and neither "." nor "..", which clients resolve away in a path: every id that is accepted can
+be asked for in a URL."""
 NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 """No control characters: names of categories, regions and surfaces are parameters of URLs. The last
 group is for Python, where `$` lets a newline follow."""

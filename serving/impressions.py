@@ -33,8 +33,8 @@ class ImpressionLog:
 
     An impression leaves the queue when the broker has acknowledged it. While Kafka is away all of them stay queued and
     are sent again with a growing pause. Only where the queue is full is an impression dropped, and counted: the newest,
-    so that a feed never waits. One that is sent again after its report was lost may be stored twice under one request_id;
-    the job deduplicates it.
+    so that a feed never waits. One that is sent again after its report was lost may be stored twice under one
+    request_id; the job deduplicates it.
     """
 
     def __init__(self, log: Sends, size: int, count: Callable[[str, int], None], backoff_s: float = BACKOFF_S) -> None:
