@@ -28,18 +28,19 @@ from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
 from feature_repo.store import Writer
 from feature_repo.views import item_operator, user, user_operator
-from freshet import feast, processes
-from freshet.producer import Producer
+from freshet.data.producer import Producer
+from freshet.features import feast
+from freshet.local import processes
 from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.time import DAY
+from recommend import filters
+from recommend.model import Model
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key
-from serving import filters
 from serving.feeds import FeedAnswer
 from serving.hydrate import now_ms
-from serving.model import Model
 from training import factors, train
 from training.datasets import movielens
 from training.examples import Log

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from feature_repo.columns import ItemColumns
 from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix, no_pairs
 from operators.contract import Vector
+from recommend.query import FeedRequest, ranking_of
 from schemas.events import Impression
-from serving.query import FeedRequest, ranking_of
 from training.in_force import Served
 from training.live import LivePeople
 

@@ -14,8 +14,8 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.partitioner import murmur2
 
-from freshet.ports import free_ports
-from freshet.stack import Stack
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving import people

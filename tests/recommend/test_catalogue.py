@@ -1,0 +1,260 @@
+"""Items as they come, and bundles as they change, seen by the columns and the index alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from feast import FeatureStore
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_repo import registry
+from feature_repo.crosses import ItemFeature, Reads
+from feature_repo.ranking import names
+from feature_repo.store import close
+from operators.features import Count, item
+from recommend.catalogue import Catalogue
+from recommend.query import FeedRequest
+from schemas import bundle, codec
+from schemas.events import Item
+from schemas.follow import Follower
+from schemas.topics import ITEM_FEATURES, ITEMS
+from serving import services
+from tests.bundles import write_bundle
+from tests.serving.conftest import Live, until
+from tests.serving.made import Api, catalogue, model, person, pipeline, popular
+
+CONTENT = {"category:a": [1, 0, 0, 0], "category:b": [0, 1, 0, 0]}
+
+
+def near(of: Catalogue, vector: list[float], k: int = 3) -> list[str]:
+    """Ids of what the index finds."""
+    columns, found = of.generation.columns, of.generation.model
+    assert found is not None
+    return [columns.ids[row] for row in found.index.nearest(np.array([vector], np.float32), k)[0].tolist()]
+
+
+def consistent(of: Catalogue) -> None:
+    """Row r of the columns is label r of the index: each item with a vector is its own nearest."""
+    columns = of.generation.columns
+    assert columns.row_of == {item_id: row for row, item_id in enumerate(columns.ids)}
+    for item_id, row in columns.row_of.items():
+        if columns.vectors[row].any():
+            best = near(of, columns.vectors[row].tolist(), len(columns.ids))
+            cosines = [float(columns.vectors[columns.row_of[i]] @ columns.vectors[row]) for i in best]
+            assert item_id in best
+            np.testing.assert_allclose(cosines, sorted(cosines, reverse=True), atol=1e-5)
+
+
+# -- live items ------------------------------------------------------------------------------------
+
+
+def test_an_item_that_no_bundle_knows_joins_the_index_by_its_content() -> None:
+    of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
+    of.put_item(Item("new", "", ["a"]))
+    assert near(of, [1, 0, 0, 0], 1) == ["new"]
+    assert "new" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+
+
+def test_an_item_whose_content_says_nothing_can_still_be_offered() -> None:
+    of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
+    of.put_item(Item("bare"))
+    assert "bare" not in near(of, [1, 1, 1, 1])
+    assert "bare" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+
+
+def test_a_trained_item_keeps_its_trained_vector() -> None:
+    of = catalogue([Item("i1", "", ["a"])], {"i1": [0, 0, 1, 0], "i2": [0, 0, 0, 1]}, content=CONTENT)
+    assert near(of, [0, 0, 1, 0], 1) == ["i1"]
+
+
+def test_an_item_that_changes_moves() -> None:
+    of = catalogue([Item("new", "", ["a"])], {"i1": [0, 0, 1, 0]}, content=CONTENT)
+    of.put_item(Item("new", "", ["b"]))
+    assert near(of, [0, 1, 0, 0], 1) == ["new"]
+    consistent(of)
+
+
+# -- a new bundle ----------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_whatever_comes_in_whatever_order_rows_and_labels_agree(data: st.DataObject) -> None:
+    of = Catalogue()
+    items: dict[str, Item] = {}
+    for step in range(data.draw(st.integers(1, 8))):
+        if data.draw(st.booleans()):
+            trained = data.draw(st.lists(st.integers(0, 9), unique=True, min_size=1))
+            angles = {f"i{k}": [np.cos(k + step), np.sin(k + step), 0.1, 0] for k in trained}
+            of.install(model(angles, item=of.item, content=CONTENT, version=f"v{step}"))
+        else:
+            item = Item(
+                f"i{data.draw(st.integers(0, 14))}", f"at {step}", data.draw(st.sampled_from([[], ["a"], ["b"]])),
+                available=data.draw(st.booleans()),
+            )  # fmt: skip
+            of.put_item(item)
+            items[item.item_id] = item
+    consistent(of)
+    columns, found = of.generation.columns, of.generation.model
+    if found:
+        assert columns.ids[: len(found.item_ids)] == found.item_ids
+        np.testing.assert_array_equal(columns.vectors[: len(found.item_ids)], found.space.vectors)
+    for item_id, item in items.items():
+        row = columns.row_of[item_id]
+        assert columns.items[row] == item
+        assert columns.available[row] == item.available
+
+
+def test_a_new_bundle_keeps_what_is_known_of_items() -> None:
+    of = catalogue([Item("i1", "One"), Item("new", "New", ["a"])], {"i1": [1, 0, 0, 0]}, content=CONTENT)
+    popular(of, {"i1": 3.0, "new": 4.0})
+    before = of.generation
+    of.install(model({"i2": [0, 1, 0, 0], "new": [0, 0, 0, 1], "i1": [0, 0, 1, 0]}, item=of.item, version="v2"))
+    columns = of.generation.columns
+    assert columns.ids == ["i2", "new", "i1"]
+    assert [columns.popularity[columns.row_of[i]] for i in ("i1", "new")] == [3.0, 4.0]
+    assert of.space.id == "space-v2"
+    assert before.columns.ids == ["i1", "new"], "a request under way has the old pair"
+
+
+def test_without_a_catalogue_every_trained_item_can_be_offered() -> None:
+    of = catalogue([], {"i1": [1, 0, 0, 0]})
+    of.set_complete()
+    assert of.generation.columns.available.tolist() == [True]
+
+
+def test_with_a_catalogue_a_trained_item_that_it_does_not_hold_cannot() -> None:
+    of = catalogue([Item("i1")], {"i1": [1, 0, 0, 0], "gone": [0, 1, 0, 0]})
+    assert of.generation.columns.available.tolist() == [True, True]
+    of.set_complete()
+    assert of.generation.columns.available.tolist() == [True, False]
+    of.install(model({"gone": [0, 1, 0, 0], "i1": [1, 0, 0, 0]}, item=of.item))
+    assert of.generation.columns.available.tolist() == [False, True]
+
+
+# -- Kafka's records -------------------------------------------------------------------------------
+
+
+def test_records_of_both_topics() -> None:
+    of = Catalogue()
+    of.on_record(ITEMS, b"i1", codec.encode(Item("i1", "One")))
+    assert of.item("i1") == Item("i1", "One")
+    of.on_record(ITEMS, b"i1", None)
+    assert of.item("i1") == Item("i1", available=False)
+    assert not of.generation.columns.available[0]
+
+
+@pytest.mark.parametrize(
+    ("topic", "value"),
+    [
+        (ITEMS, b""), (ITEMS, b"noise"), (ITEMS, codec.encode(Item("i2"))[:-2]), (ITEM_FEATURES, b"noise"),
+        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", ["i2"], []])),
+        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", [], [1]])),
+        (ITEM_FEATURES, None), ("another", b"x"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_left_out(topic: str, value: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+    of = catalogue([Item("i1", "One")])
+    with caplog.at_level(logging.ERROR):
+        of.on_record(topic, b"\xff", value)
+    assert of.item("i1") == Item("i1", "One")
+    assert pipeline(of).recommend(FeedRequest(person(), 0)).item_ids[0] == "i1"
+
+
+# -- bundles on disk -------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = tmp_path / "bundles"
+    api = Api(bundles, bundle_poll_s=0.01)
+
+    def version() -> Any:
+        return api.get("/readyz").json()["model_version"]
+
+    def gone(path: Path) -> Any:
+        raise OSError(f"{path} cannot be read")
+
+    def after_a_while() -> Any:
+        api.run(asyncio.sleep(0.2))
+        return version()
+
+    try:
+        assert version() is None
+        write_bundle(bundles, ["i1", "i2"], version="one", served=True)
+        api.run(api.services.refresh_model())
+        assert version() == "one"
+        feed = api.get("/v1/users/u1/feed").json()
+        assert (feed["model_version"], feed["degraded"], len(feed["items"])) == ("one", [], 2)
+        write_bundle(bundles, ["i1"], version="unranked")
+        assert after_a_while() == "one", "its ranker wants other inputs"
+        write_bundle(bundles, ["i1"], version="torn", served=True)
+        (bundles / "torn" / "vectors.npy").write_bytes(b"torn")
+        assert after_a_while() == "one", "its checksum differs"
+        with monkeypatch.context() as disk:
+            disk.setattr(services, "bundle", SimpleNamespace(load=gone, current_name=bundle.current_name))
+            write_bundle(bundles, ["i1", "i2"], version="later", served=True)
+            assert after_a_while() == "one", "its disk does not answer"
+        assert after_a_while() == "later", "it was tried again"
+        (bundles / "current").write_text("../elsewhere\n")
+        assert after_a_while() == "later"
+        write_bundle(bundles, ["i3", "i1"], version="two", served=True)
+        assert after_a_while() == "two"
+        assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
+    finally:
+        api.close()
+
+
+def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
+    people = Count("people", entity=item)
+    of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
+    for value in ({"people": 7, "another": 1}, {"another": 1}):
+        message = msgspec.msgpack.encode(("item_features", ("i1",), value))
+        of.on_record(ITEM_FEATURES, b"any", message)
+    of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
+    of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
+    columns = of.generation.columns
+    assert columns.value("item_features:people").tolist() == [0.0, 7.0]
+
+
+def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) -> None:
+    """Beside Feast: the rows of the same job, over the other way."""
+    declared, settings = registry.declared(), live.stack.settings
+    reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
+    of = Catalogue(declared.reads)
+    follower = Follower(settings.kafka, [ITEM_FEATURES], of.on_record).start()
+    store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
+    try:
+        assert len(views) == 1
+
+        def same() -> bool:
+            columns = of.generation.columns
+            rows = [{"item_id": item_id} for item_id in columns.ids]
+            found = store.get_online_features(
+                features=[value.key for value in reads], entity_rows=rows or [{"item_id": ""}]
+            )
+            said = found.to_dict()
+            return len(rows) > 100 and all(
+                columns.value(value.key).tolist()
+                == [value.field.default if each is None else each for each in said[value.field.name]]
+                for value in reads
+            )
+
+        assert follower.caught_up.wait(30)
+        until(same, 30)
+    finally:
+        follower.stop()
+        close(store)
+    in_force = bundle.current(settings.bundles)
+    assert in_force is not None
+    assert in_force.manifest.features == list(names(declared.crosses))
+    feed = live.feed("u1")
+    assert (feed["model_version"], feed["degraded"]) == (in_force.version, [])
