@@ -1,8 +1,11 @@
-"""ASGI middleware: how many requests are in work at once, how many wait, and for how long.
+"""ASGI middleware: how many requests are in work at once, how many begin in one turn of the event loop, and how many wait.
 
 Reads and writes are admitted apart, each in order of arrival whatever the connection. What waits beyond the limits is
-answered with 503 and Retry-After: a late refusal costs the caller more than an early one. A feed is work for one
-processor, so a few in work at once give the same throughput as many, and leave the event loop to writes between them.
+answered with 503 and Retry-After: a late refusal costs the caller more than an early one.
+
+A feed may run from its first line to its last without suspending. Were all that arrived together begun in one turn of
+the loop, neither sockets nor timers would be looked at until the last of them was answered, and a write would wait for
+all of them several times. So one read begins in each turn.
 """
 
 from __future__ import annotations
@@ -22,11 +25,15 @@ READS = ("GET", "HEAD")
 class Lane:
     """A bounded number of requests in work and a bounded first-in, first-out queue with a deadline."""
 
-    def __init__(self, name: str, in_work: int, queue: int, wait_s: float, metrics: Metrics) -> None:
+    def __init__(self, name: str, in_work: int, in_turn: int, queue: int, wait_s: float, metrics: Metrics) -> None:
+        """`in_turn` is how many may begin in one turn of the event loop."""
         self._limit = in_work
+        self._in_turn = in_turn
         self._queue = queue
         self._wait_s = wait_s
         self._in_work = 0
+        self._begun = 0
+        self._turning = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._full = metrics.shed.labels(name, "queue_full")
         self._late = metrics.shed.labels(name, "deadline")
@@ -34,9 +41,9 @@ class Lane:
         metrics.queued.labels(name).set_function(lambda: len(self._waiting))
 
     async def enter(self) -> None:
-        """Returns when the request's turn has come; `leave` must follow. Raises Overloaded."""
-        if self._in_work < self._limit and not self._waiting:
-            self._in_work += 1
+        """Returns when the request may begin; `leave` must follow. Raises Overloaded."""
+        if not self._waiting and self._has_room():
+            self._begin()
             return
         if len(self._waiting) >= self._queue:
             self._full.inc()
@@ -49,19 +56,39 @@ class Lane:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.leave()  # the turn came and the request is gone
+                self.leave()  # it was admitted, and is gone
             raise
         finally:
             deadline.cancel()
 
     def leave(self) -> None:
-        """Gives the place to whoever has waited longest."""
-        while self._waiting:
+        """Makes room for the request that has waited longest."""
+        self._in_work -= 1
+        if self._waiting:
+            self._turn_soon()
+
+    def _has_room(self) -> bool:
+        return self._in_work < self._limit and self._begun < self._in_turn
+
+    def _begin(self) -> None:
+        self._in_work += 1
+        self._begun += 1
+        self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """A new turn of the loop: as many more may begin."""
+        self._turning = False
+        self._begun = 0
+        while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
-        self._in_work -= 1
+                self._begin()
 
     def _expire(self, turn: asyncio.Future[None]) -> None:
         if not turn.done():

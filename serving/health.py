@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can answer, and what it has counted."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.services import Services
 
 
 class Health(Struct, frozen=True):
-    """`degraded` names what is not there: `catalogue`, `model`, `store`. Feeds are answered without it."""
+    """`degraded` names the parts that are missing; feeds are answered without them."""
 
     status: str
     degraded: list[str] = []

@@ -76,7 +76,7 @@ class People:
 
 
 def latest(kafka: str, n: int = MOST) -> list[User]:
-    """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
+    """Up to n profiles from the last records of each partition; empty where Kafka does not answer."""
     users: dict[str, User] = {}
     try:
         knock(kafka)

@@ -1,7 +1,7 @@
-"""Errors for callers, as RFC 9457 problem documents that name the parameter at fault and the fix.
+"""Errors as RFC 9457 problem documents, which name the parameter at fault and the fix.
 
 Problem
-├── BadRequest          400  the body is not what it should be, as a whole
+├── BadRequest          400  the body as a whole cannot be read
 ├── Unauthorized        401
 ├── Forbidden           403  a setting of the server does not allow it
 ├── NotFound            404
@@ -28,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """One thing to mend: the parameter or field, and how. `index` is its place in a posted list."""
+    """A parameter or field at fault, and how to correct it. `index` is its place in a posted list."""
 
     name: str
     detail: str
@@ -136,7 +136,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler of anything else; what went wrong is in the log and not for callers."""
+    """Starlette's handler of any other exception: details go to the log, not to the caller."""
     return Problem("The server failed to answer; its log says why.").response()
 
 

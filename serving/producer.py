@@ -95,7 +95,8 @@ class EventLog:
                 pending.give_up(index)
                 break
         try:
-            await asyncio.wait_for(pending.done.wait(), self._timeout_ms / 1000 + GRACE_S)
+            async with asyncio.timeout(self._timeout_ms / 1000 + GRACE_S):
+                await pending.done.wait()
         except TimeoutError:
             log.warning("no delivery report within %d ms", self._timeout_ms)
         places = pending.places

@@ -1,4 +1,4 @@
-"""One typed object that reads the environment: every field is `FRESHET_` and its name."""
+"""The server's settings: each field is read from the environment variable `FRESHET_` and its name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecod
 
 
 class ServingSettings(BaseSettings):
-    """Addresses, limits and patience of the server."""
+    """Addresses, limits and time-outs of the server."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -42,14 +42,16 @@ class ServingSettings(BaseSettings):
     definitions: str = Field(DEFINITIONS, description="the package whose modules declare features and crosses")
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
 
-    store_timeout_ms: Positive = Field(50, description="how long a read of the online store may take")
-    store_retry_ms: Positive = Field(250, description="how often a store that is away is tried")
-    delivery_timeout_ms: Positive = Field(5000, description="how long the broker has to acknowledge")
+    store_timeout_ms: Positive = Field(50, description="time-out of a read of the online store")
+    store_retry_ms: Positive = Field(250, description="interval between attempts to reach a store that is away")
+    delivery_timeout_ms: Positive = Field(5000, description="time-out of the broker's acknowledgement")
     after_wait_ms: float = Field(15, ge=0, description="how long feed?after= waits for the store")
-    after_poll_ms: Positive = Field(3, description="how often it looks in the meantime")
+    after_poll_ms: Positive = Field(3, description="interval between its reads meanwhile")
     own_events_s: Positive = Field(600, description="how long events produced here are kept for their person")
-    catalogue_wait_s: Positive = Field(5, description="start without Kafka's catalogue after this long without news")
-    reads_in_work: int = Field(4, ge=1, description="GET requests in work at once")
+    catalogue_wait_s: Positive = Field(
+        5, description="ready without the catalogue after this long without a record from Kafka"
+    )
+    reads_in_work: int = Field(8, ge=1, description="GET requests in work at once")
     writes_in_work: int = Field(
         64, ge=1, description="POST requests in work at once, most of which wait for the broker"
     )
@@ -67,5 +69,5 @@ class ServingSettings(BaseSettings):
         (), description="origins whose pages may call the API, separated by commas; * is any of them"
     )
     list_users: bool = Field(False, description="GET /v1/users lists profiles although no API key is set")
-    impressions_queue: int = Field(10_000, ge=1, description="lists shown that wait for Kafka at most")
+    impressions_queue: int = Field(10_000, ge=1, description="impressions that wait for Kafka at most")
     bundle_poll_s: Positive = 1.0

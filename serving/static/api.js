@@ -1,4 +1,4 @@
-// Talking to the server: JSON in and out; a problem document becomes an error with words for people.
+// Calls of the server: JSON in and out; a problem document becomes an Error with its detail.
 
 import { $ } from "./dom.js";
 

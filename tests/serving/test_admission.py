@@ -45,7 +45,7 @@ Test = Callable[[Gate, httpx.AsyncClient, Metrics], Awaitable[None]]
 def run(test: Test, in_work: int = 2, queue: int = 3, wait_s: float = 30.0) -> None:
     async def started() -> None:
         gate, metrics = Gate(), Metrics()
-        lanes = {name: Lane(name, in_work, queue, wait_s, metrics) for name in ("reads", "writes")}
+        lanes = {name: Lane(name, in_work, 2, queue, wait_s, metrics) for name in ("reads", "writes")}
         transport = httpx.ASGITransport(Admission(gate, **lanes))
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             await test(gate, client, metrics)
@@ -130,7 +130,7 @@ def test_reads_that_wait_do_not_keep_writes_out_nor_health() -> None:
 @pytest.mark.parametrize("granted", [False, True])
 def test_a_request_that_is_cancelled_gives_its_place_back(granted: bool) -> None:
     async def test() -> None:
-        lane = Lane("reads", 1, 5, 30.0, Metrics())
+        lane = Lane("reads", 1, 1, 5, 30.0, Metrics())
         await lane.enter()
         waiting = asyncio.create_task(lane.enter())
         await settle()
@@ -147,9 +147,33 @@ def test_a_request_that_is_cancelled_gives_its_place_back(granted: bool) -> None
     asyncio.run(test())
 
 
+def test_requests_that_never_suspend_still_leave_the_loop_to_others() -> None:
+    """Twenty arrive in one turn of the loop; a timer that is due and a write get their turns between them."""
+    order: list[str] = []
+
+    async def busy(scope: Any, receive: Any, send: Any) -> None:
+        order.append(scope["method"])
+
+    async def test() -> None:
+        metrics = Metrics()
+        app = Admission(busy, *(Lane(name, 10, 1, 100, 30.0, metrics) for name in ("reads", "writes")))
+
+        async def ask(method: str) -> None:
+            await app({"type": "http", "path": "/v1/x", "method": method}, None, None)  # type: ignore[arg-type]
+
+        asked = [asyncio.create_task(ask("GET")) for _ in range(20)]
+        await asyncio.sleep(0)
+        asked.append(asyncio.create_task(ask("POST")))
+        await asyncio.gather(*asked)
+
+    asyncio.run(test())
+    assert order.count("GET") == 20
+    assert order.index("POST") <= 3
+
+
 def test_no_queue_at_all() -> None:
     async def test() -> None:
-        lane = Lane("reads", 1, 0, 30.0, Metrics())
+        lane = Lane("reads", 1, 1, 0, 30.0, Metrics())
         await lane.enter()
         with pytest.raises(Overloaded):
             await lane.enter()
