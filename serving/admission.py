@@ -1,17 +1,19 @@
-"""ASGI middleware: how many requests are in work at once, how many begin in one turn of the event loop, and how many wait.
+"""ASGI middleware: how many requests are in work, how many begin in one turn of the event loop, and how many wait.
 
 Reads and writes are admitted apart, each in order of arrival whatever the connection. What waits beyond the limits is
 answered with 503 and Retry-After: a late refusal costs the caller more than an early one.
 
 A feed may run from its first line to its last without suspending. Were all that arrived together begun in one turn of
 the loop, neither sockets nor timers would be looked at until the last of them was answered, and a write would wait for
-all of them several times. So one read begins in each turn.
+all of them several times. So one read begins in every few turns: an empty turn takes some microseconds, accepts one more
+connection, and is a step of each write.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,17 +24,24 @@ GUARDED = "/v1/"
 READS = ("GET", "HEAD")
 
 
+class Pace(NamedTuple):
+    """So many requests may begin within so many turns of the event loop."""
+
+    requests: int
+    turns: int
+
+
 class Lane:
     """A bounded number of requests in work and a bounded first-in, first-out queue with a deadline."""
 
-    def __init__(self, name: str, in_work: int, in_turn: int, queue: int, wait_s: float, metrics: Metrics) -> None:
-        """`in_turn` is how many may begin in one turn of the event loop."""
+    def __init__(self, name: str, in_work: int, pace: Pace, queue: int, wait_s: float, metrics: Metrics) -> None:
         self._limit = in_work
-        self._in_turn = in_turn
+        self._pace = pace
         self._queue = queue
         self._wait_s = wait_s
         self._in_work = 0
         self._begun = 0
+        self._turns = 0
         self._turning = False
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._full = metrics.shed.labels(name, "queue_full")
@@ -68,7 +77,7 @@ class Lane:
             self._turn_soon()
 
     def _has_room(self) -> bool:
-        return self._in_work < self._limit and self._begun < self._in_turn
+        return self._in_work < self._limit and self._begun < self._pace.requests
 
     def _begin(self) -> None:
         self._in_work += 1
@@ -81,9 +90,12 @@ class Lane:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        """A new turn of the loop: as many more may begin."""
+        self._turns += 1
         self._turning = False
-        self._begun = 0
+        if self._begun and self._turns < self._pace.turns:
+            self._turn_soon()
+            return
+        self._begun = self._turns = 0
         while self._waiting and self._has_room():
             turn = self._waiting.popleft()
             if not turn.done():

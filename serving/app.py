@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from serving import openapi
 from serving.access import RequireKey, Timed
-from serving.admission import Admission, Lane
+from serving.admission import Admission, Lane, Pace
 from serving.endpoint import Endpoint
 from serving.feeds import Feeds
 from serving.health import HealthChecks
@@ -33,7 +33,7 @@ from serving.settings import ServingSettings
 
 STATIC = Path(__file__).parent / "static"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
-WRITES_IN_TURN = 16
+READS, WRITES = Pace(requests=1, turns=4), Pace(requests=16, turns=1)
 """A small write takes a fraction of a millisecond of the event loop, a feed several."""
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "DELETE"],
@@ -103,8 +103,8 @@ def _middleware(settings: ServingSettings, metrics: Metrics) -> list[Middleware]
     found.append(
         Middleware(
             Admission,
-            reads=Lane("reads", settings.reads_in_work, 1, queue, wait_s, metrics),
-            writes=Lane("writes", settings.writes_in_work, WRITES_IN_TURN, queue, wait_s, metrics),
+            reads=Lane("reads", settings.reads_in_work, READS, queue, wait_s, metrics),
+            writes=Lane("writes", settings.writes_in_work, WRITES, queue, wait_s, metrics),
         )
     )
     if settings.compress_from:

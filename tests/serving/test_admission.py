@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving.admission import Admission, Lane
+from serving.admission import Admission, Lane, Pace
 from serving.metrics import Metrics
 from serving.problems import Overloaded
 from tests.serving.made import Api
@@ -45,7 +45,7 @@ Test = Callable[[Gate, httpx.AsyncClient, Metrics], Awaitable[None]]
 def run(test: Test, in_work: int = 2, queue: int = 3, wait_s: float = 30.0) -> None:
     async def started() -> None:
         gate, metrics = Gate(), Metrics()
-        lanes = {name: Lane(name, in_work, 2, queue, wait_s, metrics) for name in ("reads", "writes")}
+        lanes = {name: Lane(name, in_work, Pace(2, 1), queue, wait_s, metrics) for name in ("reads", "writes")}
         transport = httpx.ASGITransport(Admission(gate, **lanes))
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             await test(gate, client, metrics)
@@ -130,7 +130,7 @@ def test_reads_that_wait_do_not_keep_writes_out_nor_health() -> None:
 @pytest.mark.parametrize("granted", [False, True])
 def test_a_request_that_is_cancelled_gives_its_place_back(granted: bool) -> None:
     async def test() -> None:
-        lane = Lane("reads", 1, 1, 5, 30.0, Metrics())
+        lane = Lane("reads", 1, Pace(1, 1), 5, 30.0, Metrics())
         await lane.enter()
         waiting = asyncio.create_task(lane.enter())
         await settle()
@@ -156,7 +156,7 @@ def test_requests_that_never_suspend_still_leave_the_loop_to_others() -> None:
 
     async def test() -> None:
         metrics = Metrics()
-        app = Admission(busy, *(Lane(name, 10, 1, 100, 30.0, metrics) for name in ("reads", "writes")))
+        app = Admission(busy, *(Lane(name, 10, Pace(1, 4), 100, 30.0, metrics) for name in ("reads", "writes")))
 
         async def ask(method: str) -> None:
             await app({"type": "http", "path": "/v1/x", "method": method}, None, None)  # type: ignore[arg-type]
@@ -173,7 +173,7 @@ def test_requests_that_never_suspend_still_leave_the_loop_to_others() -> None:
 
 def test_no_queue_at_all() -> None:
     async def test() -> None:
-        lane = Lane("reads", 1, 1, 0, 30.0, Metrics())
+        lane = Lane("reads", 1, Pace(1, 1), 0, 30.0, Metrics())
         await lane.enter()
         with pytest.raises(Overloaded):
             await lane.enter()
