@@ -5,7 +5,7 @@ answered with 503 and Retry-After: a late refusal costs the caller more than an 
 
 A feed may run from its first line to its last without suspending. Were all that arrived together begun in one turn of
 the loop, neither sockets nor timers would be looked at until the last of them was answered, and a write would wait for
-all of them several times. So one read begins in every few turns: an empty turn takes some microseconds, accepts one more
+all of them several times. So one read begins in every few turns: an empty turn takes microseconds, accepts one more
 connection, and is a step of each write.
 """
 
