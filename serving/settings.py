@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from feature_repo.lateness import LatenessSettings
 from feature_repo.registry import DEFINITIONS
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+")
@@ -29,7 +30,7 @@ def _origin(value: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(LatenessSettings):
     """Addresses, limits and time-outs of the server."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
