@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import confluent_kafka
@@ -16,12 +18,15 @@ from kafka.partitioner import murmur2
 
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
+from freshet.settings import Settings
 from schemas import codec
-from schemas.topics import INTERACTIONS
+from schemas.events import Impression
+from schemas.topics import IMPRESSIONS, INTERACTIONS
 from serving import people
 from serving import producer as module
+from serving.impressions import ImpressionLog
 from serving.producer import PARTITIONER, EventLog, KafkaAway, Place
-from tests.serving.made import click
+from tests.serving.made import NOW, click
 
 NOBODY = f"127.0.0.1:{free_ports()['kafka_port']}"
 
@@ -280,3 +285,61 @@ def test_every_documented_client_puts_a_person_into_the_same_partition(stack: St
     assert asyncio.run(over_http()) == java
     assert by_librdkafka() == java
     assert by_kafka_python() == java
+
+
+@pytest.mark.integration
+def test_a_killed_broker_loses_nothing_that_was_claimed_and_the_producer_goes_on(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, **free_ports())
+    claimed: list[str] = []
+    counted = Counter[str]()
+
+    async def outage(stack: Stack) -> None:
+        log = EventLog(settings.kafka, 2000)
+        impressions = ImpressionLog(log, 1000, lambda result, n: counted.update({result: n}), backoff_s=0.1)
+        impressions.start()
+
+        async def append(name: str) -> bool:
+            try:
+                await log.append([click(name, name)])
+            except KafkaAway:
+                return False
+            claimed.append(name)
+            return True
+
+        assert await append("before")
+        await asyncio.to_thread(stack.kill, "kafka")
+        for n in range(20):
+            impressions.put(Impression(f"r{n}", "u1", NOW, ["i1"]))
+        assert not await append("during")
+        assert len(impressions) == 20
+        await asyncio.to_thread(stack.up, ["kafka"])
+        async with asyncio.timeout(60):
+            n = 0
+            while not await append(f"after-{n}"):
+                n += 1
+                await asyncio.sleep(0.2)
+            while len(impressions):
+                await asyncio.sleep(0.05)
+        await impressions.stop()
+        await log.close()
+
+    with Stack(settings, report=print) as stack:
+        stack.up(["kafka"])
+        asyncio.run(outage(stack))
+        consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+        found: dict[str, list[str]] = {}
+        for topic in (INTERACTIONS, IMPRESSIONS):
+            partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning()
+            ends = consumer.end_offsets(partitions)
+            while any(consumer.position(p) < end for p, end in ends.items()):
+                for records in consumer.poll(timeout_ms=500).values():
+                    found.setdefault(topic, []).extend(
+                        getattr(event, "event_id", "") or event.request_id
+                        for event in (codec.decode(topic, record.value) for record in records)
+                    )
+        consumer.close()
+    assert set(claimed) <= set(found[INTERACTIONS])
+    assert set(found[IMPRESSIONS]) == {f"r{n}" for n in range(20)}
+    assert (counted["stored"], counted["dropped"]) == (20, 0)
