@@ -26,8 +26,9 @@ from bench import parts
 from bench.errors import Unsound
 from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.store import Writer
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.views import user
 from freshet.data.producer import Producer
 from freshet.features import feast
 from freshet.local import processes

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
-from feature_repo.ranking import matrix
+from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from schemas import bundle
 from schemas.follow import Follower

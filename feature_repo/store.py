@@ -23,8 +23,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
 from feature_repo import features
-from feature_repo.crosses import NOTHING, Reads
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.reads import NO_READS, Reads
+from feature_repo.repository import EMPTY, Repository
 from feature_repo.values import ENCODE
 from operators.contract import Row
 
@@ -127,7 +127,7 @@ class UserReader:
     which takes longer than the read.
     """
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 0.05, reads: Reads = NOTHING) -> None:
+    def __init__(self, file: Path | None = None, timeout_s: float = 0.05, reads: Reads = NO_READS) -> None:
         """`file` is a feature_store.yaml, as in `config`; `reads` is what crosses read of pairs."""
         self._store = FeatureStore(config=config(file, timeout_s))
         self._online: Any = self._store._get_provider().online_store

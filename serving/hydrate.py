@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from feature_repo import views
-from feature_repo.views import user_operator
+from feature_repo.builders import user_operator
 from operators.contract import Record, World
 from operators.keyed import KeyedState
 from operators.vector import UserVector

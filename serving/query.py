@@ -13,8 +13,8 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from feature_repo import views
+from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.ranking import Pairs, Request, no_pairs
 from operators.space import BundleSpace
 from operators.vector import UserVector
 from serving.model import Model

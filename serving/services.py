@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.follow import Follower

@@ -28,7 +28,7 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
-from feature_repo.views import item_operator, served, user_operator
+from feature_repo.builders import item_operator, served, user_operator
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import LINGERS, apply

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from redis.exceptions import RedisError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.contract import Row
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ import numpy as np
 from msgspec import structs
 
 from feature_repo import views
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Reads
-from feature_repo.ranking import names
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.inputs import names
+from feature_repo.reads import Reads
+from feature_repo.repository import Repository
 from operators.contract import Record, Space
 from operators.history import Applied
 from operators.vector import UserVector

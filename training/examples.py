@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.candidates import Column, Request
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.crosses import NOTHING, Reads
-from feature_repo.ranking import Column, Request, matrix
-from feature_repo.registry import EMPTY, Repository
-from feature_repo.views import MET, item_operator, user_operator
+from feature_repo.inputs import matrix
+from feature_repo.reads import NO_READS, Reads
+from feature_repo.repository import EMPTY, Repository
+from feature_repo.views import MET
 from operators import contract
 from operators.contract import Record, World
 from operators.time import minutes
@@ -86,7 +88,7 @@ class Log:
         return round(len(self.interactions) * share)
 
 
-def world_of(log: Log, space: Space, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns]:
+def world_of(log: Log, space: Space, reads: Reads = NO_READS) -> tuple[Catalogue, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
     first rows are those of the space; with what crosses read."""
     world = Catalogue(log.items)

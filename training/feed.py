@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
 from schemas.bundle import Bundle
 from schemas.events import Interaction

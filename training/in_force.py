@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo import ranking
+from feature_repo import inputs
 from feature_repo.crosses import Cross
-from feature_repo.ranking import NAMES
-from feature_repo.registry import Repository
+from feature_repo.inputs import NAMES
+from feature_repo.repository import Repository
 from operators.space import BundleSpace
 from schemas.bundle import Bundle
 from schemas.events import FLOAT_BYTES, Impression, Item
@@ -35,7 +35,7 @@ class Served:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The inputs that can be computed again, in the order of `matrix`."""
-        return ranking.names(self.crosses)
+        return inputs.names(self.crosses)
 
     @property
     def undeclared(self) -> tuple[str, ...]:

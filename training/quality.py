@@ -34,7 +34,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from feature_repo import registry
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from schemas import bundle
 from schemas.events import Interaction
 from training import factors

@@ -24,8 +24,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from feature_repo.ranking import NAMES, names
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.inputs import NAMES, names
+from feature_repo.repository import EMPTY, Repository
 from schemas import bundle
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError

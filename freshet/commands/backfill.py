@@ -30,11 +30,12 @@ def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: b
         No progress.
     """
     from feature_repo import registry
+    from feature_repo.repository import Repository
     from training.backfill import RowFiles
 
     settings, repository = Settings(), registry.declared()
     entities = [declared.named(repository, name)[0] for name in names] or list(repository.features)
-    asked = registry.Repository({entity: repository.features[entity] for entity in entities})
+    asked = Repository({entity: repository.features[entity] for entity in entities})
     files = refill.events(settings)
     if not files:
         raise FeaturesError(

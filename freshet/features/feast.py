@@ -65,9 +65,9 @@ def apply(settings: Settings, report: Report) -> None:
 
 def _fingerprint(settings: Settings, config: Path) -> str:
     """Changes with all that is registered: sources of the declarations, and which of them are promoted."""
-    from feature_repo import registry
+    from feature_repo import promotions
 
-    promoted = ",".join(sorted(registry.promoted(settings.root)))
+    promoted = ",".join(sorted(promotions.promoted(settings.root)))
     found = hashlib.sha256(f"{config.read_text()}{os.environ.get('FRESHET_DEFINITIONS', '')}{promoted}".encode())
     for folder in (REPOSITORY, REPOSITORY.parent / "operators", REPOSITORY.parent / "schemas"):
         for source in sorted(folder.rglob("*.py")):

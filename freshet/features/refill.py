@@ -14,7 +14,7 @@ from freshet.local.components import Report
 from freshet.settings import Settings
 
 if TYPE_CHECKING:
-    from feature_repo.registry import Repository
+    from feature_repo.repository import Repository
     from training.backfill import Backfill, RowFiles
 
 

@@ -20,9 +20,9 @@ from feast.protos.feast.types import Value_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import RedisError
 
-from feature_repo import features, on_demand, registry, store, views
+from feature_repo import builders, features, on_demand, registry, store, views
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
 from freshet.features import feast
@@ -49,8 +49,8 @@ def rows() -> dict[tuple[str, ...], Row]:
     emitted: list[Row] = []
     world = Catalogue(items, MadeSpace("one"))
     replay = Replay(
-        views.user_operator(world, declared=DECLARED),
-        views.item_operator(world, DECLARED),
+        builders.user_operator(world, declared=DECLARED),
+        builders.item_operator(world, DECLARED),
         lambda row, at: emitted.append(row),
     )
     for item in items:
@@ -276,7 +276,7 @@ def test_rows_expire_where_the_configuration_says_so(config: Path, tmp_path: Pat
 
 def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader) -> None:
     world = Catalogue()
-    operator = views.user_operator(world)
+    operator = builders.user_operator(world)
     state = operator.new()
     for n in range(3):
         operator.on_event("", state, Record(Interaction(f"x{n}", "click", "u9", T0 + n * HOUR, f"i{n}")))
@@ -290,7 +290,7 @@ def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader)
 
 
 def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
-    operator = views.user_operator(Catalogue())
+    operator = builders.user_operator(Catalogue())
     state = operator.new()
     ids = ["\u00e9\u4e2d|:{}", "a" * 256, " ", '"', "1"]
     writer.write(operator.row(id, "", state, T0) for id in ids)

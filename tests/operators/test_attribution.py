@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from operators.attribution import MOST_BYTES, MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
 from operators.time import END, HOUR, MINUTE

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import registry
-from feature_repo.crosses import ItemFeature, Reads
-from feature_repo.ranking import names
+from feature_repo.crosses import ItemFeature
+from feature_repo.inputs import names
+from feature_repo.reads import Reads
 from feature_repo.store import close
 from operators.features import Count, item
 from schemas import bundle, codec

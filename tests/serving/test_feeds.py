@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from operators.decay import POPULARITY_ORIGIN
 from schemas.events import Impression, Item
 from serving.feeds import POPULARITY

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.crosses import ItemFeature
-from feature_repo.registry import Repository
-from feature_repo.views import item, item_operator, user, user_operator
+from feature_repo.repository import Repository
+from feature_repo.views import item, user
 from operators.attribution import Attribution
 from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, session, user_category

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from feature_repo import registry
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from freshet.errors import ComponentError
 from freshet.features import distributed
 from freshet.features.refill import Refill

@@ -20,8 +20,9 @@ from feast import FeatureStore
 from kafka import KafkaConsumer, KafkaProducer
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.store import config
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.views import user
 from freshet.local.stack import Stack
 from freshet.settings import Settings
 from operators.contract import Record

@@ -14,7 +14,7 @@ from feast import FeatureStore
 
 from bench.stacks import send
 from feature_repo import registry
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
 from freshet.settings import Settings

@@ -17,7 +17,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from feature_repo import registry
-from feature_repo.views import item, item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.views import item
 from freshet.local.flink import Flink
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack

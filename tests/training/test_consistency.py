@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
-from feature_repo.ranking import NAMES, matrix, names
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.repository import Repository
+from feature_repo.views import user
 from operators import features
 from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category

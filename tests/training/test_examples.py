@@ -12,8 +12,9 @@ import pytest
 from msgspec import structs
 
 from feature_repo.crosses import Affinity, Hour, ItemFeature, Position, UserFeature
-from feature_repo.ranking import NAMES, matrix
-from feature_repo.registry import Repository, collect
+from feature_repo.inputs import NAMES, matrix
+from feature_repo.registry import collect
+from feature_repo.repository import Repository
 from operators.features import Count, Last, Mean, category, event, item, user, user_category
 from operators.time import days
 from schemas.events import Impression, Interaction, User

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from feature_repo.crosses import Affinity, UserFeature
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from feature_repo.registry import collect
 from operators.features import Count, user, user_category
 from operators.space import BundleSpace
