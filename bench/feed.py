@@ -35,13 +35,13 @@ from freshet.local import processes
 from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.time import DAY
+from recommend import filters
+from recommend.model import Model
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key
-from serving import filters
 from serving.feeds import FeedAnswer
 from serving.hydrate import now_ms
-from serving.model import Model
 from training import factors, train
 from training.datasets import movielens
 from training.examples import Log

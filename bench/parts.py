@@ -16,16 +16,16 @@ import psutil
 from bench.errors import Unsound
 from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
+from recommend import filters, retrievers
+from recommend.catalogue import Catalogue
+from recommend.model import Model
+from recommend.pipeline import retrieve
+from recommend.popular import Popular
+from recommend.query import FeedRequest, Query
 from schemas import bundle
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving import filters, retrievers
-from serving.catalogue import Catalogue
 from serving.hydrate import now_ms
-from serving.model import Model
-from serving.pipeline import retrieve
-from serving.popular import Popular
-from serving.query import FeedRequest, Query
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is asked for again"""

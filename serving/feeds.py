@@ -16,14 +16,14 @@ from feature_repo import views
 from feature_repo.columns import Rows
 from operators.decay import Popularity
 from operators.time import label
+from recommend.pipeline import Entry
+from recommend.query import FeedRequest, Reason
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
 from serving.hydrate import Freshness, now_ms
 from serving.parameters import After, Flag, Parameter
-from serving.pipeline import Entry
 from serving.problems import NotFound, document
-from serving.query import FeedRequest, Reason
 from serving.services import Services
 
 VARIANT = "default"

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 from feature_repo import registry
 from feature_repo.repository import Repository
+from recommend.catalogue import Catalogue
+from recommend.model import Model
+from recommend.pipeline import Pipeline
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.catalogue import Catalogue
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
-from serving.model import Model
 from serving.own_events import OwnEvents
-from serving.pipeline import Pipeline
 from serving.producer import EventLog
 from serving.settings import ServingSettings
 from serving.store import Store, UserRows

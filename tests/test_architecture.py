@@ -1,4 +1,4 @@
-"""The rooms and what each may import, as the table in docs/architecture.md states them."""
+"""The packages and what each may import, as the table in docs/architecture.md states them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("schemas", "operators", "feature_repo", "streams", "training", "serving", "freshet", "bench")
+ROOMS = ("schemas", "operators", "feature_repo", "recommend", "streams", "training", "serving", "freshet", "bench")
 MAX_LINES = 300
 
 MAY_IMPORT = {
@@ -19,24 +19,12 @@ MAY_IMPORT = {
     "operators": {"schemas"},
     "feature_repo": {"operators", "schemas"},
     "streams": {"feature_repo", "operators", "schemas"},
-    "training": {"feature_repo", "operators", "schemas"},
-    "serving": {"feature_repo", "operators", "schemas"},
+    "recommend": {"feature_repo", "operators", "schemas"},
+    "training": {"recommend", "feature_repo", "operators", "schemas"},
+    "serving": {"recommend", "feature_repo", "operators", "schemas"},
     "freshet": set(ROOMS),
     "bench": set(ROOMS),
 }
-
-SERVING_FOR_TRAINING = {
-    "pipeline",
-    "retrievers",
-    "filters",
-    "rerank",
-    "explain",
-    "index",
-    "model",
-    "catalogue",
-    "query",
-}
-"""serving's pure pipeline: what training may take to judge the feed as it is served"""
 
 KNOWN_CIRCLE = {f"operators.features.{name}" for name in ("entity", "feature", "scopes", "windows")}
 """to be mended; no other circle may come up"""
@@ -121,10 +109,8 @@ def breaches(room: str) -> list[str]:
     found = []
     for path in modules(room):
         for name in imports(path):
-            target, _, rest = name.partition(".")
+            target, _, _ = name.partition(".")
             if target not in ROOMS or target == room or target in MAY_IMPORT[room]:
-                continue
-            if (room, target) == ("training", "serving") and rest.split(".")[0] in SERVING_FOR_TRAINING:
                 continue
             found.append(f"{path.relative_to(ROOT)} imports {name}")
     return found
@@ -165,24 +151,18 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert [circle for circle in circles(graph()) if not set(circle) <= KNOWN_CIRCLE] == []
 
 
-@pytest.mark.parametrize("room", ["schemas", "operators", "feature_repo", "streams", "training", "serving"])
+@pytest.mark.parametrize(
+    "room", ["schemas", "operators", "feature_repo", "recommend", "streams", "training", "serving"]
+)
 def test_nothing_but_tests_imports_tests(room: str) -> None:
     assert [str(p) for p in modules(room) if any(name.split(".")[0] == "tests" for name in imports(p))] == []
 
 
-def test_what_training_takes_of_serving_does_no_io() -> None:
-    """Serving's pipeline is pure: whoever imports it gets no web server, no Kafka client and no store."""
-    doors = {"starlette", "uvicorn", "kafka", "redis", "feast", "httpx", "asyncio", "socket"}
-    taken = {
-        name.split(".")[1] for p in modules("training") for name in imports(p) if name.startswith("serving.")
-    }  # fmt: skip
-    left, known = sorted(taken), set(taken)
-    for module in left:  # and what these take in turn
-        found = set(imports(ROOT / "serving" / f"{module}.py"))
-        assert not {name.split(".")[0] for name in found} & doors, module
-        more = {name.split(".")[1] for name in found if name.startswith("serving.")} - known
-        known |= more
-        left += sorted(more)
+def test_the_recommendation_core_does_no_io() -> None:
+    """What runs in a request and in a replay imports no web server, no Kafka client, no store and no event loop."""
+    forbidden = {"starlette", "uvicorn", "kafka", "confluent_kafka", "redis", "feast", "httpx", "asyncio", "socket"}
+    found = {(p.name, name) for p in modules("recommend") for name in imports(p) if name.split(".")[0] in forbidden}
+    assert found == set()
 
 
 @pytest.mark.parametrize("path", modules("operators"), ids=lambda p: p.name)

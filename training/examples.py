@@ -25,8 +25,8 @@ from feature_repo.views import MET
 from operators import contract
 from operators.contract import Record, World
 from operators.time import minutes
+from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User
-from serving.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from training.factors import Space, taste
 from training.live import LiveColumns, LivePeople
 from training.replay import Catalogue, Replay

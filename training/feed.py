@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
+from recommend import rerank
+from recommend.catalogue import Catalogue
+from recommend.model import Model
+from recommend.pipeline import STAGES, Pipeline, Stage
+from recommend.query import FeedRequest
 from schemas.bundle import Bundle
 from schemas.events import Interaction
-from serving import rerank
-from serving.catalogue import Catalogue
-from serving.model import Model
-from serving.pipeline import STAGES, Pipeline, Stage
-from serving.query import FeedRequest
 from training.examples import Log, replay
 
 PLAIN = tuple(Stage(s.name, rerank.by_score, rerank.by_score) if s.name == "rerank" else s for s in STAGES)

@@ -14,8 +14,8 @@ from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from feature_repo.inputs import NAMES
+from recommend.model import Ranker
 from schemas.errors import FreshetError
-from serving.model import Ranker
 from training.examples import Group
 
 INPUT, OUTPUT = "features", "scores"

@@ -15,8 +15,8 @@ from feature_repo.candidates import Candidates, Request, no_pairs
 from feature_repo.columns import ItemColumns
 from feature_repo.inputs import INPUTS, NAMES, matrix
 from operators.contract import Vector
+from recommend.query import FeedRequest, ranking_of
 from schemas.events import Impression
-from serving.query import FeedRequest, ranking_of
 from training.in_force import Served
 from training.live import LivePeople
 

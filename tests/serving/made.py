@@ -16,14 +16,14 @@ from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.contract import Row
 from operators.space import BundleSpace
+from recommend.catalogue import Catalogue
+from recommend.index import ItemIndex
+from recommend.model import Model
+from recommend.pipeline import Pipeline
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
-from serving.catalogue import Catalogue
 from serving.hydrate import now_ms
-from serving.index import ItemIndex
-from serving.model import Model
-from serving.pipeline import Pipeline
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings

@@ -21,11 +21,11 @@ from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
+from recommend.query import FeedRequest, ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from serving.hydrate import EMBEDDING, VECTOR
-from serving.query import FeedRequest, ranking_of
 from tests.bundles import write_bundle
 from training.consistency import Report, compare
 from training.live import LiveColumns, LivePeople

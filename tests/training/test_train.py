@@ -15,10 +15,10 @@ from feature_repo.registry import collect
 from operators.features import Count, user, user_category
 from operators.space import BundleSpace
 from operators.time import days
+from recommend.model import Ranker
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
-from serving.model import Ranker
 from training import examples, factors, ranker
 from training.examples import Log
 from training.feed import Feed

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
 from feature_repo.inputs import matrix
+from recommend import explain, filters, rerank, retrievers
+from recommend.model import Model
+from recommend.popular import Popular
+from recommend.query import FeedRequest, Query, Reason, Source
 from schemas.events import Item
-from serving import explain, filters, rerank, retrievers
-from serving.model import Model
-from serving.popular import Popular
-from serving.query import FeedRequest, Query, Reason, Source
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Feed:
 
 
 class Pipeline:
-    """Recommends from columns and a model whose rows they share (see serving/catalogue.py)."""
+    """Recommends from columns and a model whose rows they share (see recommend/catalogue.py)."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import Rows
-from serving.query import Query, Source
+from recommend.query import Query, Source
 
 Mask = npt.NDArray[np.bool_]
 RANKED = 500

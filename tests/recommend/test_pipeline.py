@@ -16,10 +16,10 @@ from feature_repo.crosses import Affinity, Device, UserFeature, Weekday
 from feature_repo.inputs import NAMES, matrix
 from operators.features import Count, user, user_category
 from operators.history import hash64
+from recommend.catalogue import Catalogue
+from recommend.pipeline import STAGES, Feed, Pipeline, Stage
+from recommend.query import FeedRequest, Query
 from schemas.events import Item
-from serving.catalogue import Catalogue
-from serving.pipeline import STAGES, Feed, Pipeline, Stage
-from serving.query import FeedRequest, Query
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
 KINDS = ("view", "click", "like", "dislike", "purchase", "rating")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from operators.time import DAY
+from recommend import rerank
+from recommend.query import FeedRequest, Query
 from schemas.events import Item
-from serving import rerank
-from serving.query import FeedRequest, Query
 from tests.serving.made import NOW, catalogue, person, pipeline
 
 AXES = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]

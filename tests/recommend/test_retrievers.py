@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.history import hash64
+from recommend import retrievers
+from recommend.query import FeedRequest, Query, Source
 from schemas.events import Item
-from serving import retrievers
-from serving.query import FeedRequest, Query, Source
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
 

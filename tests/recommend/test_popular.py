@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recommend import popular as module
+from recommend.popular import LENGTH, Popular
 from schemas.events import Item
-from serving import popular as module
-from serving.popular import LENGTH, Popular
 from tests.serving.made import catalogue, popular
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.query import Query, Reason, Source
-from serving.rerank import is_new
-from serving.retrievers import RECENTS
+from recommend.query import Query, Reason, Source
+from recommend.rerank import is_new
+from recommend.retrievers import RECENTS
 
 VERBS = {
     "view": "viewed", "click": "clicked", "play": "watched", "share": "shared", "add_to_cart": "put in your cart",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_repo.columns import Rows
-from serving.query import Query, Source
+from recommend.query import Query, Source
 
 NEAREST, SIMILAR, RECENTS, POPULAR = 200, 20, 5, 200
 """candidates wanted of each source; the ranker is shown as many (`training/examples.py`)"""

@@ -21,13 +21,13 @@ from feature_repo.inputs import names
 from feature_repo.reads import Reads
 from feature_repo.store import close
 from operators.features import Count, item
+from recommend.catalogue import Catalogue
+from recommend.query import FeedRequest
 from schemas import bundle, codec
 from schemas.events import Item
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving import services
-from serving.catalogue import Catalogue
-from serving.query import FeedRequest
 from tests.bundles import write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.time import DAY
-from serving.query import Query
+from recommend.query import Query
 
 DIVERSITY = 0.1
 """what the largest cosine to the items above costs, in units of relevance"""

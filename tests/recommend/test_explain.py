@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from operators.time import DAY
+from recommend.query import FeedRequest, Reason
 from schemas.events import Item
-from serving.query import FeedRequest, Reason
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
 OLD = NOW - 400 * DAY

@@ -12,10 +12,10 @@ import onnxruntime
 from feature_repo.crosses import Cross
 from feature_repo.inputs import NAMES
 from operators.space import BundleSpace
+from recommend.index import ItemIndex
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
 from schemas.events import Item
-from serving.index import ItemIndex
 
 
 class Ranker:

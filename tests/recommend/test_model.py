@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from feature_repo.crosses import Cross, Hour, Position, Weekday
 from feature_repo.inputs import NAMES
+from recommend.index import ItemIndex
+from recommend.model import Model
 from schemas import bundle
 from schemas.errors import BundleError
-from serving.index import ItemIndex
-from serving.model import Model
 from tests.bundles import sum_of_inputs, write_bundle
 from tests.serving.made import unit
 
@@ -55,7 +55,7 @@ def test_onnx_runtime_keeps_to_itself(bundles: Path, tmp_path: Path) -> None:
     """It leaves an id and a database in the home folder of whoever lets it report."""
     home = tmp_path / "home"
     home.mkdir()
-    load = f"from serving.model import Ranker; Ranker(open({str(bundles / 'test' / 'ranker.onnx')!r}, 'rb').read())"
+    load = f"from recommend.model import Ranker; Ranker(open({str(bundles / 'test' / 'ranker.onnx')!r}, 'rb').read())"
     env = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
     subprocess.run([sys.executable, "-c", load], env=env | {"HOME": str(home)}, cwd=ROOT, check=True)
     assert not list(home.rglob("*onnxruntime*"))

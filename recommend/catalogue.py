@@ -17,11 +17,11 @@ from feature_repo.columns import ItemColumns
 from feature_repo.reads import NO_READS, Reads
 from operators.contract import Row, Space
 from operators.space import EmptySpace
+from recommend.model import Model
 from schemas import codec
 from schemas.errors import EventError
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.model import Model
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from operators.history import hash64
+from recommend import filters
+from recommend.query import FeedRequest, Query
+from recommend.retrievers import merge
 from schemas.events import Item
-from serving import filters
-from serving.query import FeedRequest, Query
-from serving.retrievers import merge
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
 

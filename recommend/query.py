@@ -17,8 +17,8 @@ from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
 from operators.space import BundleSpace
 from operators.vector import UserVector
-from serving.model import Model
-from serving.popular import Popular
+from recommend.model import Model
+from recommend.popular import Popular
 
 HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
 ANCHORS = 20
