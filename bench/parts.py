@@ -23,9 +23,9 @@ from recommend.pipeline import retrieve
 from recommend.popular import Popular
 from recommend.query import FeedRequest, Query
 from schemas import bundle
+from schemas.clock import now_ms
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.hydrate import now_ms
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is asked for again"""

@@ -29,6 +29,8 @@ ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
 CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
+USER_VECTOR = UserVector(half_life=days(7), weights=TASTE)
+
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
@@ -38,7 +40,7 @@ user: View[Any] = View(
         Recent(TASTE, k=50),
         Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
         Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
-        UserVector(half_life=days(7), weights=TASTE),
+        USER_VECTOR,
         Seen(MET),
         Profile(),
         Applied(),
@@ -46,6 +48,9 @@ user: View[Any] = View(
     extra=(STATE_FIELD,),
     doc="one person: session, counts, recents, affinities, vector",
 )
+
+VECTOR_AT = user.aggregations.index(USER_VECTOR)
+"""position of the user vector's state among the parts of a state of `user`"""
 
 item: View[Any] = View(
     "item_activity",

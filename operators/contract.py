@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeV
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Example, Impression, Interaction, Item, User
+from schemas.events import Impression, Interaction, Item, LabelledExample, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Dtype: TypeAlias = Literal[
@@ -164,7 +164,7 @@ class Operator(Protocol[State]):
     def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
         """What the online store holds for this part as of `at`; `encoded` is the state's, where it is known already."""
 
-    def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
+    def on_timer(self, part: str, state: State, at: int) -> Sequence[LabelledExample]:
         """What follows from its being `at`, and from what was applied: examples, each handed out once. Asked before the
         row is."""
         return ()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.time import DAY
-from schemas.events import Example, Item, User
+from schemas.events import Item, LabelledExample, User
 
 LINGERS = 2 * DAY
 """A state that is over is dropped so many ms after it was last written. By the wall clock all of a backlog may be over
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
     emissions: list[Emission]
     forwarded: list[Signal] | None
-    examples: Sequence[Example]
+    examples: Sequence[LabelledExample]
 
 
 def apply(

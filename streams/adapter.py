@@ -17,7 +17,6 @@ Rows are absolute, so that writing one twice is harmless.
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -33,8 +32,9 @@ from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import LINGERS, apply
 from operators.time import hours
+from schemas.clock import now_ms
 from schemas.errors import EventError
-from schemas.events import Example
+from schemas.events import LabelledExample
 from streams import archive, examples, interpreter, wire, world
 from streams.boundaries import SPREAD, Boundaries
 from streams.counts import PUBLISH_MS, Counts
@@ -47,11 +47,6 @@ log = logging.getLogger(__name__)
 
 WRITTEN_AT_ONCE = 1000
 """rows of so many keys are in memory, and on their way to the store and the archive, at once"""
-
-
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000
 
 
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -242,7 +237,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for start in range(0, len(leaving), WRITTEN_AT_ONCE):
             rows: list[Row] = []
             accepted: list[Record] = []
-            closed: list[Example] = []
+            closed: list[LabelledExample] = []
             for key, entry in leaving[start : start + WRITTEN_AT_ONCE]:
                 for signal in entry.news:
                     for listener in self._operator.listeners(signal):
@@ -262,7 +257,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._boundaries.arrived)
 
-    def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
+    def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         for part in entry.changed:
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)

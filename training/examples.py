@@ -27,9 +27,9 @@ from operators.contract import Record, World
 from operators.time import minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User
-from training.factors import Space, taste
+from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
@@ -88,10 +88,10 @@ class Log:
         return round(len(self.interactions) * share)
 
 
-def world_of(log: Log, space: Space, reads: Reads = NO_READS) -> tuple[Catalogue, ItemColumns]:
+def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[KnownItems, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
     first rows are those of the space; with what crosses read."""
-    world = Catalogue(log.items)
+    world = KnownItems(log.items)
     world.space = space.over(world.item)
     columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1), reads)
     for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
@@ -210,7 +210,7 @@ def grade(event: Interaction) -> int:
 
 def examples(
     log: Log,
-    space: Space,
+    space: FittedSpace,
     start: int,
     limit: int,
     seed: int,

@@ -23,7 +23,7 @@ class FeedError(AssertionError):
     """A stage fell back, so that what was measured would not be the feed."""
 
 
-class Feed:
+class ReplayedFeed:
     """Answers for any person as of any moment after the log; `apply` brings it further."""
 
     def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], declared: Repository = EMPTY) -> None:

@@ -16,7 +16,7 @@ from feature_repo.repository import Repository
 from operators.space import BundleSpace
 from schemas.bundle import Bundle
 from schemas.events import FLOAT_BYTES, Impression, Item
-from training.replay import Catalogue
+from training.replay import KnownItems
 
 Load = Callable[[str], Bundle | None]
 """a bundle by its version, None where it is gone"""
@@ -55,7 +55,7 @@ class Bundles:
     """Each bundle once, over one catalogue."""
 
     def __init__(self, items: Iterable[Item], load: Load, declared: Repository) -> None:
-        self.world = Catalogue(items)
+        self.world = KnownItems(items)
         self._load = load
         self._crosses = {cross.name: cross for cross in declared.crosses}
         self._found: dict[str, Served | None] = {}

@@ -32,7 +32,7 @@ from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
 from training import examples, factors, ranker
 from training.examples import Group, Log
-from training.factors import Space, Vectors
+from training.factors import FittedSpace, Vectors
 
 PREFIX = 0.8
 """share of the log that the vectors of the ranker's examples know"""
@@ -49,7 +49,7 @@ class NothingToTrain(FreshetError):
 class Models:
     """What a bundle is made of; `metrics` are for people."""
 
-    space: Space
+    space: FittedSpace
     ranker: bytes
     metrics: dict[str, float]
     inputs: tuple[str, ...] = NAMES
@@ -71,13 +71,13 @@ class Steps:
     def __exit__(self, *problem: Any) -> None:
         (self._progress or nullcontext()).__exit__(*problem)
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> StepProgress:
         """A new step; call it with the share done."""
-        return Step(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
+        return StepProgress(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
 
 
 @dataclass(frozen=True)
-class Step:
+class StepProgress:
     """Hears how far one step has come, 0 to 1."""
 
     progress: Progress | None
@@ -137,7 +137,7 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
+def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> Manifest:
     """Publishes the models."""
     space = models.space
     now = time.time()

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from freshet.data import importer, json_lines
 from freshet.data.producer import Producer
-from freshet.data.rejections import Rejections, collected
+from freshet.data.rejections import RejectedLines, collected
 from freshet.errors import InputError
 from freshet.settings import Settings
 from schemas import topics
@@ -92,7 +92,7 @@ def _one(
     path: Path,
     sender: Producer,
     records: importer.Records,
-    rejections: Rejections,
+    rejections: RejectedLines,
 ) -> importer.Progress:
     before = records.load(path, topic)
     task = bar.add_task(topic, total=path.stat().st_size, lines=f"{before.line:,} lines")

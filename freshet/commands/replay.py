@@ -11,10 +11,11 @@ from rich.console import Console
 from freshet.data import json_lines
 from freshet.data.pace import wait_until
 from freshet.data.producer import Producer
-from freshet.data.rejections import Rejection, Rejections, collected
+from freshet.data.rejections import RejectedLine, RejectedLines, collected
 from freshet.errors import InputError
 from freshet.settings import Settings
 from schemas import codec, json_reader, topics
+from schemas.clock import now_ms
 from schemas.errors import EventError
 from schemas.events import Interaction
 
@@ -75,7 +76,7 @@ def replay(
     rejections.show(console)
     if not events:
         raise InputError(f"{interactions} has no valid interaction")
-    shift = round(time.time() * 1000) - max(event.timestamp for event in events) if now else 0
+    shift = now_ms() - max(event.timestamp for event in events) if now else 0
     first = events[0].timestamp
     sent, seconds, behind = 0, 0.0, 0.0
     with Producer(Settings()) as producer:
@@ -93,13 +94,13 @@ def replay(
     return 1 if rejections.count else 0
 
 
-def _read(path: Path, limit: int | None, rejections: Rejections) -> list[Interaction]:
+def _read(path: Path, limit: int | None, rejections: RejectedLines) -> list[Interaction]:
     events: list[Interaction] = []
     for line in json_lines.read(path):
         try:
             events.append(json_reader.loads(topics.INTERACTIONS, line.text))
         except EventError as error:
-            rejections.add(Rejection.of(path, line.number, error))
+            rejections.add(RejectedLine.of(path, line.number, error))
         if limit and len(events) >= limit:
             break
     return events

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from freshet.data import json_lines
-from freshet.data.rejections import Rejection
+from freshet.data.rejections import RejectedLine
 from schemas.errors import EventError
 
 CHUNK = 2000
@@ -67,7 +67,7 @@ def load(
     sender: Sender,
     records: Records,
     *,
-    rejected: Callable[[Rejection], None],
+    rejected: Callable[[RejectedLine], None],
     advanced: Callable[[Progress, int], None] = lambda progress, position: None,
 ) -> Progress:
     """Send the lines of a file that have not been acknowledged yet; returns the finished progress.
@@ -86,7 +86,7 @@ def load(
                 key, value = json_lines.message(topic, line.text)
             except EventError as error:
                 refused += 1
-                rejected(Rejection.of(path, line.number, error))
+                rejected(RejectedLine.of(path, line.number, error))
             else:
                 sender.send(topic, key, value)
         sender.flush()

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from freshet.errors import ComponentError
-from freshet.local.components import Report
+from freshet.local.components import Reporter
 from freshet.local.processes import base_env
 from freshet.settings import Settings
 
@@ -33,7 +33,7 @@ def _config(settings: Settings, file: Path) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def apply(settings: Settings, report: Report) -> None:
+def apply(settings: Settings, report: Reporter) -> None:
     """Register the feature views, as `feast apply` does. Raises ComponentError with Feast's own words."""
     if not (REPOSITORY / "feature_store.yaml").exists():
         report("feast apply is skipped: feature_repo has no feature_store.yaml")

@@ -35,7 +35,7 @@ from operators.time import HOUR, MINUTE
 from schemas.events import Impression, Interaction, Item, User
 from tests.feature_repo.made import T0
 from tests.operators.signals import ITEMS, MadeSpace
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 FOLDER = Path(features.__file__).parent
 FEAST = Path(sys.executable).parent / "feast"
@@ -47,7 +47,7 @@ def rows() -> dict[tuple[str, ...], Row]:
     rng = random.Random(4)
     items = [Item(id, f"Title {id}", [f"c{n % 3}"], "b1", 9.99, T0) for n, id in enumerate(ITEMS)]
     emitted: list[Row] = []
-    world = Catalogue(items, MadeSpace("one"))
+    world = KnownItems(items, MadeSpace("one"))
     replay = Replay(
         builders.user_operator(world, declared=DECLARED),
         builders.item_operator(world, DECLARED),
@@ -275,7 +275,7 @@ def test_rows_expire_where_the_configuration_says_so(config: Path, tmp_path: Pat
 
 
 def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader) -> None:
-    world = Catalogue()
+    world = KnownItems()
     operator = builders.user_operator(world)
     state = operator.new()
     for n in range(3):
@@ -290,7 +290,7 @@ def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader)
 
 
 def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
-    operator = builders.user_operator(Catalogue())
+    operator = builders.user_operator(KnownItems())
     state = operator.new()
     ids = ["\u00e9\u4e2d|:{}", "a" * 256, " ", '"', "1"]
     writer.write(operator.row(id, "", state, T0) for id in ids)

@@ -107,12 +107,12 @@ def replayed(settings: Settings) -> dict[tuple[str, int], dict[str, int]]:
     """The labels that a replay of the archive comes to."""
     from feature_repo.builders import item_operator, user_operator
     from operators.attribution import Attribution
-    from schemas.events import Example
+    from schemas.events import LabelledExample
     from training import archive
-    from training.replay import Catalogue, Replay
+    from training.replay import KnownItems, Replay
 
-    found: list[Example] = []
-    world, join = Catalogue(), Attribution(30_000, 30_000)
+    found: list[LabelledExample] = []
+    world, join = KnownItems(), Attribution(30_000, 30_000)
     replay = Replay(user_operator(world, None, attribution=join), item_operator(world), tell=found.append)
     for record in archive.read(archive.finished(settings.archive / "events")):
         replay.feed(record)
