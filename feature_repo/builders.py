@@ -10,7 +10,7 @@ from feature_repo.views import SERVED, item, item_region, user
 from operators.attribution import Attribution
 from operators.contract import Operator, World
 from operators.keyed import ItemOperator, UserOperator
-from operators.time import hours
+from operators.time import DEFAULT_LATENESS
 
 
 def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
@@ -25,7 +25,7 @@ def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
 
 def user_operator(
     world: World,
-    lateness: int | None = hours(24),
+    lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     attribution: Attribution | None = None,
 ) -> Operator[Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.age import ages
 from feature_repo.candidates import Candidates, Column, Request, by_code
 from feature_repo.columns import Rows
 from feature_repo.crosses import Cross
@@ -79,10 +80,9 @@ def ctr(of: Candidates) -> Column:
 
 
 def age(of: Candidates) -> Column:
-    """log(1 + days since the item was created); -1 where unknown."""
-    created = of.request.items.created_at[of.rows]
-    days = np.maximum(of.request.at - created, 0) / DAY
-    return np.where(np.isnan(created), -1.0, np.log1p(days))
+    """log(1 + days since the item was created); -1 where unknown, or still to come."""
+    days = ages(of.request.items.created_at[of.rows], of.request.at) / DAY
+    return np.where(np.isnan(days), -1.0, np.log1p(days))
 
 
 def history(of: Candidates) -> Column:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from operators.contract import View
-from operators.decay import Affinity, Popularity
-from operators.history import Applied, Recent, Seen, Session
+from operators.decay import AffinityShares, Popularity
+from operators.history import Applied, CurrentSession, Recent, Seen
 from operators.keyed import IMPRESSION, STATE_FIELD
-from operators.subject import Catalogue, Profile
+from operators.subject import CatalogueEntry, Profile
 from operators.time import days, hours, minutes
 from operators.vector import UserVector
-from operators.windows import Counts, Rate
+from operators.windows import Counts, Ratio
 from schemas.events import EVENT_TYPES
 
 TASTE = {
@@ -27,7 +27,7 @@ MET = frozenset({"view", "click", "play", "add_to_cart", "purchase", "like", "di
 
 ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
-CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
+CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
 USER_VECTOR = UserVector(half_life=days(7), weights=TASTE)
 
@@ -35,11 +35,11 @@ user: View[Any] = View(
     "user_activity",
     entities=("user",),
     aggregations=(
-        Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
+        CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
         Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
         Recent(TASTE, k=50),
-        Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+        AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+        AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
         USER_VECTOR,
         Seen(MET),
         Profile(),
@@ -56,9 +56,9 @@ item: View[Any] = View(
     "item_activity",
     entities=("item",),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
-        Catalogue(),
+        CatalogueEntry(),
     ),
     doc="one item, everywhere",
 )
@@ -67,7 +67,7 @@ item_region: View[Any] = View(
     "item_region_activity",
     entities=("item", "region"),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
     ),
     doc="one item in one region",
