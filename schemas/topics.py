@@ -33,6 +33,11 @@ USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
 COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
 
 
+JOB_GROUP = "freshet"
+JOB_EVENTS, JOB_CATALOGUE = f"{JOB_GROUP}-events", f"{JOB_GROUP}-catalogue"
+"""the job's consumer groups: one for the topics keyed by user, one for items. Offsets are committed at checkpoints."""
+
+
 def dlq(topic: str) -> str:
     """The dead-letter topic of an event topic."""
     return f"{topic}.dlq"
