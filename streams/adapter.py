@@ -135,9 +135,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if self._boundaries.at_once:
             return self._leave_at_once(key, entry, now, ctx)
         self._schedule(key, entry, now, ctx)
-        if records:  # a key that was only woken has nothing to be applied again
-            self._tail.add((self._seeds.epoch, *value))
-            entry.tail = True
+        self._tail.add((self._seeds.epoch, *value))
+        entry.tail = True
         return ()
 
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int) -> None:
@@ -149,6 +148,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 changed.add(part)
             return signals
 
+        if not records:  # a message of a refresh topic: all rows of the key are written again
+            changed.update(entry.states)
         for record in records:
             entry.news += apply(operator, key, record, one)
         if self._archives:

@@ -13,7 +13,7 @@ from rich.table import Table
 from freshet.commands.backfill import backfill
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
-from freshet.features import declared, feast
+from freshet.features import declared, feast, rewrite
 from freshet.features.refill import Refill
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
@@ -178,6 +178,22 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
                 "the model in force may read what is gone: feeds are of what is popular until `freshet train`"
             )
     declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+    return 0
+
+
+@app.command(name="rewrite")
+def rewrite_rows() -> int:
+    """Have the running job write every row of the online store again, from its own state: after Redis has lost data.
+
+    The job goes on meanwhile. Rows arrive over the seconds or minutes that follow; writing one again changes nothing.
+    """
+    settings = Settings()
+    if not any(status.name == "flink" and status.state in ("running", "busy") for status in Stack(settings).status()):
+        raise FeaturesError("the job does not run: `freshet up` starts it")
+    with console.status("reading the keys from Kafka"):
+        found = rewrite.known(settings)
+    rewrite.send(settings, found)
+    console.print(f"the job writes the rows of {len(found['user']):,} people and {len(found['item']):,} other keys")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from freshet.features import declared
+from freshet.features import declared, rewrite
 from freshet.local.components import Reporter
 from freshet.settings import Settings
 from schemas.clock import now_ms
@@ -104,12 +104,5 @@ class Refill:
         report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
     def wake(self) -> None:
-        """Has the job load every key, so that rows are written and timers set of those that nobody touches."""
-        from freshet.data.producer import Producer
-        from schemas.topics import WAKE
-
-        with Producer(self._settings) as producer:
-            for operator, found in self._keys.items():
-                for key in found:
-                    producer.send(WAKE[operator], key.encode(), b"")
-            producer.flush()
+        """Has the job load every key that has a backfilled state, so that its rows are written and its timers set."""
+        rewrite.send(self._settings, self._keys)
