@@ -14,8 +14,10 @@ import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
-from feature_repo.ranking import matrix
+from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
+from follow.connection import Connection
+from follow.follower import Follower
 from recommend import filters, retrievers
 from recommend.catalogue import Catalogue
 from recommend.model import Model
@@ -23,9 +25,8 @@ from recommend.pipeline import retrieve
 from recommend.popular import Popular
 from recommend.query import FeedRequest, Query
 from schemas import bundle
-from schemas.follow import Follower
+from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.hydrate import now_ms
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is asked for again"""
@@ -75,7 +76,7 @@ def _opened(
     catalogue = Catalogue()
     model = Model.of(found, catalogue.item)
     catalogue.install(model)
-    follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
+    follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()

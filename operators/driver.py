@@ -9,7 +9,7 @@ from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.stepping import apply, expire, refuse, step, timers
 from operators.time import END
 from schemas.errors import EventError
-from schemas.events import Example
+from schemas.events import LabelledExample
 
 Emit = Callable[[Row, int], None]
 States = dict[tuple[str, str], Any]
@@ -25,7 +25,7 @@ class Driver:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[Example], None] | None = None,
+        tell: Callable[[LabelledExample], None] | None = None,
         states: States | None = None,
     ) -> None:
         self.operator = operator
@@ -77,7 +77,7 @@ class Driver:
         for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
             self._expire(key, part, states.pop((key, part)), at)
 
-    def _tell_all(self, examples: Iterable[Example]) -> None:
+    def _tell_all(self, examples: Iterable[LabelledExample]) -> None:
         if self._tell:
             for example in examples:
                 self._tell(example)

@@ -29,11 +29,6 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ProfileState).decode
 
 
-def profile_values(user: User) -> tuple[list[str], str, bool]:
-    """What `Profile` takes of a profile: stated interests, country and consent."""
-    return list(user.interests), str(user.attributes.get("country", "")), user.consent
-
-
 @dataclass(frozen=True)
 class Profile(CellAggregation[ProfileState]):
     """The person's stated interests, country and consent, and which of their profiles said so."""
@@ -71,9 +66,13 @@ class Profile(CellAggregation[ProfileState]):
         return
 
     def take(self, state: ProfileState, record: Record) -> None:
-        """Takes the record of a profile in, instead of an earlier one."""
-        if isinstance(record.event, User):
-            state.interests, state.country, state.consent = profile_values(record.event)
+        """Takes the record of a profile in, instead of an earlier one. One that states no consent leaves it as it was:
+        a deleted profile grants nothing."""
+        user = record.event
+        if isinstance(user, User):
+            state.interests, state.country = list(user.interests), str(user.attributes.get("country", ""))
+            if user.consent is not None:
+                state.consent = user.consent
             state.partition, state.offset, state.arrived = record.partition, record.offset, record.arrived
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:

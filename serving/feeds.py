@@ -19,10 +19,11 @@ from operators.seen import seen_hashes
 from operators.time import label
 from recommend.pipeline import Entry
 from recommend.query import FeedRequest, Reason
+from schemas.clock import now_ms
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
-from serving.hydrate import Freshness, now_ms
+from serving.hydrate import Freshness
 from serving.parameters import After, Flag, Parameter
 from serving.problems import NotFound, document
 from serving.services import Services
@@ -44,8 +45,8 @@ class FeedItem(Struct, frozen=True):
     item_id: str
     score: float
     rank: int
-    reason: Reason | UnsetType
     item: Item | None
+    reason: Reason | UnsetType = UNSET
 
 
 class FeedAnswer(Struct, frozen=True):
@@ -289,7 +290,7 @@ def _counts_now(popularity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _feed_item(rank: int, entry: Entry) -> FeedItem:
-    return FeedItem(entry.item_id, round(entry.score, 5), rank, entry.reason or UNSET, entry.item)
+    return FeedItem(entry.item_id, round(entry.score, 5), rank, entry.item, entry.reason or UNSET)
 
 
 def _counts(counts: Any) -> dict[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from operators.aggregator import REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, World
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
+from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
@@ -261,8 +261,3 @@ def _reached(row: Features | None, topic: str, partition: int, offset: int) -> b
 def _unknown() -> Features:
     """Somebody who has not agreed to personalization gets what a stranger gets."""
     return {**DEFAULTS, "consent": False}
-
-
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000

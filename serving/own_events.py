@@ -56,15 +56,18 @@ class OwnEvents:
 
     def add(self, record: Record, now: int) -> None:
         """Takes an acknowledged interaction or profile; impressions do not change a person. Of profiles the last one
-        alone is kept: the others are of the past once it is written."""
+        is kept, and the last one that states consent."""
         event = record.event
         if not isinstance(event, (Interaction, User)):
             return
         own = self._of.setdefault(event.user_id, _Own())
         self._of.move_to_end(event.user_id)
         if isinstance(event, User):
-            for place in [n for n, each in enumerate(own.records) if isinstance(each.event, User)][::-1]:
-                self._drop(own, place)
+            for place in range(len(own.records) - 1, -1, -1):
+                earlier = own.records[place].event
+                # One that states no consent leaves that of the one before in force.
+                if isinstance(earlier, User) and (event.consent is not None or earlier.consent is None):
+                    self._drop(own, place)
         own.records.append(record)
         own.sizes.append(len(_encode(event)))
         self._n += 1

@@ -15,7 +15,6 @@ that follows from it is emitted once. Rows are absolute, so that writing one twi
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -25,12 +24,13 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, World, owner
 from operators.keyed import SENT
 from operators.stepping import LINGERS, apply, refuse
+from schemas.clock import now_ms
 from schemas.errors import EventError
-from schemas.events import Example
+from schemas.events import LabelledExample
 from streams import examples, interpreter, wire, world
 from streams.backfilled import Backfilled
 from streams.counts import PUBLISH_MS, Counts
@@ -46,11 +46,6 @@ SIGNALS_AT_ONCE = 1000
 """downstream signals in one message"""
 
 
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000
-
-
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     """Runs one operator. A subclass says which, when its rows are flushed, and what else leaves with them."""
 
@@ -62,10 +57,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         interpreter.share()
         settings = self._settings
-        found = world.shared(settings.kafka, settings.bundles)
+        found = world.shared(settings.connection, settings.bundles)
         declared = registry.load(settings.definitions)
-        self._operator = self.operator(found, declared)
-        self._flushing = self.flushing(now_ms())
+        self._operator = self.operator(found, declared, now_ms())
+        self._flushing = self.flushing()
         self._backfilled = Backfilled(settings.seeds, self.name)
         self._sent = None if declared.others else SENT
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
@@ -73,7 +68,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._saved = SavedCells(context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled)), self.name)
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = (
-            FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
+            FileSink(settings.rows_to)
+            if settings.rows_to
+            else StoreSink(settings.feature_store, declared, settings.redis_access)
         )
         self._entries = Entries(settings.cached_keys)
         self._due: defaultdict[int, list[str]] = defaultdict(list)
@@ -82,10 +79,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     # -- what a subclass says --------------------------------------------------------------------
 
-    def operator(self, found: World, declared: Repository) -> Operator[Any]:
+    def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
         raise NotImplementedError
 
-    def flushing(self, now: int) -> Flushing:
+    def flushing(self) -> Flushing:
         raise NotImplementedError
 
     def paced(self, behind_ms: int) -> None:
@@ -154,9 +151,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if self._flushing.immediately:
             return self._flush_one(key, entry, now, ctx)
         self._schedule(key, entry, now, ctx)
-        if records:  # a message that only loads its key has nothing that would be applied again
-            self._tail.add((self._backfilled.epoch, *value))
-            entry.tail = True
+        self._tail.add((self._backfilled.epoch, *value))
+        entry.tail = True
         return ()
 
     def _apply(self, key: str, entry: Entry, records: Iterable[Record], now: int) -> None:
@@ -169,6 +165,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 changed_parts.add(part)
             return signals
 
+        if not records:  # a message of a refresh topic: all rows of the key are written again
+            changed_parts.update(entry.states)
         for record in records:
             try:
                 entry.downstream += apply(operator, key, record, one)
@@ -251,7 +249,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for start in range(0, len(leaving), WRITTEN_AT_ONCE):
             some = leaving[start : start + WRITTEN_AT_ONCE]
             rows: list[Row] = []
-            closed: list[Example] = []
+            closed: list[LabelledExample] = []
             for key, entry in some:
                 for signal in entry.downstream:
                     for listener in self._operator.listeners(signal):
@@ -270,7 +268,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 some_signals = signals[start : start + SIGNALS_AT_ONCE]
                 yield wire.downstream(listener, some_signals, self._sent, arrived[listener])
 
-    def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
+    def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         for part in entry.changed:
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)

@@ -8,10 +8,10 @@ from typing import Any
 from pyflink.datastream import RuntimeContext
 
 from feature_repo import registry
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, served, user_operator
+from feature_repo.builders import item_operator, served, user_operator
+from feature_repo.repository import Repository
 from operators.contract import Operator, Record, Row, World
-from streams import adapter, archive, interpreter, wire
+from streams import archive, interpreter, wire, world
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
 from streams.flushing import SPREAD, Flushing
@@ -22,11 +22,15 @@ class UserFunction(OperatorFunction):
 
     name = "user"
 
-    def operator(self, found: World, declared: Repository) -> Operator[Any]:
-        settings = self._settings
-        return user_operator(found, settings.lateness, declared, settings.attribution(adapter.now_ms()))
+    def open(self, context: RuntimeContext) -> None:
+        super().open(context)
+        self._counts.follow("background.errors", world.errors)
 
-    def flushing(self, now: int) -> Flushing:
+    def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
+        settings = self._settings
+        return user_operator(found, settings.lateness, declared, settings.attribution(now))
+
+    def flushing(self) -> Flushing:
         return Flushing(self._settings.write_ms, eager=True)
 
     def paced(self, behind_ms: int) -> None:
@@ -49,10 +53,10 @@ class ItemFunction(OperatorFunction):
         super().open(context)
         self._columns = served(registry.load(self._settings.definitions))
 
-    def operator(self, found: World, declared: Repository) -> Operator[Any]:
+    def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
         return item_operator(found, declared)
 
-    def flushing(self, now: int) -> Flushing:
+    def flushing(self) -> Flushing:
         return Flushing(self._settings.item_write_ms, SPREAD)
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[Any]:

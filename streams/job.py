@@ -19,14 +19,13 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, REFRESH, USER_KEYED, dlq
+from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, JOB_GROUP, REFRESH, USER_KEYED, dlq
 from streams import archive, examples
 from streams.event_clock import ItemEventClock, UserEventClock
 from streams.functions import ItemFunction, UserFunction
 from streams.settings import JobSettings
 from streams.wire import DEAD, FEATURES, KEYED_MESSAGE, MESSAGE
 
-GROUP = "freshet"
 FUNCTIONS = {
     ("user", "wall"): UserFunction,
     ("item", "wall"): ItemFunction,
@@ -130,7 +129,7 @@ class Job:
             " topic STRING NOT NULL METADATA VIRTUAL, `partition` INT NOT NULL METADATA VIRTUAL,"
             " `offset` BIGINT NOT NULL METADATA VIRTUAL,"
             " arrived TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL) WITH ("
-            f"{self._kafka(topics)}, 'properties.group.id' = '{GROUP}-{name}',"
+            f"{self._kafka(topics)}, 'properties.group.id' = '{JOB_GROUP}-{name}',"
             " 'scan.startup.mode' = 'earliest-offset', 'key.format' = 'raw', 'key.fields' = 'k',"
             f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
         )
@@ -151,10 +150,15 @@ class Job:
         return keyed(stream).process(function(self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
-        return (
-            f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}',"
-            f" 'properties.bootstrap.servers' = '{self.settings.kafka}'"
+        found = self.settings.connection.java()
+        return f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}', " + ", ".join(
+            f"'properties.{name}' = {_literal(value)}" for name, value in found.items()
         )
+
+
+def _literal(text: str) -> str:
+    """A string of Flink's SQL, in which nothing but the quotation mark is special."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def described(stream: DataStream) -> Any:

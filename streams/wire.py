@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,10 @@ from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
 from operators.contract import Record, Row, Signal
-from schemas import codec
-from schemas.errors import EventError, InvalidEvent, Undecodable
-from schemas.events import Item, User
-from schemas.topics import ITEMS, REFRESH, USERS, dlq, features_key
+from schemas import messages
+from schemas.clock import now_ms
+from schemas.errors import EventError
+from schemas.topics import REFRESH, dlq, features_key
 
 _REFRESH = frozenset(REFRESH.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -44,38 +43,23 @@ _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
 def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """Signals for one key of the next operator: of each the first `fields`, or all; `arrived` as in MESSAGE."""
+    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
+    `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one event, or signals; none where the message only loads its key.
+    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is only to be loaded.
 
-    Raises EventError where the bytes are not an event of their key.
+    Raises EventError where the message is not an event of its key.
     """
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
     if topic in _REFRESH:
         return []
-    if value is None:
-        event = _tombstone(topic, key)
-    else:
-        event = codec.decode(topic, value)
-    field = "item_id" if topic == ITEMS else "user_id"
-    if key != getattr(event, field):
-        raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return [Record(event, topic, partition, offset, arrived)]
-
-
-def _tombstone(topic: str, key: str) -> Item | User:
-    """A deleted key of a compacted topic: an item that cannot be had, a person without a profile."""
-    if topic == ITEMS:
-        return Item(key, available=False)
-    if topic == USERS:
-        return User(key)
-    raise Undecodable("the value is empty")
+    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
@@ -90,7 +74,7 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
         "field": error.field[:LETTER_TEXT],
         "detail": error.detail[:LETTER_TEXT],
         "arrived_at": arrived,
-        "rejected_at": int(time.time() * 1000),
+        "rejected_at": now_ms(),
         "payload_bytes": len(payload),
         "payload": base64.b64encode(payload[:LETTER_PAYLOAD_BYTES]).decode(),
     }

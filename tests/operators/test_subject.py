@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,10 +33,11 @@ def told(profiles: list[User]) -> ProfileState:
 def test_profile_is_the_latest(profiles: list[User]) -> None:
     state = told(profiles)
     last = profiles[-1] if profiles else User("u1")
+    consent = [user.consent for user in profiles if user.consent is not None] or [True]
     n = len(profiles) - 1
     place = (2, n, T0 + n) if profiles else (-1, -1, 0)
     assert Profile().values(state, T0) == (
-        last.interests, str(last.attributes.get("country", "")), last.consent, *place
+        last.interests, str(last.attributes.get("country", "")), consent[-1], *place
     )  # fmt: skip
     row = dict(zip((f.name for f in Profile().fields), Profile().values(state, T0), strict=True))
     assert Profile().of_row(None, row) == state
@@ -54,9 +56,14 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
     assert CatalogueEntry().due(state, T0) is None
 
 
-def test_a_profile_without_fields_takes_back_those_of_the_one_before() -> None:
-    state = told([User("u1", {"country": "DE"}, ["comedy"], consent=False), User("u1")])
-    assert Profile().values(state, T0)[:3] == ([], "", True)
+@pytest.mark.parametrize("consent", [True, False])
+def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
+    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")])
+    assert Profile().values(state, T0)[:3] == ([], "", consent)
+
+
+def test_consent_that_was_never_stated_is_the_default() -> None:
+    assert Profile().values(told([User("u1", {"country": "DE"})]), T0)[:3] == ([], "DE", True)
 
 
 def test_values_are_copies() -> None:

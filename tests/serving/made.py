@@ -23,10 +23,10 @@ from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex
 from recommend.model import Model
 from recommend.pipeline import Pipeline
+from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
-from serving.hydrate import now_ms
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings
@@ -155,12 +155,12 @@ class Log:
             raise KafkaAway("away")
         return [self._place(event) for event in events]
 
-    def send(self, event: Event) -> Sent:
+    def send(self, event: Event, done: Callable[[Place | None], None]) -> None:
         if self.away:
             raise KafkaAway("away")
-        return Sent(self._place(event))
+        done(self._place(event))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
     def _place(self, event: Event) -> Place | None:
@@ -170,21 +170,6 @@ class Log:
         offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
         self.stored.append((Place(topic, partition, offset, now_ms()), event))
         return self.stored[-1][0]
-
-
-class Sent:
-    """The future of a producer that has its answer already."""
-
-    def __init__(self, place: Place | None) -> None:
-        self._place = place
-
-    def add_callback(self, call: Callable[[Any], None]) -> None:
-        if self._place:
-            call(self._place)
-
-    def add_errback(self, call: Callable[[Any], None]) -> None:
-        if not self._place:
-            call(TimeoutError())
 
 
 class Api:

@@ -84,6 +84,17 @@ def test_one_person_of_large_events_keeps_the_last() -> None:
     assert own.covers("u1", person(read_partition=0, read_offset=15))
 
 
+def test_a_profile_that_states_no_consent_leaves_a_withdrawal_in_force() -> None:
+    own = OwnEvents(1000)
+    withdrawn = Record(User("u1", consent=False), "users", 0, 1, NOW)
+    moved = [Record(User("u1", {"country": name}), "users", 0, n, NOW) for n, name in ((2, "DE"), (4, "FR"))]
+    for each in (withdrawn, *moved):
+        own.add(each, NOW)
+    assert own.pending("u1", person()) == [withdrawn, moved[1]]
+    assert own.pending("u1", row(3)) == [moved[1]], "whatever another server has written since"
+    assert own.pending("u1", row(4)) == []
+
+
 def test_who_goes_on_clicking_keeps_no_old_profile() -> None:
     own = OwnEvents(1000)
     own.add(Record(User("u1", consent=False), "users", 0, 1, NOW), NOW)
