@@ -281,8 +281,7 @@ class Feeds:
         return document(Related(items, pipeline.model.version if pipeline.model else None, degraded))
 
     def _title(self, item_id: str) -> str:
-        item = self._services.catalogue.item(item_id)
-        return item.title if item else ""
+        return item.title if (item := self._services.catalogue.item(item_id)) else ""
 
 
 def _counts_now(popularity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

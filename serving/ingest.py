@@ -23,8 +23,7 @@ from serving.endpoint import Endpoint
 from serving.problems import BadRequest, Fault, Unavailable, Unprocessable, document
 from serving.producer import KafkaAway, Place
 from serving.services import Services
-from serving.tokens import Place as Owned
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 
 MOST = 1000
 LARGEST = 1_000_000
@@ -110,13 +109,13 @@ class Ingest:
         rejected: list[Rejection],
     ) -> Receipt:
         now = now_ms()
-        stored: list[Owned] = []
+        stored: list[EventPlace] = []
         for (index, event), place in zip(events, places, strict=True):
             if place is None:
                 detail = "the broker did not acknowledge it in time; send the same again"
                 rejected.append(Rejection(index, "not_stored", "", detail))
                 continue
-            stored.append(Owned(*place[:3], "" if isinstance(event, Item) else event.user_id))
+            stored.append(EventPlace(*place[:3], "" if isinstance(event, Item) else event.user_id))
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
         token = Token.of(self._services.issuer, stored)
         return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))

@@ -34,7 +34,7 @@ class InvalidToken(ValueError):
     """Not a token that any server has issued."""
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """Where an event lies, and of whom it is; "" of nobody."""
 
     topic: str
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     user_id: str = ""
 
 
-class People(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class LastOffsets(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The people of a batch in one partition, and the last offset of each; of nobody where there are no hashes."""
 
     offset: Offset
@@ -71,10 +71,10 @@ class Token(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Of each topic and partition, whose events were written up to where."""
 
     issuer: str
-    places: dict[str, dict[Partition, People]]
+    places: dict[str, dict[Partition, LastOffsets]]
 
     @classmethod
-    def of(cls, issuer: str, places: Iterable[Place]) -> Token:
+    def of(cls, issuer: str, places: Iterable[EventPlace]) -> Token:
         """From where each event lies; events of nobody (items) name no place."""
         found: dict[str, dict[int, dict[bytes, int]]] = {}
         for topic, partition, offset, user_id in places:
@@ -85,7 +85,7 @@ class Token(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
         token = cls(issuer, {t: {p: _people(o) for p, o in by.items()} for t, by in found.items()})
         if len(token.encode()) <= MAX_LENGTH:
             return token
-        return cls(issuer, {t: {p: People(max(o.values())) for p, o in by.items()} for t, by in found.items()})
+        return cls(issuer, {t: {p: LastOffsets(max(o.values())) for p, o in by.items()} for t, by in found.items()})
 
     def wanted(self, user_id: str) -> Iterator[tuple[str, int, int]]:
         """(topic, partition, offset) up to which a person's features have to reach."""
@@ -116,12 +116,12 @@ def _hashed(user_id: str) -> bytes:
     return (hash64(user_id) & (1 << 8 * WIDTH) - 1).to_bytes(WIDTH, "little")
 
 
-def _people(offsets: dict[bytes, int]) -> People:
+def _people(offsets: dict[bytes, int]) -> LastOffsets:
     first = min(offsets.values())
     longest = max(offsets.values()) - first
     width = next(width for width in (1, 2, 4, 8) if longest < 1 << 8 * width)
     more = b"".join((offset - first).to_bytes(width, "little") for offset in offsets.values())
-    return People(first, b"".join(offsets), more)
+    return LastOffsets(first, b"".join(offsets), more)
 
 
 _decoder = msgspec.msgpack.Decoder(Token)

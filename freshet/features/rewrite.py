@@ -22,7 +22,7 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
     be among them; they have no state, and the job writes nothing for them."""
     from feature_repo.builders import user_operator
     from operators.contract import Record
-    from operators.gate import Door, Gate
+    from operators.gate import Admissions, Gate
     from schemas import messages as contract
     from schemas import topics
     from schemas.errors import EventError
@@ -30,7 +30,7 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
 
     class Admitted:
         def __init__(self) -> None:
-            self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
+            self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
     operator, gate = user_operator(world, None, repository), Gate(world, None)
     found: dict[str, set[str]] = {name: set() for name in topics.REFRESH}

@@ -167,7 +167,10 @@ def test_a_users_row_is_that_of_the_events_that_were_taken(log: list[Record], af
     profiles = [r for r in log if isinstance(r.event, User)] or [Record(User("u1"))]
     said, place = profiles[-1].event, profiles[-1]
     assert isinstance(said, User)
-    assert (row["interests"], row["consent"]) == (said.interests, said.consent)
+    consents = [r.event.consent for r in profiles if isinstance(r.event, User) and r.event.consent is not None] or [
+        True
+    ]
+    assert (row["interests"], row["consent"]) == (said.interests, consents[-1])
     assert (row["profile_partition"], row["profile_offset"]) == (place.partition, place.offset)
     assert row["applied_offset"] == (signals[-1].offset if signals else -1)
     assert row["last_event_at"] == max((s.timestamp for s in signals), default=0)

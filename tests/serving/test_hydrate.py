@@ -22,7 +22,7 @@ from schemas.events import Interaction, Item, User
 from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
 from serving.store import Store
-from serving.tokens import Place, Token
+from serving.tokens import EventPlace, Token
 from tests.serving.made import NOW, Rows, catalogue, click, model
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["a"] if k % 2 else ["b"]) for k in range(6)]
@@ -68,7 +68,7 @@ class Setting:
 
 
 def token(offset: int, issuer: str = "me", partition: int = 0, user_id: str = "u1") -> Token:
-    return Token.of(issuer, [Place("interactions", partition, offset, user_id)])
+    return Token.of(issuer, [EventPlace("interactions", partition, offset, user_id)])
 
 
 def test_a_stranger_has_defaults() -> None:
@@ -189,7 +189,7 @@ def test_what_the_row_covers_is_not_waited_for(after: Token) -> None:
 def test_a_profile_is_waited_for_like_any_event() -> None:
     setting = Setting()
     setting.rows.of["u1"] = row_of([record(click(), 0)])
-    after = Token.of("another", [Place("users", 0, 7, "u1")])
+    after = Token.of("another", [EventPlace("users", 0, 7, "u1")])
     assert not setting.person(after).freshness.caught_up
     setting.rows.of["u1"] = row_of([record(click(), 0), record(User("u1"), 7, "users")])
     assert setting.person(after).freshness.caught_up
@@ -199,7 +199,7 @@ def test_a_profile_is_waited_for_like_any_event() -> None:
 def test_each_person_of_a_batch_waits_for_their_own_events(issuer: str) -> None:
     """The last offset of the partition is somebody else's, on the server that wrote the batch and on any other."""
     setting = Setting()
-    batch = Token.of(issuer, [Place("interactions", 0, offset, f"u{offset % 4}") for offset in range(8)])
+    batch = Token.of(issuer, [EventPlace("interactions", 0, offset, f"u{offset % 4}") for offset in range(8)])
     assert [list(batch.wanted(f"u{n}")) for n in (0, 1, 3)] == [
         [("interactions", 0, 4)], [("interactions", 0, 5)], [("interactions", 0, 7)]
     ]  # fmt: skip

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.tokens import MAX_LENGTH, InvalidToken, Place, Token
+from serving.tokens import MAX_LENGTH, EventPlace, InvalidToken, Token
 
 PLACES = st.lists(
     st.builds(
-        Place,
+        EventPlace,
         st.sampled_from(["interactions", "users"]),
         st.integers(0, 3),
         st.one_of(st.integers(0, 400), st.integers(0, 2**50)),
@@ -24,7 +24,7 @@ PLACES = st.lists(
 
 
 @given(st.text(max_size=20), PLACES)
-def test_a_token_comes_back_with_each_persons_last_offset(issuer: str, places: list[Place]) -> None:
+def test_a_token_comes_back_with_each_persons_last_offset(issuer: str, places: list[EventPlace]) -> None:
     found = Token.decode(Token.of(issuer, places).encode())
     assert found.issuer == issuer
     for who in ("u1", "u2", "u3", "u4", "u5"):
@@ -34,13 +34,13 @@ def test_a_token_comes_back_with_each_persons_last_offset(issuer: str, places: l
 
 
 @given(PLACES)
-def test_a_token_fits_a_url(places: list[Place]) -> None:
+def test_a_token_fits_a_url(places: list[EventPlace]) -> None:
     assert Token.of("me", places).encode().replace("-", "").replace("_", "").isalnum()
 
 
 @pytest.mark.parametrize("apart", [1, 60])
 def test_the_largest_batch_of_as_many_people_names_each(apart: int) -> None:
-    places = [Place("interactions", n % 4, 10**9 + n * apart, f"person-{n}") for n in range(1000)]
+    places = [EventPlace("interactions", n % 4, 10**9 + n * apart, f"person-{n}") for n in range(1000)]
     text = Token.of("0123abcd", places).encode()
     assert len(text) < 7_000
     token = Token.decode(text)
@@ -51,7 +51,7 @@ def test_the_largest_batch_of_as_many_people_names_each(apart: int) -> None:
 
 def test_a_token_that_would_be_too_long_has_the_last_offsets_alone() -> None:
     """Of a batch whose events lie absurdly far apart."""
-    places = [Place("interactions", 0, n * 10**12, f"person-{n}") for n in range(1000)]
+    places = [EventPlace("interactions", 0, n * 10**12, f"person-{n}") for n in range(1000)]
     token = Token.decode(Token.of("0123abcd", places).encode())
     assert list(token.wanted("person-3")) == [("interactions", 0, 999 * 10**12)]
 
