@@ -236,9 +236,9 @@ def _round(
 ) -> list[Cost]:
     """The same number of events of each group, after a time without any, in which the job's idle use is taken."""
     time.sleep(SETTLE_S)
-    before = job.usage().total
+    before = job.usage()
     time.sleep(IDLE_S)
-    idle_cores = (job.usage().total - before) / IDLE_S
+    idle_cores = job.usage().since(before).total / IDLE_S
     return [_events(settings, job, file, group, items, events, idle_cores) for group in order]
 
 
@@ -273,11 +273,11 @@ def _events(
         time.sleep(0.2)
     time.sleep(SETTLE_S)
     last, seconds = job.usage(), time.monotonic() - began
-    threads = last.threads - first.threads
-    cost_s = sum(spent for name, spent in threads.items() if name.startswith(THREAD))
+    used = last.since(first)
+    cost_s = sum(spent for name, spent in used.threads.items() if name.startswith(THREAD))
     if not cost_s:
         raise Unsound(f"Flink has no thread called {THREAD!r}: {sorted(last.threads)}")
-    job_s = max(0.0, last.total - first.total - idle_cores * seconds)
+    job_s = max(0.0, used.total - idle_cores * seconds)
     return Cost(events, cost_s, job_s, job.busy_s() - busy, file.read(), file.net_input() - net)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +23,15 @@ NANOSECOND = 1e-9
 class Usage(NamedTuple):
     """Processor seconds of a process tree: all of it, and by name of thread."""
 
-    total: float
-    threads: Counter[str]
+    threads: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        return sum(self.threads.values())
+
+    def since(self, first: Usage) -> Usage:
+        """What was used after `first` was taken."""
+        return Usage({name: used - first.threads.get(name, 0.0) for name, used in self.threads.items()})
 
 
 class Job:
@@ -60,12 +67,12 @@ class Job:
 
     def usage(self) -> Usage:
         """Processor time used until now."""
-        threads: Counter[str] = Counter()
+        threads: defaultdict[str, float] = defaultdict(float)
         for process in self._tree:
             for thread in _threads(process):
                 with suppress(psutil.Error, OSError):  # it has ended in the meantime
                     threads[psutil.Process(thread).name().strip(" -")] += thread_s(process.pid, thread)
-        return Usage(threads.total(), threads)
+        return Usage(dict(threads))
 
     def _find(self, prefix: str, counters: Sequence[str]) -> tuple[str, str, list[str]]:
         deadline = time.monotonic() + START_S

@@ -213,7 +213,7 @@ class Rounds:
         return tried[best][1]
 
     def document(self) -> dict[str, Any]:
-        """For the JSON line: medians over the rounds that count, how many were disturbed or repeated, and each round."""
+        """For the JSON line: medians over the rounds that count, how many were disturbed or repeated, each round."""
         kept = [found.conditions for found in self.rounds if found.kept]
         if not kept:
             return {}

@@ -1,4 +1,4 @@
-"""The bare parts of a feed, timed in a process of their own: Feast read, the retrievers' `knn_query`s, `session.run`."""
+"""The bare parts of a feed, timed in a process of their own: Feast read, retrievers' `knn_query`s, `session.run`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def own_stack(say: Say, **settings: Any) -> Iterator[Stack]:
     before = signal.signal(signal.SIGTERM, _leave)
     try:
         with tempfile.TemporaryDirectory(prefix="freshet-bench-") as home:
-            found = Settings(home=Path(home), **free_ports(), **settings)
+            values: dict[str, Any] = {**free_ports(), **settings}
+            found = Settings(home=Path(home), **values)
             with Stack(found, report=say) as stack:
                 stack.up(["kafka", "redis"])
                 yield stack

@@ -7,7 +7,6 @@ The backlog is in Kafka before a job starts. Freshet's job, with each number of 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -104,7 +103,7 @@ def _report(ours: dict[int, Run], bares: Sequence[Run], events: int, rounds: Rou
         "measured_s": round(first.seconds, 1),
         "events": float(events),
         "declared_features": float(counts[0]),
-        "cores_used_by_flink": round((first.last.usage.total - first.first.usage.total) / first.seconds, 2),
+        "cores_used_by_flink": round(first.last.usage.since(first.first.usage).total / first.seconds, 2),
     }
     for count in counts[1:]:
         figures[f"events_per_s_{count}_features"] = round(ours[count].per_s(), 1)
@@ -176,9 +175,10 @@ def rated(samples: Sequence[Sample], last: Sample, wanted: int) -> Run:
 def profile(run: Run) -> dict[str, float | None]:
     """Microseconds of processor an event, by thread, of the five that took most. Python runs in the threads of the two
     operators only."""
-    spent: Counter[str] = run.last.usage.threads - run.first.usage.threads
+    spent = run.last.usage.since(run.first.usage).threads
     events = run.last.counts["accepted"] - run.first.counts["accepted"]
-    return {f"us_an_event: {name}": round(s / events * 1e6, 1) for name, s in spent.most_common(5)}
+    most = sorted(spent.items(), key=lambda pair: -pair[1])[:5]
+    return {f"us_an_event: {name}": round(s / events * 1e6, 1) for name, s in most}
 
 
 def _stored(settings: Settings) -> int:
