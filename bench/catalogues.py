@@ -33,8 +33,9 @@ from training.replay import Catalogue, Replay
 DIM = 64
 CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
 EVENTS_A_USER = 40
-EF_CONSTRUCTION = 100
-"""half of what training uses: it halves the time, and links a node, which decide what a search costs, stay the same"""
+EF_CONSTRUCTION = 60
+"""less than a third of what training uses, and so of the time; the links of a node, which decide what a search costs,
+are as many"""
 POPULAR = 5000
 CHUNK = 100_000
 
