@@ -16,8 +16,8 @@ import psutil
 from bench.clock import now_ms
 from feature_repo.store import Writer
 from feature_repo.views import item_operator, user, user_operator
-from freshet import feast
-from freshet.producer import Producer
+from freshet.data.producer import Producer
+from freshet.features import feast
 from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.space import BundleSpace

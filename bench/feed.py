@@ -27,10 +27,10 @@ from bench.machine import Rounds
 from bench.quiet import quiet
 from bench.report import Report, Samples, Target, percentile, ratio
 from bench.stacks import Say, own_stack, send
-from freshet import ports, processes
-from freshet.server import Server
+from freshet.local import ports, processes
+from freshet.local.server import Server
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 
 SERVER_CORE, OTHER_CORE = 0, 1
 TURNS = 5

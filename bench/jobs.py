@@ -13,7 +13,7 @@ import httpx
 import psutil
 
 from bench.errors import Unsound
-from freshet import processes
+from freshet.local import processes
 from freshet.settings import Settings
 
 START_S = 120.0

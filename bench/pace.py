@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from freshet.pace import wait_until
+from freshet.data.pace import wait_until
 
 
 def paced(rate: float, seconds: float) -> Iterator[tuple[int, float]]:

@@ -23,9 +23,9 @@ from bench.report import Report, Target, ratio
 from bench.repositories import declare
 from bench.stacks import Say, environment, load_movielens, own_stack, retimed, send, shuffled
 from feature_repo.store import config
-from freshet.flink import Flink
+from freshet.local.flink import Flink
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.time import DAY
 from schemas.topics import INTERACTIONS
 

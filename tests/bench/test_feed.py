@@ -13,8 +13,8 @@ import pytest
 from bench import catalogues, feed, parts
 from bench.feed import Served
 from bench.machine import Rounds
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 
 
 def served(items: int, scale: float = 1.0, **changes: Any) -> Served:

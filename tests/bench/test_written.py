@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from bench.written import NOTHING, AppendOnlyFile, Written, commands, measured
-from freshet.stack import Stack
+from freshet.local.stack import Stack
 
 RESP = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*4\r\n$4\r\nHSET\r\n$1\r\nk\r\n$5\r\nfield\r\n$3\r\nabc\r\n"
 
