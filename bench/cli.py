@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,15 +21,20 @@ app = App(
 )
 
 
-def numbers(kind: type[Any], tokens: Sequence[Token]) -> tuple[int, ...]:
-    """Whole numbers, separated by commas, without repetition. Raises ValueError."""
-    found = tuple(dict.fromkeys(int(part) for token in tokens for part in token.value.split(",")))
-    if not found or min(found) < 0:
-        raise ValueError("whole numbers from 0, separated by commas")
-    return found
+def numbers(least: int) -> Callable[[type[Any], Sequence[Token]], tuple[int, ...]]:
+    """A converter of whole numbers from `least`, separated by commas, to a tuple without repetition."""
+
+    def convert(kind: type[Any], tokens: Sequence[Token]) -> tuple[int, ...]:
+        words = [part.strip() for token in tokens for part in token.value.split(",")]
+        if not all(word.isdecimal() and int(word) >= least for word in words):
+            raise ValueError(f"whole numbers from {least}, separated by commas")
+        return tuple(dict.fromkeys(map(int, words)))
+
+    return convert
 
 
-Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers, n_tokens=1)]
+Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1)]
+Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1)]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
 Out = Annotated[Path, Parameter(help="Folder for the picture.")]
 Attempts = Annotated[int, Parameter(help="How often a round is measured at most, where the machine disturbs it.")]
@@ -42,7 +47,7 @@ def _say(message: str) -> None:
 
 @app.command
 def freshness(
-    *, seconds: float = 90, features: Numbers = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
+    *, seconds: float = 90, features: Features = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
 ) -> int:
     """Produce → visible in Feast, and HTTP click → changed feed, at 300 events/s.
 
@@ -81,7 +86,7 @@ def ingest(
 
 @app.command
 def throughput(
-    *, rounds: int = 3, features: Numbers = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
+    *, rounds: int = 3, features: Features = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
 ) -> int:
     """Interactions a second through the job to Redis on one slot, compared with a bare PyFlink job.
 

@@ -9,38 +9,31 @@ Feeds and parts of all sizes take turns of a few seconds, so that the machine's 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import psutil
 
-from bench import catalogues, clients, parts
+from bench import catalogues, clients, parts, servers
 from bench.errors import Unsound
 from bench.machine import Rounds
 from bench.quiet import quiet
 from bench.report import Report, Samples, Target, percentile, ratio
 from bench.stacks import Say, own_stack, send
-from freshet.local import ports, processes
-from freshet.local.server import Server
 from freshet.local.stack import Stack
-from freshet.settings import Settings
 
 SERVER_CORE, OTHER_CORE = 0, 1
 TURNS = 5
 CONNECTIONS = 8
 WARM_UP_S = 5.0
-START_S = 1200.0
 FELL_BACK = 0.01
 """greatest share of feeds with a stage that fell back: a feed with less in it takes less time"""
 USUAL = 100_000
-PROCESSES_SETTING = "server_processes"
 TARGETS = (
     Target("feed_ms.p50", "≤", 8),
     Target("feed_ms.p99", "≤", 20),
@@ -98,7 +91,7 @@ def run(
         served = []
         for n in sorted(set(sizes)):
             bare = open_until_the_end.enter_context(ProcessPoolExecutor(1, spawn, quiet))
-            stack = open_until_the_end.enter_context(own_stack(say, start_timeout=START_S))
+            stack = open_until_the_end.enter_context(own_stack(say, start_timeout=servers.START_S))
             served.append(_prepare(n, stack, n_users, bare, say))
         for each in served:
             _warm(each, client, seconds)
@@ -113,7 +106,7 @@ def run(
             name = f"{CONNECTIONS} at a time, {each.items:,} items"
             found = rounds.measure(name, partial(_ask, each, client, CONNECTIONS, seconds, OTHER_CORE))
             each.eight, each.eight_s = each.take(found), seconds
-            each.rss = _rss(each.stack.settings)
+            each.rss = servers.rss(each.stack.settings)
         usual = min(served, key=lambda each: abs(each.items - USUAL))
         rates = _processes(usual, client, processes_, seconds, rounds, say)
     return _report(served, usual, rates, n_users, rounds)
@@ -129,8 +122,8 @@ def _prepare(n: int, stack: Stack, n_users: int, bare: Executor, say: Say) -> Se
     users = catalogues.people(settings, items, n_users)
     del items
     stack.up(["server"])
-    _pin(settings, ("kafka", "redis"), [OTHER_CORE])
-    _pin(settings, ("server",), [SERVER_CORE])
+    servers.pin(settings, ("kafka", "redis"), [OTHER_CORE])
+    servers.pin(settings, ("server",), [SERVER_CORE])
     return Served(n, stack, users, index_s, bare)
 
 
@@ -168,89 +161,17 @@ def _processes(
         return {}
     every = list(range(psutil.cpu_count() or 1))
     settings = each.stack.settings
-    _pin(settings, ("kafka", "redis", "server"), every)
+    servers.pin(settings, ("kafka", "redis", "server"), every)
     served: Counter[int] = Counter()
-    with _more_servers(each.stack, max(counts) - 1, say) as others:
+    with servers.more_servers(each.stack, max(counts) - 1, say) as others:
         for turn in range(2):
             for count in counts if turn % 2 == 0 else tuple(reversed(counts)):
-                also = _serving(each.stack, count, others)
+                also = servers.serving(each.stack, count, others)
                 connections = CONNECTIONS * count
                 name = f"{count} server processes, turn {turn + 1}"
                 found = rounds.measure(name, partial(_ask, each, client, connections, seconds / 2, None, also))
                 served[count] += len(each.take(found))
     return {count: round(served[count] / seconds, 1) for count in counts}
-
-
-def has_setting(settings: Settings) -> bool:
-    """Whether the server runs several processes on one port by a setting."""
-    return PROCESSES_SETTING in type(settings).model_fields
-
-
-def _serving(stack: Stack, count: int, others: list[int]) -> list[int]:
-    """Ports besides the first of `count` processes. With the setting they share the first one, after a restart."""
-    if not has_setting(stack.settings):
-        return others[: count - 1]
-    os.environ[f"FRESHET_{PROCESSES_SETTING.upper()}"] = str(count)
-    stack.settings = stack.settings.model_copy(update={PROCESSES_SETTING: count})
-    stack.restart("server")
-    return []
-
-
-@contextmanager
-def _more_servers(stack: Stack, n: int, say: Say) -> Iterator[list[int]]:
-    """Ports of `n` more servers on the same stack, stopped at the end; none where the setting starts them."""
-    if has_setting(stack.settings):
-        yield []
-        return
-    with ExitStack() as stops:
-        found = []
-        for number in range(n):
-            port = ports.free_ports()["http_port"]
-            settings = stack.settings.model_copy(update={"http_port": port})
-            launch = Server().prepare(settings, say)
-            env = {**processes.base_env(), **launch.env}
-            name = f"server-{number + 2}"
-            record = processes.spawn(name, launch.argv, env, settings.logs / f"{name}.log", settings.run)
-            stops.callback(processes.forget, settings.run, name)
-            stops.callback(processes.end, record, Server.grace)
-            found.append((settings, record))
-        for settings, record in found:
-            _await_ready(settings, record)
-        yield [settings.http_port for settings, _ in found]
-
-
-def _await_ready(settings: Settings, record: processes.Record) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            if Server().is_ready(settings):
-                return
-        except TimeoutError:
-            pass
-        if record.leader() is None or time.monotonic() > deadline:
-            raise Unsound(f"{record.name} did not become ready")
-        time.sleep(0.1)
-
-
-# -- the machine -----------------------------------------------------------------------------------
-
-
-def _pin(settings: Settings, names: Iterable[str], cores: list[int]) -> None:
-    for name in names:
-        for process in _tree(settings, name):
-            for thread in process.threads():
-                psutil.Process(thread.id).cpu_affinity(cores)
-
-
-def _rss(settings: Settings) -> int:
-    """Resident bytes of the server and its children."""
-    return sum(process.memory_info().rss for process in _tree(settings, "server"))
-
-
-def _tree(settings: Settings, name: str) -> list[psutil.Process]:
-    record = processes.load(settings.run, name)
-    assert record is not None
-    return [psutil.Process(record.pid), *psutil.Process(record.pid).children(recursive=True)]
 
 
 # -- the report ------------------------------------------------------------------------------------
@@ -291,7 +212,7 @@ def _report(served: list[Served], usual: Served, rates: dict[int, float], n_user
         "people": n_users,
         "method": "memory_ratio: resident memory of the server at the largest size / its columns, vectors and index "
         "file; size_ratio: p50 at the largest / the smallest size; processes: "
-        + ("one port" if has_setting(usual.stack.settings) else "a port each")
+        + ("one port" if servers.has_setting(usual.stack.settings) else "a port each")
         + ", no core pinned, client on the same cores",
     }
     return Report("feed", samples, figures, targets=targets, notes=notes, failures=failures, rounds=rounds)

@@ -18,7 +18,7 @@ from bench import probes
 from bench.machine import Rounds
 from bench.quiet import quiet
 from bench.report import Report, Samples, Target, percentile, ratio
-from bench.repositories import declare
+from bench.repositories import check, declare
 from bench.stacks import Say, load_movielens, own_stack
 from freshet.settings import Settings
 from training.datasets import Dataset
@@ -88,6 +88,7 @@ def order(features: Sequence[int]) -> list[int]:
 def run(seconds: float, features: Sequence[int], attempts: int, say: Say, warm_up: float = WARM_UP_S) -> Report:
     """The whole stack under RATE events a second of MovieLens, watched for `seconds` after a warm-up, with each of
     `features` declared features."""
+    check(features)
     rounds = Rounds(say, attempts)
     found = {count: Measured() for count in features}
     planned = order(features)

@@ -20,7 +20,7 @@ from bench.clock import now_ms
 from bench.errors import Unsound
 from bench.machine import Rounds
 from bench.report import Report, Target, ratio
-from bench.repositories import declare
+from bench.repositories import check, declare
 from bench.stacks import Say, environment, load_movielens, own_stack, retimed, send, shuffled
 from feature_repo.store import config
 from freshet.local.flink import Flink
@@ -71,6 +71,7 @@ def run(rounds_of_data: int, features: Sequence[int], attempts: int, say: Say) -
 
     A rate is that from SKIPPED of the events on to the moment when Redis holds every user's last event.
     """
+    check(features)
     rounds = Rounds(say, attempts)
     ours: dict[int, Run] = {}
     declare(features[0])

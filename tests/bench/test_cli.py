@@ -52,6 +52,8 @@ def test_help_of_each_names_its_options(
         ["feed", "--items", "many"],
         ["feed", "--items", "10,,20"],
         ["throughput", "--features=-1"],
+        ["feed", "--items", "0"],
+        ["feed", "--processes", "0,1"],
     ],
 )
 def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
@@ -102,3 +104,12 @@ def test_a_failed_measurement_prints_its_figures_and_has_status_1(
     monkeypatch.setattr(feed, "run", lambda *given: report)
     assert main(["bench", "feed", "--json", "--out", str(tmp_path)]) == 1
     assert json.loads(capsys.readouterr().out)["failures"] == ["feeds fell back"]
+
+
+@pytest.mark.parametrize("name", ["freshness", "throughput"])
+def test_an_unknown_number_of_features_is_refused_before_anything_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(COMMANDS[name], "own_stack")
+    assert main(["bench", name, "--features", "0,7"]) == 1
+    assert "--features 7: there are repositories of 0, 8, 10, 40" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import catalogues, feed, parts
+from bench import catalogues, feed, parts, servers
 from bench.feed import Served
 from bench.machine import Rounds
 from freshet.local.stack import Stack
@@ -99,10 +99,10 @@ def test_a_parallel_index_finds_what_is_there() -> None:
 
 def test_server_processes_have_ports_of_their_own_without_a_setting() -> None:
     stack = Stack(Settings(home=Path("/nowhere")), components=[])
-    if feed.has_setting(stack.settings):
+    if servers.has_setting(stack.settings):
         pytest.skip("the server runs several processes itself")
-    assert feed._serving(stack, 3, [7001, 7002]) == [7001, 7002]
-    assert feed._serving(stack, 1, [7001, 7002]) == []
+    assert servers.serving(stack, 3, [7001, 7002]) == [7001, 7002]
+    assert servers.serving(stack, 1, [7001, 7002]) == []
 
 
 def test_with_a_setting_the_server_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,5 +116,5 @@ def test_with_a_setting_the_server_is_restarted(monkeypatch: pytest.MonkeyPatch)
             restarted.append(self.settings.server_processes)  # type: ignore[attr-defined]
 
     monkeypatch.setenv("FRESHET_SERVER_PROCESSES", "1")
-    assert feed._serving(Restarting(More(home=Path("/nowhere")), components=[]), 2, []) == []
+    assert servers.serving(Restarting(More(home=Path("/nowhere")), components=[]), 2, []) == []
     assert restarted == [2]
