@@ -19,61 +19,34 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-from feast import FeatureStore
 
 from bench import catalogues, clients, jobs, stacks
 from bench.clock import now_ms
 from bench.errors import Unsound
+from bench.histories import DEADLINE_S, Group, groups, meet, met
 from bench.machine import Rounds
 from bench.pace import paced
 from bench.quiet import quiet
 from bench.report import Report, Target, percentile, ratio
 from bench.stacks import Say, own_stack, send
-from bench.written import NOTHING, AppendOnlyFile, Written
-from feature_repo.store import config
+from bench.written import AppendOnlyFile, Written
 from freshet.settings import Settings
-from operators.time import HOUR
 from schemas import codec
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, key_of
 
-LENGTHS = (50, 500, 5000)
 ITEMS = 20_000
 RATE = 200.0
-FEWEST_PEOPLE = 20
-GROWTH = 0.2
-"""greatest share by which the events of a run lengthen a person's history"""
-NEWEST_MS, OLDEST_MS = 8 * HOUR, 20 * HOUR
-"""age of the history: within the deduplication window, and of no tile that expires during a run"""
 SETTLE_S = 2.5
 """Flink refreshes its metrics once a second"""
 IDLE_S = 5.0
-DEADLINE_S = 900.0
 THREAD = "user operator"
 FEEDS_A_TURN = 40
 TARGETS = (Target("cost_ratio", "≤", 1.3), Target("bytes_per_event", "≤", 3000), Target("feed_ratio", "≤", 1.2))
-
-
-@dataclass
-class Group:
-    """People who have met `length` items, and what was measured of them."""
-
-    length: int
-    users: list[str]
-    chance: random.Random
-    events: int = 0
-    cost_s: float = 0.0
-    job_s: float = 0.0
-    wall_s: float = 0.0
-    written: Written = NOTHING
-    net_input: int = 0
-    feeds: list[float] = field(default_factory=list)
-    bad: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -88,15 +61,6 @@ class Cost:
     net_input: int
 
 
-def groups(lengths: Sequence[int], events: int) -> list[Group]:
-    """The groups, each with so many people that `events` of the group lengthen nobody's history by more than GROWTH."""
-    found = []
-    for length in lengths:
-        n = max(FEWEST_PEOPLE, math.ceil(events / (length * GROWTH)))
-        found.append(Group(length, [f"p{length}-{k}" for k in range(n)], random.Random(length)))
-    return found
-
-
 def run(rounds_: int, events: int, lengths: Sequence[int], attempts: int, say: Say) -> Report:
     """`rounds_` rounds with `events` events of each group."""
     rounds = Rounds(say, attempts)
@@ -109,11 +73,11 @@ def run(rounds_: int, events: int, lengths: Sequence[int], attempts: int, say: S
         catalogues.publish(n_items, settings.bundles)
         send(settings, catalogues.catalogue(n_items))
         new = range(n_items // 2, n_items)  # items that nobody has met
-        total = _meet(settings, found, n_items)
+        total = meet(settings, found, n_items)
         stack.up(["flink"])
         with jobs.running(settings, "user", ("accepted",)) as job:
             _await_accepted(job, total)
-            met = _met(settings, found)
+            had = met(settings, found)
             stack.up(["server"])
             file = AppendOnlyFile(settings)
             for turn in range(rounds_):
@@ -129,7 +93,7 @@ def run(rounds_: int, events: int, lengths: Sequence[int], attempts: int, say: S
                 for group, answers in zip(order, asked, strict=True):
                     group.feeds += answers.ms
                     group.bad += answers.bad
-    return report(found, met, n_items, rounds)
+    return report(found, had, n_items, rounds)
 
 
 def _add(group: Group, cost: Cost) -> None:
@@ -176,31 +140,6 @@ def report(found: Sequence[Group], met: dict[int, float], n_items: int, rounds: 
     return Report("history", samples, figures, targets=TARGETS, notes=notes, failures=failures, rounds=rounds)
 
 
-# -- history ---------------------------------------------------------------------------------------
-
-
-def _meet(settings: Settings, found: Sequence[Group], n_items: int) -> int:
-    """Sends the views by which each person has met as many distinct items as their group says, in order of time.
-    Returns how many there are."""
-    now = now_ms()
-    steps = max(group.length for group in found)
-    sent = 0
-
-    def views() -> Any:
-        nonlocal sent
-        for step in range(steps):
-            at = now - OLDEST_MS + (OLDEST_MS - NEWEST_MS) * step // steps
-            for group in found:
-                if step % (steps // group.length) or step // (steps // group.length) >= group.length:
-                    continue
-                for k, user in enumerate(group.users):
-                    sent += 1
-                    yield Interaction(f"h{sent}", "view", user, at, f"i{(step + k * 131) % (n_items // 2)}")
-
-    send(settings, views())
-    return sent
-
-
 def _await_accepted(job: jobs.Job, total: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while (accepted := job.counts()["accepted"]) < total:
@@ -208,24 +147,6 @@ def _await_accepted(job: jobs.Job, total: int) -> None:
             raise Unsound(f"the job has accepted {accepted} of {total} events after {DEADLINE_S:.0f} s")
         time.sleep(0.5)
     time.sleep(SETTLE_S)
-
-
-def _met(settings: Settings, found: Sequence[Group]) -> dict[int, float]:
-    """Mean number of events of a person in the last seven days by group, by a stock Feast client."""
-    store: Any = FeatureStore(config=config(settings.feature_store))
-    means = {}
-    for group in found:
-        deadline = time.monotonic() + DEADLINE_S
-        rows = [{"user_id": user} for user in group.users]
-        while True:
-            counts = store.get_online_features(["user_activity:events_7d"], rows).to_dict()["events_7d"]
-            means[group.length] = sum(sum(each or ()) for each in counts) / len(counts)
-            if means[group.length] >= group.length:
-                break
-            if time.monotonic() > deadline:
-                raise Unsound(f"people have met {means[group.length]:.0f} items instead of {group.length}")
-            time.sleep(1)
-    return means
 
 
 # -- events ----------------------------------------------------------------------------------------

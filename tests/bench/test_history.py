@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from bench.history import FEWEST_PEOPLE, GROWTH, Group, groups, report
+from bench.histories import FEWEST_PEOPLE, GROWTH, Group, groups
+from bench.history import report
 from bench.written import Written
 
 
