@@ -39,13 +39,17 @@ class Job:
 
     def __init__(self, settings: Settings, operator: str, counters: Sequence[str]) -> None:
         """Raises Unsound where the job does not register its counters in time."""
-        self._client = httpx.Client(base_url=settings.flink_url, trust_env=False, timeout=10)
         record = processes.load(settings.run, "flink")
         if record is None:
             raise Unsound("Flink is not running")
+        self._client = httpx.Client(base_url=settings.flink_url, trust_env=False, timeout=10)
         self._tree = [psutil.Process(record.pid), *psutil.Process(record.pid).children(recursive=True)]
         self._counters = counters
-        self._job, self._vertex, self._names = self._find(f"freshet.{operator}.", counters)
+        try:
+            self._job, self._vertex, self._names = self._find(f"freshet.{operator}.", counters)
+        except BaseException:
+            self._client.close()
+            raise
 
     def close(self) -> None:
         self._client.close()
