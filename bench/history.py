@@ -41,8 +41,8 @@ from schemas.topics import INTERACTIONS, key_of
 
 ITEMS = 20_000
 RATE = 200.0
-SETTLE_S = 2.5
-"""Flink refreshes its metrics once a second"""
+SETTLE_S = 4.5
+"""rows of items are written three seconds after an event, and Flink refreshes its metrics once a second"""
 IDLE_S = 5.0
 THREAD = "user operator"
 FEEDS_A_TURN = 40
