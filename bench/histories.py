@@ -21,7 +21,7 @@ from freshet.settings import Settings
 from operators.time import HOUR
 from schemas.events import Interaction
 
-FEWEST_PEOPLE = 20
+FEWEST_PEOPLE = 10
 GROWTH = 0.2
 """greatest share by which the events of a run lengthen a person's history"""
 NEWEST_MS, OLDEST_MS = 8 * HOUR, 20 * HOUR
