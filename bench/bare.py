@@ -7,7 +7,7 @@ from redis import Redis
 from freshet.settings import Settings
 
 OPERATOR = "bare"
-REDIS = "FRESHET_BENCH_REDIS"
+REDIS = "BENCH_REDIS"
 """environment variable: host:port of the Redis that the job writes to"""
 FIELD = "events"
 FLUSH_MS = 10

@@ -115,6 +115,6 @@ def test_with_a_setting_the_server_is_restarted(monkeypatch: pytest.MonkeyPatch)
         def restart(self, name: str) -> None:
             restarted.append(self.settings.server_processes)  # type: ignore[attr-defined]
 
-    monkeypatch.setenv("FRESHET_SERVER_PROCESSES", "1")
+    monkeypatch.setenv(f"FRESHET_{servers.PROCESSES_SETTING.upper()}", "1")
     assert servers.serving(Restarting(More(home=Path("/nowhere")), components=[]), 2, []) == []
     assert restarted == [2]
