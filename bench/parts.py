@@ -19,6 +19,8 @@ from bench.errors import Unsound
 from bench.quiet import quiet
 from feature_repo.ranking import matrix
 from feature_repo.store import UserReader
+from follow.connection import Connection
+from follow.follower import Follower
 from recommend import filters, retrievers
 from recommend.catalogue import Catalogue
 from recommend.model import Model
@@ -26,7 +28,6 @@ from recommend.pipeline import retrieve
 from recommend.popular import Popular
 from recommend.query import FeedRequest, Query
 from schemas import bundle
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 
 PEOPLE = 200
@@ -103,7 +104,7 @@ def _opened(source: Source) -> Opened:
     catalogue = Catalogue()
     model = Model.of(found, catalogue.item)
     catalogue.install(model)
-    follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
+    follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()

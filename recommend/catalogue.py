@@ -6,7 +6,6 @@ a new generation beside the old one; readers take the reference once a request.
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass
 
@@ -18,12 +17,9 @@ from feature_repo.crosses import NOTHING, Reads
 from operators.contract import Row, Space
 from operators.space import EmptySpace
 from recommend.model import Model
-from schemas import codec
-from schemas.errors import EventError
+from schemas import messages
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,22 +60,23 @@ class Catalogue:
     # -- changes -------------------------------------------------------------------------------
 
     def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Takes in one record of `items` or `item_features`; what cannot be read is left out (the job
-        sees the same bytes and writes the dead letter)."""
-        try:
-            if topic == ITEMS:
-                item = Item(key.decode(), available=False) if value is None else codec.decode(topic, value)
-                self.put_item(item)
-            elif topic == ITEM_FEATURES and value is not None:
-                view, of, values = self._unpack(value)
-                with self._lock:
-                    columns = self.generation.columns
-                    if isinstance(values, dict):  # of declared features
-                        columns.put_values(of[0], values)
-                    else:
-                        columns.put_features(Row(view, of, tuple(values)))
-        except (EventError, msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError, ValueError) as error:
-            log.warning("a record of %s was left out: %s", topic, error)
+        """Takes in one record of `items` or `item_features`.
+
+        Raises EventError, msgspec.DecodeError, IndexError, TypeError or ValueError where it cannot be read. A follower
+        skips and counts it; of `items` the job reads the same message and writes the dead letter.
+        """
+        if topic == ITEMS:
+            item = messages.read(topic, key, value)
+            assert isinstance(item, Item)
+            self.put_item(item)
+        elif topic == ITEM_FEATURES and value is not None:
+            view, of, values = self._unpack(value)
+            with self._lock:
+                columns = self.generation.columns
+                if isinstance(values, dict):  # of declared features
+                    columns.put_values(of[0], values)
+                else:
+                    columns.put_features(Row(view, of, tuple(values)))
 
     def put_item(self, item: Item) -> None:
         """Takes a catalogue entry in; an item that the bundle does not know joins the index."""

@@ -80,7 +80,7 @@ class Bundle:
 
 
 def load(path: Path) -> Bundle:
-    """The bundle at `path`, every checksum verified. Raises BundleError."""
+    """The bundle at `path`, its checksums, ids and lengths verified. Raises BundleError."""
     try:
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
     except FileNotFoundError:
@@ -93,7 +93,24 @@ def load(path: Path) -> Bundle:
             raise BundleError(f"{path.name}/{name}: missing")
         if sha256(file) != expected:
             raise BundleError(f"{path.name}/{name}: checksum differs from the manifest")
-    return Bundle(path, manifest)
+    found = Bundle(path, manifest)
+    _check_rows(found)
+    return found
+
+
+def _check_rows(bundle: Bundle) -> None:
+    """Raises BundleError where ids or tokens repeat, or do not fit the rows of their vectors."""
+    for file, names, array in (("items.json", "item_ids", "vectors"), ("tokens.json", "tokens", "content")):
+        try:
+            ids, rows = getattr(bundle, names), len(bundle.array(array))
+        except (OSError, ValueError) as error:  # of msgspec and numpy
+            raise BundleError(f"{bundle.path.name}: {file} or {array}.npy cannot be read ({error})") from None
+        if len(set(ids)) != len(ids):
+            raise BundleError(f"{bundle.path.name}/{file}: an id stands twice")
+        if len(ids) != rows:
+            raise BundleError(f"{bundle.path.name}/{file}: {len(ids)} ids for the {rows} rows of {array}.npy")
+    if len(bundle.item_ids) != bundle.manifest.items:
+        raise BundleError(f"{bundle.path.name}/items.json: the manifest says {bundle.manifest.items} items")
 
 
 def current_name(bundles: Path) -> str | None:
