@@ -11,7 +11,7 @@ whole log. The two spaces are rotations of one another; its inputs are cosines, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,8 +139,14 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> Manifest:
-    """Publishes the models."""
+def write(
+    models: Models,
+    bundles: Path,
+    seed: int,
+    progress: StepProgress,
+    build: Callable[[Vectors, int], Any] | None = None,
+) -> Manifest:
+    """Publishes the models; `build(vectors, seed)` makes the HNSW index, as `index` does."""
     space = models.space
     now = time.time()
     version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{space.id[:8]}"
@@ -149,7 +155,7 @@ def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> M
         (folder / "tokens.json").write_bytes(msgspec.json.encode(space.tokens))
         np.save(folder / "vectors.npy", space.vectors)
         np.save(folder / "content.npy", space.content)
-        index(space.vectors, seed).save_index(str(folder / "index.hnsw"))
+        (build or index)(space.vectors, seed).save_index(str(folder / "index.hnsw"))
         (folder / "ranker.onnx").write_bytes(models.ranker)
         progress(0.9)
         manifest = bundle.seal(
