@@ -51,7 +51,7 @@ def _anchors(query: Query) -> list[int]:
     rows, _, pull = query.anchors
     if not len(rows) or query.from_interests:
         return [-1] * len(query.rows)
-    cosines = query.columns.vectors[query.rows] @ query.columns.vectors[rows].T
+    cosines = query.vectors(query.rows) @ query.vectors(rows).T
     by_vector = np.argmax(cosines * pull, axis=1)
     by_item = np.argmax(cosines[:, :RECENTS], axis=1)
     found = np.where(query.sources & Source.NEAREST, by_vector, by_item)

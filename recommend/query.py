@@ -109,6 +109,20 @@ class Query:
         if self.inputs is not None:
             self.inputs = self.inputs[chosen]
 
+    # -- the model's space: the only places that read vectors and the index ------------------------
+
+    def vectors(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Item vectors (n, dim) of rows (n,), zeros where an item has none."""
+        return self.columns.vectors.take(rows, axis=0)
+
+    def has_vector(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) have a vector."""
+        return self.vectors(rows).any(axis=1)
+
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
+        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first."""
+        return self.model.index.nearest(vectors, k) if self.model else np.zeros((len(vectors), 0), np.int64)
+
     @cached_property
     def from_interests(self) -> bool:
         """Whether stated interests stand in for events that are not there yet."""

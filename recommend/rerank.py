@@ -30,7 +30,7 @@ def rerank(query: Query) -> None:
     pool = np.argsort(-query.scores, kind="stable")[: max(POOL * n, 50)]
     columns = query.columns
     rows = query.rows[pool]
-    vectors = columns.vectors.take(rows, axis=0)
+    vectors = query.vectors(rows)
     cosines = vectors @ vectors.T
     codes = columns.categories.take(rows, axis=0)
     value = _relevance(query.scores[pool]) + _boost(columns.created_at[rows], query.request.at)

@@ -30,7 +30,7 @@ def nearest(query: Query) -> Rows:
     vector = query.ranking.vector
     if query.model is None or vector is None:
         return NOTHING
-    return query.model.index.nearest(vector[None], NEAREST + _allowance(query))[0]
+    return query.nearest(vector[None], NEAREST + _allowance(query))[0]
 
 
 def similar(query: Query) -> Rows:
@@ -40,7 +40,7 @@ def similar(query: Query) -> Rows:
     recent = query.anchors.rows[:RECENTS]
     if not len(recent):
         return NOTHING
-    return query.model.index.nearest(query.columns.vectors[recent], SIMILAR + 1).T.ravel()
+    return query.nearest(query.vectors(recent), SIMILAR + 1).T.ravel()
 
 
 def popular_in_region(query: Query) -> Rows:
