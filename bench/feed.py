@@ -28,8 +28,9 @@ from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
 from feature_repo.store import Writer
 from feature_repo.views import item_operator, user, user_operator
-from freshet import feast, processes
-from freshet.producer import Producer
+from freshet.data.producer import Producer
+from freshet.features import feast
+from freshet.local import processes
 from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.time import DAY

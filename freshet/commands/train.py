@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from freshet import declared
+from freshet.features import declared
 from freshet.settings import Settings
 from schemas.bundle import Manifest
 from schemas.errors import FreshetError

@@ -25,11 +25,11 @@ from feature_repo.columns import ItemColumns
 from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
-from freshet import feast
-from freshet.ports import free_ports
-from freshet.redis import Redis
+from freshet.features import feast
+from freshet.local.ports import free_ports
+from freshet.local.redis import Redis
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record, Row
 from operators.time import HOUR, MINUTE
 from schemas.events import Impression, Interaction, Item, User

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from schemas import bundle
 from schemas.bundle import Bundle
 from streams import world

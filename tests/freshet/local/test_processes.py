@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from freshet import processes
+from freshet.local import processes
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # A parent that dies at once and leaves a child behind, as a crashed PyFlink client would leave its JVM.

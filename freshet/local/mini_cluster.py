@@ -1,15 +1,15 @@
-"""A mini cluster of Flink: what each job of ours needs that runs in one, the main job (freshet/flink.py) and a backfill
-(freshet/distributed.py)."""
+"""The mini cluster of Flink in which each of our jobs runs: the main job (freshet/local/flink.py) and a distributed
+backfill (freshet/features/distributed.py)."""
 
 import os
 import shlex
 import sysconfig
 from pathlib import Path
 
-from freshet import jars
-from freshet.components import Report
-from freshet.java import java_home
-from freshet.processes import ONE_BLAS_THREAD, base_env
+from freshet.local import jars
+from freshet.local.components import Report
+from freshet.local.java import java_home
+from freshet.local.processes import ONE_BLAS_THREAD, base_env
 from freshet.settings import Settings
 
 # All of Flink's log goes to the process's own output, which the stack keeps in logs/flink.log.

@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from freshet.checkpoints import newest, prune
+from freshet.local.checkpoints import newest, prune
 
 
 def complete(folder: Path, time: int) -> Path:

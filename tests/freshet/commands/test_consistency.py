@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from freshet.cli import main
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from freshet.settings import Settings
-from tests.freshet.test_features_command import freshet
+from tests.freshet.commands.test_features import freshet
 
 SECONDS, RATE, FEEDS = 60, 150, 8
 """of load, interactions a second, feeds a second"""
@@ -160,7 +160,7 @@ LOAD = """
 import sys, time
 from msgspec import structs
 from bench.stacks import shuffled
-from freshet.producer import Producer
+from freshet.data.producer import Producer
 from freshet.settings import Settings
 from schemas import codec
 from schemas.topics import key_of, topic_of

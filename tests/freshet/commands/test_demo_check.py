@@ -5,7 +5,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from freshet import demo_check
+from freshet.commands import demo_check
 from freshet.settings import Settings
 from schemas.events import Interaction, Item
 from training.datasets import Dataset

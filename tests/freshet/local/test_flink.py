@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from freshet import flink, mini_cluster
+from freshet.local import flink, mini_cluster
 from freshet.settings import Settings
 
 Handler = Callable[[httpx.Request], httpx.Response]

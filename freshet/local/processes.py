@@ -127,7 +127,7 @@ def tail(log: Path, lines: int = 15) -> list[str]:
 def base_env() -> dict[str, str]:
     """The environment of a child: ours, with this project importable and without another Python's settings."""
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", TOKEN)}
-    project = str(Path(__file__).resolve().parent.parent)
+    project = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [project, env.get("PYTHONPATH", "")]))
     env["PYTHONUNBUFFERED"] = "1"
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])

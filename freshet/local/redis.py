@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from freshet import components
-from freshet.components import Launch, Report
 from freshet.errors import ComponentError
+from freshet.local import components
+from freshet.local.components import Launch, Report
 from freshet.settings import Settings
 
 _CONFIG = """\

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from freshet.ports import free_ports
-from freshet.producer import BrokerGone, Producer
+from freshet.data.producer import BrokerGone, Producer
+from freshet.local.ports import free_ports
 from freshet.settings import Settings
 
 

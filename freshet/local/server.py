@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Mapping
 
-from freshet import components
-from freshet.components import Launch, Report
-from freshet.processes import ONE_BLAS_THREAD
+from freshet.local import components
+from freshet.local.components import Launch, Report
+from freshet.local.processes import ONE_BLAS_THREAD
 from freshet.settings import Settings
 
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import httpx
 
-from freshet import components, declared, mini_cluster
-from freshet.checkpoints import newest, prune
-from freshet.components import Launch, Report
 from freshet.errors import ComponentError
-from freshet.refill import Refill
+from freshet.features import declared
+from freshet.features.refill import Refill
+from freshet.local import components, mini_cluster
+from freshet.local.checkpoints import newest, prune
+from freshet.local.components import Launch, Report
 from freshet.settings import Settings
 
 _SAVEPOINT_DEADLINE = 90.0

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from freshet import mini_cluster
 from freshet.errors import ComponentError
-from freshet.processes import base_env
+from freshet.local import mini_cluster
+from freshet.local.processes import base_env
 from freshet.settings import Settings
 
 if TYPE_CHECKING:

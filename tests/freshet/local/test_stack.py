@@ -6,16 +6,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from freshet import components, ports, processes
 from freshet.cli import main
-from freshet.components import Launch, Report
 from freshet.errors import NotReady, PortTaken
-from freshet.flink import Flink
-from freshet.kafka import Kafka
-from freshet.redis import Redis
-from freshet.server import Server
+from freshet.local import components, ports, processes
+from freshet.local.components import Launch, Report
+from freshet.local.flink import Flink
+from freshet.local.kafka import Kafka
+from freshet.local.redis import Redis
+from freshet.local.server import Server
+from freshet.local.stack import Stack, Status
 from freshet.settings import Settings
-from freshet.stack import Stack, Status
 
 
 @pytest.fixture

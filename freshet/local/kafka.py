@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from freshet import components, jars, ports, topics
-from freshet.components import Launch, Report
 from freshet.errors import ComponentError
-from freshet.java import java_home
-from freshet.processes import base_env
+from freshet.local import components, jars, ports, topics
+from freshet.local.components import Launch, Report
+from freshet.local.java import java_home
+from freshet.local.processes import base_env
 from freshet.settings import Settings
 
 _PROPERTIES = """\

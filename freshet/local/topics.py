@@ -61,5 +61,5 @@ def create(kafka: str, partitions: int = PARTITIONS) -> list[str]:
 
 
 if __name__ == "__main__":
-    # For a broker that is not ours to start: `python -m freshet.topics host:port`.
+    # For a broker that is not ours to start: `python -m freshet.local.topics host:port`.
     print("created", ", ".join(create(sys.argv[1])) or "nothing: all topics exist")

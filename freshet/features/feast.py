@@ -9,12 +9,12 @@ from pathlib import Path
 
 import yaml
 
-from freshet.components import Report
 from freshet.errors import ComponentError
-from freshet.processes import base_env
+from freshet.local.components import Report
+from freshet.local.processes import base_env
 from freshet.settings import Settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent / "feature_repo"
+REPOSITORY = Path(__file__).resolve().parents[2] / "feature_repo"
 _TIMEOUT = 180
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from freshet import jars
 from freshet.errors import JarError
+from freshet.local import jars
 
 GOOD = b"the jar as it was pinned"
 

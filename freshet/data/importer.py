@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from freshet import json_lines
-from freshet.rejections import Rejection
+from freshet.data import json_lines
+from freshet.data.rejections import Rejection
 from schemas.errors import EventError
 
 CHUNK = 2000

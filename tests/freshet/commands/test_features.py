@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from freshet import declared, feast
 from freshet.cli import main
 from freshet.commands import features as command
 from freshet.errors import ComponentError
-from freshet.ports import free_ports
+from freshet.features import declared, feast
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack, Status
 from freshet.settings import Settings
-from freshet.stack import Stack, Status
 
-BEFORE, AFTER = "tests.freshet.declared_before", "tests.freshet.declared_after"
+BEFORE, AFTER = "tests.freshet.commands.declared_before", "tests.freshet.commands.declared_after"
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_feature_is_in_the_shadow_of_another_until_it_is_promoted(
         (projection,) = store.get_feature_service("user_features").feature_view_projections
         return [feature.name for feature in projection.features]
 
-    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_shadow")
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.commands.declared_shadow")
     assert main(["features", "promote", "weekly"]) == 1
     assert "the job does not compute user.weekly yet" in capsys.readouterr().err
     declared.remember(home)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from freshet import declared
-from freshet.components import Report
+from freshet.features import declared
+from freshet.local.components import Report
 from freshet.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Refill:
         self._read |= files
 
     def _batch(self, files: set[Path]) -> Path:
-        from freshet import distributed
+        from freshet.features import distributed
         from operators.stepping import LINGERS
         from training.backfill import write_seeds
 
@@ -105,7 +105,7 @@ class Refill:
 
     def wake(self) -> None:
         """Has the job load every key, so that rows are written and timers set of those that nobody touches."""
-        from freshet.producer import Producer
+        from freshet.data.producer import Producer
         from schemas.topics import WAKE
 
         with Producer(self._settings) as producer:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from freshet import feast, ports, processes
-from freshet.components import Component, Report
 from freshet.errors import ComponentError, NotReady, PortTaken
-from freshet.flink import Flink
-from freshet.kafka import Kafka
-from freshet.redis import Redis
-from freshet.server import Server
+from freshet.features import feast
+from freshet.local import ports, processes
+from freshet.local.components import Component, Report
+from freshet.local.flink import Flink
+from freshet.local.kafka import Kafka
+from freshet.local.redis import Redis
+from freshet.local.server import Server
 from freshet.settings import Settings, setting_name
 
 NAMES = ("kafka", "redis", "flink", "server")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from feature_repo.plan import Change
-from freshet import declared, refill
 from freshet.errors import ComponentError
-from freshet.flink import Flink
-from freshet.refill import Refill
+from freshet.features import declared, refill
+from freshet.features.refill import Refill
+from freshet.local.flink import Flink
 from freshet.settings import Settings
 from operators.contract import Record
 from schemas.events import Interaction
@@ -29,9 +29,9 @@ NEW = [Change("user.last", "new", "")]
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(world, "shared", lambda *_: World())
     found = Settings(home=tmp_path)
-    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_before")
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.commands.declared_before")
     declared.remember(found)
-    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.declared_after")
+    monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.freshet.commands.declared_after")
     return found
 
 
@@ -70,7 +70,7 @@ def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.
 
         def flush(self) -> None: ...
 
-    monkeypatch.setattr("freshet.producer.Producer", Heard)
+    monkeypatch.setattr("freshet.data.producer.Producer", Heard)
     archive(settings, 0, 4)
     filled = Refill(settings, quiet=True)
     filled.seed(lambda _: None)
@@ -102,7 +102,7 @@ def test_a_removal_needs_no_past(settings: Settings, monkeypatch: pytest.MonkeyP
 
 
 def test_a_start_from_the_beginning_archives_anew(settings: Settings) -> None:
-    from freshet.flink import _start_over
+    from freshet.local.flink import _start_over
 
     archive(settings, 0, 3)
     (settings.archive / "examples" / "day=2026-01-01").mkdir(parents=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from freshet import importer, json_lines
 from freshet.cli import main
+from freshet.data import importer, json_lines
 from freshet.errors import InputError
 from schemas import codec, topics
 

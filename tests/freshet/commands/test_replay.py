@@ -9,7 +9,7 @@ import pytest
 from freshet.cli import main
 from freshet.commands.replay import rate
 from freshet.settings import Settings
-from tests.freshet.test_importer import event, write
+from tests.freshet.data.test_importer import event, write
 
 
 @pytest.mark.parametrize(("text", "expected"), [("300", 300), ("300/s", 300), ("90/min", 1.5), ("0.5/s", 0.5)])
