@@ -52,15 +52,18 @@ def measure(
     psutil.Process().cpu_affinity([core])
     reader, model, people = _opened(bundles, feature_store, kafka, users, n)
     chance = random.Random()
+    parts = model.parts("feed")
+    assert parts.space is not None and parts.space.index is not None and parts.ranker is not None
+    index, ranker = parts.space.index, parts.ranker
     samples: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         user_id, vector, k, recent, ranked = chance.choice(people)
         started = time.perf_counter()
         reader.read(user_id)
-        model.index.nearest(vector, k)
-        model.index.nearest(recent, retrievers.SIMILAR + 1)
-        model.ranker.score(ranked)
+        index.search(vector, k)
+        index.search(recent, retrievers.SIMILAR + 1)
+        ranker.score(ranked)
         samples.append((time.perf_counter() - started) * 1000)
     return samples
 
@@ -73,13 +76,13 @@ def _opened(
     found = bundle.current(bundles)
     assert found is not None
     catalogue = Catalogue()
-    model = Model.of(found, catalogue.item)
-    catalogue.install(model)
+    model = catalogue.load(found)
+    catalogue.serve(model)
     follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
-    columns = catalogue.generation.columns
+    columns = catalogue.columns
     reader, popular = UserReader(feature_store, 5.0), Popular(columns, 3600.0)
     people = []
     for user_id in users[:PEOPLE]:
@@ -93,7 +96,7 @@ def _opened(
                 user_id,
                 np.asarray(row["vector"], np.float32)[None],
                 retrievers.NEAREST + min(len(query.seen), retrievers.ALLOWANCE),
-                columns.vectors[query.anchors.rows[: retrievers.RECENTS]],
+                query.vectors(query.anchors.rows[: retrievers.RECENTS]),
                 matrix(query.ranking, query.rows),
             )
         )

@@ -40,6 +40,12 @@ class ItemIndex:
     def __len__(self) -> int:
         return int(self._index.get_current_count()) - len(self._removed)
 
+    def holds(self, n: int) -> bool:
+        """Whether the labels are 0 … n-1."""
+        with self._lock:
+            found = np.array(self._index.get_ids_list(), np.int64)
+        return len(found) == n and np.array_equal(np.sort(found), np.arange(n))
+
     def add(self, labels: Labels, vectors: npt.NDArray[np.float32]) -> None:
         """Adds or moves items: labels (n,), unit vectors (n, dim)."""
         for start in range(0, len(labels), CHUNK):

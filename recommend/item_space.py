@@ -9,6 +9,7 @@ One thread at a time changes a space, and any may read it meanwhile: what a read
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +49,10 @@ class ItemSpace:
         Raises BundleError where lengths differ or two items share a row.
         """
         n, dim = vectors.shape
-        if len(rows) != n or len(origins) != n or (index is not None and (len(index), index.dim) != (n, dim)):
-            raise BundleError(f"space {space_id}: items, vectors and index differ in length")
+        if len(rows) != n or len(origins) != n:
+            raise BundleError(f"space {space_id}: items, vectors and origins differ in length")
+        if index is not None and (index.dim != dim or not index.holds(n)):
+            raise BundleError(f"space {space_id}: the labels of its index are not those of its {n} items")
         if len(np.unique(rows)) != n:
             raise BundleError(f"space {space_id}: an item id stands twice")
         self.id, self.dim, self.content, self.index = space_id, dim, content, index
@@ -114,7 +117,12 @@ class ItemSpace:
 
     def vectors_of(self, rows: Rows) -> Vectors:
         """Unit vectors (n, dim) of rows (n,); zeros where the space has none."""
-        return self._vectors(self.labels_of(rows))
+        return self.by_label(self.labels_of(rows))
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of the bundle's items, in the order of labels."""
+        return self._rows[: self._bundled].astype(np.int64)
 
     @property
     def bundled(self) -> int:
@@ -156,7 +164,7 @@ class ItemSpace:
         scores = np.empty((len(vectors), len(labels)), np.float32)
         for start in range(0, len(labels), PRODUCT):
             part = slice(start, start + PRODUCT)
-            scores[:, part] = vectors @ self._vectors(labels[part]).T
+            scores[:, part] = vectors @ self.by_label(labels[part]).T
         if k < len(labels):
             best = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k else np.zeros((len(vectors), 0), np.int64)
         else:
@@ -164,7 +172,8 @@ class ItemSpace:
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         return every[labels[np.take_along_axis(best, order, axis=1)]]
 
-    def _vectors(self, labels: npt.NDArray[np.signedinteger]) -> Vectors:
+    def by_label(self, labels: npt.NDArray[np.signedinteger[Any]]) -> Vectors:
+        """Unit vectors (n, dim) of labels (n,); zeros for -1."""
         block, n = self._block, self._bundled
         if not len(labels):
             return np.zeros((0, self.dim), np.float32)
@@ -177,6 +186,14 @@ class ItemSpace:
         return found
 
     # -- changes -------------------------------------------------------------------------------
+
+    def learned(self, rows: Rows) -> Mask:
+        """Which rows (n,) have a vector that behaviour is part of: their catalogue entries do not change it."""
+        if not self._bundled:
+            return np.zeros(len(rows), bool)
+        labels = self.labels_of(rows)
+        origins = self._origins.take(labels, mode="clip")
+        return (labels >= 0) & (labels < self._bundled) & (origins == LEARNED)
 
     def put_item(self, row: int, item: Item) -> None:
         """Takes a catalogue entry in: an item whose vector is not learned from behaviour gets that of its content."""

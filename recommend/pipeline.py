@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import matrix
-from recommend import explain, filters, rerank, retrievers
+from feature_repo.ranking import Candidates
+from recommend import encode, explain, filters, rerank, retrievers
 from recommend.model import Model
 from recommend.popular import Popular
 from recommend.query import FeedRequest, Query, Reason, Source
@@ -44,6 +44,8 @@ def retrieve(query: Query) -> None:
     """Candidates of every source. Without a model there are only popular ones, which is a failure to retrieve."""
     if query.model is None:
         raise StageError("there is no model")
+    if query.parts.space is None:
+        raise StageError("the bundle has no space for this surface")
     retrievers.merge([(r.source, r.find(query)) for r in retrievers.RETRIEVERS], query)
 
 
@@ -65,8 +67,11 @@ def rank(query: Query) -> None:
         raise StageError("there is no model")
     if not len(query.rows):
         return
-    inputs = matrix(query.ranking, query.rows, query.model.crosses)
-    scores = query.model.ranker.score(inputs)
+    ranker = query.parts.ranker
+    if ranker is None:
+        raise StageError("the bundle has no ranker for this surface")
+    inputs = ranker.inputs(Candidates(query.ranking, query.rows))
+    scores = ranker.score(inputs, query.parts.objective)
     if len(scores) != len(query.rows) or not np.isfinite(scores).all():
         raise StageError("the ranker's scores are not one finite number a candidate")
     query.scores, query.inputs = scores, inputs
@@ -85,6 +90,7 @@ def no_reasons(query: Query) -> None:
 
 
 STAGES = (
+    Stage("encode", encode.encode, encode.user_vector),
     Stage("retrieve", retrieve, popular_only),
     Stage("filter", filters.apply, available_only),
     Stage("rank", rank, by_popularity),
@@ -128,11 +134,13 @@ class Pipeline:
         model: Model | None,
         popular_age_s: float = 0.0,
         stages: Sequence[Stage] = STAGES,
+        popular: Popular | None = None,
     ) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls."""
+        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls. Several
+        pipelines over the same columns may share one `popular`."""
         self.columns = columns
         self.model = model
-        self.popular = Popular(columns, popular_age_s)
+        self.popular = popular or Popular(columns, popular_age_s)
         self.stages = stages
 
     def recommend(self, request: FeedRequest) -> Feed:
@@ -141,7 +149,7 @@ class Pipeline:
         degraded: list[str] = []
         timings: dict[str, float] = {}
         for name, run, otherwise in self.stages:
-            if name == "explain" and not request.explain:
+            if (name == "explain" and not request.explain) or (name == "encode" and query.parts.encoder is None):
                 continue
             started = time.perf_counter()
             try:

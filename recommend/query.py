@@ -14,10 +14,13 @@ from msgspec import Struct
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
+from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from feature_repo.ranking import Pairs, Request, no_pairs
-from operators.space import BundleSpace
+from operators.contract import Vector
+from operators.space import Content
 from operators.vector import UserVector
-from recommend.model import Model
+from recommend.item_space import ItemSpace
+from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
 HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
@@ -65,21 +68,29 @@ class Anchors(NamedTuple):
     pull: npt.NDArray[np.float64]
 
 
-def ranking_of(request: FeedRequest, columns: ItemColumns, space: BundleSpace | None) -> Request:
+def ranking_of(request: FeedRequest, columns: ItemColumns, space: ItemSpace | None) -> Request:
     """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
+    content = space.content if space else None
+    return request_over(request, columns, space or NO_VECTORS, content)
+
+
+def request_over(
+    request: FeedRequest, columns: ItemColumns, vectors: ItemVectors, content: Content | None
+) -> Request:
+    """The same over any vectors of the columns' items; `content` gives the vectors of interests and searches."""
     user = request.user
-    if space and len(user["vector"]) == 0 and len(user["interests"]) > 0:
-        vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
+    if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
+        vector = content.bag([f"category:{name.casefold()}" for name in user["interests"]])
         if vector is not None:
-            user = {**user, "vector": vector, "vector_space": space.id}
+            user = {**user, "vector": vector, "vector_space": vectors.id}
     return Request(
         user,
         columns,
         request.at,
         request.region,
-        space.id if space else "",
+        vectors,
         request.device,
-        space.text_vector(request.query) if space and request.query else None,
+        content.text(request.query) if content and request.query else None,
         request.pairs,
     )
 
@@ -98,6 +109,8 @@ class Query:
     inputs: npt.NDArray[np.float32] | None = None
     """what the ranker saw of each candidate (n, inputs), once it has scored them"""
     reasons: list[Reason] = field(default_factory=list)
+    encoded: Vector | None = None
+    """the person's vector by the model's encoder, where it has one"""
     removed: dict[str, int] = field(default_factory=dict)
     """how many candidates each filter took out"""
 
@@ -113,15 +126,24 @@ class Query:
 
     def vectors(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim) of rows (n,), zeros where an item has none."""
-        return self.columns.vectors.take(rows, axis=0)
+        return (self.parts.space or NO_VECTORS).vectors_of(rows)
 
     def has_vector(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows (n,) have a vector."""
-        return self.vectors(rows).any(axis=1)
+        return (self.parts.space or NO_VECTORS).has(rows)
 
-    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
-        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first."""
-        return self.model.index.nearest(vectors, k) if self.model else np.zeros((len(vectors), 0), np.int64)
+    def nearest(
+        self, vectors: npt.NDArray[np.float32], k: int, keep: npt.NDArray[np.bool_] | None = None
+    ) -> Rows:
+        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first; only those that the mask
+        `keep` over the rows of the columns lets pass, where it is given."""
+        space = self.parts.space
+        return space.nearest(vectors, k, keep) if space else np.zeros((len(vectors), 0), np.int64)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The parts of the model that the surface uses."""
+        return self.model.parts("feed") if self.model else NO_PARTS
 
     @cached_property
     def from_interests(self) -> bool:
@@ -132,7 +154,7 @@ class Query:
     @cached_property
     def ranking(self) -> Request:
         """What the ranker's inputs are made of."""
-        return ranking_of(self.request, self.columns, self.model.space if self.model else None)
+        return ranking_of(self.request, self.columns, self.parts.space)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:

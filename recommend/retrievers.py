@@ -27,7 +27,7 @@ class Retriever(NamedTuple):
 
 def nearest(query: Query) -> Rows:
     """Items nearest to the user vector."""
-    vector = query.ranking.vector
+    vector = query.ranking.vector if query.encoded is None else query.encoded
     if query.model is None or vector is None:
         return NOTHING
     return query.nearest(vector[None], NEAREST + _allowance(query))[0]

@@ -112,9 +112,10 @@ class Writer:
             np.save(folder / f"{array_name}.npy", array, allow_pickle=False)
         self.tables[name] = TablePart(_checksums(folder))
 
-    def seal(self) -> Manifest:
-        """Writes the manifest over the parts."""
-        manifest = Manifest(
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of what has been written."""
+        return Manifest(
             FORMAT,
             self.version,
             self.created_at,
@@ -126,8 +127,6 @@ class Writer:
             self.surfaces,
             dict(self.metrics),
         )
-        (self.folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
-        return manifest
 
     def _part(self, kind: str, name: str) -> Path:
         folder = self.folder / kind / name
@@ -150,7 +149,7 @@ def publish(bundles: Path, version: str) -> Iterator[Writer]:
     try:
         writer = Writer(aside, version)
         yield writer
-        writer.seal()
+        (aside / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(writer.manifest), indent=2))
         load(aside)
         for folder, _, files in os.walk(aside, topdown=False):
             # Somebody else may run the server, and mkdtemp's folder is for its owner alone.

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix, no_pairs
 from operators.contract import Vector
-from recommend.query import FeedRequest, ranking_of
+from recommend.query import FeedRequest, request_over
 from schemas.events import Impression
 from training.in_force import Served
 from training.live import LivePeople
@@ -54,7 +55,7 @@ class Watch:
 
     def look(self, columns: ItemColumns) -> None:
         """Takes the items as they are now."""
-        self.frames.append(columns.only(self._vectors, self.served.space.dim))
+        self.frames.append(columns.subset(self._vectors))
         self.hear(columns.leaders)
 
     def hear(self, leaders: dict[str, float]) -> None:
@@ -126,7 +127,13 @@ class Watch:
             device=shown.device or "",
             pairs=(lambda view, names: declared.pairs[view]) if known else no_pairs,
         )
-        return Candidates(ranking_of(request, frame, space), frame.rows(shown.items))
+        vectors = np.zeros((frame.n, space.dim), np.float32)
+        for row, item_id in enumerate(frame.ids):
+            vector = self._vectors[item_id]
+            if vector is not None:
+                vectors[row] = vector
+        held = HeldVectors(space.id, vectors)
+        return Candidates(request_over(request, frame, held, space.content), frame.rows(shown.items))
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
         """Which cells (items, names) are of events whose order is not known: those of one item, which are of many
