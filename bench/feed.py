@@ -35,7 +35,6 @@ from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.time import DAY
 from recommend import filters
-from recommend.model import Model
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key

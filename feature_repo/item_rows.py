@@ -54,7 +54,9 @@ def encode(row: Row, fields: Sequence[tuple[int, str]] = ()) -> bytes:
 def decode(value: bytes) -> Row | DeclaredRow:
     """Raises OtherLayout for a row of another version of its view, and msgspec.DecodeError for anything else."""
     if len(_unpack(value)) == 3:
-        raise OtherLayout("they were written by an older version; start the job of this version, which writes them anew")
+        raise OtherLayout(
+            "they were written by an older version; start the job of this version, which writes them anew"
+        )
     view, key, layout, values = _read(value)
     if isinstance(values, dict):
         return DeclaredRow(view, key, values)

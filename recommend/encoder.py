@@ -65,9 +65,7 @@ class Encoder:
         Raises BundleError where the model does not run, or its numbers are not finite.
         """
         rows, times, kinds = [], [], []
-        for item_id, kind, time in zip(
-            user["recent_items"], user["recent_types"], user["recent_times"], strict=False
-        ):
+        for item_id, kind, time in zip(user["recent_items"], user["recent_types"], user["recent_times"], strict=False):
             row = columns.row_of.get(item_id)
             if row is not None:
                 rows.append(row)
@@ -83,7 +81,11 @@ class Encoder:
         return found / np.float32(length) if length > 1e-6 else None
 
     def _run(
-        self, labels: npt.NDArray[np.int64], ages: npt.NDArray[np.float64], kinds: Sequence[str], user: Mapping[str, Any]
+        self,
+        labels: npt.NDArray[np.int64],
+        ages: npt.NDArray[np.float64],
+        kinds: Sequence[str],
+        user: Mapping[str, Any],
     ) -> npt.NDArray[np.float32]:
         """The model's output (dim,) of items, newest first."""
         length, n = self._part.length, len(labels)
@@ -104,7 +106,12 @@ class Encoder:
         given["types"][0, places] = [CODES.get(kinds[k], 0) for k in order.tolist()]
         values = (user.get(name) for name in self._part.features)
         given["features"] = np.array(
-            [[self._defaults[name] if value is None else value for name, value in zip(self._part.features, values, strict=True)]],
+            [
+                [
+                    self._defaults[name] if value is None else value
+                    for name, value in zip(self._part.features, values, strict=True)
+                ]
+            ],
             np.float32,
         )
         (found,) = self._session.run([self._output], {name: given[name] for name in self._session.inputs})

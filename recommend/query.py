@@ -74,9 +74,7 @@ def ranking_of(request: FeedRequest, columns: ItemColumns, space: ItemSpace | No
     return request_over(request, columns, space or NO_VECTORS, content)
 
 
-def request_over(
-    request: FeedRequest, columns: ItemColumns, vectors: ItemVectors, content: Content | None
-) -> Request:
+def request_over(request: FeedRequest, columns: ItemColumns, vectors: ItemVectors, content: Content | None) -> Request:
     """The same over any vectors of the columns' items; `content` gives the vectors of interests and searches."""
     user = request.user
     if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
@@ -132,9 +130,7 @@ class Query:
         """Which rows (n,) have a vector."""
         return (self.parts.space or NO_VECTORS).has(rows)
 
-    def nearest(
-        self, vectors: npt.NDArray[np.float32], k: int, keep: npt.NDArray[np.bool_] | None = None
-    ) -> Rows:
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int, keep: npt.NDArray[np.bool_] | None = None) -> Rows:
         """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first; only those that the mask
         `keep` over the rows of the columns lets pass, where it is given."""
         space = self.parts.space

@@ -20,7 +20,11 @@ class Ranker:
     """float32 (n, inputs) → heads, one number a candidate each; higher is better."""
 
     def __init__(
-        self, model: bytes, names: Sequence[str] = NAMES, inputs: Sequence[Input] = (), heads: Mapping[str, str] | None = None
+        self,
+        model: bytes,
+        names: Sequence[str] = NAMES,
+        inputs: Sequence[Input] = (),
+        heads: Mapping[str, str] | None = None,
     ) -> None:
         """`names` are those of the `inputs`; `heads` is head → output of the model, "score" → its one output where not
         given.

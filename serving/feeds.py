@@ -25,14 +25,19 @@ from serving.hydrate import Freshness, now_ms
 from serving.parameters import After, Flag, Parameter
 from serving.problems import NotFound, document
 from serving.services import Services
+from serving.variants import Variant
 
-VARIANT = "default"
 POPULARITY = next(a for a in views.item.aggregations if isinstance(a, Popularity))
 SCORE = (
     "similar: the cosine of the two items, -1 to 1, or what trending says where no model knows the item. "
     "trending: how many events the item has now, each worth half as much after every "
     f"{label(POPULARITY.half_life)} and weighed by its type: "
     + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
+)
+VARIANT = Parameter(
+    name="variant",
+    doc="the model to answer with, as `bundles/traffic.json` names it, rather than the one that the person's id falls "
+    "to; only where the server has an API key",
 )
 WINDOWS = tuple(f.name for f in views.user.fields if f.name.startswith("events_"))
 
@@ -123,7 +128,7 @@ class Feeds:
         metrics = services.metrics
         self._stage_seconds = {
             name: metrics.stages.labels(name)
-            for name in ("hydrate", "retrieve", "filter", "rank", "rerank", "explain", "total")
+            for name in ("hydrate", "encode", "retrieve", "filter", "rank", "rerank", "explain", "total")
         }
         self._feed_parameters = (
             USER_ID,
@@ -133,17 +138,19 @@ class Feeds:
             Parameter(name="device", doc="what it is shown on"),
             After(name="after", doc="the token of a receipt: its events are in the feed", longest=4096),
             Flag(name="explain", doc="whether to give reasons", default=True),
+            VARIANT,
         )
-        self._similar_parameters = (ITEM_ID, N)
+        self._similar_parameters = (ITEM_ID, N, VARIANT)
         category = Parameter(name="category", doc="only items of this category")
         self._trending_parameters = (REGION, category, N)
+        self._has_key = services.settings.api_key is not None
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
         return [
             Endpoint(
                 method="GET", path="/v1/users/{id}/feed", name="feed", summary="A person's feed",
-                handler=self.feed, parameters=self._feed_parameters, answer=FeedAnswer, problems=(422,),
+                handler=self.feed, parameters=self._feed_parameters, answer=FeedAnswer, problems=(403, 422),
             ),
             Endpoint(
                 method="GET", path="/v1/users/{id}/features", name="features",
@@ -152,7 +159,7 @@ class Feeds:
             ),
             Endpoint(
                 method="GET", path="/v1/items/{id}/similar", name="similar", summary="Items like an item",
-                handler=self.similar, parameters=self._similar_parameters, answer=Related, problems=(404, 422),
+                handler=self.similar, parameters=self._similar_parameters, answer=Related, problems=(403, 404, 422),
             ),
             Endpoint(
                 method="GET", path="/v1/trending", name="trending", summary="What is popular now",
@@ -166,11 +173,11 @@ class Feeds:
         services = self._services
         asked = parameters.read(request, self._feed_parameters)
         user_id, surface = asked["id"], asked["surface"]
-        person = await services.hydrator.person(user_id, asked["after"])
+        variant = services.variants.chosen(asked["variant"], user_id, self._has_key)
+        person = await services.hydrator.person(user_id, asked["after"], variant.space("feed"))
         hydrated = time.perf_counter()
         at = now_ms()
-        pipeline = services.pipeline
-        feed = pipeline.recommend(
+        feed = variant.pipeline.recommend(
             FeedRequest(
                 person.features, at, asked["region"] or "", asked["n"], asked["explain"], asked["device"] or "",
                 pairs=person.pairs,
@@ -180,11 +187,10 @@ class Feeds:
         timings = {"hydrate": round((hydrated - started) * 1000, 3), **feed.timings_ms}
         timings["total"] = round((time.perf_counter() - started) * 1000, 3)
         request_id = secrets.token_hex(12)
-        version = pipeline.model.version if pipeline.model else None
         answer = document(
             FeedAnswer(
                 request_id, user_id, surface, [_feed_item(rank, e) for rank, e in enumerate(feed.entries)],
-                person.freshness, version, VARIANT, degraded, timings,
+                person.freshness, variant.version, variant.name, degraded, timings,
             )
         )  # fmt: skip
         self._observe(timings, degraded, person.freshness)
@@ -193,7 +199,8 @@ class Feeds:
             inputs = None if degraded else feed.inputs
             services.impressions.put(
                 Impression(
-                    request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], version, VARIANT,
+                    request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], variant.version,
+                    variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
                     own_offsets=None if inputs is None else person.own_offsets,
@@ -240,25 +247,28 @@ class Feeds:
     async def similar(self, request: Request) -> Response:
         """The item's nearest neighbours that can be had."""
         asked = parameters.read(request, self._similar_parameters)
-        pipeline = self._services.pipeline
-        columns, model = pipeline.columns, pipeline.model
+        variant = self._services.variants.chosen(asked["variant"], "", self._has_key)
+        columns, popular = variant.pipeline.columns, variant.pipeline.popular
+        space = variant.model.parts("similar").space if variant.model else None
         row = columns.row_of.get(asked["id"])
         if row is None:
             raise NotFound(f"No item has the id {asked['id']!r}; post it to /v1/items first.")
         n = asked["n"]
-        if model is None or not columns.vectors[row].any():
-            rows = pipeline.popular.everywhere()[: n + 1]
+        own = np.array([row])
+        if space is None or not space.has(own)[0]:
+            rows = popular.everywhere()[: n + 1]
             rows = rows[rows != row][:n]
-            return self._related(rows, _counts_now(columns.popularity[rows]), ["retrieve"])
-        found = model.index.nearest(columns.vectors[row : row + 1], 2 * n + 50)[0]
-        rows = found[(found != row) & columns.available[found]][:n]
-        return self._related(rows, columns.vectors[rows] @ columns.vectors[row], [])
+            return self._related(rows, _counts_now(columns.popularity[rows]), ["retrieve"], variant)
+        vector = space.vectors_of(own)
+        found = space.nearest(vector, n + 1, columns.available)[0]
+        rows = found[found != row][:n]
+        return self._related(rows, space.vectors_of(rows) @ vector[0], [], variant)
 
     async def trending(self, request: Request) -> Response:
         """What is popular now: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, self._trending_parameters)
-        pipeline = self._services.pipeline
-        columns, popular = pipeline.columns, pipeline.popular
+        variant = self._services.variants.default
+        columns, popular = variant.pipeline.columns, variant.pipeline.popular
         region, category = asked["region"] or "", asked["category"]
         if category:
             code = columns.category_codes.get(category)
@@ -267,16 +277,17 @@ class Feeds:
             rows = popular.within(region) if region else popular.everywhere()
         rows = rows[: asked["n"]]
         values = columns.popular_in(region) if region else columns.popularity
-        return self._related(rows, _counts_now(values[rows]) if values is not None else np.zeros(0), [])
+        return self._related(rows, _counts_now(values[rows]) if values is not None else np.zeros(0), [], variant)
 
-    def _related(self, rows: Rows, scores: npt.NDArray[np.floating[Any]], degraded: list[str]) -> Response:
-        pipeline = self._services.pipeline
-        columns = pipeline.columns
+    def _related(
+        self, rows: Rows, scores: npt.NDArray[np.floating[Any]], degraded: list[str], variant: Variant
+    ) -> Response:
+        columns = variant.pipeline.columns
         items = [
             RelatedItem(columns.ids[row], round(score, 5), rank, columns.items[row])
             for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True))
         ]
-        return document(Related(items, pipeline.model.version if pipeline.model else None, degraded))
+        return document(Related(items, variant.version, degraded))
 
     def _title(self, item_id: str) -> str:
         item = self._services.catalogue.item(item_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from freshet.features import declared
 from freshet.settings import Settings
-from schemas.bundle import Manifest
+from schemas.bundle import Manifest, RankerPart, SpacePart
 from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
