@@ -26,6 +26,7 @@ from bench import parts
 from bench.errors import Unsound
 from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
+from feature_repo import item_rows
 from feature_repo.store import Writer
 from feature_repo.views import item_operator, user, user_operator
 from freshet.data.producer import Producer
@@ -33,6 +34,7 @@ from freshet.features import feast
 from freshet.local import processes
 from freshet.settings import Settings
 from operators.contract import Record, Row
+from operators.space import BundleSpace
 from operators.time import DAY
 from recommend import filters
 from schemas import bundle

@@ -53,7 +53,9 @@ def measure(
     reader, model, people = _opened(bundles, feature_store, kafka, users, n)
     chance = random.Random()
     parts = model.parts("feed")
-    assert parts.space is not None and parts.space.index is not None and parts.ranker is not None
+    assert parts.space is not None
+    assert parts.space.index is not None
+    assert parts.ranker is not None
     index, ranker = parts.space.index, parts.ranker
     samples: list[float] = []
     until = time.perf_counter() + seconds

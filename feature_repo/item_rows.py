@@ -1,7 +1,7 @@
 """Rows of the topic `item_features`, from which servers keep their item columns: how they are written and read.
 
-The key is JSON, `[view, *entity keys]`; the value is MessagePack, `[view, [entity keys], layout, values]`. For a view of
-the main path `values` is a list in the order of the view's fields, and `layout` a hash of their names and types
+The key is JSON, `[view, *entity keys]`; the value is MessagePack, `[view, [entity keys], layout, values]`. For a view
+of the main path `values` is a list in the order of the view's fields, and `layout` a hash of their names and types
 (`layout_of`): a row of another version of the view is refused rather than read into the wrong columns. For declared
 features `values` is a map by field name, and `layout` is "".
 """
@@ -54,9 +54,7 @@ def encode(row: Row, fields: Sequence[tuple[int, str]] = ()) -> bytes:
 def decode(value: bytes) -> Row | DeclaredRow:
     """Raises OtherLayout for a row of another version of its view, and msgspec.DecodeError for anything else."""
     if len(_unpack(value)) == 3:
-        raise OtherLayout(
-            "they were written by an older version; start the job of this version, which writes them anew"
-        )
+        raise OtherLayout("an older version wrote them; start the job of this version, which writes them anew")
     view, key, layout, values = _read(value)
     if isinstance(values, dict):
         return DeclaredRow(view, key, values)

@@ -104,16 +104,8 @@ class Encoder:
         given["mask"][0, places] = 1.0
         given["ages_s"][0, places] = ages[order]
         given["types"][0, places] = [CODES.get(kinds[k], 0) for k in order.tolist()]
-        values = (user.get(name) for name in self._part.features)
-        given["features"] = np.array(
-            [
-                [
-                    self._defaults[name] if value is None else value
-                    for name, value in zip(self._part.features, values, strict=True)
-                ]
-            ],
-            np.float32,
-        )
+        values = [(user.get(name), self._defaults[name]) for name in self._part.features]
+        given["features"] = np.array([[other if value is None else value for value, other in values]], np.float32)
         (found,) = self._session.run([self._output], {name: given[name] for name in self._session.inputs})
         if found.size != self.space.dim or not np.isfinite(found).all():
             raise BundleError(f"the encoder's output is not {self.space.dim} finite numbers")

@@ -136,8 +136,8 @@ class Pipeline:
         stages: Sequence[Stage] = STAGES,
         popular: Popular | None = None,
     ) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls. Several
-        pipelines over the same columns may share one `popular`."""
+        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
+        Several pipelines over the same columns may share one `popular`."""
         self.columns = columns
         self.model = model
         self.popular = popular or Popular(columns, popular_age_s)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.crosses import Cross
-from feature_repo.ranking import NAMES, Candidates, Input, named, stack
+from feature_repo.ranking import INPUTS, NAMES, Candidates, Input, named, stack
 from recommend.onnx import Session, one_output
 from schemas.bundle import RankerPart
 from schemas.errors import BundleError
@@ -23,7 +23,7 @@ class Ranker:
         self,
         model: bytes,
         names: Sequence[str] = NAMES,
-        inputs: Sequence[Input] = (),
+        inputs: Sequence[Input] = INPUTS,
         heads: Mapping[str, str] | None = None,
     ) -> None:
         """`names` are those of the `inputs`; `heads` is head → output of the model, "score" → its one output where not

@@ -35,8 +35,8 @@ class Metrics:
         )  # fmt: skip
         self.store_up = Gauge("freshet_store_up", "1 while the online store answers", registry=self.registry)
         self.refused_rows = Gauge(
-            "freshet_item_rows_refused", "Records of items and item_features that were left out, by reason", ("reason",),
-            registry=self.registry,
+            "freshet_item_rows_refused", "Records of items and item_features that were left out, by reason",
+            ("reason",), registry=self.registry,
         )  # fmt: skip
         self.items = Gauge("freshet_items", "Items in the columns", registry=self.registry)
 

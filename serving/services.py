@@ -84,8 +84,8 @@ class Services:
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`, `traffic` for a traffic file that cannot be used, and
-        `variant NAME` for one whose bundle cannot."""
+        """Parts that are not there: `catalogue`, `model`, `store`, `traffic` for a traffic file that cannot be used,
+        and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
             "model": self.pipeline.model is None,

@@ -86,15 +86,20 @@ class Log:
         return round(len(self.interactions) * share)
 
 
-def world_of(log: Log, space: Embeddings, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns, HeldVectors]:
+def world_of(log: Log, space: Embeddings, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
-    first rows are those of the space, with what crosses read, and the vectors of these rows."""
+    first rows are those of the space (`held`); with what crosses read."""
     world = Catalogue(log.items)
     world.space = space.over(world.item)
     columns = ItemColumns(max(len(space.item_ids), 1), reads)
     for item_id in space.item_ids:
         columns.put_item(world.item(item_id) or Item(item_id))
-    return world, columns, HeldVectors(space.id, space.vectors)
+    return world, columns
+
+
+def held(space: Embeddings) -> HeldVectors:
+    """The vectors of the rows of `world_of`."""
+    return HeldVectors(space.id, space.vectors)
 
 
 def replay(
@@ -243,8 +248,8 @@ def examples(
             positions = stood(moment.shown, request.items, rows)
             groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
 
-    world, columns, vectors = world_of(log, space, declared.reads)
-    replay(log, world, columns, sample(log, start, limit, seed), look, progress, declared, vectors)
+    moments, vectors = sample(log, start, limit, seed), held(space)
+    replay(log, *world_of(log, space, declared.reads), moments, look, progress, declared, vectors)
     return groups
 
 

@@ -43,7 +43,7 @@ all"""
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What training learns of an embedding space: item vectors (items, dim) of length 1 with their origins (items,), and
+    """What training learns of an embedding space: item vectors (items, dim) of length 1, their origins (items,), and
     token vectors (tokens, dim), as a bundle holds them."""
 
     item_ids: list[str]

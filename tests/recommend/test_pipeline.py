@@ -135,7 +135,7 @@ def test_what_the_ranker_saw_stays_with_its_item(world: World) -> None:
 
 @given(worlds(), st.sets(st.sampled_from([s.name for s in STAGES])))
 def test_degraded_names_the_stages_that_fail_and_no_other(world: World, broken: set[str]) -> None:
-    has_model = world.catalogue.generation.model is not None
+    has_model = world.catalogue.model is not None
     stages = [failing(s.name) if s.name in broken else s for s in STAGES]
     feed = pipeline(world.catalogue, stages=stages).recommend(world.request)
     expected = broken | (set() if has_model else {"retrieve", "rank"})
@@ -189,7 +189,7 @@ def test_a_broken_model_is_a_failure_to_retrieve_and_to_rank_and_what_is_popular
 def test_without_reasons_there_is_nothing_to_explain() -> None:
     made = catalogue(ITEMS, VECTORS)
     stages = [failing("explain") if s.name == "explain" else s for s in STAGES]
-    quiet = Pipeline(made.generation.columns, made.generation.model, stages=stages)
+    quiet = Pipeline(made.columns, made.model, stages=stages)
     feed = quiet.recommend(FeedRequest(person(), NOW, n=5, explain=False))
     assert feed.degraded == []
     assert "explain" not in feed.timings_ms
@@ -215,9 +215,9 @@ def test_the_ranker_is_given_the_crosses_that_its_model_reads() -> None:
 
     items = [Item(f"i{k}", categories=["ab"[k % 2]]) for k in range(6)]
     of = catalogue(items, {i.item_id: [1, k, 0, 0] for k, i in enumerate(items)}, score=score)
-    made = of.generation.model
+    made = of.model
     assert made is not None
-    serving = Pipeline(of.generation.columns, replace(made, crosses=crosses))
+    serving = Pipeline(of.columns, replace(made, crosses=crosses))
 
     def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, int]]:
         assert (view, sorted(names)) == ("user_category_features", ["a", "b"])
@@ -239,9 +239,7 @@ def test_a_cross_that_fails_costs_the_ranking_and_says_so() -> None:
             raise ValueError("no")
 
     of = catalogue([Item("i1")], {"i1": [1, 0, 0, 0]})
-    made = of.generation.model
+    made = of.model
     assert made is not None
-    feed = Pipeline(of.generation.columns, replace(made, crosses=(Broken("day"),))).recommend(
-        FeedRequest(person(), NOW)
-    )
+    feed = Pipeline(of.columns, replace(made, crosses=(Broken("day"),))).recommend(FeedRequest(person(), NOW))
     assert (feed.item_ids, feed.degraded) == (["i1"], ["rank"])
