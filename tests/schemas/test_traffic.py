@@ -30,7 +30,8 @@ def test_a_file(tmp_path: Path) -> None:
         ('{"b": {"bundle": "x", "shares": 0.1}}', "shares"), ('{"b": {"bundle": "x", "share": 1.1}}', "<= 1.0"),
         ('{"b": {"bundle": "x", "share": -0.1}}', ">= 0.0"), ('{"default": {"bundle": "x"}}', "no name for a variant"),
         ('{"B": {"bundle": "x"}}', "no name for a variant"), ('{"b": {"bundle": "../x"}}', "not the name of a bundle"),
-        ('{"a": {"bundle": "x", "share": 0.6}, "b": {"bundle": "y", "share": 0.6}}', "add up to 1.2"), ("\xff", "malformed"),
+        ('{"a": {"bundle": "x", "share": 0.6}, "b": {"bundle": "y", "share": 0.6}}', "add up to 1.2"), 
+        ("\xff", "malformed"),
     ],
 )  # fmt: skip
 def test_a_file_that_says_what_to_mend(tmp_path: Path, text: str, says: str) -> None:
