@@ -1,16 +1,14 @@
-"""One feed request on its way through the stages."""
+"""One request: who asks, when, where and for what, over which columns and model. Stages read it and never change it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import IntFlag
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
@@ -23,38 +21,12 @@ from recommend.popular import Popular
 HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
+WIDEST = 3200
+"""neighbours that a search is widened to at most where few items are in stock"""
 
-
-class Source(IntFlag):
-    """Which retrievers found a candidate."""
-
-    NEAREST = 1
-    SIMILAR = 2
-    REGION = 4
-    POPULAR = 8
-
-
-class FeedRequest(NamedTuple):
-    """Who asks, as features (field name → value, as in `user_activity`, and declared ones as view:field), when (epoch
-    ms), where and on what. `pairs` are the person's features of pairs, read where the ranker asks for them."""
-
-    user: Mapping[str, Any]
-    at: int
-    region: str = ""
-    n: int = 20
-    explain: bool = True
-    device: str = ""
-    query: str = ""
-    """what is searched for"""
-    pairs: Pairs = no_pairs
-
-
-class Reason(Struct, frozen=True, omit_defaults=True):
-    """Why an item is in the feed: a code for programs, a sentence for people, the item that led there."""
-
-    code: str
-    text: str
-    item_id: str | None = None
+STRANGER: Mapping[str, Any] = {f.name: f.default for f in views.user.fields}
+"""features of somebody of whom nothing is known"""
+Explain = Literal["none", "reason", "full"]
 
 
 class Anchors(NamedTuple):
@@ -65,49 +37,49 @@ class Anchors(NamedTuple):
     pull: npt.NDArray[np.float64]
 
 
-def ranking_of(request: FeedRequest, columns: ItemColumns, space: BundleSpace | None) -> Request:
-    """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
-    user = request.user
+def ranking_of(
+    user: Mapping[str, Any],
+    columns: ItemColumns,
+    space: BundleSpace | None,
+    at: int,
+    region: str = "",
+    device: str = "",
+    text: str = "",
+    pairs: Pairs = no_pairs,
+) -> Request:
+    """What the ranker's inputs are made of; a new person's vector comes from stated interests. Arguments as the fields
+    of `Query`."""
     if space and len(user["vector"]) == 0 and len(user["interests"]) > 0:
         vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
         if vector is not None:
             user = {**user, "vector": vector, "vector_space": space.id}
-    return Request(
-        user,
-        columns,
-        request.at,
-        request.region,
-        space.id if space else "",
-        request.device,
-        space.text_vector(request.query) if space and request.query else None,
-        request.pairs,
-    )
+    searched = space.text_vector(text) if space and text else None
+    return Request(user, columns, at, region, space.id if space else "", device, searched, pairs)
 
 
 @dataclass
 class Query:
-    """The request and what the stages have made of it so far. Candidates are parallel arrays."""
+    """The columns, model and lists of popular items that answer, and the request."""
 
-    request: FeedRequest
     columns: ItemColumns
     model: Model | None
     popular: Popular
-    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
-    sources: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    inputs: npt.NDArray[np.float32] | None = None
-    """what the ranker saw of each candidate (n, inputs), once it has scored them"""
-    reasons: list[Reason] = field(default_factory=list)
-    removed: dict[str, int] = field(default_factory=dict)
-    """how many candidates each filter took out"""
-
-    def keep(self, chosen: npt.NDArray[Any]) -> None:
-        """Leaves the candidates that a mask or an array of positions chooses, in that order."""
-        self.rows, self.sources = self.rows[chosen], self.sources[chosen]
-        if len(self.scores):
-            self.scores = self.scores[chosen]
-        if self.inputs is not None:
-            self.inputs = self.inputs[chosen]
+    at: int
+    """epoch ms"""
+    user: Mapping[str, Any] = STRANGER
+    """feature name → value, as in `user_activity`, and declared ones as view:field"""
+    n: int = 20
+    region: str = ""
+    device: str = ""
+    text: str = ""
+    """what is searched for"""
+    item: int = -1
+    """row of the item that others are compared with"""
+    category: str = ""
+    """only items of this category"""
+    pairs: Pairs = no_pairs
+    """the person's features of pairs, read where the ranker asks for them"""
+    explain: Explain = "reason"
 
     # -- the model's space: the only places that read vectors and the index ------------------------
 
@@ -119,37 +91,48 @@ class Query:
         """Which rows (n,) have a vector."""
         return self.vectors(rows).any(axis=1)
 
-    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
-        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first."""
-        return self.model.index.nearest(vectors, k) if self.model else np.zeros((len(vectors), 0), np.int64)
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int, wanted: int = 0) -> Rows:
+        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first. Where fewer than `wanted` of
+        each are available, the search is widened up to WIDEST, and more columns are returned."""
+        if self.model is None:
+            return np.zeros((len(vectors), 0), np.int64)
+        available = self.columns.available
+        while True:
+            found = self.model.index.nearest(vectors, k)
+            in_stock = int(available[found].sum(axis=1).min(initial=wanted))
+            if in_stock >= wanted or found.shape[1] < k or k >= WIDEST:
+                return found
+            # as many as were enough if the share in stock stayed the same, and a quarter more
+            k = min(max(2 * k, 5 * k * wanted // (4 * max(in_stock, 1))), WIDEST)
+
+    # -- the person ----------------------------------------------------------------------------------
 
     @cached_property
     def from_interests(self) -> bool:
         """Whether stated interests stand in for events that are not there yet."""
-        user = self.request.user
-        return len(user["vector"]) == 0 and len(user["interests"]) > 0
+        return len(self.user["vector"]) == 0 and len(self.user["interests"]) > 0
 
     @cached_property
     def ranking(self) -> Request:
         """What the ranker's inputs are made of."""
-        return ranking_of(self.request, self.columns, self.model.space if self.model else None)
+        space = self.model.space if self.model else None
+        return ranking_of(self.user, self.columns, space, self.at, self.region, self.device, self.text, self.pairs)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
         """Hashes of the items that the person has met, ascending."""
-        return np.sort(np.frombuffer(self.request.user["seen"], "<u8"))
+        return np.sort(np.frombuffer(self.user["seen"], "<u8"))
 
     @cached_property
     def disliked(self) -> Rows:
         """Rows of recent items that the person turned down, ascending."""
-        user = self.request.user
-        pairs = zip(user["recent_items"], user["recent_tastes"], strict=False)
+        pairs = zip(self.user["recent_items"], self.user["recent_tastes"], strict=False)
         return np.sort(self.columns.rows([item for item, taste in pairs if taste < 0]))
 
     @cached_property
     def anchors(self) -> Anchors:
         """The person's anchors that have a vector."""
-        user, columns = self.request.user, self.columns
+        user, columns = self.user, self.columns
         disliked = set(self.disliked.tolist())
         rows: dict[int, tuple[str, float]] = {}
         times = user["recent_times"]

@@ -28,8 +28,6 @@ from serving.store import Store, UserRows
 
 log = logging.getLogger(__name__)
 
-POPULAR_AGE_S = 1.0
-
 
 @dataclass
 class Services:
@@ -130,7 +128,7 @@ class Services:
         model = Model.of(bundle.load(self.settings.bundles / name), self.catalogue.item, self.declared.crosses)
         self.catalogue.install(model)
         generation = self.catalogue.generation
-        self.pipeline = Pipeline(generation.columns, generation.model, POPULAR_AGE_S)
+        self.pipeline = Pipeline(generation.columns, generation.model)
         log.info("bundle %s is in force, %.1f s after it was found", name, time.monotonic() - started)
 
     async def _watch_bundles(self) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from feature_repo.columns import ItemColumns
 from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix, no_pairs
 from operators.contract import Vector
-from recommend.query import FeedRequest, ranking_of
+from recommend.query import ranking_of
 from schemas.events import Impression
 from training.in_force import Served
 from training.live import LivePeople
@@ -119,14 +119,16 @@ class Watch:
     def _candidates(self, person: Features, frame: ItemColumns, declared: Declared) -> Candidates:
         shown, space = self.shown, self.served.space
         known = person["consent"]  # who has not agreed is a stranger
-        request = FeedRequest(
+        request = ranking_of(
             person | declared.own if known else person,
+            frame,
+            space,
             shown.timestamp,
             shown.region or "",
-            device=shown.device or "",
+            shown.device or "",
             pairs=(lambda view, names: declared.pairs[view]) if known else no_pairs,
         )
-        return Candidates(ranking_of(request, frame, space), frame.rows(shown.items))
+        return Candidates(request, frame.rows(shown.items))
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
         """Which cells (items, names) are of events whose order is not known: those of one item, which are of many

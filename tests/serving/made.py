@@ -72,8 +72,8 @@ def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | No
     return found
 
 
-def pipeline(of: Catalogue, **others: Any) -> Pipeline:
-    return Pipeline(of.generation.columns, of.generation.model, **others)
+def pipeline(of: Catalogue, popular_age_s: float = 0) -> Pipeline:
+    return Pipeline(of.generation.columns, of.generation.model, popular_age_s)
 
 
 def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> None:
