@@ -104,7 +104,7 @@ class Pipeline:
         return steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
 
     def recommend(self, surface: Surface, query: Query) -> Answer:
-        """The surface's answer. Never raises; where the surface has a fallback, never empty while an item is available."""
+        """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
         trace = Trace()
         reasons: Sequence[Reason | None] = []
         step, started = STEPS[0], time.perf_counter()

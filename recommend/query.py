@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ ANCHORS = 20
 WIDEST = 3200
 """neighbours that a search is widened to at most where few items are in stock"""
 
-STRANGER: Mapping[str, Any] = {f.name: f.default for f in views.user.fields}
+STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
 Explain = Literal["none", "reason", "full"]
 
@@ -66,7 +67,7 @@ class Query:
     popular: Popular
     at: int
     """epoch ms"""
-    user: Mapping[str, Any] = STRANGER
+    user: Mapping[str, Any] = field(default_factory=lambda: STRANGER)
     """feature name → value, as in `user_activity`, and declared ones as view:field"""
     n: int = 20
     region: str = ""
