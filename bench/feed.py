@@ -36,11 +36,11 @@ from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.time import DAY
-from recommend import filters
+from recommend.surfaces import home
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key
-from serving.feeds import FeedAnswer
+from serving.answers import FeedAnswer
 from serving.hydrate import now_ms
 from training import factors, train
 from training.datasets import movielens
@@ -53,7 +53,7 @@ SHOWN = 20
 CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
 EVENTS_A_USER = 40
 SERVER_CORE, OTHER_CORE = 0, 1
-CANDIDATES = filters.RANKED
+CANDIDATES = home.ranked
 TURNS = 10
 WARM_UP_S = 5.0
 FELL_BACK = 0.01

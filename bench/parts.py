@@ -16,12 +16,12 @@ import psutil
 from bench.errors import Unsound
 from feature_repo.ranking import matrix
 from feature_repo.store import UserReader
-from recommend import filters, retrievers
 from recommend.catalogue import Catalogue
 from recommend.model import Model
-from recommend.pipeline import retrieve
-from recommend.popular import Popular
-from recommend.query import FeedRequest, Query
+from recommend.pipeline import Pipeline
+from recommend.retrievers import NEAREST, RECENTS, SIMILAR
+from recommend.retrievers.allowance import allowance
+from recommend.surfaces import home
 from schemas import bundle
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
@@ -52,7 +52,7 @@ def measure(
     psutil.Process().cpu_affinity([core])
     reader, model, people = _opened(bundles, feature_store, kafka, users, n)
     chance = random.Random()
-    parts = model.parts("feed")
+    parts = model.parts(home.name)
     assert parts.space is not None
     assert parts.space.index is not None
     assert parts.ranker is not None
@@ -64,7 +64,7 @@ def measure(
         started = time.perf_counter()
         reader.read(user_id)
         index.search(vector, k)
-        index.search(recent, retrievers.SIMILAR + 1)
+        index.search(recent, SIMILAR + 1)
         ranker.score(ranked)
         samples.append((time.perf_counter() - started) * 1000)
     return samples
@@ -85,26 +85,25 @@ def _opened(
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
     columns = catalogue.columns
-    reader, popular = UserReader(feature_store, 5.0), Popular(columns, 3600.0)
+    reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
     people = []
     for user_id in users[:PEOPLE]:
         row = reader.read(user_id)
         assert row is not None
-        query = Query(FeedRequest(row, now_ms()), columns, model, popular)
-        retrieve(query)
-        filters.apply(query)
+        query = pipeline.query(at=now_ms(), user=row)
+        ranked = pipeline.candidates(home, query)
         people.append(
             Inputs(
                 user_id,
                 np.asarray(row["vector"], np.float32)[None],
-                retrievers.NEAREST + min(len(query.seen), retrievers.ALLOWANCE),
-                query.vectors(query.anchors.rows[: retrievers.RECENTS]),
-                matrix(query.ranking, query.rows),
+                NEAREST + allowance(query),
+                query.vectors(query.anchors.rows[:RECENTS]),
+                matrix(query.ranking, ranked.rows),
             )
         )
-    ranked = float(np.median([len(inputs.ranked) for inputs in people]))
-    if ranked < n:
-        raise Unsound(f"feeds rank {ranked:.0f} candidates instead of {n}")
+    typical = float(np.median([len(inputs.ranked) for inputs in people]))
+    if typical < n:
+        raise Unsound(f"feeds rank {typical:.0f} candidates instead of {n}")
     gc.collect()
     gc.freeze()  # as the server does
     return reader, model, people

@@ -164,15 +164,20 @@ class Candidates:
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
-        weights = _by_code(self.request.items.category_codes, names, values)
-        return weights.take(self.categories).sum(axis=1) / self.n_categories
+        codes = self.categories
+        weights = _by_code(self.request.items.category_codes, codes, names, values)
+        return weights.take(codes).sum(axis=1) / self.n_categories
 
 
-def _by_code(codes: Mapping[str, int], names: Sequence[str], values: Sequence[float]) -> Column:
-    weights = np.zeros(len(codes) + 1)
+def _by_code(
+    known: Mapping[str, int], codes: npt.NDArray[np.int64], names: Sequence[str], values: Sequence[float]
+) -> Column:
+    """Values by code, enough of them for `codes`, which were gathered before: while a catalogue is read, another thread
+    gives out codes, and the vocabulary may have more of them by now."""
+    weights = np.zeros(int(codes.max(initial=0)) + 1)
     for name, value in zip(names, values, strict=True):
-        code = codes.get(name)
-        if code:
+        code = known.get(name)
+        if code and code < len(weights):
             weights[code] = value
     return weights
 
@@ -202,8 +207,8 @@ def category_affinity(of: Candidates) -> Column:
 def brand_affinity(of: Candidates) -> Column:
     """The person's affinity to the candidate's brand."""
     user, items = of.request.user, of.request.items
-    weights = _by_code(items.brand_codes, user["brand_affinity"], user["brand_affinity_scores"])
-    return weights[items.brand[of.rows]]
+    codes = items.brand.take(of.rows)
+    return _by_code(items.brand_codes, codes, user["brand_affinity"], user["brand_affinity_scores"]).take(codes)
 
 
 def session_overlap(of: Candidates) -> Column:

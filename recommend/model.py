@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Cross
-from recommend.encoder import Encoder
 from recommend.item_space import ItemSpace
-from recommend.ranker import Ranker
+from recommend.onnx_encoder import OnnxEncoder
+from recommend.onnx_ranker import OnnxRanker
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
 
@@ -24,8 +24,8 @@ class Parts:
     """The parts that one surface uses; None for what the bundle lacks."""
 
     space: ItemSpace | None = None
-    encoder: Encoder | None = None
-    ranker: Ranker | None = None
+    encoder: OnnxEncoder | None = None
+    ranker: OnnxRanker | None = None
     objective: Mapping[str, float] = field(default_factory=dict)
     """weights of the ranker's heads"""
     tables: Tables = field(default_factory=dict)
@@ -71,11 +71,12 @@ class Model:
         try:
             spaces = {name: ItemSpace.of(bundle, name, columns, rows_of) for name in manifest.spaces}
             encoders = {
-                name: Encoder(bundle.onnx("encoders", name), part, spaces[part.space], numbers)
+                name: OnnxEncoder(bundle.onnx("encoders", name), part, spaces[part.space], numbers)
                 for name, part in manifest.encoders.items()
             }
             rankers = {
-                name: Ranker.of(bundle.onnx("rankers", name), part, declared) for name, part in manifest.rankers.items()
+                name: OnnxRanker.of(bundle.onnx("rankers", name), part, declared)
+                for name, part in manifest.rankers.items()
             }
             surfaces = {
                 surface: Parts(

@@ -12,7 +12,7 @@
                     tokens.jsonl  one content token a line
                     content.npy   float32 (tokens, dim), the vector of each token in the same space
                     index.hnsw    hnswlib, inner product, over the labels; only where a surface searches the space
-        encoders/NAME/model.onnx  a person's last items and features → a vector of a space (recommend/encoder.py)
+        encoders/NAME/model.onnx  a person's last items and features → a vector of a space (recommend/onnx_encoder.py)
         rankers/NAME/model.onnx   "features" float32 (n, inputs) → one output a head, (n,) or (n, 1)
         tables/NAME/ARRAY.npy     named arrays: transitions, co-occurrence, priors
 

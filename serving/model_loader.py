@@ -11,15 +11,13 @@ from feature_repo.crosses import Cross
 from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
-from recommend.popular import Popular
+from recommend.popular import MAX_AGE_S, Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
 from serving.variants import Variant, Variants
 
 log = logging.getLogger(__name__)
-
-POPULAR_AGE_S = 1.0
 
 
 class ModelLoader:
@@ -29,7 +27,7 @@ class ModelLoader:
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
-        self._popular = Popular(catalogue.columns, POPULAR_AGE_S)
+        self._popular = Popular(catalogue.columns, MAX_AGE_S)
         self._loaded: dict[str, Model] = {}
         self._refused: set[str] = set()
         """bundles that cannot be used; what a bundle holds does not change"""
@@ -105,7 +103,7 @@ class ModelLoader:
         )
 
     def _variant(self, name: str, model: Model | None) -> Variant:
-        return Variant(name, Pipeline(self._catalogue.columns, model, popular=self._popular))
+        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular))
 
     def _complain(self, text: str) -> None:
         """Says a thing once, not at every look."""

@@ -50,8 +50,8 @@ class Variants:
     traffic: Traffic
 
     def of(self, user_id: str) -> Variant:
-        """The person's own; the default where theirs is not loaded."""
-        name = traffic.assign(user_id, self.traffic) if self.traffic else DEFAULT
+        """The person's own; the default where theirs is not loaded, and for requests of nobody ("")."""
+        name = traffic.assign(user_id, self.traffic) if self.traffic and user_id else DEFAULT
         return self.others.get(name, self.default)
 
     def chosen(self, name: str | None, user_id: str, has_key: bool) -> Variant:

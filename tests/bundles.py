@@ -55,7 +55,7 @@ def write_bundle(
         writer.space("items", f"space-{seed}", item_ids, vectors, made, tokens, unit_rows(rng, len(tokens), dim), save)
         if served:
             writer.ranker("feed", sum_of_inputs(len(inputs)), inputs, {"score": "scores"})
-            writer.surfaces |= {"feed": Use(space="items", ranker="feed"), "similar": Use(space="items")}
+            writer.surfaces |= {"home": Use(space="items", ranker="feed"), "similar": Use(space="items")}
         more(writer)
     return version
 

@@ -14,7 +14,7 @@ from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from feature_repo.ranking import NAMES
-from recommend.ranker import Ranker
+from recommend.onnx_ranker import OnnxRanker
 from schemas.errors import FreshetError
 from training.examples import Group
 
@@ -119,7 +119,7 @@ def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32], na
     model = convert_lightgbm(booster, "ranker", initial_types=kinds, target_opset=OPSET)
     _rename_output(model.graph)
     encoded: bytes = model.SerializeToString()
-    scores = Ranker(encoded, names, heads={HEAD: OUTPUT}).score(sample)
+    scores = OnnxRanker(encoded, names, heads={HEAD: OUTPUT}).score(sample)
     worst = float(np.abs(scores - booster.predict(sample)).max(initial=0.0))
     if worst > TOLERANCE:
         raise ParityError(f"the ONNX ranker differs from the trained one by {worst:.2g}")

@@ -150,7 +150,7 @@ def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
             SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
         bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
-        bundle.surfaces["feed"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
+        bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
         bundle.surfaces["similar"] = Use(space=SPACE)
         progress(0.9)
     progress(1.0)

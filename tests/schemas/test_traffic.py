@@ -30,7 +30,7 @@ def test_a_file(tmp_path: Path) -> None:
         ('{"b": {"bundle": "x", "shares": 0.1}}', "shares"), ('{"b": {"bundle": "x", "share": 1.1}}', "<= 1.0"),
         ('{"b": {"bundle": "x", "share": -0.1}}', ">= 0.0"), ('{"default": {"bundle": "x"}}', "no name for a variant"),
         ('{"B": {"bundle": "x"}}', "no name for a variant"), ('{"b": {"bundle": "../x"}}', "not the name of a bundle"),
-        ('{"a": {"bundle": "x", "share": 0.6}, "b": {"bundle": "y", "share": 0.6}}', "add up to 1.2"), 
+        ('{"a": {"bundle": "x", "share": 0.6}, "b": {"bundle": "y", "share": 0.6}}', "add up to 1.2"),
         ("\xff", "malformed"),
     ],
 )  # fmt: skip

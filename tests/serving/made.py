@@ -85,7 +85,7 @@ def model(
     )
     ranker = Ranker(score) if score else Ranker()
     parts = Parts(space, None, ranker, {"score": 1.0})  # type: ignore[arg-type]
-    return Model(version, {"items": space}, space, {"feed": parts, "similar": Parts(space)})
+    return Model(version, {"items": space}, space, {"home": parts, "similar": Parts(space)})
 
 
 def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> Catalogue:
@@ -98,8 +98,8 @@ def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | No
     return found
 
 
-def pipeline(of: Catalogue, **others: Any) -> Pipeline:
-    return Pipeline(of.columns, of.model, **others)
+def pipeline(of: Catalogue, popular_age_s: float = 0) -> Pipeline:
+    return Pipeline(of.columns, of.model, popular_age_s)
 
 
 def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> None:

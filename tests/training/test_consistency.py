@@ -21,7 +21,7 @@ from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
-from recommend.query import FeedRequest, request_over
+from recommend.query import ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
@@ -133,12 +133,12 @@ class Server:
         if clock - at < WRITE_MS / 2:
             row = self._row(who, clock)  # the server goes on from the row; not from what is declared
         known = row["consent"]
-        request = FeedRequest(
-            row | declared if known else DEFAULTS | {"consent": False}, clock, region, device=device,
+        request = ranking_of(
+            row | declared if known else DEFAULTS | {"consent": False}, self.columns, self._vectors,
+            self.space.content, clock, region, device,
             pairs=lambda view, names: {name: pairs[view][name] for name in names if known and name in pairs[view]},
         )  # fmt: skip
-        over = request_over(request, self.columns, self._vectors, self.space.content)
-        inputs = matrix(over, self.columns.rows(items), self.crosses)
+        inputs = matrix(request, self.columns.rows(items), self.crosses)
         return Impression(
             id, who, clock, items, region=region or None, device=device or None, model_version=self.version,
             features=inputs.tobytes(), applied_offset=row["applied_offset"],

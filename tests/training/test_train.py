@@ -16,7 +16,7 @@ from feature_repo.registry import collect
 from operators.features import Count, user, user_category
 from operators.space import BundleSpace
 from operators.time import days
-from recommend.ranker import Ranker
+from recommend.onnx_ranker import OnnxRanker
 from schemas import bundle
 from schemas.bundle import Use
 from schemas.errors import BundleError
@@ -41,7 +41,7 @@ def test_the_bundle_loads_whole(bundles: Path, log: Log) -> None:
     assert found is not None
     assert found.manifest.rankers["feed"].inputs == list(NAMES)
     assert found.space().part.items == sum(map(len, found.space().item_ids())) == 60
-    assert found.manifest.surfaces["feed"] == Use(space="items", ranker="feed", objective={"relevance": 1.0})
+    assert found.manifest.surfaces["home"] == Use(space="items", ranker="feed", objective={"relevance": 1.0})
     assert found.manifest.metrics["events"] == 1000
     assert found.manifest.metrics["examples"] > 100
     space = BundleSpace.of(found, {i.item_id: i for i in log.items}.get)
@@ -104,7 +104,7 @@ def test_onnx_says_what_lightgbm_says(log: Log) -> None:
     at_threshold[np.arange(len(split)), columns] = split["threshold"].to_numpy(np.float32)
     inputs = np.concatenate([inputs, at_threshold])
     encoded = ranker.export(booster, inputs)
-    np.testing.assert_allclose(Ranker(encoded).score(inputs), booster.predict(inputs), atol=1e-5)
+    np.testing.assert_allclose(OnnxRanker(encoded).score(inputs), booster.predict(inputs), atol=1e-5)
 
 
 def test_single_precision_changes_nothing_for_single_precision_inputs(log: Log) -> None:

@@ -16,7 +16,7 @@ from schemas.errors import BundleError
 Matrix = npt.NDArray[np.float32]
 
 
-class Ranker:
+class OnnxRanker:
     """float32 (n, inputs) → heads, one number a candidate each; higher is better."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Ranker:
             raise BundleError("the model's scores are not finite")
 
     @classmethod
-    def of(cls, model: bytes, part: RankerPart, declared: Sequence[Cross] = ()) -> Ranker:
+    def of(cls, model: bytes, part: RankerPart, declared: Sequence[Cross] = ()) -> OnnxRanker:
         """The ranker of a bundle's part; it may read fewer crosses than are `declared`.
 
         Raises BundleError where it reads inputs that are not known here, or cannot be used.

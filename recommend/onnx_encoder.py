@@ -36,7 +36,7 @@ NUMBERS = {f.name: float(f.default) for f in views.user.fields if f.dtype in ("i
 CODES = {name: code for code, name in enumerate(EVENT_TYPES, 1)}
 
 
-class Encoder:
+class OnnxEncoder:
     """Encodes a person at a request."""
 
     def __init__(
