@@ -76,13 +76,15 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
     """A reason for each candidate, None where there is none."""
     nothing: list[Reason | None] = [None] * len(candidates)
     explainer = surface.explainer
-    if explainer is None:
+    if explainer is None or query.explain == "none":
         return nothing
 
     def work() -> Sequence[Reason | None]:
         return _of_length(explainer.explain(query, candidates), len(candidates))
 
-    reasons, _ = trace.run("explain", explainer, query, work, len(candidates))
+    reasons, record = trace.run("explain", explainer, query, work, len(candidates))
+    if record:
+        record.candidates_out = len(candidates)
     return nothing if reasons is None else reasons
 
 

@@ -21,7 +21,7 @@ from feature_repo.ranking import names
 from feature_repo.store import close
 from operators.features import Count, item
 from recommend.catalogue import Catalogue
-from recommend.query import FeedRequest
+from recommend.surfaces import home
 from schemas import bundle, codec
 from schemas.events import Item
 from schemas.follow import Follower
@@ -30,6 +30,13 @@ from serving import services
 from tests.bundles import write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
+
+
+def feed(of: Catalogue) -> list[str]:
+    """Item ids of a stranger's feed."""
+    asked = pipeline(of)
+    return asked.recommend(home, asked.query(at=0, user=person())).item_ids
+
 
 CONTENT = {"category:a": [1, 0, 0, 0], "category:b": [0, 1, 0, 0]}
 
@@ -60,14 +67,14 @@ def test_an_item_that_no_bundle_knows_joins_the_index_by_its_content() -> None:
     of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
     of.put_item(Item("new", "", ["a"]))
     assert near(of, [1, 0, 0, 0], 1) == ["new"]
-    assert "new" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+    assert "new" in feed(of)
 
 
 def test_an_item_whose_content_says_nothing_can_still_be_offered() -> None:
     of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
     of.put_item(Item("bare"))
     assert "bare" not in near(of, [1, 1, 1, 1])
-    assert "bare" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+    assert "bare" in feed(of)
 
 
 def test_a_trained_item_keeps_its_trained_vector() -> None:
@@ -165,7 +172,7 @@ def test_what_cannot_be_read_is_left_out(topic: str, value: bytes | None, caplog
     with caplog.at_level(logging.ERROR):
         of.on_record(topic, b"\xff", value)
     assert of.item("i1") == Item("i1", "One")
-    assert pipeline(of).recommend(FeedRequest(person(), 0)).item_ids[0] == "i1"
+    assert feed(of)[0] == "i1"
 
 
 # -- bundles on disk -------------------------------------------------------------------------------
