@@ -26,14 +26,16 @@ from bench import parts
 from bench.errors import Unsound
 from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
+from feature_repo import item_rows
 from feature_repo.store import Writer
 from feature_repo.views import item_operator, user, user_operator
-from freshet import feast, processes
-from freshet.producer import Producer
+from freshet.data.producer import Producer
+from freshet.features import feast
+from freshet.local import processes
 from freshet.settings import Settings
 from operators.contract import Record, Row
+from operators.space import BundleSpace
 from operators.time import DAY
-from recommend.model import Model
 from recommend.surfaces import home
 from schemas import bundle
 from schemas.events import EventType, Interaction, Item
@@ -122,11 +124,12 @@ def _publish(items: list[Item], bundles: Path) -> None:
     ).astype(np.float32)
     content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
     tokens = [f"category:c{c}" for c in range(CATEGORIES)]
-    space = factors.Space([i.item_id for i in items], vectors, tokens, content)
+    learned = np.zeros(len(items), np.uint64)
+    embeddings = factors.Embeddings([i.item_id for i in items], vectors, learned, tokens, content)
     data = movielens()
     with train.Steps(show=False) as steps:
         models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
-        train.write(train.Models(space, models.ranker, {}), bundles, 0, steps.step("bundle"))
+        train.write(train.Models(embeddings, models.ranker, {}), bundles, 0, steps.step("bundle"))
 
 
 def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
@@ -137,7 +140,7 @@ def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     world = Items(items)
     found = bundle.current(settings.bundles)
     assert found is not None
-    world.space = Model.of(found, world.item).space
+    world.space = BundleSpace.of(found, world.item)
     replay = Replay(user_operator(world), item_operator(world))
     users = [f"u{k}" for k in range(n)]
     popular = [item.item_id for item in items[:: max(1, len(items) // 5000)]]
@@ -155,11 +158,10 @@ def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
     for start in range(0, len(rows), 200):
         writer.write(rows[start : start + 200])
-    encode = msgspec.msgpack.Encoder().encode
     with Producer(settings) as producer:
         for (item_id, part), state in replay.items.items():
             row = replay.item_operator.row(item_id, part, state, now)
-            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), encode(row))
+            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), item_rows.encode(row))
         producer.flush()
     return users
 

@@ -52,15 +52,20 @@ def measure(
     psutil.Process().cpu_affinity([core])
     reader, model, people = _opened(bundles, feature_store, kafka, users, n)
     chance = random.Random()
+    parts = model.parts(home.name)
+    assert parts.space is not None
+    assert parts.space.index is not None
+    assert parts.ranker is not None
+    index, ranker = parts.space.index, parts.ranker
     samples: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         user_id, vector, k, recent, ranked = chance.choice(people)
         started = time.perf_counter()
         reader.read(user_id)
-        model.index.nearest(vector, k)
-        model.index.nearest(recent, SIMILAR + 1)
-        model.ranker.score(ranked)
+        index.search(vector, k)
+        index.search(recent, SIMILAR + 1)
+        ranker.score(ranked)
         samples.append((time.perf_counter() - started) * 1000)
     return samples
 
@@ -73,13 +78,13 @@ def _opened(
     found = bundle.current(bundles)
     assert found is not None
     catalogue = Catalogue()
-    model = Model.of(found, catalogue.item)
-    catalogue.install(model)
+    model = catalogue.load(found)
+    catalogue.serve(model)
     follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
-    columns = catalogue.generation.columns
+    columns = catalogue.columns
     reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
     people = []
     for user_id in users[:PEOPLE]:

@@ -16,7 +16,7 @@ from kafka import KafkaProducer
 
 from bench.errors import Unsound
 from bench.stacks import shuffled
-from freshet.pace import wait_until
+from freshet.data.pace import wait_until
 from schemas import codec
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, key_of

@@ -14,10 +14,10 @@ from types import FrameType
 from msgspec import structs
 
 from feature_repo.registry import EMPTY, Repository
-from freshet.ports import free_ports
-from freshet.producer import Producer
+from freshet.data.producer import Producer
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from schemas import codec
 from schemas.events import Event, Interaction
 from schemas.topics import key_of, topic_of

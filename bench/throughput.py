@@ -17,7 +17,7 @@ from bench.report import Report, Target
 from bench.repositories import declare
 from bench.stacks import Say, load_movielens, own_stack, retimed, send, shuffled
 from feature_repo.store import config
-from freshet import processes
+from freshet.local import processes
 from freshet.settings import Settings
 from operators.time import DAY
 from schemas.topics import INTERACTIONS

@@ -1,8 +1,8 @@
 """The ranker's inputs: crosses of a person and candidates, computed alike in training and serving.
 
 Each input is one function over all candidates at once. `matrix` stacks them in the order of
-`INPUTS`, and those that are declared (`feature_repo.crosses`) after them; a bundle's manifest records
-that order, and a server refuses a model of inputs that it does not have.
+`INPUTS`, and those that are declared (`feature_repo.crosses`) after them. A bundle's manifest names the
+inputs of each ranker, and a server refuses a ranker of inputs that it does not have.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns, Rows, Vocabulary
 from feature_repo.crosses import Cross, Value
+from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from feature_repo.views import TASTE
 from operators.time import DAY
 
@@ -40,12 +41,17 @@ class Request:
     at: int
     """epoch ms"""
     region: str = ""
-    space_id: str = ""
-    """the space of `items.vectors`; a user vector of another space is not used"""
+    space: ItemVectors = NO_VECTORS
+    """the vectors of `items` in one space; a user vector of another space is not used"""
     device: str = ""
     query: npt.NDArray[np.float32] | None = None
     """what is searched for, as a unit vector (dim,) of that space"""
     pairs: Pairs = no_pairs
+
+    @property
+    def space_id(self) -> str:
+        """The id of the items' space, "" where there is none."""
+        return self.space.id
 
     def value(self, value: Value) -> Any:
         """A declared feature of the person; its default where it is not known."""
@@ -71,12 +77,12 @@ class Request:
         ]
         rows = np.array([p[0] for p in pairs], np.int64)
         signs = np.array([p[1] for p in pairs], np.float32)
-        return self.items.vectors[rows] * signs[:, None]
+        return self.space.vectors_of(rows) * signs[:, None]
 
 
 @dataclass
 class Candidates:
-    """What is to be ranked: rows of the request's item columns."""
+    """The rows of the request's item columns that are to be ranked."""
 
     request: Request
     rows: Rows
@@ -86,13 +92,12 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    # Several inputs read these. Gathering 500 rows out of a large catalogue costs more than what is made of them, and
-    # `take` gathers whole rows at a third of what indexing does.
+    # Several inputs read these, and gathering 500 rows out of a large catalogue costs more than computing with them.
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim)."""
-        return self.request.items.vectors.take(self.rows, axis=0)
+        return self.request.space.vectors_of(self.rows)
 
     @cached_property
     def recent_cosines(self) -> npt.NDArray[np.float32]:
@@ -279,12 +284,22 @@ def names(crosses: Sequence[Cross] = ()) -> tuple[str, ...]:
     return (*NAMES, *(cross.name for cross in crosses))
 
 
+def named(wanted: Sequence[str], crosses: Sequence[Cross] = ()) -> tuple[Input, ...]:
+    """The inputs of these names, in their order. Raises KeyError with a name that is neither ours nor declared."""
+    known: dict[str, Input] = {**dict(zip(NAMES, INPUTS, strict=True)), **{cross.name: cross for cross in crosses}}
+    return tuple(known[name] for name in wanted)
+
+
 def matrix(
     request: Request, rows: Rows, crosses: Sequence[Cross] = (), positions: Column | None = None
 ) -> npt.NDArray[np.float32]:
-    """The ranker's input for the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
-    candidates = Candidates(request, rows, positions)
-    inputs: tuple[Input, ...] = (*INPUTS, *crosses)
+    """All inputs of the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
+    return stack(Candidates(request, rows, positions), (*INPUTS, *crosses))
+
+
+def stack(candidates: Candidates, inputs: Sequence[Input]) -> npt.NDArray[np.float32]:
+    """The values of these inputs, in their order: float32 (candidates, inputs)."""
+    rows = candidates.rows
     out = np.empty((len(rows), len(inputs)), np.float32)
     for column, make in enumerate(inputs):
         out[:, column] = make(candidates)

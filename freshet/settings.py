@@ -92,7 +92,7 @@ class Settings(BaseSettings):
 
     @property
     def declared(self) -> Path:
-        """What the job was last started with (freshet/declared.py)."""
+        """What the job was last started with (freshet/features/declared.py)."""
         return self.root / "features.json"
 
     @property

@@ -1,4 +1,4 @@
-"""The request, to be read aloud: retrieve, filter, rank, re-rank, explain.
+"""The request, to be read aloud: encode, retrieve, filter, rank, re-rank, explain.
 
 Nothing here does I/O but `query.pairs`, which is given with the query and reads the person's features of pairs. So the
 same pipeline answers in the server and in a replay.
@@ -88,19 +88,28 @@ def _named(names: Sequence[str], values: npt.NDArray[np.float32] | None, positio
 
 
 class Pipeline:
-    """Answers from columns and a model whose rows they share (see recommend/catalogue.py)."""
+    """Answers from columns and a model over them (see recommend/catalogue.py)."""
 
-    def __init__(self, columns: ItemColumns, model: Model | None, popular_age_s: float = popular.MAX_AGE_S) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls."""
+    def __init__(
+        self,
+        columns: ItemColumns,
+        model: Model | None,
+        popular_age_s: float = popular.MAX_AGE_S,
+        lists: Popular | None = None,
+    ) -> None:
+        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
+        Pipelines over the same columns may share their `lists`."""
         self.columns = columns
         self.model = model
-        self.popular = Popular(columns, popular_age_s)
+        self.popular = lists or Popular(columns, popular_age_s)
         self.query = functools.partial(Query, columns, model, self.popular)
         """a query of these: `at`, and the other fields of `Query` by name"""
 
     def candidates(self, surface: Surface, query: Query) -> CandidateSet:
         """What the surface's ranker is given."""
         trace = Trace()
+        query.surface = surface.name
+        query.encoded = steps.encode(surface, query, trace)
         return steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
 
     def recommend(self, surface: Surface, query: Query) -> Answer:
@@ -109,6 +118,9 @@ class Pipeline:
         reasons: Sequence[Reason | None] = []
         step, started = STEPS[0], time.perf_counter()
         try:
+            query.surface = surface.name
+            query.encoded = steps.encode(surface, query, trace)
+            step, started = trace.step(step, "retrieve", started)
             found = steps.retrieve(surface, query, trace)
             step, started = trace.step(step, "filter", started)
             found = steps.filter(surface, query, found, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,17 +14,19 @@ import numpy.typing as npt
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns, Rows
+from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from feature_repo.ranking import Pairs, Request, no_pairs
-from operators.space import BundleSpace
+from operators.contract import Vector
+from operators.space import Content
 from operators.vector import UserVector
-from recommend.model import Model
+from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
 HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
+ENOUGH = 0.75
+"""share of the neighbours asked for that have to be available; of fewer, the search is repeated with a larger k"""
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
-WIDEST = 3200
-"""neighbours that a search is widened to at most where few items are in stock"""
 
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
@@ -41,21 +44,22 @@ class Anchors(NamedTuple):
 def ranking_of(
     user: Mapping[str, Any],
     columns: ItemColumns,
-    space: BundleSpace | None,
+    vectors: ItemVectors,
+    content: Content | None,
     at: int,
     region: str = "",
     device: str = "",
     text: str = "",
     pairs: Pairs = no_pairs,
 ) -> Request:
-    """What the ranker's inputs are made of; a new person's vector comes from stated interests. Arguments as the fields
-    of `Query`."""
-    if space and len(user["vector"]) == 0 and len(user["interests"]) > 0:
-        vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
+    """What the ranker's inputs are made of; a new person's vector comes from stated interests. `vectors` and `content`
+    are those of one space; other arguments as the fields of `Query`."""
+    if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
+        vector = content.bag([f"category:{name.casefold()}" for name in user["interests"]])
         if vector is not None:
-            user = {**user, "vector": vector, "vector_space": space.id}
-    searched = space.text_vector(text) if space and text else None
-    return Request(user, columns, at, region, space.id if space else "", device, searched, pairs)
+            user = {**user, "vector": vector, "vector_space": vectors.id}
+    searched = content.text(text) if content and text else None
+    return Request(user, columns, at, region, vectors, device, searched, pairs)
 
 
 @dataclass
@@ -81,30 +85,33 @@ class Query:
     pairs: Pairs = no_pairs
     """the person's features of pairs, read where the ranker asks for them"""
     explain: Explain = "reason"
+    surface: str = "home"
+    """whose parts of the model are used; set by the pipeline"""
+    encoded: Vector | None = None
+    """the person's vector by the model's encoder, where it has one; set by the pipeline"""
 
-    # -- the model's space: the only places that read vectors and the index ------------------------
+    # -- the model's parts ---------------------------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The parts of the model that the surface uses."""
+        return self.model.parts(self.surface) if self.model else NO_PARTS
 
     def vectors(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim) of rows (n,), zeros where an item has none."""
-        return self.columns.vectors.take(rows, axis=0)
+        return (self.parts.space or NO_VECTORS).vectors_of(rows)
 
     def has_vector(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows (n,) have a vector."""
-        return self.vectors(rows).any(axis=1)
+        return (self.parts.space or NO_VECTORS).has(rows)
 
-    def nearest(self, vectors: npt.NDArray[np.float32], k: int, wanted: int = 0) -> Rows:
-        """Rows (n, k) of the items nearest to each of the vectors (n, dim), nearest first. Where fewer than `wanted` of
-        each are available, the search is widened up to WIDEST, and more columns are returned."""
-        if self.model is None:
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
+        """Rows (n, k) of the available items nearest to each of the vectors (n, dim), nearest first; fewer columns
+        where there are not as many, and where ENOUGH of them are found without a second search."""
+        space = self.parts.space
+        if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        available = self.columns.available
-        while True:
-            found = self.model.index.nearest(vectors, k)
-            in_stock = int(available[found].sum(axis=1).min(initial=wanted))
-            if in_stock >= wanted or found.shape[1] < k or k >= WIDEST:
-                return found
-            # as many as were enough if the share in stock stayed the same, and a quarter more
-            k = min(max(2 * k, 5 * k * wanted // (4 * max(in_stock, 1))), WIDEST)
+        return space.nearest(vectors, k, self.columns.available, least=math.ceil(ENOUGH * k))
 
     # -- the person ----------------------------------------------------------------------------------
 
@@ -116,8 +123,11 @@ class Query:
     @cached_property
     def ranking(self) -> Request:
         """What the ranker's inputs are made of."""
-        space = self.model.space if self.model else None
-        return ranking_of(self.user, self.columns, space, self.at, self.region, self.device, self.text, self.pairs)
+        space = self.parts.space
+        vectors, content = (space, space.content) if space else (NO_VECTORS, None)
+        return ranking_of(
+            self.user, self.columns, vectors, content, self.at, self.region, self.device, self.text, self.pairs
+        )
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:

@@ -1,6 +1,7 @@
 """What a stage of the pipeline is: a small object with a name, a budget and a rule for its own failure.
 
 Stage
+├── Encoder     gives the person's vector; where it fails the user vector of the stream stands in
 ├── Retriever   finds candidates; where it fails its fallback is run, or the surface goes on without it
 ├── Filter      says which candidates may stay; fails open (all stay) or closed (none does)
 ├── Ranker      scores every candidate, and neither drops nor reorders any; where it fails its fallback scores
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from feature_repo.columns import Rows
+from operators.contract import Vector
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 
@@ -64,6 +66,15 @@ class Stage:
     def applies(self, query: Query) -> bool:
         """Whether the stage has anything to do for this query; where not, it is left out without a failure."""
         return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder(Stage, ABC):
+    """A source of the person's vector, in the space that the surface searches."""
+
+    @abstractmethod
+    def encode(self, query: Query) -> Vector | None:
+        """Unit vector (dim,); None where it says nothing of the person."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from feature_repo.columns import Rows
+from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, StageError
@@ -22,6 +23,21 @@ EQUAL: Mapping[str, float] = {}
 """weights of a fallback's heads: the surface's objective is of its own ranker"""
 FILL = "fill"
 """the source of candidates that make up for too few"""
+
+
+def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
+    """The person's vector by the surface's encoder; None where there is none or it fails: the user vector is used."""
+    encoder = surface.encoder
+    if encoder is None:
+        return None
+
+    def work() -> Vector | None:
+        return encoder.encode(query)
+
+    vector, record = trace.run("encode", encoder, query, work)
+    if record and record.failed is not None:
+        record.fell_back = "the user vector"
+    return vector
 
 
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:

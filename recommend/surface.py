@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from recommend.candidate_set import MAX_RETRIEVERS
-from recommend.stage import Explainer, Filter, Ranker, Reranker, Retriever
+from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever
 
 
 class Paging(NamedTuple):
@@ -27,6 +27,7 @@ class Surface:
     name: str
     personal: bool = False
     """whether it answers a person; `/v1/users/{id}/feed` serves all that do"""
+    encoder: Encoder | None = None
     retrievers: tuple[Retriever, ...]
     filters: tuple[Filter, ...]
     ranked: int = 500

@@ -14,7 +14,7 @@ from recommend.stage import Stage, StageError
 
 log = logging.getLogger(__name__)
 
-STEPS = ("retrieve", "filter", "rank", "rerank", "explain")
+STEPS = ("encode", "retrieve", "filter", "rank", "rerank", "explain")
 T = TypeVar("T")
 
 

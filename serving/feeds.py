@@ -21,8 +21,13 @@ from serving.hydrate import now_ms
 from serving.parameters import After, Choice, Parameter, Whole
 from serving.problems import NotFound, document
 from serving.services import Services
+from serving.variants import Variant
 
-VARIANT = "default"
+VARIANT = Parameter(
+    name="variant",
+    doc="the model to answer with, as `bundles/traffic.json` names it, instead of the one that the person's id falls "
+    "to; only where the server has an API key",
+)
 
 
 def _n(surface: Surface) -> Parameter:
@@ -42,13 +47,15 @@ FEED = (
     Parameter(name="device", doc="what it is shown on"),
     After(name="after", doc="the token of a receipt: its events are in the feed", longest=4096),
     _explain("reason"),
+    VARIANT,
 )
-SIMILAR = (ITEM_ID, _n(similar), _explain("none"))
+SIMILAR = (ITEM_ID, _n(similar), _explain("none"), VARIANT)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
     _n(trending),
     _explain("none"),
+    VARIANT,
 )
 
 
@@ -64,16 +71,16 @@ class Feeds:
         return [
             Endpoint(
                 method="GET", path="/v1/users/{id}/feed", name="feed", summary="A person's feed",
-                handler=self.feed, parameters=FEED, answer=FeedAnswer, problems=(422,),
+                handler=self.feed, parameters=FEED, answer=FeedAnswer, problems=(403, 422),
             ),
             *self._features.endpoints(),
             Endpoint(
                 method="GET", path="/v1/items/{id}/similar", name="similar", summary="Items like an item",
-                handler=self.similar, parameters=SIMILAR, answer=Related, problems=(404, 422),
+                handler=self.similar, parameters=SIMILAR, answer=Related, problems=(403, 404, 422),
             ),
             Endpoint(
                 method="GET", path="/v1/trending", name="trending", summary="What is popular now",
-                handler=self.trending, parameters=TRENDING, answer=Related, problems=(422,),
+                handler=self.trending, parameters=TRENDING, answer=Related, problems=(403, 422),
             ),
         ]  # fmt: skip
 
@@ -83,9 +90,10 @@ class Feeds:
         services = self._services
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
-        person = await services.hydrator.person(user_id, asked["after"])
+        variant = self._variant(asked, user_id)
+        person = await services.hydrator.person(user_id, asked["after"], variant.space(surface.name))
         hydrated = time.perf_counter()
-        pipeline = services.pipeline
+        pipeline = variant.pipeline
         at = now_ms()
         query = pipeline.query(
             at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
@@ -96,11 +104,10 @@ class Feeds:
         timings = {"hydrate": round((hydrated - started) * 1000, 3), **answer.timings_ms}
         timings["total"] = round((time.perf_counter() - started) * 1000, 3)
         request_id = secrets.token_hex(12)
-        version = pipeline.model.version if pipeline.model else None
         response = document(
             FeedAnswer(
-                request_id, user_id, surface.name, feed_items(answer), person.freshness, version, VARIANT, degraded,
-                timings, trace_of(answer),
+                request_id, user_id, surface.name, feed_items(answer), person.freshness, variant.version, variant.name,
+                degraded, timings, trace_of(answer),
             )
         )  # fmt: skip
         self._observe(surface, answer, timings, degraded)
@@ -111,7 +118,8 @@ class Feeds:
             inputs = None if degraded else answer.features
             services.impressions.put(
                 Impression(
-                    request_id, user_id, at, shown, surface.name, asked["region"], asked["device"], version, VARIANT,
+                    request_id, user_id, at, shown, surface.name, asked["region"], asked["device"],
+                    variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
                     own_offsets=None if inputs is None else person.own_offsets,
@@ -133,11 +141,15 @@ class Feeds:
         return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
 
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
-        pipeline = self._services.pipeline
+        pipeline = self._variant(asked).pipeline
         query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], **about)
         answer = pipeline.recommend(surface, query)
         self._observe(surface, answer, answer.timings_ms, answer.degraded)
         return document(related(answer))
+
+    def _variant(self, asked: dict[str, Any], user_id: str = "") -> Variant:
+        services = self._services
+        return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
     def _observe(self, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]) -> None:
         metrics, name = self._services.metrics, surface.name

@@ -48,8 +48,8 @@ class HealthChecks:
     async def ready(self, request: Request) -> Response:
         """503 until the catalogue has been read (or cannot be, for now)."""
         services = self._services
-        model = services.pipeline.model
-        health = Health("ready" if services.ready else "starting", services.degraded, model.version if model else None)
+        version = services.variants.default.version
+        health = Health("ready" if services.ready else "starting", services.degraded, version)
         return document(health, 200 if services.ready else 503)
 
     async def metrics(self, request: Request) -> Response:

@@ -48,6 +48,10 @@ class Metrics:
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,
         )  # fmt: skip
         self.store_up = Gauge("freshet_store_up", "1 while the online store answers", registry=self.registry)
+        self.refused_rows = Gauge(
+            "freshet_item_rows_refused", "Records of items and item_features that were left out, by reason",
+            ("reason",), registry=self.registry,
+        )  # fmt: skip
         self.items = Gauge("freshet_items", "Items in the columns", registry=self.registry)
 
     def text(self) -> bytes:

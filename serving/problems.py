@@ -3,6 +3,7 @@
 Problem
 ├── BadRequest          400  the body is not what it should be, as a whole
 ├── Unauthorized        401
+├── Forbidden           403
 ├── NotFound            404
 ├── BodyTooLarge        413
 ├── Unprocessable       422  fields or parameters at fault, each named
@@ -73,6 +74,10 @@ class Unauthorized(Problem):
             "Send the key as `Authorization: Bearer <key>` or as `X-API-Key: <key>`.",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+
+class Forbidden(Problem):
+    status, type, title = 403, "/problems/forbidden", "This is not allowed here"
 
 
 class NotFound(Problem):

@@ -12,19 +12,18 @@ from dataclasses import dataclass, field
 from feature_repo import registry
 from feature_repo.registry import Repository
 from recommend.catalogue import Catalogue
-from recommend.model import Model
 from recommend.pipeline import Pipeline
-from schemas import bundle
-from schemas.errors import BundleError
 from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
+from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.producer import EventLog
 from serving.settings import ServingSettings
 from serving.store import Store, UserRows
+from serving.variants import Variants
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +42,9 @@ class Services:
     metrics: Metrics
     issuer: str
     declared: Repository
-    pipeline: Pipeline
+    models: ModelLoader
     _follower: Follower | None = None
     _bundles: asyncio.Task[None] | None = None
-    _version: str | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -66,9 +64,18 @@ class Services:
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
-        generation = catalogue.generation
-        pipeline = Pipeline(generation.columns, generation.model)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, pipeline)
+        models = ModelLoader(settings.bundles, catalogue, declared.crosses)
+        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
+
+    @property
+    def variants(self) -> Variants:
+        """The models that serve now: a request takes this once."""
+        return self.models.variants
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the model in force."""
+        return self.variants.default.pipeline
 
     @property
     def ready(self) -> bool:
@@ -77,13 +84,14 @@ class Services:
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`."""
+        """Parts that are not there: `catalogue`, `model`, `store`, `traffic` for a traffic file that cannot be used,
+        and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
             "model": self.pipeline.model is None,
             "store": not self.store.healthy,
         }
-        return [name for name, is_missing in missing.items() if is_missing]
+        return [name for name, is_missing in missing.items() if is_missing] + self.models.faults
 
     async def start(self, follow: bool = True) -> None:
         """Opens everything; what cannot be opened is tried again in the background."""
@@ -109,34 +117,20 @@ class Services:
         self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes a newly published bundle; one that cannot be used leaves the old one in force, and is tried again only
-        where it could not be read: what it holds will not change."""
-        name = None
-        try:
-            name = bundle.current_name(self.settings.bundles)
-            if name and name != self._version:
-                await asyncio.to_thread(self._install, name)
-                self._version = name
-        except BundleError as error:
-            self._version = name or self._version
-            log.warning("bundle ignored: %s", error)
-        except OSError as error:
-            log.warning("bundle not read, to be tried again: %s", error)
-
-    def _install(self, name: str) -> None:
-        started = time.monotonic()
-        model = Model.of(bundle.load(self.settings.bundles / name), self.catalogue.item, self.declared.crosses)
-        self.catalogue.install(model)
-        generation = self.catalogue.generation
-        self.pipeline = Pipeline(generation.columns, generation.model)
-        log.info("bundle %s is in force, %.1f s after it was found", name, time.monotonic() - started)
+        """Takes newly published and newly named bundles."""
+        await asyncio.to_thread(self.models.refresh)
 
     async def _watch_bundles(self) -> None:
         while True:
             await asyncio.sleep(self.settings.bundle_poll_s)
-            await self.refresh_model()
-            self.metrics.items.set(self.pipeline.columns.n)
+            try:
+                await self.refresh_model()
+            except Exception:  # nothing may end this task: no bundle would be taken again
+                log.exception("bundles could not be looked at; they are again in %g s", self.settings.bundle_poll_s)
+            self.metrics.items.set(self.catalogue.columns.n)
             self.metrics.store_up.set(self.store.healthy)
+            for reason, n in dict(self.catalogue.refused).items():
+                self.metrics.refused_rows.labels(reason).set(n)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()
@@ -146,7 +140,7 @@ class Services:
         follower = self._follower
         if follower and follower.caught_up.is_set() and not self.catalogue.complete:
             self.catalogue.set_complete()
-            log.info("the catalogue has been read: %d items", self.catalogue.generation.columns.n)
+            log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
 
 
 def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:

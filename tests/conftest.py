@@ -6,9 +6,9 @@ import hypothesis
 import prometheus_client  # noqa: F401 (Feast's metrics, once imported, would have it count in files that tests share)
 import pytest
 
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 
 # The same examples at every run: a failure is a change of ours, and a busy machine fails no example for being slow.
 hypothesis.settings.register_profile(

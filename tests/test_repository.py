@@ -100,7 +100,9 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
 
 
 def test_every_jar_is_pinned_with_its_hash() -> None:
-    lines = [line for line in (ROOT / "freshet" / "jars.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "freshet" / "local" / "jars.lock").read_text().splitlines() if not line.startswith("#")
+    ]
     assert len(lines) > 40
     for line in lines:
         assert re.fullmatch(r"\w+ [\w.-]+:[\w.-]+:[\w.-]+(:[\w.-]+)? sha256:[0-9a-f]{64}", line), line
@@ -134,7 +136,7 @@ def test_every_target_of_the_makefile_is_declared_once_and_helped() -> None:
     assert set(phony.split()) == set(names) == set(targets())
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run", "freshet/jars.lock"])
+@pytest.mark.parametrize("document", [*DOCUMENTS, ".ci/run", "freshet/local/jars.lock"])
 def test_every_target_that_is_named_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     named = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))

@@ -8,7 +8,6 @@ from dataclasses import replace
 from feature_repo.registry import EMPTY, Repository
 from operators.contract import Record
 from recommend.catalogue import Catalogue
-from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.surfaces import home
 from schemas.bundle import Bundle
@@ -33,10 +32,11 @@ class Feed:
         Raises BundleError where the server would not take the bundle.
         """
         world = Catalogue(declared.reads)
-        world.install(Model.of(bundle, world.item, declared.crosses))
+        model = world.load(bundle, declared.crosses)
+        world.serve(model)
         for item in log.items:
             world.put_item(item)
-        columns, model = world.generation.columns, world.generation.model
+        columns = world.columns
         self._people, self._live = replay(log, world, columns, declared=declared)
         self._regions = regions
         self._pipeline = Pipeline(columns, model, popular_age_s=0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from freshet import declared, distributed, refill
 from freshet.errors import FeaturesError
+from freshet.features import declared, distributed, refill
 from freshet.settings import Settings
 
 console = Console(highlight=False)

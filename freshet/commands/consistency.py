@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from freshet import refill
+from freshet.features import refill
 from freshet.settings import Settings
 from schemas.errors import BundleError, FreshetError
 

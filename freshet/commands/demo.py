@@ -8,12 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from freshet import demo_check
+from freshet.commands import demo_check
 from freshet.commands.load import run as load
 from freshet.errors import ComponentError
-from freshet.processes import base_env
+from freshet.local.processes import base_env
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from schemas import bundle, topics
 from training import datasets
 

@@ -10,17 +10,17 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from freshet import declared, feast
 from freshet.commands.backfill import backfill
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
-from freshet.flink import Flink
-from freshet.kafka import Kafka
-from freshet.redis import Redis
-from freshet.refill import Refill
-from freshet.server import Server
+from freshet.features import declared, feast
+from freshet.features.refill import Refill
+from freshet.local.flink import Flink
+from freshet.local.kafka import Kafka
+from freshet.local.redis import Redis
+from freshet.local.server import Server
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change

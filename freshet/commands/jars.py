@@ -4,7 +4,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from freshet import jars
+from freshet.local import jars
 from freshet.settings import Settings
 
 app = App(name="jars")
@@ -21,6 +21,6 @@ def fetch(*groups: Literal["kafka", "flink"]) -> int:
 
 @app.command
 def lock() -> int:
-    """Resolve the wanted versions again and write freshet/jars.lock with the checksums found."""
+    """Resolve the wanted versions again and write freshet/local/jars.lock with the checksums found."""
     print(f"{jars.write_lock()} jars pinned in {jars.LOCK.name}")
     return 0

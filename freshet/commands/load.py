@@ -8,10 +8,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from freshet import importer, json_lines
+from freshet.data import importer, json_lines
+from freshet.data.producer import Producer
+from freshet.data.rejections import Rejections, collected
 from freshet.errors import InputError
-from freshet.producer import Producer
-from freshet.rejections import Rejections, collected
 from freshet.settings import Settings
 from schemas import topics
 

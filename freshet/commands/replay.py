@@ -8,11 +8,11 @@ import msgspec
 from cyclopts import Parameter, Token
 from rich.console import Console
 
-from freshet import json_lines
+from freshet.data import json_lines
+from freshet.data.pace import wait_until
+from freshet.data.producer import Producer
+from freshet.data.rejections import Rejection, Rejections, collected
 from freshet.errors import InputError
-from freshet.pace import wait_until
-from freshet.producer import Producer
-from freshet.rejections import Rejection, Rejections, collected
 from freshet.settings import Settings
 from schemas import codec, json_reader, topics
 from schemas.errors import EventError

@@ -9,15 +9,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from freshet import declared
 from freshet.errors import ComponentError
-from freshet.flink import Flink
-from freshet.kafka import Kafka
-from freshet.processes import tail
-from freshet.redis import Redis
-from freshet.server import Server
+from freshet.features import declared
+from freshet.local.flink import Flink
+from freshet.local.kafka import Kafka
+from freshet.local.processes import tail
+from freshet.local.redis import Redis
+from freshet.local.server import Server
+from freshet.local.stack import Stack
 from freshet.settings import Settings, check_all
-from freshet.stack import Stack
 
 console = Console(highlight=False)
 

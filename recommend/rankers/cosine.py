@@ -18,7 +18,7 @@ class Cosine(Ranker):
     name: str = "cosine"
 
     def applies(self, query: Query) -> bool:
-        return query.model is not None and bool(query.has_vector(np.array([query.item]))[0])
+        return bool(query.has_vector(np.array([query.item]))[0])
 
     def score(self, query: Query, rows: Rows) -> Scores:
         vector = query.vectors(np.array([query.item]))[0]

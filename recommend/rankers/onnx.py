@@ -1,24 +1,25 @@
-"""The ranker of the model in force."""
+"""The ranker of the model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from feature_repo.columns import Rows
-from feature_repo.ranking import matrix, names
+from feature_repo.ranking import Candidates
 from recommend.query import Query
 from recommend.stage import Ranker, Scores, StageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Onnx(Ranker):
-    """Computes the model's inputs of each candidate and runs its ONNX ranker. Fails where there is no model."""
+    """Computes the inputs of each candidate and runs the ONNX ranker that the model has for the surface. Its heads are
+    weighed by the objective in the bundle. Fails where the model has no ranker."""
 
     name: str = "model"
 
     def score(self, query: Query, rows: Rows) -> Scores:
-        model = query.model
-        if model is None:
-            raise StageError("there is no model")
-        features = matrix(query.ranking, rows, model.crosses)
-        return Scores(model.ranker.score(features)[:, None], features, names(model.crosses))
+        ranker = query.parts.ranker
+        if ranker is None:
+            raise StageError("the bundle has no ranker for this surface" if query.model else "there is no model")
+        features = ranker.inputs(Candidates(query.ranking, rows))
+        return Scores(ranker.score(features, query.parts.objective)[:, None], features, ranker.names)

@@ -14,7 +14,7 @@ SIMILAR, RECENTS = 20, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Similar(Retriever):
-    """Searches the model's index for the last `recents` items, and takes their neighbours in turn: the nearest of each,
+    """Searches the model's space for the last `recents` items, and takes their neighbours in turn: the nearest of each,
     then the second of each."""
 
     name: str = "similar"
@@ -22,11 +22,11 @@ class Similar(Retriever):
     recents: int = RECENTS
 
     def applies(self, query: Query) -> bool:
-        return query.model is not None
+        return query.parts.space is not None
 
     def find(self, query: Query) -> Rows:
         recent = query.anchors.rows[: self.recents]
         if not len(recent):
             return NONE
         # an item is its own nearest neighbour
-        return query.nearest(query.vectors(recent), self.quota + 1, wanted=self.quota // 2).T.ravel()
+        return query.nearest(query.vectors(recent), self.quota + 1).T.ravel()

@@ -1,5 +1,6 @@
 """The home feed: personal, diverse, never empty."""
 
+from recommend.encoders import ModelEncoder
 from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Onnx
@@ -10,6 +11,7 @@ from recommend.surface import Surface
 home = Surface(
     name="home",
     personal=True,
+    encoder=ModelEncoder(),
     retrievers=(Nearest(quota=200), Similar(quota=20, recents=5), PopularInRegion(quota=200), Popular(quota=200)),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,

@@ -25,11 +25,11 @@ from feature_repo.columns import ItemColumns
 from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
-from freshet import feast
-from freshet.ports import free_ports
-from freshet.redis import Redis
+from freshet.features import feast
+from freshet.local.ports import free_ports
+from freshet.local.redis import Redis
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record, Row
 from operators.time import HOUR, MINUTE
 from schemas.events import Impression, Interaction, Item, User
@@ -213,7 +213,7 @@ def test_a_stock_client_computes_the_rankers_declared_inputs(
     items = [key[1] for key in ROWS if key[0] == "item_features"]
     rows = [{"user_id": f"u{n % 5}", "item_id": item} for n, item in enumerate([*items, "never"])]
     found = stock.get_online_features(features=[f"crosses:{cross.name}" for cross in able], entity_rows=rows).to_dict()
-    columns = ItemColumns(0, 1, DECLARED.reads)
+    columns = ItemColumns(1, DECLARED.reads)
     for key in ROWS:
         if key[0] == "item_features":
             names = [f.name for f in DECLARED.views["item_features"].fields]

@@ -31,7 +31,7 @@ from recommend.surface import Surface
 from recommend.surfaces import home
 from recommend.trace import STEPS
 from schemas.events import Item
-from tests.serving.made import NOW, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, Ranker, catalogue, person, pipeline, popular
 
 KINDS = ("view", "click", "like", "dislike", "purchase", "rating")
 
@@ -195,7 +195,7 @@ def test_what_the_ranker_saw_stays_with_its_item(world: World) -> None:
 
 @given(worlds(), st.sets(st.sampled_from(sorted(STAGES))), st.booleans())
 def test_degraded_names_the_steps_of_stages_that_fail_and_no_other(world: World, names: set[str], wrong: bool) -> None:
-    has_model = world.catalogue.generation.model is not None
+    has_model = world.catalogue.model is not None
     answer = pipeline(world.catalogue).recommend(broken(names, wrong), world.query)
     check(answer, world)
     failed = {stage.stage for stage in answer.trace if stage.failed is not None}
@@ -348,6 +348,13 @@ def test_a_variant_is_a_surface_with_some_fields_replaced() -> None:
 # -- crosses ---------------------------------------------------------------------------------------
 
 
+def reading(of: Catalogue, ranker: Any) -> Pipeline:
+    """The catalogue's model with another ranker."""
+    assert of.model is not None
+    parts = replace(of.model.parts("home"), ranker=ranker)
+    return Pipeline(of.columns, replace(of.model, surfaces={"home": parts}))
+
+
 def test_the_ranker_is_given_the_crosses_that_its_model_reads() -> None:
     views, met = Count("views", entity=user), Count("met", entity=user_category)
     crosses = (Affinity("habit", of=met), UserFeature("views", of=views), Device("phone", among=("ios",)))
@@ -359,9 +366,7 @@ def test_the_ranker_is_given_the_crosses_that_its_model_reads() -> None:
 
     items = [Item(f"i{k}", categories=["ab"[k % 2]]) for k in range(6)]
     of = catalogue(items, {i.item_id: [1, k, 0, 0] for k, i in enumerate(items)}, score=score)
-    made = of.generation.model
-    assert made is not None
-    serving = Pipeline(of.generation.columns, replace(made, crosses=crosses))
+    serving = reading(of, Ranker(score, crosses))
 
     def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, int]]:
         assert (view, sorted(names)) == ("user_category_features", ["a", "b"])
@@ -383,8 +388,6 @@ def test_a_cross_that_fails_costs_the_ranking_and_says_so() -> None:
             raise ValueError("no")
 
     of = catalogue([Item("i1")], {"i1": [1, 0, 0, 0]})
-    made = of.generation.model
-    assert made is not None
-    serving = Pipeline(of.generation.columns, replace(made, crosses=(Broken("day"),)))
+    serving = reading(of, Ranker(crosses=(Broken("day"),)))
     feed = serving.recommend(home, serving.query(at=NOW, user=person()))
     assert (feed.item_ids, feed.degraded) == (["i1"], ["rank"])

@@ -15,8 +15,8 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import KafkaConnectionError
 
-from freshet.ports import free_ports
-from freshet.stack import Stack
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from schemas import follow
 from schemas.follow import Follower
 

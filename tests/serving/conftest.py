@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from feature_repo import registry
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from schemas.events import Event, User
 from tests.logs import made_log
 from tests.serving.made import Api

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from schemas.events import Item
 from serving.app import create_app
 from serving.settings import ServingSettings

@@ -11,8 +11,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from freshet.ports import free_ports
-from freshet.stack import Stack
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving import people

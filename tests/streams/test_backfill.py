@@ -14,12 +14,12 @@ import pytest
 
 from feature_repo import registry
 from feature_repo.views import item_operator, user_operator
-from freshet import distributed
 from freshet.errors import ComponentError
-from freshet.ports import free_ports
-from freshet.refill import Refill
+from freshet.features import distributed
+from freshet.features.refill import Refill
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record, owner
 from operators.time import DAY, HOUR
 from schemas.events import Interaction, User
@@ -98,7 +98,7 @@ def test_what_flink_has_read_is_gone_on_from(
     """As `freshet features apply --flink` does: the batch job reads what is there, one process what has come since."""
     monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.streams.by_country")
     own = settings.model_copy(update={"home": settings.home / "later"})
-    monkeypatch.setattr("freshet.declared.to_seed", lambda _: states_of)
+    monkeypatch.setattr("freshet.features.declared.to_seed", lambda _: states_of)
     declared = registry.declared()
     states_of = {feature.state_key for found in declared.features.values() for feature in found}
     at = time.time_ns() // 1_000_000 - DAY

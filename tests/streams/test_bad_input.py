@@ -15,7 +15,7 @@ from feast import FeatureStore
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from feature_repo.store import config
-from freshet.stack import Stack
+from freshet.local.stack import Stack
 from schemas.topics import INTERACTIONS, dlq
 from streams.wire import LETTER_PAYLOAD_BYTES
 from tests.streams import fuzz

@@ -22,8 +22,8 @@ from msgspec import structs
 
 from feature_repo.store import config
 from feature_repo.views import item_operator, user, user_operator
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record
 from operators.space import BundleSpace
 from operators.time import DAY, MINUTE

@@ -15,9 +15,9 @@ from feast import FeatureStore
 from bench.stacks import send
 from feature_repo import registry
 from feature_repo.views import item_operator, user_operator
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.time import MINUTE, SECOND

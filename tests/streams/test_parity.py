@@ -18,10 +18,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from feature_repo import registry
 from feature_repo.views import item, item_operator, user_operator
-from freshet.flink import Flink
-from freshet.ports import free_ports
+from freshet.local.flink import Flink
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
 from freshet.settings import Settings
-from freshet.stack import Stack
 from operators.attribution import Attribution
 from operators.contract import Record, Row
 from operators.history import hash64

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from freshet.ports import free_ports
+from freshet.local.ports import free_ports
 from schemas import bundle
 from schemas.bundle import Bundle
 from streams import world
@@ -39,7 +39,7 @@ def test_a_broken_bundle_is_read_once_and_one_that_could_not_be_read_again(
     found.refresh_space()
     assert found.space.vector("i1") is not None
     write_bundle(tmp_path, ["i1"], version="torn")
-    (tmp_path / "torn" / "vectors.npy").write_bytes(b"torn")
+    (tmp_path / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
     for _ in range(3):
         found.refresh_space()
     assert tries == ["good", "good", "torn"]

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.ranking import NAMES, matrix, names
 from feature_repo.registry import Repository
 from feature_repo.views import item_operator, user, user_operator
@@ -78,10 +79,13 @@ class Server:
         self.crosses, self._reads = declared.crosses, declared.reads
         self._world = Catalogue(ITEMS)
         self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
-        self.columns = ItemColumns(self.space.dim, reads=declared.reads)
+        self.columns = ItemColumns(reads=declared.reads)
+        vectors = np.zeros((len(ITEMS), self.space.dim), np.float32)
         for item in ITEMS:
-            self.columns.put_item(item, self.space.vector(item.item_id))
-        self._fresh = LiveColumns(job, ItemColumns(0, reads=declared.reads), declared)
+            row, vector = self.columns.put_item(item), self.space.vector(item.item_id)
+            vectors[row] = 0.0 if vector is None else vector
+        self._vectors = HeldVectors(self.space.id, vectors)
+        self._fresh = LiveColumns(job, ItemColumns(reads=declared.reads), declared)
         self._written = dict.fromkeys([i.item_id for i in ITEMS], T0)
         self._job, self._people = job, LivePeople(job, declared)
         self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
@@ -95,7 +99,7 @@ class Server:
             if not at_once and clock - at <= WRITE_MS + 37 * int(item_id[1:]) % 500:
                 continue
             self._written[item_id] = clock
-            copied = self._fresh.at(clock).only({item_id: None}, 0)
+            copied = self._fresh.at(clock).subset([item_id])
             if not copied.n:
                 continue  # nothing has happened to it
             to, columns = self.columns.row(item_id), self.columns
@@ -130,7 +134,8 @@ class Server:
             row = self._row(who, clock)  # the server goes on from the row; not from what is declared
         known = row["consent"]
         request = ranking_of(
-            row | declared if known else DEFAULTS | {"consent": False}, self.columns, self.space, clock, region, device,
+            row | declared if known else DEFAULTS | {"consent": False}, self.columns, self._vectors,
+            self.space.content, clock, region, device,
             pairs=lambda view, names: {name: pairs[view][name] for name in names if known and name in pairs[view]},
         )  # fmt: skip
         inputs = matrix(request, self.columns.rows(items), self.crosses)

@@ -15,7 +15,7 @@ from training import log as log_module
 from training.log import EventLog, LogError, from_files, from_kafka, values
 
 if TYPE_CHECKING:
-    from freshet.stack import Stack
+    from freshet.local.stack import Stack
 
 T = 1_767_225_600_000
 CLICK = (
