@@ -134,7 +134,8 @@ class ItemSpace:
 
         `keep` is a mask over the rows of the columns: only items that pass are found, and counted. The index is asked
         for more until k pass, or `least` where that is given, and then returns fewer than k columns; where few do, or
-        the graph does not lead to enough items, the product with all that pass is taken. Never raises for vectors that are finite.
+        the graph does not lead to enough items, the product with all that pass is taken. Never raises for vectors that
+        are finite.
         """
         if self.index is None:
             return self._exact(vectors, k, keep)

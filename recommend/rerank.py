@@ -42,6 +42,7 @@ class Diverse(Reranker):
         vectors = query.vectors(rows)
         penalties = (vectors @ vectors.T) * np.float32(self.diversity)
         codes = columns.categories.take(rows, axis=0)
+        of_each = codes.tolist()
         value = relevance(candidates.scores[: len(rows)])
         value += self.freshness * recency(columns.created_at.take(rows), query.at)
         worst = np.zeros(len(rows), np.float32)
@@ -51,16 +52,16 @@ class Diverse(Reranker):
         for _ in range(n):
             np.subtract(value, worst, out=worth)
             best = int(worth.argmax())
-            its = set(codes[best].tolist())
+            its = set(of_each[best])
             if len(categories) >= self.run:
-                repeated = set.intersection(*categories[-self.run :])
+                repeated = categories[-1].intersection(*categories[-self.run : -1])
                 repeated.discard(0)  # stands for no category
                 if not repeated.isdisjoint(its):
                     for code in repeated:
                         worth[(codes == code).any(axis=1)] = -np.inf
                     other = int(worth.argmax())
                     if worth[other] > -np.inf:
-                        best, its = other, set(codes[other].tolist())
+                        best, its = other, set(of_each[other])
             chosen.append(best)
             categories.append(its)
             value[best] = -np.inf

@@ -320,21 +320,27 @@ def test_the_trace_says_what_every_stage_did() -> None:
 class TwoHeads(Onnx):
     def score(self, query: Query, rows: Any) -> Scores:
         first = np.arange(len(rows), dtype=np.float32)
-        return Scores(np.stack([first, -first], axis=1))
+        return Scores(np.stack([first, -first], axis=1), ("clicks", "hides"), {"clicks": 1.0, "hides": 0.5})
 
 
-@pytest.mark.parametrize(("weights", "best"), [({"clicks": 1.0}, 9.0), ({"clicks": 1.0, "hides": 2.0}, 0.0)])
-def test_the_objective_weighs_the_heads(weights: dict[str, float], best: float) -> None:
-    ranker = TwoHeads(heads=("clicks", "hides"), fallback=ByPopularity())
-    answer = asked(None, replace(home, ranker=ranker, objective=weights, rerankers=()))
+@pytest.mark.parametrize(
+    ("weights", "best"), [({"clicks": 1.0}, 9.0), ({"clicks": 1.0, "hides": 2.0}, 0.0), (None, 4.5)]
+)
+def test_the_objective_weighs_the_heads(weights: dict[str, float] | None, best: float) -> None:
+    surface = replace(home, ranker=TwoHeads(fallback=ByPopularity()), objective=weights, rerankers=())
+    answer = asked(None, surface)
     assert answer.degraded == []
     assert answer.scores[0] == best
     assert set(answer.detail(0).scores) == {"clicks", "hides"}
 
 
+def test_an_objective_of_unknown_heads_is_a_failure_to_rank() -> None:
+    answer = asked(lambda x: x[:, 0], replace(home, objective={"clicks": 1.0}))
+    assert answer.degraded == ["rank"]
+    assert "the objective weighs clicks; the heads are score" in [stage.failed for stage in answer.trace]
+
+
 def test_a_surface_whose_stages_do_not_fit_together_is_refused() -> None:
-    with pytest.raises(ValueError, match="home: the objective weighs \\['clicks'\\]; model has the heads score"):
-        replace(home, objective={"clicks": 1.0})
     with pytest.raises(ValueError, match="home: retrievers need different names"):
         replace(home, retrievers=(Nearest(), Nearest(quota=3)))
 
