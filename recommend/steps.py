@@ -26,7 +26,7 @@ FILL = "fill"
 
 
 def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
-    """The person's vector by the surface's encoder; None where there is none or it fails: the user vector is used."""
+    """The person's vector by the surface's encoder. None where it fails or there is none: the user vector is used."""
     encoder = surface.encoder
     if encoder is None:
         return None

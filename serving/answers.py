@@ -64,6 +64,7 @@ class Related(Struct, frozen=True):
 
     items: list[RelatedItem]
     model_version: str | None
+    variant: str
     degraded: list[str]
     trace: list[StageTrace] | UnsetType = UNSET
 
@@ -80,7 +81,7 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     ]  # fmt: skip
 
 
-def related(answer: Answer) -> Related:
+def related(answer: Answer, variant: str) -> Related:
     """The answer of a surface that is not a person's."""
     query = answer.query
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
@@ -90,6 +91,7 @@ def related(answer: Answer) -> Related:
             for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
         ],
         query.model.version if query.model else None,
+        variant,
         answer.degraded,
         trace_of(answer),
     )

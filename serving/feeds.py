@@ -141,11 +141,12 @@ class Feeds:
         return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
 
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
-        pipeline = self._variant(asked).pipeline
+        variant = self._variant(asked)
+        pipeline = variant.pipeline
         query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], **about)
         answer = pipeline.recommend(surface, query)
         self._observe(surface, answer, answer.timings_ms, answer.degraded)
-        return document(related(answer))
+        return document(related(answer, variant.name))
 
     def _variant(self, asked: dict[str, Any], user_id: str = "") -> Variant:
         services = self._services
