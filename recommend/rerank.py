@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.age import ages
 from operators.time import DAY
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
@@ -71,13 +72,13 @@ class Diverse(Reranker):
 
 def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_]:
     """Which items count as new, by when they were created (epoch ms, NaN where unknown)."""
-    return at - created_at < NEW_DAYS * DAY
+    return ages(created_at, at) < NEW_DAYS * DAY
 
 
 def recency(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float32]:
     """1 for an item created just now, half of it after HALF_LIFE_DAYS, 0 for one that is not new."""
-    days = np.maximum(at - created_at, 0) / DAY
-    return np.where(is_new(created_at, at), 2.0 ** (-days / HALF_LIFE_DAYS), 0.0).astype(np.float32)
+    days = ages(created_at, at) / DAY
+    return np.where(days < NEW_DAYS, 2.0 ** (-days / HALF_LIFE_DAYS), 0.0).astype(np.float32)
 
 
 def relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
