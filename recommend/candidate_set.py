@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,15 @@ class CandidateSet:
     def take(self, chosen: npt.NDArray[Any]) -> CandidateSet:
         """The candidates that a mask or an array of positions chooses, in that order."""
         scores, heads, features = self.scores, self.heads, self.features
-        return replace(
-            self,
-            rows=self.rows[chosen],
-            sources=self.sources[chosen],
-            scores=None if scores is None else scores[chosen],
-            heads=None if heads is None else heads[chosen],
-            features=None if features is None else features[chosen],
+        return CandidateSet(
+            self.rows[chosen],
+            self.sources[chosen],
+            self.names,
+            None if scores is None else scores[chosen],
+            None if heads is None else heads[chosen],
+            None if features is None else features[chosen],
+            self.head_names,
+            self.feature_names,
         )
 
     def found_by(self, *names: str) -> npt.NDArray[np.bool_]:
@@ -61,15 +64,24 @@ class CandidateSet:
 def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     """One set of what each retriever found (parallel to `names`): each row once, with every source that found it,
     ordered by its best position in any, so that a cut takes the best of all."""
-    rows = np.concatenate(found) if found else np.zeros(0, np.int64)
-    if not len(rows):
+    turns, bits = _in_turn(tuple(len(each) for each in found))
+    if not len(turns):
         return CandidateSet(np.zeros(0, np.int64), np.zeros(0, np.uint32), names)
-    lengths = [len(each) for each in found]
-    positions = np.concatenate([np.arange(length) for length in lengths])
-    bits = np.repeat(np.array([1 << k for k in range(len(found))], np.uint32), lengths)
-    order = np.argsort(rows, kind="stable")
-    grouped = rows[order]
-    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
-    sources = np.bitwise_or.reduceat(bits[order], starts)
-    best = np.argsort(np.minimum.reduceat(positions[order], starts), kind="stable")
-    return CandidateSet(grouped[starts[best]], sources[best], names)
+    rows = np.concatenate(found).take(turns)
+    order = rows.argsort(kind="stable")
+    grouped = rows.take(order)
+    starts = np.concatenate(([0], np.flatnonzero(grouped[1:] != grouped[:-1]) + 1))
+    sources = np.bitwise_or.reduceat(bits.take(order), starts)
+    first = order.take(starts)  # of equal rows the one that comes first, since the sort is stable
+    best = first.argsort()
+    return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
+
+
+@functools.lru_cache(4096)
+def _in_turn(lengths: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """The order that takes one of each list after the other, the first of all, then the second of all …, over lists of
+    these lengths laid end to end; and the bit of each one's list. Most requests have lists of the same few lengths."""
+    positions = np.concatenate([np.zeros(0, np.int64), *(np.arange(length) for length in lengths)])
+    bits = np.repeat(np.array([1 << k for k in range(len(lengths))], np.uint32), lengths)
+    turns = np.argsort(positions, kind="stable")
+    return turns, bits.take(turns)

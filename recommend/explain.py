@@ -37,9 +37,6 @@ class Reasons(Explainer):
     """retrievers that search for the last few items"""
     by_region: tuple[str, ...] = ("popular_in_region",)
 
-    def applies(self, query: Query) -> bool:
-        return query.explain != "none"
-
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
         rows, liked = candidates.rows, _liked(query)
         by_vector = candidates.found_by(*self.by_vector)

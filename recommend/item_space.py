@@ -129,12 +129,13 @@ class ItemSpace:
         """How many labels are the bundle's own: encoders know no others."""
         return self._bundled
 
-    def nearest(self, vectors: Vectors, k: int, keep: Mask | None = None) -> Rows:
+    def nearest(self, vectors: Vectors, k: int, keep: Mask | None = None, least: int | None = None) -> Rows:
         """Rows (n, min(k, number of items)) nearest to each of the vectors (n, dim) by inner product, nearest first.
 
         `keep` is a mask over the rows of the columns: only items that pass are found, and counted. The index is asked
-        for more until enough pass; where few do, or the graph does not lead to enough items, the product with all that
-        pass is taken. Never raises for vectors that are finite.
+        for more until k pass, or `least` where that is given, and then returns fewer than k columns; where few do, or
+        the graph does not lead to enough items, the product with all that pass is taken. Never raises for vectors that
+        are finite.
         """
         if self.index is None:
             return self._exact(vectors, k, keep)
@@ -148,8 +149,11 @@ class ItemSpace:
                 break
             rows = self._rows[labels].astype(np.int64)
             passes = _passes(rows, keep)
-            if (passes.sum(axis=1) >= k).all():
-                first = np.argsort(~passes, axis=1, kind="stable")[:, :k]
+            passing = int(passes.sum(axis=1).min(initial=rows.shape[1]))
+            if passing == rows.shape[1]:
+                return rows[:, :k]
+            if passing >= (k if least is None else least):
+                first = np.argsort(~passes, axis=1, kind="stable")[:, : min(k, passing)]
                 return np.take_along_axis(rows, first, axis=1)
             if labels.shape[1] < fetched:
                 break  # these were all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +23,8 @@ from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
 HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
+ENOUGH = 0.75
+"""share of the neighbours asked for that have to be available; of fewer, the search is repeated with a larger k"""
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
 
@@ -104,9 +107,11 @@ class Query:
 
     def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
         """Rows (n, k) of the available items nearest to each of the vectors (n, dim), nearest first; fewer columns
-        where there are not as many."""
+        where there are not as many, and where ENOUGH of them are found without a second search."""
         space = self.parts.space
-        return space.nearest(vectors, k, self.columns.available) if space else np.zeros((len(vectors), 0), np.int64)
+        if space is None:
+            return np.zeros((len(vectors), 0), np.int64)
+        return space.nearest(vectors, k, self.columns.available, least=math.ceil(ENOUGH * k))
 
     # -- the person ----------------------------------------------------------------------------------
 

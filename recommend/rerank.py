@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.age import ages
 from operators.time import DAY
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
@@ -42,6 +43,7 @@ class Diverse(Reranker):
         vectors = query.vectors(rows)
         penalties = (vectors @ vectors.T) * np.float32(self.diversity)
         codes = columns.categories.take(rows, axis=0)
+        of_each = codes.tolist()
         value = relevance(candidates.scores[: len(rows)])
         value += self.freshness * recency(columns.created_at.take(rows), query.at)
         worst = np.zeros(len(rows), np.float32)
@@ -51,16 +53,16 @@ class Diverse(Reranker):
         for _ in range(n):
             np.subtract(value, worst, out=worth)
             best = int(worth.argmax())
-            its = set(codes[best].tolist())
+            its = set(of_each[best])
             if len(categories) >= self.run:
-                repeated = set.intersection(*categories[-self.run :])
+                repeated = categories[-1].intersection(*categories[-self.run : -1])
                 repeated.discard(0)  # stands for no category
                 if not repeated.isdisjoint(its):
                     for code in repeated:
                         worth[(codes == code).any(axis=1)] = -np.inf
                     other = int(worth.argmax())
                     if worth[other] > -np.inf:
-                        best, its = other, set(codes[other].tolist())
+                        best, its = other, set(of_each[other])
             chosen.append(best)
             categories.append(its)
             value[best] = -np.inf
@@ -70,13 +72,13 @@ class Diverse(Reranker):
 
 def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_]:
     """Which items count as new, by when they were created (epoch ms, NaN where unknown)."""
-    return at - created_at < NEW_DAYS * DAY
+    return ages(created_at, at) < NEW_DAYS * DAY
 
 
 def recency(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float32]:
     """1 for an item created just now, half of it after HALF_LIFE_DAYS, 0 for one that is not new."""
-    days = np.maximum(at - created_at, 0) / DAY
-    return np.where(is_new(created_at, at), 2.0 ** (-days / HALF_LIFE_DAYS), 0.0).astype(np.float32)
+    days = ages(created_at, at) / DAY
+    return np.where(days < NEW_DAYS, 2.0 ** (-days / HALF_LIFE_DAYS), 0.0).astype(np.float32)
 
 
 def relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

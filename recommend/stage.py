@@ -15,7 +15,7 @@ length or type, and a score that is not finite are failures of the stage as well
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +42,10 @@ class Scores(NamedTuple):
     computed them from, where it has any."""
 
     values: npt.NDArray[np.float32]
+    heads: tuple[str, ...] = ("score",)
+    """what the columns of `values` are called"""
+    weights: Mapping[str, float] | None = None
+    """the ranker's own objective, head → weight, where the surface has none; all heads alike where this is None too"""
     features: npt.NDArray[np.float32] | None = None
     names: tuple[str, ...] = ()
     """what the columns of `features` are called"""
@@ -108,13 +112,11 @@ class Filter(Stage, ABC):
 class Ranker(Stage, ABC):
     """A scorer of candidates. A candidate's score depends on no other candidate."""
 
-    heads: tuple[str, ...] = ("score",)
-    """what the columns of the scores are called; a surface's objective weighs them"""
     fallback: Ranker | None = None
 
     @abstractmethod
     def score(self, query: Query, rows: Rows) -> Scores:
-        """Scores of `rows` (n,)."""
+        """Scores of `rows` (n,); those of several heads are weighed by the surface's objective."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Sized
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_repo.columns import Rows
 from operators.contract import Vector
@@ -16,11 +17,10 @@ from recommend.candidate_set import CandidateSet, merge
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, StageError
 from recommend.surface import Surface
-from recommend.trace import StageTrace, Trace
+from recommend.trace import Trace
 
 S = TypeVar("S", bound=Sized)
-EQUAL: Mapping[str, float] = {}
-"""weights of a fallback's heads: the surface's objective is of its own ranker"""
+Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
 
@@ -60,24 +60,15 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
     ranker: Ranker | None = surface.ranker
-    weights, scores = surface.objective, None
-    while ranker and len(candidates):
-        scores, record = _scores(ranker, query, candidates.rows, trace)
-        if scores is not None:
-            break
-        if record:
-            record.fell_back = ranker.fallback.name if ranker.fallback else "the order of retrieval"
-        ranker, weights = ranker.fallback, EQUAL
-    if ranker is None or scores is None:
-        scores = Scores((1.0 / (1.0 + np.arange(len(candidates))))[:, None].astype(np.float32))
-        values = scores.values[:, 0]
-    elif len(ranker.heads) == 1:
-        values = scores.values[:, 0]
-    else:
-        of_heads = [weights.get(head, 0.0) if weights else 1.0 for head in ranker.heads]
-        values = scores.values @ np.array(of_heads, np.float32)
+    objective, scores, values = surface.objective, None, None
+    while ranker and values is None and len(candidates):
+        scores, values = _scored(ranker, objective, query, candidates.rows, trace)
+        ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
+    if scores is None or values is None:
+        values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
+        scores = Scores(values[:, None], ())
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
-    candidates.head_names, candidates.feature_names = ranker.heads if ranker else (), scores.names
+    candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
 
 
@@ -92,13 +83,15 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
     """A reason for each candidate, None where there is none."""
     nothing: list[Reason | None] = [None] * len(candidates)
     explainer = surface.explainer
-    if explainer is None:
+    if explainer is None or query.explain == "none":
         return nothing
 
     def work() -> Sequence[Reason | None]:
         return _of_length(explainer.explain(query, candidates), len(candidates))
 
-    reasons, _ = trace.run("explain", explainer, query, work, len(candidates))
+    reasons, record = trace.run("explain", explainer, query, work, len(candidates))
+    if record:
+        record.candidates_out = len(candidates)
     return nothing if reasons is None else reasons
 
 
@@ -181,19 +174,40 @@ def _filled(
     )
 
 
-def _scores(ranker: Ranker, query: Query, rows: Rows, trace: Trace) -> tuple[Scores | None, StageTrace | None]:
-    def work() -> Scores:
+def _scored(
+    ranker: Ranker, objective: Mapping[str, float] | None, query: Query, rows: Rows, trace: Trace
+) -> tuple[Scores | None, Values | None]:
+    """What the ranker says of the rows, and what they are ranked by (n,); None where it fails or does not apply."""
+
+    def work() -> tuple[Scores, Values]:
         found = ranker.score(query, rows)
-        if found.values.shape != (len(rows), len(ranker.heads)) or not np.isfinite(found.values).all():
-            raise StageError("the scores are not one finite number a candidate and head")
+        if found.values.shape != (len(rows), len(found.heads)):
+            raise StageError("the scores are not one number a candidate and head")
         if found.features is not None and len(found.features) != len(rows):
             raise StageError("the features are not those of the candidates")
-        return found
+        values = _weighed(found, found.weights if objective is None else objective)
+        if not np.isfinite(values).all():
+            raise StageError("the scores are not finite")
+        return found, values
 
-    scores, record = trace.run("rank", ranker, query, work, len(rows))
-    if record and scores:
-        record.candidates_out = len(rows)
-    return scores, record
+    result, record = trace.run("rank", ranker, query, work, len(rows))
+    if result is None:
+        if record:
+            record.fell_back = ranker.fallback.name if ranker.fallback else "the order of retrieval"
+        return None, None
+    assert record
+    record.candidates_out = len(rows)
+    return result
+
+
+def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:
+    """The weighted sum (n,) of the heads."""
+    if weights and (unknown := sorted(weights.keys() - set(scores.heads))):
+        raise StageError(f"the objective weighs {', '.join(unknown)}; the heads are {', '.join(scores.heads)}")
+    of_heads = [weights.get(head, 0.0) if weights else 1.0 for head in scores.heads]
+    if of_heads == [1.0]:
+        return scores.values[:, 0]
+    return scores.values @ np.array(of_heads, np.float32)
 
 
 def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:

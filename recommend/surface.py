@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from recommend.candidate_set import MAX_RETRIEVERS
@@ -33,8 +33,9 @@ class Surface:
     ranked: int = 500
     """candidates that go on to the ranker at most"""
     ranker: Ranker
-    objective: Mapping[str, float] = field(default_factory=lambda: {"score": 1.0})
-    """head of the ranker → weight: what is ranked by is their weighted sum"""
+    objective: Mapping[str, float] | None = None
+    """head of the ranker → weight: what is ranked by is their weighted sum. None leaves the weights to the ranker, as a
+    bundle names those of its own"""
     rerankers: tuple[Reranker, ...] = ()
     explainer: Explainer | None = None
     fallback: Retriever | None = None
@@ -47,9 +48,3 @@ class Surface:
         names = [retriever.name for retriever in self.retrievers]
         if len(set(names)) < len(names) or len(names) >= MAX_RETRIEVERS:
             raise ValueError(f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - 1} fit")
-        unknown = self.objective.keys() - set(self.ranker.heads)
-        if unknown or not self.objective:
-            raise ValueError(
-                f"{self.name}: the objective weighs {sorted(unknown) or 'nothing'}; "
-                f"{self.ranker.name} has the heads {', '.join(self.ranker.heads)}"
-            )

@@ -22,7 +22,7 @@ from feature_repo.ranking import Column, Request, matrix
 from feature_repo.registry import EMPTY, Repository
 from feature_repo.views import MET, item_operator, user_operator
 from operators.contract import Record, World
-from operators.time import minutes
+from operators.time import DEFAULT_LATENESS, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User
 from training.factors import Embeddings, taste
@@ -69,6 +69,8 @@ class Log:
     items: Sequence[Item]
     impressions: Sequence[Impression] = ()
     users: Sequence[User] = ()
+    lateness: int | None = DEFAULT_LATENESS
+    """allowed lateness under which the job takes these events, ms; None where they have been admitted already"""
 
     @classmethod
     def of(
@@ -77,9 +79,10 @@ class Log:
         items: Iterable[Item],
         impressions: Iterable[Impression] = (),
         users: Iterable[User] = (),
+        lateness: int | None = DEFAULT_LATENESS,
     ) -> Log:
         """The log of events in any order; those of the same time keep theirs."""
-        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time), list(users))
+        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time), list(users), lateness)
 
     def cut(self, share: float) -> int:
         """The number of events in the first `share` of the log."""
@@ -115,7 +118,7 @@ def replay(
     """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of what is `declared` the
     replay keeps what crosses read."""
     declared = declared.for_crosses()
-    driver = Replay(user_operator(world, declared=declared), item_operator(world, declared))
+    driver = Replay(user_operator(world, log.lateness, declared), item_operator(world, declared))
     live, people = LiveColumns(driver, columns, declared), LivePeople(driver, declared)
     wanted = set(moments)
     shown = deque(log.impressions)

@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from feature_repo.ranking import NAMES, names
 from feature_repo.registry import EMPTY, Repository
+from operators.time import DEFAULT_LATENESS
 from schemas.bundle import Manifest, Use
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
@@ -96,18 +97,19 @@ def train(
     *,
     impressions: Iterable[Impression] = (),
     users: Iterable[User] = (),
+    lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     dim: int = 64,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Manifest:
     """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order. The
-    ranker's inputs are the main path's and the crosses of `declared`.
+    ranker's inputs are the main path's and the crosses of `declared`; `lateness` is the job's allowed lateness, ms.
 
     Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
     """
     with Steps(show_progress) as steps:
-        log = Log.of(interactions, items, impressions, users)
+        log = Log.of(interactions, items, impressions, users, lateness)
         models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared)
         return write(models, bundles, seed, steps.step("bundle"))
 

@@ -73,6 +73,7 @@ def train(
             f"training needs {', '.join(absent)}: run `make setup`, or install the extra `freshet[train]`"
         )
     from feature_repo import registry
+    from feature_repo.lateness import LatenessSettings
     from training import train as training
 
     console = Console(stderr=True, quiet=quiet)
@@ -87,6 +88,7 @@ def train(
         bundles,
         impressions=log.impressions,
         users=log.users.values(),
+        lateness=LatenessSettings().lateness,
         declared=registry.declared(),
         dim=dim,
         seed=seed,

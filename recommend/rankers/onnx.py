@@ -12,8 +12,8 @@ from recommend.stage import Ranker, Scores, StageError
 
 @dataclass(frozen=True, kw_only=True)
 class Onnx(Ranker):
-    """Computes the inputs of each candidate and runs the ONNX ranker that the model has for the surface. Its heads are
-    weighed by the objective in the bundle. Fails where the model has no ranker."""
+    """Computes the inputs of each candidate and runs the ONNX ranker that the model has for the surface. The bundle's
+    objective weighs its heads where the surface has none. Fails where the model has no ranker."""
 
     name: str = "model"
 
@@ -22,4 +22,4 @@ class Onnx(Ranker):
         if ranker is None:
             raise StageError("the bundle has no ranker for this surface" if query.model else "there is no model")
         features = ranker.inputs(Candidates(query.ranking, rows))
-        return Scores(ranker.score(features, query.parts.objective)[:, None], features, ranker.names)
+        return Scores(ranker.run(features), ranker.heads, query.parts.objective, features, ranker.names)

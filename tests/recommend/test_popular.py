@@ -1,4 +1,4 @@
-"""What is popular among what can be had, beside plain sorting."""
+"""Lists of popular items, compared with plain sorting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(seed: int, n: int) -> tuple[Popular, dict[str, Item], dict[str, float]
     there = {i.item_id: float(rng.randrange(20)) for i in items if rng.random() < 0.3}
     popular(made, everywhere)
     popular(made, there, "DE")
-    return Popular(made.columns), {i.item_id: i for i in items}, everywhere, there
+    return Popular(made.columns, 0), {i.item_id: i for i in items}, everywhere, there
 
 
 def best(ids: list[str], values: dict[str, float]) -> list[str]:

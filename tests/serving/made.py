@@ -13,7 +13,8 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.ranking import INPUTS, NAMES, Candidates, stack
+from feature_repo.crosses import Cross
+from feature_repo.ranking import INPUTS, Candidates, names, stack
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.contract import Row
@@ -41,13 +42,13 @@ class Ranker:
     """Scores by a function of the ranker's inputs; by default by the first of them, the similarity."""
 
     heads = ("score",)
-    names = NAMES
 
-    def __init__(self, score: Score = lambda inputs: inputs[:, 0]) -> None:
-        self._score = score
+    def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
+        self._score, self._crosses = score, crosses
+        self.names = names(crosses)
 
     def inputs(self, candidates: Candidates) -> npt.NDArray[np.float32]:
-        return stack(candidates, INPUTS)
+        return stack(candidates, (*INPUTS, *self._crosses))
 
     def run(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return np.asarray(self._score(inputs), np.float32)[:, None]

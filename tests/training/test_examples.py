@@ -51,6 +51,16 @@ def test_features_equal_those_of_a_log_that_ends_there(log: Log, space: Embeddin
     assert user == same_user
 
 
+@pytest.mark.parametrize(("lateness", "applied"), [(3_600_000, 1), (7_200_000, 2), (None, 2)])
+def test_a_replay_admits_events_by_the_jobs_allowed_lateness(
+    lateness: int | None, applied: int, log: Log, space: Embeddings
+) -> None:
+    events = [Interaction(f"e{n}", "view", "u1", at, "i1") for n, at in enumerate((T, T - 7_200_000))]
+    own = Log(events, log.items, lateness=lateness)
+    people, _ = examples.replay(own, *examples.world_of(own, space))
+    assert len(people.row("u1", T)["recent_items"]) == applied
+
+
 def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: Embeddings) -> None:
     moments = random.Random(0).sample(range(len(log.interactions)), 20)
     lazy: dict[int, Array] = {}
