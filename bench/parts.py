@@ -16,6 +16,8 @@ import psutil
 from bench.errors import Unsound
 from feature_repo.ranking import matrix
 from feature_repo.store import UserReader
+from follow.connection import Connection
+from follow.follower import Follower
 from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
@@ -23,7 +25,6 @@ from recommend.retrievers import NEAREST, RECENTS, SIMILAR
 from recommend.retrievers.allowance import allowance
 from recommend.surfaces import home
 from schemas import bundle
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.hydrate import now_ms
 
@@ -80,7 +81,7 @@ def _opened(
     catalogue = Catalogue()
     model = catalogue.load(found)
     catalogue.serve(model)
-    follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
+    follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()

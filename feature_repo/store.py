@@ -24,6 +24,7 @@ from redis import Redis
 
 from feature_repo import features
 from feature_repo.crosses import NOTHING, Reads
+from feature_repo.redis_access import RedisAccess
 from feature_repo.registry import EMPTY, Repository
 from feature_repo.values import ENCODE
 from operators.contract import Row
@@ -34,10 +35,12 @@ KEYS_KEPT = 20_000
 """keys whose serialized form is kept"""
 
 
-def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConfig:
+def config(file: Path | None = None, timeout_s: float | None = None, access: RedisAccess | None = None) -> RepoConfig:
     """The configuration in `file` (a feature_store.yaml; the repository's own by default), with
-    Redis socket timeouts where given."""
+    Redis socket timeouts where given, and the password and TLS of `access`, the environment's where not given."""
     document = yaml.safe_load((file or FOLDER / "feature_store.yaml").read_text())
+    online = document["online_store"]
+    online["connection_string"] = (access or RedisAccess()).connection_string(online["connection_string"])
     if timeout_s is not None:
         document["online_store"]["connection_string"] += (
             f",socket_timeout={timeout_s},socket_connect_timeout={timeout_s}"
@@ -48,9 +51,15 @@ def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConf
 class Writer:
     """Writes whole rows of any views in one round trip."""
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
-        """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
-        self._store = FeatureStore(config=config(file, timeout_s))
+    def __init__(
+        self,
+        file: Path | None = None,
+        timeout_s: float = 5.0,
+        declared: Repository = EMPTY,
+        access: RedisAccess | None = None,
+    ) -> None:
+        """`file` and `access` as in `config`; `declared` is what there is beside the main path's views."""
+        self._store = FeatureStore(config=config(file, timeout_s, access))
         online: Any = self._store._get_provider().online_store
         settings: Any = self._store.config.online_store
         client = online._get_client(settings)
@@ -127,9 +136,15 @@ class UserReader:
     which takes longer than the read.
     """
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 0.05, reads: Reads = NOTHING) -> None:
-        """`file` is a feature_store.yaml, as in `config`; `reads` is what crosses read of pairs."""
-        self._store = FeatureStore(config=config(file, timeout_s))
+    def __init__(
+        self,
+        file: Path | None = None,
+        timeout_s: float = 0.05,
+        reads: Reads = NOTHING,
+        access: RedisAccess | None = None,
+    ) -> None:
+        """`file` and `access` as in `config`; `reads` is what crosses read of pairs."""
+        self._store = FeatureStore(config=config(file, timeout_s, access))
         self._online: Any = self._store._get_provider().online_store
         main = features.user_activity.name
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections

@@ -40,7 +40,8 @@ class Profile:
         if isinstance(signal.subject, User):
             state.interests = list(signal.subject.interests)
             state.country = str(signal.subject.attributes.get("country", ""))
-            state.consent = signal.subject.consent
+            if signal.subject.consent is not None:  # a deleted profile says nothing, and so grants nothing
+                state.consent = signal.subject.consent
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:
         return list(state.interests), state.country, state.consent

@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import msgspec
 import numpy as np
 
 from feature_repo import item_rows
@@ -22,9 +20,8 @@ from operators.contract import Space
 from operators.space import EmptySpace
 from recommend.item_space import ItemSpace
 from recommend.model import Model
-from schemas import codec
+from schemas import messages
 from schemas.bundle import Bundle
-from schemas.errors import EventError
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 
@@ -48,8 +45,8 @@ class Catalogue:
         self._lock = threading.RLock()
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
-        self.refused: Counter[str] = Counter()
-        """rows of `item_features` that were not taken, by reason"""
+        self.refused = 0
+        """rows of `item_features` that were left out, since they are of another layout"""
 
     # -- world ---------------------------------------------------------------------------------
 
@@ -63,24 +60,24 @@ class Catalogue:
     # -- changes -------------------------------------------------------------------------------
 
     def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Takes in one record of `items` or `item_features`; what cannot be read is left out and counted (of `items`
-        the job sees the same bytes and writes the dead letter)."""
-        try:
-            if topic == ITEMS:
-                item = Item(key.decode(), available=False) if value is None else codec.decode(topic, value)
-                self.put_item(item)
-            elif topic == ITEM_FEATURES and value is not None:
-                self._put_row(value)
-        except (EventError, msgspec.DecodeError, UnicodeDecodeError, IndexError, TypeError, ValueError) as error:
-            log.warning("a record of %s was left out: %s", topic, error)
-            self.refused["unreadable"] += 1
+        """Takes in one record of `items` or `item_features`. Rows of another layout are left out and counted.
+
+        Raises EventError, msgspec.DecodeError, IndexError, TypeError or ValueError where it cannot be read. A follower
+        skips and counts it; of `items` the job reads the same message and writes the dead letter.
+        """
+        if topic == ITEMS:
+            item = messages.read(topic, key, value)
+            assert isinstance(item, Item)
+            self.put_item(item)
+        elif topic == ITEM_FEATURES and value is not None:
+            self._put_row(value)
 
     def _put_row(self, value: bytes) -> None:
         try:
             row = item_rows.decode(value)
         except item_rows.OtherLayout as error:
-            self.refused["layout"] += 1
-            if self.refused["layout"] == 1:
+            self.refused += 1
+            if self.refused == 1:
                 log.warning("rows of %s are left out: %s", ITEM_FEATURES, error)
             return
         with self._lock:

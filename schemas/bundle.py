@@ -171,14 +171,14 @@ class StoredSpace:
 
     def check(self) -> None:
         """Raises BundleError where lengths differ, an id stands twice or a number is not finite."""
-        seen = [np.fromiter(map(hash, chunk), np.int64, len(chunk)) for chunk in self.item_ids()]
-        ids = np.concatenate(seen) if seen else np.zeros(0, np.int64)
+        ids, tokens = _hashes(self.item_ids()), _hashes(self.tokens())
         if len(ids) != self.part.items or len(self.vectors) != len(ids) or len(self.origins) != len(ids):
             raise BundleError(f"{_path(self.folder)}: ids, vectors and the manifest differ in length")
-        if len(np.unique(ids)) != len(ids):
-            raise BundleError(f"{_path(self.folder / IDS)}: an item id stands twice")
-        if sum(map(len, self.tokens())) != len(self.content):
+        if len(tokens) != len(self.content):
             raise BundleError(f"{_path(self.folder)}: tokens and content differ in length")
+        for name, hashes in ((IDS, ids), (TOKENS, tokens)):
+            if len(np.unique(hashes)) != len(hashes):
+                raise BundleError(f"{_path(self.folder / name)}: an id stands twice")
         for name, array in ((VECTORS, self.vectors), (CONTENT, self.content)):
             if not _finite(array):
                 raise BundleError(f"{_path(self.folder / name)}: a number is not finite")
@@ -330,6 +330,12 @@ def _lines(path: Path) -> Iterator[list[str]]:
         while lines := list(islice(file, CHUNK)):
             yield decode(b"".join(lines))
             time.sleep(0.0002)  # so that threads that answer requests go first
+
+
+def _hashes(chunks: Iterator[list[str]]) -> npt.NDArray[np.int64]:
+    """Python's hashes (n,) of the texts, by which ids that stand twice are found without holding all of them."""
+    found = [np.fromiter(map(hash, chunk), np.int64, len(chunk)) for chunk in chunks]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def _finite(array: npt.NDArray[np.float32]) -> bool:

@@ -1,7 +1,7 @@
 """Typed events, one struct a topic, with the limits that hold wherever an event comes from.
 
-The structs are the single place of the rules: JSON from people, Avro from Kafka and the replay
-of a file all pass through them, so that an event accepted at one door is accepted at each.
+The structs are the single place of the rules: JSON from people, Avro from Kafka and the replay of a file all pass
+through them, so that an event is accepted or refused alike wherever it comes from.
 Times are epoch milliseconds, UTC.
 """
 
@@ -78,12 +78,20 @@ class Item(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class User(Struct, forbid_unknown_fields=True, frozen=True):
-    """What a person (or the app for them) has said about themself."""
+    """A person's profile. A later one with the same id replaces it, but for a consent that the later one leaves out."""
 
     user_id: Id
     attributes: Attributes = {}
     interests: Names = []
-    consent: bool = True
+    consent: bool | None = None
+    """None: not said. The consent that was in force stays, and is True for a person who never said anything"""
+
+    def after(self, earlier: User | None) -> User:
+        """This profile as it holds after `earlier`, the same person's before it: with that one's consent where this one
+        says none."""
+        if self.consent is not None or earlier is None or earlier.consent is None:
+            return self
+        return structs.replace(self, consent=earlier.consent)
 
 
 class Impression(Struct, forbid_unknown_fields=True, frozen=True):

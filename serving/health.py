@@ -7,17 +7,20 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
+from follow.loop import LoopHealth
 from serving.endpoint import Endpoint
 from serving.problems import document
 from serving.services import Services
 
 
 class Health(Struct, frozen=True):
-    """`degraded` names what is not there: `catalogue`, `model`, `store`. Feeds are answered without it."""
+    """`degraded` names what is not there: `catalogue`, `model`, `store`, and background threads whose last step failed.
+    Feeds are answered without it. `background` has all threads that keep the server up to date, with the last error."""
 
     status: str
     degraded: list[str] = []
     model_version: str | None = None
+    background: list[LoopHealth] = []
 
 
 class HealthChecks:
@@ -48,8 +51,8 @@ class HealthChecks:
     async def ready(self, request: Request) -> Response:
         """503 until the catalogue has been read (or cannot be, for now)."""
         services = self._services
-        version = services.variants.default.version
-        health = Health("ready" if services.ready else "starting", services.degraded, version)
+        status, version = "ready" if services.ready else "starting", services.variants.default.version
+        health = Health(status, services.degraded, version, services.background)
         return document(health, 200 if services.ready else 503)
 
     async def metrics(self, request: Request) -> Response:

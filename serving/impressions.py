@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from follow.loop import Loop, LoopHealth
 from schemas.events import Event, Impression
-from serving.producer import KafkaAway
-
-log = logging.getLogger(__name__)
 
 EVERY_S = 0.05
+STOP_S = 2.0
 
 
 class Sends(Protocol):
@@ -26,26 +23,28 @@ class ImpressionLog:
     """Sends impressions from a thread of its own. Where too many wait they are dropped and counted: a feed never waits
     for its record.
 
-    The thread looks by the clock: woken by each impression, it would compete for the interpreter with the
-    answer that has just been made, and Kafka would get messages one by one.
+    The thread sends every EVERY_S: notified of each impression, it would compete for the interpreter with the answer
+    that has just been made, and Kafka would get messages one by one.
     """
 
     def __init__(self, log: Sends, size: int, count: Callable[[str, int], None]) -> None:
-        """`count(result, n)` hears of "stored", "failed" and "dropped" ones."""
+        """`count(result, n)` counts "stored", "failed" and "dropped" ones."""
         self._log = log
         self._size = size
         self._waiting: deque[Impression] = deque()
-        self._stopping = threading.Event()
         self._count = count
-        self._thread = threading.Thread(target=self._run, name="impressions", daemon=True)
+        self._loop = Loop("impressions", self._drain, EVERY_S, longest_s=EVERY_S, finishes=True)
+
+    @property
+    def health(self) -> LoopHealth:
+        return self._loop.health
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Waits for a moment for what has been put."""
-        self._stopping.set()
-        self._thread.join(timeout=2)
+        self._loop.stop(STOP_S)
 
     def put(self, impression: Impression) -> None:
         """Hands over the impression."""
@@ -54,18 +53,15 @@ class ImpressionLog:
         else:
             self._count("dropped", 1)
 
-    def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            stopping = self._stopping.wait(EVERY_S)
-            while self._waiting:
-                self._send(self._waiting.popleft())
+    def _drain(self) -> None:
+        while self._waiting:
+            self._send(self._waiting.popleft())
 
     def _send(self, impression: Impression) -> None:
         try:
             sent = self._log.send(impression)
-        except KafkaAway as error:
-            log.warning("an impression was lost: %s", error)
+        except Exception as error:  # whatever it is of, it is of this one: the others are sent
+            self._loop.note(error, "an impression was lost")
             self._count("failed", 1)
             return
         sent.add_callback(lambda _: self._count("stored", 1))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from follow.loop import LoopHealth
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -47,13 +53,44 @@ class Metrics:
             "freshet_freshness_lag_seconds", "For how long the store owed events of the person who asked",
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,
         )  # fmt: skip
-        self.store_up = Gauge("freshet_store_up", "1 while the online store answers", registry=self.registry)
-        self.refused_rows = Gauge(
-            "freshet_item_rows_refused", "Records of items and item_features that were left out, by reason",
-            ("reason",), registry=self.registry,
-        )  # fmt: skip
-        self.items = Gauge("freshet_items", "Items in the columns", registry=self.registry)
+        self._set = {
+            name: Gauge(name, doc, registry=self.registry)
+            for name, doc in (
+                ("freshet_store_up", "1 while the online store answers"),
+                ("freshet_items", "Items in the columns"),
+                ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
+            )
+        }
+        self._gauges: Callable[[], dict[str, float]] = dict
+
+    def watch(self, gauges: Callable[[], dict[str, float]], loops: Callable[[], Iterable[LoopHealth]]) -> None:
+        """Reads the gauges, and how the background threads are, whenever metrics are asked for."""
+        self.registry.register(_Loops(loops))
+        self._gauges = gauges
 
     def text(self) -> bytes:
         """In Prometheus's text format."""
+        for name, value in self._gauges().items():
+            self._set[name].set(value)
         return generate_latest(self.registry)
+
+
+class _Loops(Collector):
+    """How the background threads are."""
+
+    def __init__(self, loops: Callable[[], Iterable[LoopHealth]]) -> None:
+        self._loops = loops
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("freshet_follower_up", "1 where the thread's last step succeeded", labels=("name",))
+        errors = CounterMetricFamily(
+            "freshet_follower_errors", "Errors of the thread and its records", labels=("name",)
+        )
+        for loop in self._loops():
+            up.add_metric([loop.name], float(loop.up))
+            errors.add_metric([loop.name], loop.errors)
+        yield up
+        yield errors
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from feature_repo.crosses import Cross
+from follow.bundles import EVERY_S
+from follow.loop import Loop, LoopHealth
 from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
@@ -21,80 +25,101 @@ log = logging.getLogger(__name__)
 
 
 class ModelLoader:
-    """Reads the folder of bundles and keeps `variants` up to date. One thread at a time calls `refresh`."""
+    """Reads the folder of bundles and keeps `variants` up to date, in a thread of its own.
 
-    def __init__(self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross]) -> None:
+    A bundle that cannot be used leaves the others in force, and `health` not `up`. A broken one (BundleError) is not
+    read again, since what it holds will not change; after any other error it is tried again.
+    """
+
+    def __init__(
+        self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+    ) -> None:
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
         self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._lock = threading.Lock()
+        self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
         self._loaded: dict[str, Model] = {}
-        self._refused: set[str] = set()
-        """bundles that cannot be used; what a bundle holds does not change"""
-        self._complained: set[str] = set()
+        self._refused: dict[str, BundleError] = {}
+        """broken bundles"""
         self.faults: list[str] = []
         """variants that `traffic.json` names and that do not serve; "traffic" where the file itself cannot be used"""
         self.variants = self._serve(None, {}, {})
 
-    def refresh(self) -> None:
-        """Takes newly published and newly named bundles. A bundle that cannot be used leaves the others in force, and
-        is tried again only where it could not be read. Never raises for anything that the folder holds."""
-        faults: list[str] = []
-        default = self._current() or self.variants.default.model
-        try:
-            named = traffic.read(self._bundles)
-        except (BundleError, OSError) as error:
-            self._complain(f"the traffic file is ignored: {error}")
-            named = dict(self.variants.traffic)
-            faults.append("traffic")
-        others: dict[str, Model] = {}
-        for name, share in named.items():
-            model = self._model(share.bundle)
-            if model is None:
-                faults.append(f"variant {name}")
-            else:
-                others[name] = model
-        self.faults = faults
-        before = {name: variant.model for name, variant in self.variants.others.items()}
-        if default is not self.variants.default.model or others != before or named != self.variants.traffic:
-            self.variants = self._serve(default, others, named)
-            self._loaded = {model.version: model for model in (default, *others.values()) if model}
-            log.info("serving: %s", ", ".join(f"{v.name} {v.version}" for v in self.all))
-
     @property
-    def all(self) -> list[Variant]:
-        """Every variant, the default first."""
-        return [self.variants.default, *self.variants.others.values()]
+    def health(self) -> LoopHealth:
+        return self._loop.health
 
-    def _current(self) -> Model | None:
+    def start(self) -> Self:
+        self._loop.start()
+        return self
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def look(self) -> bool:
+        """Looks once, in the caller's thread. Whether everything that the folder names serves."""
+        return self._loop.run_once()
+
+    def _refresh(self) -> None:
+        """Raises the first problem, once all that can serve does."""
+        with self._lock:
+            problems: list[Exception] = []
+            faults: list[str] = []
+            default = self._current(problems) or self.variants.default.model
+            named: Traffic = self.variants.traffic
+            try:
+                named = traffic.read(self._bundles)
+            except (BundleError, OSError) as error:
+                problems.append(error)
+                faults.append("traffic")
+            others: dict[str, Model] = {}
+            for name, share in named.items():
+                model = self._model(share.bundle, problems)
+                if model is None:
+                    faults.append(f"variant {name}")
+                else:
+                    others[name] = model
+            self.faults = faults
+            before = {name: variant.model for name, variant in self.variants.others.items()}
+            if default is not self.variants.default.model or others != before or named != self.variants.traffic:
+                self.variants = self._serve(default, others, named)
+                self._loaded = {model.version: model for model in (default, *others.values()) if model}
+                serving = [self.variants.default, *self.variants.others.values()]
+                log.info("serving: %s", ", ".join(f"{each.name} {each.version}" for each in serving))
+            if problems:
+                raise problems[0]
+
+    def _current(self, problems: list[Exception]) -> Model | None:
         try:
             name = bundle.current_name(self._bundles)
         except (BundleError, OSError) as error:
-            self._complain(f"bundle ignored: {error}")
+            problems.append(error)
             return None
-        return self._model(name) if name else None
+        return self._model(name, problems) if name else None
 
-    def _model(self, name: str) -> Model | None:
+    def _model(self, name: str, problems: list[Exception]) -> Model | None:
         """The model of a bundle, loaded where it is not yet; None where it cannot be."""
-        if name in self._loaded or name in self._refused:
-            return self._loaded.get(name)
+        if name in self._loaded:
+            return self._loaded[name]
+        if name in self._refused:
+            problems.append(self._refused[name])  # the same object: it is not counted again
+            return None
         started = time.monotonic()
         try:
             model = self._catalogue.load(bundle.load(self._bundles / name), self._declared)
-        except BundleError as error:
-            # One that is not there yet may still come: people may name a bundle before they copy it.
-            if (self._bundles / name / bundle.MANIFEST).is_file():
-                self._refused.add(name)
-            self._complain(f"bundle ignored: {error}")
-            return None
-        except OSError as error:
-            self._complain(f"bundle not read, to be tried again: {error}")
+        except Exception as error:
+            # A bundle that is not there yet may still come: people may name one before they copy it.
+            if isinstance(error, BundleError) and (self._bundles / name / bundle.MANIFEST).is_file():
+                self._refused[name] = error
+            problems.append(error)
             return None
         self._loaded[name] = model
         log.info("bundle %s loaded in %.1f s", name, time.monotonic() - started)
         return model
 
-    def _serve(self, default: Model | None, others: dict[str, Model], named: Traffic) -> Variants:
+    def _serve(self, default: Model | None, others: Mapping[str, Model], named: Traffic) -> Variants:
         self._catalogue.serve(default, others.values())
         return Variants(
             self._variant(DEFAULT, default),
@@ -104,9 +129,3 @@ class ModelLoader:
 
     def _variant(self, name: str, model: Model | None) -> Variant:
         return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular))
-
-    def _complain(self, text: str) -> None:
-        """Says a thing once, not at every look."""
-        if text not in self._complained:
-            self._complained.add(text)
-            log.warning("%s", text)

@@ -53,6 +53,8 @@ class OwnEvents:
         own.records.append(record)
         self._n += 1
         if isinstance(event, User):
+            said = [r.event for r in own.records[:-1] if isinstance(r.event, User)]
+            record = own.records[-1] = record._replace(event=event.after(said[-1] if said else None))
             self._keep(own, [r for r in own.records if r is record or not isinstance(r.event, User)])
         oldest = now - self._keep_ms
         while len(own.records) > PER_PERSON or (len(own.records) > 1 and own.records[0].arrived < oldest):
@@ -102,6 +104,7 @@ def _shown(record: Record, row: Mapping[str, Any] | None) -> bool:
     event = record.event
     if isinstance(event, User):
         country = str(event.attributes.get("country", ""))
-        stated = (list(event.interests), country, event.consent)
+        consent = row["consent"] if event.consent is None else event.consent
+        stated = (list(event.interests), country, consent)
         return (list(row["interests"]), row["country"], row["consent"]) == stated
     return bool(row["applied_partition"] == record.partition and row["applied_offset"] >= record.offset)

@@ -1,4 +1,4 @@
-"""Some people with a profile, for pages on which one is picked: read from the end of the topic when asked."""
+"""Some people who have a profile, for pages on which one is picked: read from the end of the topic at a request."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 import logging
 import time
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas import codec
+from follow import to_end
+from follow.connection import Connection
+from follow.to_end import KafkaUnreadable
+from schemas import messages
 from schemas.errors import EventError
 from schemas.events import User
-from schemas.follow import knock
 from schemas.topics import USERS
 from serving import parameters
 from serving.endpoint import Endpoint
@@ -41,7 +41,7 @@ class People:
     """One endpoint; its answer is kept for a while, as every miss opens a consumer."""
 
     def __init__(self, services: Services) -> None:
-        self._kafka = services.settings.kafka
+        self._connection = services.settings.connection
         self._lock = asyncio.Lock()
         self._found: list[User] = []
         self._read_at = -KEEP_S
@@ -59,44 +59,29 @@ class People:
         n = parameters.read(request, (N_PEOPLE,))["n"]
         async with self._lock:
             if time.monotonic() - self._read_at >= KEEP_S:
-                self._found = await asyncio.to_thread(latest, self._kafka)
+                self._found = await asyncio.to_thread(latest, self._connection)
                 self._read_at = time.monotonic() if self._found else -KEEP_S
         return document(Profiles(self._found[:n]))
 
 
-def latest(kafka: str, n: int = MOST) -> list[User]:
+def latest(connection: Connection, n: int = MOST) -> list[User]:
     """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
     users: dict[str, User] = {}
     try:
-        knock(kafka)
-        consumer = KafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, bootstrap_timeout_ms=int(DEADLINE_S * 1000)
-        )
-        try:
-            numbers = sorted(consumer.partitions_for_topic(USERS) or ())
-            partitions = [TopicPartition(USERS, number) for number in numbers]
-            consumer.assign(partitions)
-            ends = consumer.end_offsets(partitions)
-            for partition, end in ends.items():
-                consumer.seek(partition, max(0, end - n // len(partitions) - 1))
-            deadline = time.monotonic() + DEADLINE_S
-            while time.monotonic() < deadline and any(consumer.position(p) < e for p, e in ends.items()):
-                for records in consumer.poll(timeout_ms=200).values():
-                    for record in records:
-                        _take(users, record.key, record.value)
-        finally:
-            consumer.close()
-    except (KafkaError, OSError, ValueError) as error:
+        for message in to_end.read(connection, [USERS], n, DEADLINE_S):
+            _take(users, message.key, message.value)
+    except KafkaUnreadable as error:
         log.warning("profiles cannot be read: %s", error)
     return list(users.values())[:n]
 
 
 def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> None:
-    if value is None:
-        users.pop((key or b"").decode(errors="replace"), None)
-        return
     try:
-        user = codec.decode(USERS, value)
+        user = messages.read(USERS, key, value)
     except EventError:
         return
-    users[user.user_id] = user
+    assert isinstance(user, User)
+    if value is None:
+        users.pop(user.user_id, None)
+    else:
+        users[user.user_id] = user.after(users.get(user.user_id))

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from follow.connection import Connection
 from schemas import codec
 from schemas.events import Event
-from schemas.follow import knock
 from schemas.topics import key_of, topic_of
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class Place(NamedTuple):
 class EventLog:
     """An idempotent producer with acks=all, made when it is first needed, and made anew after a failed delivery."""
 
-    def __init__(self, kafka: str, delivery_timeout_ms: float) -> None:
-        self._kafka = kafka
+    def __init__(self, connection: Connection, delivery_timeout_ms: float) -> None:
+        self._connection = connection
         self._timeout_ms = int(delivery_timeout_ms)
         self._lock = threading.Lock()
         self._producer: KafkaProducer | None = None
@@ -124,9 +124,9 @@ class EventLog:
 
     def _made(self) -> KafkaProducer:
         try:
-            knock(self._kafka)
+            self._connection.reach()
             return KafkaProducer(
-                bootstrap_servers=self._kafka,
+                **self._connection.kafka_python(),
                 acks="all",
                 enable_idempotence=True,
                 linger_ms=0,

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from feature_repo import registry
 from feature_repo.registry import Repository
+from follow.follower import Follower
+from follow.loop import LoopHealth
 from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
@@ -44,8 +45,10 @@ class Services:
     declared: Repository
     models: ModelLoader
     _follower: Follower | None = None
-    _bundles: asyncio.Task[None] | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
     def of(
@@ -62,11 +65,11 @@ class Services:
         hydrator = Hydrator(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms, lateness=settings.lateness
         )
-        events = events or EventLog(settings.kafka, settings.delivery_timeout_ms)
+        events = events or EventLog(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
-        models = ModelLoader(settings.bundles, catalogue, declared.crosses)
+        models = ModelLoader(settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s)
         return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
 
     @property
@@ -86,63 +89,62 @@ class Services:
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`, `traffic` for a traffic file that cannot be used,
-        and `variant NAME` for one whose bundle cannot."""
+        """Parts that are not there: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
+        for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
             "model": self.pipeline.model is None,
             "store": not self.store.healthy,
         }
-        return [name for name, is_missing in missing.items() if is_missing] + self.models.faults
+        absent = [name for name, is_missing in missing.items() if is_missing]
+        return absent + [loop.name for loop in self.background if not loop.up] + self.models.faults
+
+    @property
+    def background(self) -> list[LoopHealth]:
+        """How each background thread is."""
+        followed = [self._follower.health] if self._follower else []
+        return [*followed, self.models.health, self.impressions.health]
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "freshet_items": self.catalogue.columns.n,
+            "freshet_store_up": self.store.healthy,
+            "freshet_item_rows_refused": self.catalogue.refused,
+        }
 
     async def start(self, follow: bool = True) -> None:
         """Opens everything; what cannot be opened is tried again in the background."""
         await self.store.start()
         await self.refresh_model()
         self.impressions.start()
-        self._bundles = asyncio.create_task(self._watch_bundles())
+        self.models.start()
         if follow:
             self._follower = Follower(
-                self.settings.kafka, [ITEMS, ITEM_FEATURES], self._on_record, self._on_idle
+                self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
             ).start()
 
     async def stop(self) -> None:
-        if self._bundles:
-            self._bundles.cancel()
         await self.store.stop()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        self.models.stop()
         if self._follower:
             self._follower.stop()
         self.impressions.stop()
         self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes newly published and newly named bundles."""
-        await asyncio.to_thread(self.models.refresh)
-
-    async def _watch_bundles(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.bundle_poll_s)
-            try:
-                await self.refresh_model()
-            except Exception:  # nothing may end this task: no bundle would be taken again
-                log.exception("bundles could not be looked at; they are again in %g s", self.settings.bundle_poll_s)
-            self.metrics.items.set(self.catalogue.columns.n)
-            self.metrics.store_up.set(self.store.healthy)
-            for reason, n in dict(self.catalogue.refused).items():
-                self.metrics.refused_rows.labels(reason).set(n)
+        """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""
+        await asyncio.to_thread(self.models.look)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()
         self.catalogue.on_record(topic, key, value)
 
-    def _on_idle(self) -> None:
-        follower = self._follower
-        if follower and follower.caught_up.is_set() and not self.catalogue.complete:
-            self.catalogue.set_complete()
-            log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
+    def _on_caught_up(self) -> None:
+        self.catalogue.set_complete()
+        log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
 
 
 def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from feature_repo.lateness import LatenessSettings
 from feature_repo.registry import DEFINITIONS
+from follow.connection import Connection, KafkaSecurity
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
@@ -38,3 +39,9 @@ class ServingSettings(LatenessSettings):
     body_limit: int = Field(1 << 20, ge=1024, description="bytes of a request's body")
     impressions_queue: int = Field(10_000, ge=1, description="lists shown that wait for Kafka at most")
     bundle_poll_s: Positive = 1.0
+    kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity, exclude=True)
+
+    @property
+    def connection(self) -> Connection:
+        """How Kafka is reached."""
+        return Connection(self.kafka, self.kafka_security)

@@ -63,7 +63,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         interpreter.share()
         settings = self._settings
-        found = world.shared(settings.kafka, settings.bundles)
+        found = world.shared(settings.connection, settings.bundles)
         declared = registry.load(settings.definitions)
         self._operator: Operator[Any] = (
             user_operator(found, settings.lateness, declared, settings.attribution(now_ms()))
@@ -79,7 +79,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._snapshot = context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled))
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = (
-            FileSink(settings.rows_to) if settings.rows_to else StoreSink(settings.feature_store, declared)
+            FileSink(settings.rows_to)
+            if settings.rows_to
+            else StoreSink(settings.feature_store, declared, settings.redis_access)
         )
         self._boundaries = (
             Boundaries(settings.write_ms, now_ms(), eager=True)
@@ -89,6 +91,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._entries = Entries(settings.cached_keys)
         self._leaving: defaultdict[int, list[str]] = defaultdict(list)
         self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self._name))
+        if self._name == "user":
+            self._counts.follow("background.errors", world.errors)
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         key = value[0]

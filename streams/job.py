@@ -144,10 +144,15 @@ class Job:
         return keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
-        return (
-            f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}',"
-            f" 'properties.bootstrap.servers' = '{self.settings.kafka}'"
+        found = self.settings.connection.java()
+        return f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}', " + ", ".join(
+            f"'properties.{name}' = {_literal(value)}" for name, value in found.items()
         )
+
+
+def _literal(text: str) -> str:
+    """A string of Flink's SQL, in which nothing but the quotation mark is special."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def described(stream: DataStream) -> Any:

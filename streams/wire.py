@@ -15,16 +15,15 @@ from pyflink.datastream import OutputTag
 
 from feature_repo import item_rows
 from operators.contract import Record, Row, Signal
-from schemas import codec
-from schemas.errors import EventError, InvalidEvent, Undecodable
-from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, WAKE, dlq, features_key
+from schemas import messages
+from schemas.errors import EventError
+from schemas.topics import WAKE, dlq, features_key
 
 _WAKE = frozenset(WAKE.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for news"""
+"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for downstream signals"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -45,39 +44,23 @@ _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
 def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
+    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one, or all of a key's news; none where the key is only woken.
+    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is only to be loaded.
 
-    Raises EventError where the bytes are not an event of their key.
+    Raises EventError where the message is not an event of its key.
     """
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
     if topic in _WAKE:
         return []
-    if value is None:
-        event = _tombstone(topic, key)
-    else:
-        event = codec.decode(topic, value)
-    field = "item_id" if topic == ITEMS else "user_id"
-    if key != getattr(event, field):
-        raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return [Record(event, topic, partition, offset, arrived)]
-
-
-def _tombstone(topic: str, key: str) -> Item | User:
-    """A deleted key of a compacted topic: an item that cannot be had, a person without a profile."""
-    if topic == ITEMS:
-        return Item(key, available=False)
-    if topic == USERS:
-        return User(key)
-    raise Undecodable("the value is empty")
+    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:

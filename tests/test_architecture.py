@@ -11,17 +11,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("schemas", "operators", "feature_repo", "recommend", "streams", "training", "serving", "freshet", "bench")
+ROOMS = (
+    "schemas",
+    "follow",
+    "operators",
+    "feature_repo",
+    "recommend",
+    "streams",
+    "training",
+    "serving",
+    "freshet",
+    "bench",
+)
 MAX_LINES = 300
 
 MAY_IMPORT = {
     "schemas": set(),
     "operators": {"schemas"},
+    "follow": {"operators", "schemas"},
     "feature_repo": {"operators", "schemas"},
-    "streams": {"feature_repo", "operators", "schemas"},
+    "streams": {"feature_repo", "follow", "operators", "schemas"},
     "recommend": {"feature_repo", "operators", "schemas"},
-    "training": {"recommend", "feature_repo", "operators", "schemas"},
-    "serving": {"recommend", "feature_repo", "operators", "schemas"},
+    "training": {"recommend", "feature_repo", "follow", "operators", "schemas"},
+    "serving": {"recommend", "feature_repo", "follow", "operators", "schemas"},
     "freshet": set(ROOMS),
     "bench": set(ROOMS),
 }
@@ -88,7 +100,7 @@ def test_imports_go_one_way(room: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["schemas", "operators", "feature_repo", "recommend", "streams", "training", "serving"]
+    "room", ["schemas", "follow", "operators", "feature_repo", "recommend", "streams", "training", "serving"]
 )
 def test_nothing_but_tests_imports_tests(room: str) -> None:
     assert [str(p) for p in modules(room) if any(name.split(".")[0] == "tests" for name in imports(p))] == []
@@ -99,6 +111,12 @@ def test_the_recommendation_core_does_no_io() -> None:
     forbidden = {"starlette", "uvicorn", "kafka", "confluent_kafka", "redis", "feast", "httpx", "asyncio", "socket"}
     found = {(p.name, name) for p in modules("recommend") for name in imports(p) if name.split(".")[0] in forbidden}
     assert found == set()
+
+
+@pytest.mark.parametrize("path", modules("schemas"), ids=lambda p: p.name)
+def test_schemas_have_no_sockets_and_no_threads(path: Path) -> None:
+    taken = {name.split(".")[0] for name in imports(path)}
+    assert not taken & {"asyncio", "concurrent", "httpx", "kafka", "confluent_kafka", "redis", "socket", "threading"}
 
 
 @pytest.mark.parametrize("path", modules("operators"), ids=lambda p: p.name)

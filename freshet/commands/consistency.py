@@ -54,7 +54,7 @@ def consistency(
     files = refill.events(settings)
     report = compare(
         lambda: archive.read(files),
-        items_from_kafka(settings.kafka),
+        items_from_kafka(settings.connection),
         _bundles(settings),
         registry.declared(),
         round(within * 1000),

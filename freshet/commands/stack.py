@@ -11,6 +11,7 @@ from rich.table import Table
 
 from freshet.errors import ComponentError
 from freshet.features import declared
+from freshet.local import background
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
 from freshet.local.processes import tail
@@ -70,7 +71,7 @@ def down() -> int:
 
 
 def status() -> int:
-    """Show each component. Exit status 1 unless all of them run and answer."""
+    """Show each component, and errors of background threads. Exit status 1 unless all of them run and answer."""
     settings = Settings()
     found = Stack(settings).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
@@ -85,6 +86,8 @@ def status() -> int:
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
+    for line in background.problems(settings, {one.name for one in found if one.state == "running"}):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
     return 0 if all(one.state == "running" for one in found) else 1
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from follow.connection import Connection
 from freshet.features import declared
 from freshet.settings import Settings
 from schemas.bundle import Manifest, RankerPart, SpacePart
@@ -79,7 +80,8 @@ def train(
     console = Console(stderr=True, quiet=quiet)
     settings = Settings()
     bundles = bundles or settings.bundles
-    log = _read(kafka or settings.kafka, interactions or [], items or [], impressions or [], users or [], console)
+    connection = Connection(kafka, settings.kafka_security) if kafka else settings.connection
+    log = _read(connection, interactions or [], items or [], impressions or [], users or [], console)
     note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
     console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
     manifest = training.train(
@@ -101,7 +103,7 @@ def train(
 
 
 def _read(
-    kafka: str,
+    connection: Connection,
     interactions: list[Path],
     items: list[Path],
     impressions: list[Path],
@@ -112,8 +114,8 @@ def _read(
 
     if interactions or items:
         return from_files(interactions, items, users, impressions)
-    console.print(f"reading the log from Kafka at {kafka}")
-    return from_kafka(kafka)
+    console.print(f"reading the log from Kafka at {connection}")
+    return from_kafka(connection)
 
 
 def summary(manifest: Manifest, bundles: Path) -> str:

@@ -25,7 +25,7 @@ class Producer:
         self._failure: Exception | None = None
         try:
             self._kafka = KafkaProducer(
-                bootstrap_servers=settings.kafka,
+                **settings.connection.kafka_python(),
                 acks="all",
                 linger_ms=5,
                 batch_size=64 * 1024,

@@ -29,7 +29,9 @@ def _config(settings: Settings, file: Path) -> str:
     config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
     registry = config.get("registry")
     config["registry"] = {**(registry if isinstance(registry, dict) else {}), "path": str(file)}
-    config.setdefault("online_store", {})["connection_string"] = settings.redis
+    # Feast puts the variable's value in; the file holds no secret.
+    password = ",password=${FRESHET_REDIS_PASSWORD}" if "FRESHET_REDIS_PASSWORD" in settings.secrets else ""
+    config.setdefault("online_store", {})["connection_string"] = settings.redis + password
     return yaml.safe_dump(config, sort_keys=False)
 
 
@@ -50,7 +52,7 @@ def apply(settings: Settings, report: Report) -> None:
         shutil.copyfile(settings.registry, aside)
     config.write_text(_config(settings, aside))
     command = [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-c", str(REPOSITORY), "-f", str(config)]
-    env = {**base_env(), "FEAST_USAGE": "False", "FRESHET_HOME": str(settings.root)}
+    env = {**base_env(), **settings.secrets, "FEAST_USAGE": "False", "FRESHET_HOME": str(settings.root)}
     done = subprocess.run([*command, "apply"], env=env, capture_output=True, text=True, timeout=_TIMEOUT)
     settings.logs.mkdir(parents=True, exist_ok=True)
     (settings.logs / "feast.log").write_text(done.stdout + done.stderr)

@@ -26,7 +26,7 @@ def backfill(
     from streams.seeds import Seeds
     from training.backfill import Backfill
 
-    found = world.shared(settings.kafka, settings.bundles)
+    found = world.shared(settings.connection, settings.bundles)
     seeds = (lambda operator: Seeds(earlier, operator).of) if earlier else None
     return Backfill(repository, found, rows.put if rows else None, seeds)
 

@@ -44,6 +44,7 @@ def environment(settings: Settings, scratch: Path, report: Report) -> dict[str, 
     log4j.write_text(_LOG4J)
     return {
         "FRESHET_KAFKA": settings.kafka,
+        **settings.secrets,
         "FRESHET_BUNDLES": str(settings.bundles),
         "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
         "JAVA_HOME": str(_java_with_one_output(settings, scratch)),

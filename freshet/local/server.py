@@ -21,6 +21,7 @@ class Server:
             "FRESHET_HOST": settings.host,
             "FRESHET_HTTP_PORT": str(settings.http_port),
             "FRESHET_KAFKA": settings.kafka,
+            **settings.secrets,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             **ONE_BLAS_THREAD,

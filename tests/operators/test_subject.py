@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,8 @@ def mixed(subjects: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Signal]]:
 def test_profile_is_the_latest_said(signals: list[Signal]) -> None:
     state = run(Profile(), signals, save=2)
     said = [s.subject for s in signals if isinstance(s.subject, User)] or [User("u1")]
-    expected = (said[-1].interests, str(said[-1].attributes.get("country", "")), said[-1].consent)
+    consent = [user.consent for user in said if user.consent is not None] or [True]
+    expected = (said[-1].interests, str(said[-1].attributes.get("country", "")), consent[-1])
     assert Profile().values(state, T0) == expected
     assert Profile().values(saved(Profile(), state), T0) == expected
     assert Profile().due(state, T0) is None
@@ -41,9 +43,15 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
     assert CatalogueEntry().due(state, T0) is None
 
 
-def test_a_profile_without_what_was_said_before_takes_it_back() -> None:
-    said = [User("u1", {"country": "DE"}, ["comedy"], consent=False), User("u1")]
-    assert Profile().values(run(Profile(), [Signal("said", T0, subject=s) for s in said]), T0) == ([], "", True)
+@pytest.mark.parametrize("consent", [True, False])
+def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
+    said = [User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")]
+    assert Profile().values(run(Profile(), [Signal("said", T0, subject=s) for s in said]), T0) == ([], "", consent)
+
+
+def test_consent_that_was_never_stated_is_the_default() -> None:
+    said = [Signal("said", T0, subject=User("u1", {"country": "DE"}))]
+    assert Profile().values(run(Profile(), said), T0) == ([], "DE", True)
 
 
 def test_values_are_copies() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,17 @@ from feature_repo import item_rows, registry
 from feature_repo.crosses import ItemFeature, Reads
 from feature_repo.ranking import names
 from feature_repo.store import close
+from follow import bundles as watched
+from follow.connection import Connection
+from follow.follower import Follower
 from operators.features import Count, item
 from recommend.catalogue import Catalogue
 from recommend.surfaces import home
 from schemas import bundle, codec
-from schemas.events import Item
-from schemas.follow import Follower
+from schemas.errors import EventError
+from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
+from streams import wire
 from tests.bundles import write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
@@ -171,12 +174,11 @@ def test_records_of_both_topics() -> None:
         (ITEMS, b""), (ITEMS, b"noise"), (ITEMS, codec.encode(Item("i2"))[:-2]), (ITEM_FEATURES, b"noise"),
         (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", ["i2"], item_rows.LAYOUTS["item_activity"], []])),
         (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", [], item_rows.LAYOUTS["item_activity"], [1]])),
-        (ITEM_FEATURES, None), ("another", b"x"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_left_out(topic: str, value: bytes | None, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_read_is_an_error_and_changes_nothing(topic: str, value: bytes) -> None:
     of = catalogue([Item("i1", "One")])
-    with caplog.at_level(logging.ERROR):
+    with pytest.raises((EventError, msgspec.DecodeError, IndexError, ValueError)):
         of.on_record(topic, b"\xff", value)
     assert of.item("i1") == Item("i1", "One")
     assert feed(of)[0] == "i1"
@@ -213,18 +215,52 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
         write_bundle(bundles, ["i1"], version="torn", served=True)
         (bundles / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
         assert after_a_while() == "one", "its checksum differs"
+        monkeypatch.setattr(watched, "FIRST_RETRY_S", 0.05)
         with monkeypatch.context() as disk:
             disk.setattr(bundle, "load", gone)
             write_bundle(bundles, ["i1", "i2"], version="later", served=True)
             assert after_a_while() == "one", "its disk does not answer"
-        assert after_a_while() == "later", "it was tried again"
+        until(lambda: version() == "later")
         (bundles / "current").write_text("../elsewhere\n")
         assert after_a_while() == "later"
         write_bundle(bundles, ["i3", "i1"], version="two", served=True)
-        assert after_a_while() == "two"
+        until(lambda: version() == "two")
         assert set(api.get("/v1/users/u1/feed").json()["items"][0]) >= {"item_id", "score", "rank", "reason"}
     finally:
         api.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"i1", codec.encode(Item("i1", "Heat"))),
+        (b"i1", None),
+        (b"another", codec.encode(Item("i1", "Heat"))),
+        (b"", codec.encode(Item("i1", "Heat"))),
+        (b"", None),
+        (b"i1", b"noise"),
+        (b"i1", codec.encode(Interaction("e1", "view", "i1", 1_767_225_600_000, "i1"))),
+    ],
+)
+def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | None) -> None:
+    of = Catalogue()
+    try:
+        (record,) = wire.records((key.decode(), value, ITEMS, 0, 0, 0))
+    except EventError as error:
+        with pytest.raises(type(error)):
+            of.on_record(ITEMS, key, value)
+        assert of.item("i1") is None
+        assert of.columns.n == 0
+    else:
+        of.on_record(ITEMS, key, value)
+        assert of.item("i1") == record.event
+
+
+@pytest.mark.parametrize(("topic", "value"), [(ITEM_FEATURES, None), ("another", b"x")])
+def test_what_is_of_no_concern_changes_nothing(topic: str, value: bytes | None) -> None:
+    of = catalogue([Item("i1", "One")])
+    of.on_record(topic, b"k", value)
+    assert of.columns.n == 1
 
 
 def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
@@ -233,7 +269,8 @@ def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     for value in ({"people": 7, "another": 1}, {"another": 1}):
         message = msgspec.msgpack.encode(("item_features", ("i1",), "", value))
         of.on_record(ITEM_FEATURES, b"any", message)
-    of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), "", {"people": "many"})))
+    with pytest.raises(ValueError, match="many"):
+        of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), "", {"people": "many"})))
     of.install(model(of, {"i0": [1, 0, 0, 0]}))
     columns = of.columns
     assert columns.value("item_features:people").tolist() == [7.0, 0.0]
@@ -244,7 +281,7 @@ def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) 
     declared, settings = registry.declared(), live.stack.settings
     reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
     of = Catalogue(declared.reads)
-    follower = Follower(settings.kafka, [ITEM_FEATURES], of.on_record).start()
+    follower = Follower(Connection(settings.kafka), [ITEM_FEATURES], of.on_record).start()
     store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
     try:
         assert len(views) == 1

@@ -54,7 +54,7 @@ items = st.builds(
     Item, item_id=names, title=texts, categories=name_lists, brand=optional, created_at=dates,
     price=st.none() | st.floats(0, allow_infinity=False), available=st.booleans(), attributes=attributes,
 )  # fmt: skip
-users = st.builds(User, user_id=names, attributes=attributes, interests=name_lists, consent=st.booleans())
+users = st.builds(User, user_id=names, attributes=attributes, interests=name_lists, consent=st.none() | st.booleans())
 
 
 @st.composite

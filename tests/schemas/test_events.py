@@ -90,7 +90,6 @@ def test_an_unknown_field_called_like_a_message(name: str) -> None:
         (Item, "attributes", 1),
         (User, "interests", {"comedy": 1}),
         (User, "consent", "yes"),
-        (User, "consent", None),
         (Impression, "items", []),
         (Impression, "items", "i1"),
         (Impression, "items", ["i"] * 1001),

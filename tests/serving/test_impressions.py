@@ -73,6 +73,46 @@ def test_while_kafka_is_away_they_are_counted_as_failed_and_then_stored_again() 
     assert counted == {"failed": 1, "stored": 1}
 
 
+class Picky(Log):
+    """A log that raises what nobody expects for one impression."""
+
+    def send(self, event: Any) -> Sent:
+        if event.request_id == "r1":
+            raise ZeroDivisionError("a mistake of ours")
+        return super().send(event)
+
+
+def test_an_impression_that_cannot_be_sent_costs_no_other() -> None:
+    kafka, counted = Picky(), Counter[str]()
+    log = ImpressionLog(kafka, 10, lambda result, n: counted.update({result: n}))
+    log.start()
+    for n in range(4):
+        log.put(shown(n))
+    log.stop()
+    assert counted == {"failed": 1, "stored": 3}
+    assert log.health.errors == 1
+    assert "a mistake of ours" in log.health.last_error
+
+
+def test_a_counter_that_raises_does_not_end_the_thread() -> None:
+    kafka = Log()
+    raised = threading.Event()
+
+    def count(result: str, n: int) -> None:
+        if not raised.is_set():
+            raised.set()
+            raise KeyError("no such metric")
+
+    log = ImpressionLog(kafka, 10, count)
+    log.start()
+    log.put(shown(0))
+    assert raised.wait(10)
+    log.put(shown(1))
+    log.stop()
+    assert len(kafka.stored) == 2
+    assert log.health.errors == 1
+
+
 def test_stopping_does_not_wait_for_ever() -> None:
     kafka = Slow()
     log = ImpressionLog(kafka, 1, lambda result, n: None)

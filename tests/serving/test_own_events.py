@@ -48,6 +48,15 @@ def test_consent_that_was_withdrawn_stays_withdrawn() -> None:
     assert len(own) == 1
 
 
+def test_a_profile_that_states_no_consent_leaves_a_withdrawal_in_force() -> None:
+    own = OwnEvents(1000)
+    own.add(Record(User("u1", consent=False), "users", 0, 1, NOW), NOW)
+    own.add(Record(User("u1", {"country": "DE"}), "users", 0, 2, NOW), NOW)
+    (pending,) = own.pending("u1", person(consent=True))
+    assert pending.event == User("u1", {"country": "DE"}, consent=False)
+    assert own.pending("u1", person(country="DE", consent=False)) == []
+
+
 def test_who_goes_on_clicking_keeps_no_old_profile() -> None:
     own = OwnEvents(1000)
     own.add(Record(User("u1", consent=False), "users", 0, 1, NOW), NOW)

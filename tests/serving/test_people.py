@@ -27,7 +27,7 @@ def test_the_latest_profile_of_each_person_and_none_of_the_deleted() -> None:
 
 def test_an_answer_is_kept_for_a_while_and_a_failure_is_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [[], [User("u1"), User("u2")]]
-    monkeypatch.setattr(people, "latest", lambda kafka: answers.pop(0))
+    monkeypatch.setattr(people, "latest", lambda connection: answers.pop(0))
     assert api.get("/v1/users").json() == {"users": []}
     for n, expected in ((20, ["u1", "u2"]), (1, ["u1"])):
         assert [user["user_id"] for user in api.get("/v1/users", n=n).json()["users"]] == expected

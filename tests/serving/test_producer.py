@@ -11,6 +11,7 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
+from follow.connection import Connection
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
 from schemas import codec
@@ -20,7 +21,7 @@ from serving import producer as module
 from serving.producer import EventLog, KafkaAway, Place
 from tests.serving.made import click
 
-NOBODY = f"127.0.0.1:{free_ports()['kafka_port']}"
+NOBODY = Connection(f"127.0.0.1:{free_ports()['kafka_port']}")
 
 
 class Client:
@@ -72,12 +73,12 @@ class Metadata:
 def log(monkeypatch: pytest.MonkeyPatch) -> EventLog:
     """An event log over a fake client that waits for 50 ms at most."""
     monkeypatch.setattr(module, "KafkaProducer", Client)
-    monkeypatch.setattr(module, "knock", lambda kafka: None)
+    monkeypatch.setattr(Connection, "reach", lambda connection: None)
     monkeypatch.setattr(module, "GRACE_S", 0.0)
     monkeypatch.setattr(module, "REFUSE_S", 0.0)
     for name, value in (("made", []), ("deaf", set()), ("broken", set())):
         monkeypatch.setattr(Client, name, value)
-    return EventLog("fake:9092", 50)
+    return EventLog(Connection("fake:9092"), 50)
 
 
 def append(log: EventLog, *users: str) -> list[bool]:
@@ -151,7 +152,7 @@ def test_trying_in_vain_leaves_no_socket_and_no_thread() -> None:
 
 
 def test_what_is_claimed_is_there(stack: Stack) -> None:
-    log = EventLog(stack.settings.kafka, 10_000)
+    log = EventLog(stack.settings.connection, 10_000)
     events = [click(f"claimed-{n}", f"u{n % 7}") for n in range(50)]
     places = asyncio.run(log.append(events))
     consumer = KafkaConsumer(bootstrap_servers=stack.settings.kafka, enable_auto_commit=False)

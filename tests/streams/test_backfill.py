@@ -107,7 +107,7 @@ def test_what_flink_has_read_is_gone_on_from(
         for k in range(60)
     ]
     test_archive.write(own.archive / "events", records[:47])
-    opened.callback(lambda: world.shared(own.kafka, own.bundles).close())
+    opened.callback(lambda: world.shared(own.connection, own.bundles).close())
     refill = Refill(own, quiet=True, by_flink=True)
     refill.ahead()
     # Everybody but u6, whose seeds are those of the batch job.
