@@ -79,7 +79,7 @@ def test_each_new_bundle_is_installed_once(tmp_path: Path, watch: BundleWatch, i
 BROKEN = {
     "torn": (lambda folder: (folder / SPACE / "vectors.npy").write_bytes(b"torn"), False, "checksum"),
     "not an array": (lambda folder: (folder / SPACE / "vectors.npy").write_bytes(b"torn"), True, "broken"),
-    "an id twice": (lambda folder: (folder / SPACE / "ids.jsonl").write_text('"i1"\n"i1"\n'), True, "an id stands twice"),
+    "an id twice": (lambda folder: (folder / SPACE / "ids.jsonl").write_text('"i1"\n' * 2), True, "an id stands twice"),
     "too few ids": (lambda folder: (folder / SPACE / "ids.jsonl").write_text('"i1"\n'), True, "differ in length"),
     "ids of no text": (lambda folder: (folder / SPACE / "ids.jsonl").write_text("1\n2\n"), True, "Expected `str`"),
     "ids of no JSON": (lambda folder: (folder / SPACE / "ids.jsonl").write_text("{"), True, "broken"),
