@@ -103,7 +103,8 @@ class Catalogue:
         with self._lock:
             self.complete = True
             if self._items:
-                self.columns.available &= self.columns.listed
+                available = self.columns.available
+                available &= self.columns.listed
 
     # -- models --------------------------------------------------------------------------------
 

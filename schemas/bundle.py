@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -183,7 +183,7 @@ class StoredSpace:
             if not _finite(array):
                 raise BundleError(f"{_path(self.folder / name)}: a number is not finite")
 
-    def _matrix(self, name: str, mode: str = "r") -> npt.NDArray[np.float32]:
+    def _matrix(self, name: str, mode: Literal["r", "c"] = "r") -> npt.NDArray[np.float32]:
         found = read_array(self.folder / name, mode)
         if found.ndim != 2 or found.shape[1] != self.part.dim or found.dtype != np.float32:
             raise BundleError(f"{_path(self.folder / name)}: expected float32 (rows, {self.part.dim})")
@@ -275,17 +275,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_array(path: Path, mode: str = "r") -> npt.NDArray[Any]:
+def read_array(path: Path, mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
     """The array of a .npy file, memory-mapped. Raises ValueError for anything else, Python objects included."""
-    loaded = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[call-overload]
-    return np.asarray(loaded)
+    return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
 
 
 def _check_names(path: Path, manifest: Manifest) -> None:
     for kind, name, _ in manifest.parts():
         if not NAME.fullmatch(name):
             raise BundleError(f"{path.name}: {name!r} is not the name of one of its {kind}")
-    named = {"space": manifest.spaces, "encoder": manifest.encoders, "ranker": manifest.rankers}
+    named: dict[str, Mapping[str, Any]] = {
+        "space": manifest.spaces,
+        "encoder": manifest.encoders,
+        "ranker": manifest.rankers,
+    }
     used = [("user_vectors", "space", manifest.user_vectors)]
     used += [(f"encoder {name}", "space", part.space) for name, part in manifest.encoders.items()]
     for surface, use in manifest.surfaces.items():
