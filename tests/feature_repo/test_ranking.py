@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from feature_repo import ranking
-from feature_repo.columns import ItemColumns
+from feature_repo.columns import ItemColumns, Vocabulary
 from feature_repo.item_vectors import HeldVectors
 from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix
 from schemas.events import Item
@@ -170,3 +170,22 @@ def test_a_stranger_and_an_empty_catalogue_have_inputs_too() -> None:
     fresh = ItemColumns()
     fresh.put_item(Item("i1"))
     assert np.isfinite(matrix(Request(stranger, fresh, T0), np.array([0]))).all()
+
+
+def test_codes_that_a_catalogue_gives_out_meanwhile_do_not_disturb_a_ranking() -> None:
+    class Outdated(Vocabulary):
+        """Its length is that of a moment before, as a request may read it while another thread takes items in."""
+
+        def __len__(self) -> int:
+            return 0
+
+    plain = Plain(1)
+    rows = np.arange(plain.columns.n)
+    expected = matrix(plain.request, rows)
+    for name in ("category_codes", "brand_codes"):
+        outdated = Outdated()
+        for each in getattr(plain.columns, name).names[1:]:
+            dict.__setitem__(outdated, each, len(outdated.names))
+            outdated.names.append(each)
+        setattr(plain.columns, name, outdated)
+    assert np.array_equal(matrix(plain.request, rows), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from feature_repo.ranking import NAMES
 from operators.decay import POPULARITY_ORIGIN
+from recommend.popular import Popular
 from recommend.query import Query
 from recommend.rankers.popularity import POPULARITY
 from recommend.trace import STEPS
@@ -224,3 +226,22 @@ def test_a_trending_score_is_how_many_events_are_left_of_an_item(api: Api) -> No
     assert [(entry["item_id"], entry["score"]) for entry in found] == [
         ("i1", pytest.approx(80, rel=1e-4)), ("i2", pytest.approx(40, rel=1e-4)), ("i11", pytest.approx(0, abs=1e-3)),
     ]  # fmt: skip
+
+
+def test_without_a_model_popularity_is_not_sorted_at_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorts: list[int] = []
+    plain = Popular._sorted
+
+    def counted(self: Popular, values: Any, code: int, known_only: bool) -> Any:
+        sorts.append(code)
+        return plain(self, values, code, known_only)
+
+    monkeypatch.setattr(Popular, "_sorted", counted)
+    api = Api(tmp_path / "none")
+    api.services.catalogue.put_item(Item("i1"))
+    for _ in range(20):
+        assert ids(api.get("/v1/trending")) == ["i1"]
+    api.close()
+    assert len(sorts) < 5
