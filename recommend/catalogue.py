@@ -15,7 +15,8 @@ import numpy as np
 
 from feature_repo import item_rows
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import NOTHING, Cross, Reads
+from feature_repo.crosses import Cross
+from feature_repo.reads import NO_READS, Reads
 from operators.contract import Space
 from operators.space import EmptySpace
 from recommend.item_space import ItemSpace
@@ -34,7 +35,7 @@ CHUNK = 64
 class Catalogue:
     """Columns, entries, and the models over them; also the world (items, space) that operators look things up in."""
 
-    def __init__(self, reads: Reads = NOTHING) -> None:
+    def __init__(self, reads: Reads = NO_READS) -> None:
         """`reads` is what crosses read."""
         self.columns = ItemColumns(reads=reads)
         self.model: Model | None = None

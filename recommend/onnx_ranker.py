@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
-from feature_repo.ranking import INPUTS, NAMES, Candidates, Input, named, stack
+from feature_repo.inputs import INPUTS, NAMES, Input, named, stack
 from recommend.onnx import Session, one_output
 from schemas.bundle import RankerPart
 from schemas.errors import BundleError

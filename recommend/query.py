@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo import views
+from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.item_vectors import NO_VECTORS, ItemVectors
-from feature_repo.ranking import Pairs, Request, no_pairs
 from operators.contract import Vector
 from operators.space import Content
-from operators.vector import UserVector
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
-HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
+HALF_LIFE: int = views.USER_VECTOR.half_life
 ENOUGH = 0.75
 """share of the neighbours asked for that have to be available; of fewer, the search is repeated with a larger k"""
 ANCHORS = 20

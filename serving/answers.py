@@ -28,8 +28,8 @@ class FeedItem(Struct, frozen=True):
     item_id: str
     score: float
     rank: int
-    reason: Reason | UnsetType
     item: Item | None
+    reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
 
 
@@ -75,7 +75,7 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
     return [
         FeedItem(
-            ids[row], round(score, 5), rank, reason or UNSET, items[row], answer.detail(rank) if full else UNSET
+            ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET
         )
         for rank, (row, score, reason) in enumerate(shown)
     ]  # fmt: skip

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from recommend.pipeline import Answer
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, similar, trending
+from schemas.clock import now_ms
 from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related, trace_of
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
-from serving.hydrate import now_ms
 from serving.parameters import After, Choice, Parameter, Whole
 from serving.problems import NotFound, document
 from serving.services import Services

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
 from recommend.catalogue import Catalogue
@@ -125,14 +125,11 @@ class Services:
 
     async def stop(self) -> None:
         await self.store.stop()
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self.models.stop()
+        await asyncio.to_thread(self.models.stop)
         if self._follower:
-            self._follower.stop()
-        self.impressions.stop()
-        self.events.close()
+            await asyncio.to_thread(self._follower.stop)
+        await self.impressions.stop()
+        await self.events.close()
 
     async def refresh_model(self) -> None:
         """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""

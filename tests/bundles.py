@@ -10,7 +10,7 @@ import hnswlib
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from schemas.bundle import Use
 from schemas.publish import Writer, publish
 

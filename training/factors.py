@@ -42,7 +42,7 @@ all"""
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class FittedSpace:
     """What training learns of an embedding space: item vectors (items, dim) of length 1, their origins (items,), and
     token vectors (tokens, dim), as a bundle holds them."""
 
@@ -74,7 +74,7 @@ def fit(
     dim: int = 64,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
-) -> Embeddings:
+) -> FittedSpace:
     """The vectors of a log and a catalogue; an item without events, categories, title and attributes has none.
 
     `progress` is called with the share done, 0 to 1. Works for logs of any size, down to none.
@@ -97,7 +97,7 @@ def fit(
         vectors[row], origins[row] = 0.0 if vector is None else vector, origin(bag)
     placed = np.linalg.norm(vectors, axis=1) > 0.5
     item_ids = [i for i, has in zip(ids, placed, strict=True) if has]
-    return Embeddings(item_ids, vectors[placed], origins[placed], names, content)
+    return FittedSpace(item_ids, vectors[placed], origins[placed], names, content)
 
 
 def met(interactions: Iterable[Interaction]) -> tuple[sparse.csr_matrix, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
 from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
@@ -22,7 +22,7 @@ class FeedError(AssertionError):
     """A stage fell back, so that what was measured would not be the feed."""
 
 
-class Feed:
+class ReplayedFeed:
     """Answers for any person as of any moment after the log; `apply` brings it further."""
 
     def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], declared: Repository = EMPTY) -> None:

@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from feature_repo.ranking import NAMES, names
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.inputs import NAMES, names
+from feature_repo.repository import EMPTY, Repository
 from operators.time import DEFAULT_LATENESS
 from schemas.bundle import Manifest, Use
 from schemas.errors import FreshetError
@@ -32,7 +32,7 @@ from schemas.events import Impression, Interaction, Item, User
 from schemas.publish import publish
 from training import examples, factors, ranker
 from training.examples import Group, Log
-from training.factors import Embeddings, Vectors
+from training.factors import FittedSpace, Vectors
 
 PREFIX = 0.8
 """share of the log that the vectors of the ranker's examples know"""
@@ -51,7 +51,7 @@ class NothingToTrain(FreshetError):
 class Models:
     """What a bundle is made of; `metrics` are for people."""
 
-    embeddings: Embeddings
+    space: FittedSpace
     ranker: bytes
     metrics: dict[str, float]
     inputs: tuple[str, ...] = NAMES
@@ -73,13 +73,13 @@ class Steps:
     def __exit__(self, *problem: Any) -> None:
         (self._progress or nullcontext()).__exit__(*problem)
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> StepProgress:
         """A new step; call it with the share done."""
-        return Step(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
+        return StepProgress(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
 
 
 @dataclass(frozen=True)
-class Step:
+class StepProgress:
     """Shows how far one step has come; called with the share done, 0 to 1."""
 
     progress: Progress | None
@@ -125,11 +125,11 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     rising = [cross.name for cross in declared.crosses if cross.rising]
     booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
     model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)
-    embeddings = factors.fit(log.interactions, log.items, dim, seed, steps.step("vectors"))
-    if not embeddings.item_ids:
+    space = factors.fit(log.interactions, log.items, dim, seed, steps.step("vectors"))
+    if not space.item_ids:
         raise NothingToTrain("no item has an event, a category, a title or an attribute: nothing to train on")
     return Models(
-        embeddings,
+        space,
         model,
         {
             "events": float(len(log.interactions)),
@@ -140,9 +140,9 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
+def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> Manifest:
     """Publishes the models: one space, which every surface searches, and one ranker of one head."""
-    found = models.embeddings
+    found = models.space
     now = time.time()
     version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{found.id[:8]}"
     with publish(bundles, version) as bundle:

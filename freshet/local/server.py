@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 
 from freshet.local import components
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.local.processes import ONE_BLAS_THREAD
 from freshet.settings import Settings
 
@@ -16,7 +16,7 @@ class Server:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"http_port": settings.http_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         env = {
             "FRESHET_HOST": settings.host,
             "FRESHET_HTTP_PORT": str(settings.http_port),
@@ -24,6 +24,7 @@ class Server:
             **settings.secrets,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            "FRESHET_LIST_USERS": str(settings.list_users).lower(),
             **ONE_BLAS_THREAD,
         }
         if settings.api_key:
@@ -43,8 +44,8 @@ class Server:
         except httpx.HTTPError:
             return False
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         return None
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None

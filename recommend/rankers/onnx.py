@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
-from feature_repo.ranking import Candidates
 from recommend.query import Query
 from recommend.stage import Ranker, Scores, StageError
 

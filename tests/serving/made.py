@@ -13,8 +13,9 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
-from feature_repo.ranking import INPUTS, Candidates, names, stack
+from feature_repo.inputs import INPUTS, names, stack
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.contract import Row
@@ -24,10 +25,10 @@ from recommend.index import ItemIndex
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
 from recommend.pipeline import Pipeline
+from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
-from serving.hydrate import now_ms
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings
@@ -166,12 +167,12 @@ class Log:
             raise KafkaAway("away")
         return [self._place(event) for event in events]
 
-    def send(self, event: Event) -> Sent:
+    def send(self, event: Event, done: Callable[[Place | None], None]) -> None:
         if self.away:
             raise KafkaAway("away")
-        return Sent(self._place(event))
+        done(self._place(event))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
     def _place(self, event: Event) -> Place | None:
@@ -181,21 +182,6 @@ class Log:
         offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
         self.stored.append((Place(topic, partition, offset, now_ms()), event))
         return self.stored[-1][0]
-
-
-class Sent:
-    """The future of a producer that has its answer already."""
-
-    def __init__(self, place: Place | None) -> None:
-        self._place = place
-
-    def add_callback(self, call: Callable[[Any], None]) -> None:
-        if self._place:
-            call(self._place)
-
-    def add_errback(self, call: Callable[[Any], None]) -> None:
-        if not self._place:
-            call(TimeoutError())
 
 
 class Api:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from operators.decay import POPULARITY_ORIGIN
 from recommend.popular import Popular
 from recommend.query import Query
 from recommend.rankers.popularity import POPULARITY
 from recommend.trace import STEPS
+from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from serving.hydrate import now_ms
 from tests.serving.made import Api, popular
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["even" if k % 2 == 0 else "odd"], available=k != 3) for k in range(12)]
@@ -106,7 +106,7 @@ def test_an_event_posted_twice_counts_once_and_disturbs_nobody(api: Api) -> None
 
 def test_every_feed_is_logged_as_an_impression(api: Api) -> None:
     feed = api.get("/v1/users/u1/feed", n=3, device="ios", region="DE").json()
-    api.services.impressions.stop()
+    api.run(api.services.impressions.stop())
     ((_, shown),) = api.log.stored
     assert isinstance(shown, Impression)
     assert (shown.request_id, shown.user_id, shown.device, shown.region) == (feed["request_id"], "u1", "ios", "DE")
@@ -121,7 +121,7 @@ def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
     api.get("/v1/users/u1/feed", n=3)
     api.rows.error = ConnectionError("refused")
     api.get("/v1/users/u1/feed", n=3)
-    api.services.impressions.stop()
+    api.run(api.services.impressions.stop())
     (_, shown), (_, fallen) = api.log.stored[-2:]
     assert isinstance(shown, Impression)
     assert isinstance(fallen, Impression)
