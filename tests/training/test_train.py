@@ -18,9 +18,9 @@ from operators.space import BundleSpace
 from operators.time import days
 from recommend.onnx_ranker import OnnxRanker
 from schemas import bundle
-from schemas.bundle import Use
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
+from schemas.manifest import Use
 from training import examples, factors, ranker
 from training.examples import Log
 from training.feed import ReplayedFeed
