@@ -138,7 +138,7 @@ def test_a_tiny_log_trains(tmp_path: Path, count: int) -> None:
 
 def test_events_without_a_catalogue_train(tmp_path: Path) -> None:
     events = [Interaction(f"e{k}", "click", f"u{k % 3}", T + k, f"i{k % 4}") for k in range(12)]
-    assert train(events, [], tmp_path, dim=4).items == 4
+    assert train(events, [], tmp_path, dim=4).spaces["items"].items == 4
 
 
 def test_nothing_to_train(tmp_path: Path) -> None:
