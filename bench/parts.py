@@ -1,4 +1,4 @@
-"""The bare parts of a feed, in a process of their own: Feast read, the retrievers' `knn_query`s, `session.run`."""
+"""The bare parts of a feed, timed in a process of their own: Feast read, retrievers' `knn_query`s, `session.run`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import functools
 import gc
 import random
 import time
+import types
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
+from bench.quiet import quiet
 from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from follow.connection import Connection
@@ -29,12 +31,24 @@ from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
 
 PEOPLE = 200
-"""so many that what one of them touched is out of the processor's caches before it is asked for again"""
-READ_WITHIN_S = 300.0
+"""so many that what one of them touched is out of the processor's caches before it is used again"""
+READ_WITHIN_S = 900.0
+LARGE = 10_000
+"""containers with more elements are not searched for arrays"""
+CANDIDATES = home.ranked
+
+
+class PartsSource(NamedTuple):
+    """Where the parts are read from, and for whom."""
+
+    bundles: Path
+    feature_store: Path
+    kafka: str
+    users: tuple[str, ...]
 
 
 class Inputs(NamedTuple):
-    """What a feed of one person hands to the parts."""
+    """The arguments of the parts in one person's feed."""
 
     user_id: str
     vector: npt.NDArray[np.float32]
@@ -43,15 +57,20 @@ class Inputs(NamedTuple):
     ranked: npt.NDArray[np.float32]
 
 
-def measure(
-    core: int, bundles: Path, feature_store: Path, kafka: str, users: tuple[str, ...], n: int, seconds: float
-) -> list[float]:
-    """Milliseconds of the parts, one after the other on this core, for people at random.
+class Opened(NamedTuple):
+    """What is open in this process; `arrays` is the size of the columns, vectors and index in bytes."""
 
-    Raises Unsound where most of their feeds would not rank `n` candidates.
-    """
+    reader: UserReader
+    model: Model
+    people: list[Inputs]
+    ranked: float
+    arrays: int
+
+
+def measure(core: int, source: PartsSource, seconds: float) -> list[float]:
+    """Milliseconds of the parts, one after the other on this core, for people at random."""
     psutil.Process().cpu_affinity([core])
-    reader, model, people = _opened(bundles, feature_store, kafka, users, n)
+    reader, model, people, _, _ = _opened(source)
     chance = random.Random()
     parts = model.parts(home.name)
     assert parts.space is not None
@@ -71,11 +90,20 @@ def measure(
     return samples
 
 
+def sizes(source: PartsSource) -> tuple[float, int]:
+    """(median number of candidates that a feed ranks, bytes of the arrays)."""
+    opened = _opened(source)
+    return opened.ranked, opened.arrays
+
+
 @functools.cache
-def _opened(
-    bundles: Path, feature_store: Path, kafka: str, users: tuple[str, ...], n: int
-) -> tuple[UserReader, Model, list[Inputs]]:
-    """The store and the model, and inputs made from columns that follow the same topics as the server's."""
+def _opened(source: PartsSource) -> Opened:
+    """The store and the model, and inputs made from columns that follow the same topics as the server's.
+
+    Raises Unsound where the catalogue cannot be read.
+    """
+    quiet()
+    bundles, feature_store, kafka, users = source
     found = bundle.current(bundles)
     assert found is not None
     catalogue = Catalogue()
@@ -92,19 +120,44 @@ def _opened(
         row = reader.read(user_id)
         assert row is not None
         query = pipeline.query(at=now_ms(), user=row)
-        ranked = pipeline.candidates(home, query)
+        shortlist = pipeline.candidates(home, query)
         people.append(
             Inputs(
                 user_id,
                 np.asarray(row["vector"], np.float32)[None],
                 NEAREST + allowance(query),
                 query.vectors(query.anchors.rows[:RECENTS]),
-                matrix(query.ranking, ranked.rows),
+                matrix(query.ranking, shortlist.rows),
             )
         )
-    typical = float(np.median([len(inputs.ranked) for inputs in people]))
-    if typical < n:
-        raise Unsound(f"feeds rank {typical:.0f} candidates instead of {n}")
+    ranked = float(np.median([len(inputs.ranked) for inputs in people]))
+    index = sum(file.stat().st_size for file in found.path.rglob("*.hnsw"))
+    arrays = array_bytes(catalogue, model) + index
     gc.collect()
     gc.freeze()  # as the server does
-    return reader, model, people
+    return Opened(reader, model, people, ranked, arrays)
+
+
+def array_bytes(*roots: object) -> int:
+    """Bytes of all NumPy arrays that can be reached from the roots, each memory block once."""
+    blocks: dict[int, int] = {}
+    seen: set[int] = set()
+    todo: list[Any] = list(roots)
+    skipped = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.FrameType)
+    while todo:
+        found = todo.pop()
+        if id(found) in seen or isinstance(found, skipped):
+            continue
+        seen.add(id(found))
+        if isinstance(found, np.ndarray):
+            base = _base(found)
+            blocks[base.__array_interface__["data"][0]] = base.nbytes
+        elif not (isinstance(found, (dict, list, set, tuple)) and len(found) > LARGE):
+            todo += gc.get_referents(found)
+    return sum(blocks.values())
+
+
+def _base(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

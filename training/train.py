@@ -11,7 +11,7 @@ whole log. The two spaces are rotations of one another; its inputs are cosines, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -140,14 +140,21 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> Manifest:
-    """Publishes the models: one space, which every surface searches, and one ranker of one head."""
+def write(
+    models: Models,
+    bundles: Path,
+    seed: int,
+    progress: StepProgress,
+    build: Callable[[Vectors, int], Any] | None = None,
+) -> Manifest:
+    """Publishes the models: one space, which every surface searches, and one ranker of one head. `build(vectors, seed)`
+    makes the HNSW index, as `index` does."""
     found = models.space
     now = time.time()
     version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{found.id[:8]}"
     with publish(bundles, version) as bundle:
         bundle.created_at, bundle.metrics, bundle.user_vectors = round(now * 1000), models.metrics, SPACE
-        built = index(found.vectors, seed)
+        built = (build or index)(found.vectors, seed)
         bundle.space(
             SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
