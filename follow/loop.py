@@ -59,7 +59,7 @@ class Loop:
         self._errors = 0
         self._last: BaseException | None = None
         self._last_text = ""
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = self._new_thread()
 
     @property
     def health(self) -> LoopHealth:
@@ -73,6 +73,10 @@ class Loop:
         return self._thread.is_alive()
 
     def start(self) -> Self:
+        """Starts the thread, again after a stop too."""
+        if self._thread.ident is not None:
+            self._stopping.clear()
+            self._thread = self._new_thread()
         self._thread.start()
         return self
 
@@ -111,6 +115,9 @@ class Loop:
         )  # fmt: skip
         self._last, self._last_text = error.with_traceback(None), text  # a traceback keeps whatever its frames hold
         self._errors += 1
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

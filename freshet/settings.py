@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     start_timeout: float = Field(120.0, gt=0, description="seconds that one component has to become healthy")
 
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
+    list_users: bool = Field(False, description="GET /v1/users lists profiles although no API key is set")
 
     kafka_security: KafkaSecurity = Field(default_factory=lambda: KafkaSecurity(_env_file=ENV_FILE))
     redis_access: RedisAccess = Field(default_factory=lambda: RedisAccess(_env_file=ENV_FILE))

@@ -1,4 +1,4 @@
-"""`python -m serving`: one process under uvicorn, on loopback unless told otherwise."""
+"""`python -m serving`: one process under uvicorn, on loopback by default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> None:
     settings = ServingSettings()
     sys.setswitchinterval(SWITCH_S)
     app = create_app(settings)
-    # What is there at the start stays: looking through it again and again shows in the slowest requests.
+    # Objects that exist at the start stay: collecting over them again shows in the slowest requests.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
@@ -33,6 +33,7 @@ def main() -> None:
         http="httptools",
         access_log=False,
         log_config=None,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=5,
     )
 

@@ -44,8 +44,8 @@ class FeedItem(Struct, frozen=True):
     item_id: str
     score: float
     rank: int
-    reason: Reason | UnsetType
     item: Item | None
+    reason: Reason | UnsetType = UNSET
 
 
 class FeedAnswer(Struct, frozen=True):
@@ -289,7 +289,7 @@ def _counts_now(popularity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _feed_item(rank: int, entry: Entry) -> FeedItem:
-    return FeedItem(entry.item_id, round(entry.score, 5), rank, entry.reason or UNSET, entry.item)
+    return FeedItem(entry.item_id, round(entry.score, 5), rank, entry.item, entry.reason or UNSET)
 
 
 def _counts(counts: Any) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can answer, and what it has counted."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 

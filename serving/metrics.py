@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ class Metrics:
             "freshet_freshness_lag_seconds", "For how long the store owed events of the person who asked",
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,
         )  # fmt: skip
+        self.shed = Counter(
+            "freshet_shed", "Requests answered with 503 since too many wait", ("lane", "reason"), registry=self.registry
+        )
+        self.in_work = Gauge("freshet_requests_in_work", "Requests in work", ("lane",), registry=self.registry)
+        self.queued = Gauge("freshet_requests_queued", "Requests that wait", ("lane",), registry=self.registry)
         self._set = {
             name: Gauge(name, doc, registry=self.registry)
             for name, doc in (

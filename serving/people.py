@@ -1,4 +1,7 @@
-"""Some people who have a profile, for pages on which one is picked: read from the end of the topic at a request."""
+"""GET /v1/users: some people who have a profile, read from the end of the topic at a request.
+
+Profiles are personal data: they are listed only where an API key is set, or where the setting `list_users` allows it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from schemas.topics import USERS
 from serving import parameters
 from serving.endpoint import Endpoint
 from serving.parameters import Whole
-from serving.problems import document
+from serving.problems import Forbidden, document
 from serving.services import Services
 
 log = logging.getLogger(__name__)
@@ -38,10 +41,12 @@ class Profiles(Struct, frozen=True):
 
 
 class People:
-    """One endpoint; its answer is kept for a while, as every miss opens a consumer."""
+    """One endpoint. Its answer is cached, as every read opens a consumer."""
 
     def __init__(self, services: Services) -> None:
-        self._connection = services.settings.connection
+        settings = services.settings
+        self._connection = settings.connection
+        self._allowed = settings.api_key is not None or settings.list_users
         self._lock = asyncio.Lock()
         self._found: list[User] = []
         self._read_at = -KEEP_S
@@ -50,13 +55,19 @@ class People:
         return [
             Endpoint(
                 method="GET", path="/v1/users", name="users", summary="Some people who have a profile",
-                handler=self.users, parameters=(N_PEOPLE,), answer=Profiles, problems=(422,),
+                handler=self.users, parameters=(N_PEOPLE,), answer=Profiles, problems=(403, 422),
             )
         ]  # fmt: skip
 
     async def users(self, request: Request) -> Response:
-        """Profiles near the end of the topic; none while Kafka is away."""
+        """Profiles near the end of the topic, of people who have not withdrawn their consent; none while Kafka is
+        away."""
         n = parameters.read(request, (N_PEOPLE,))["n"]
+        if not self._allowed:
+            raise Forbidden(
+                "Profiles are listed only where the server has an API key (FRESHET_API_KEY), or where "
+                "FRESHET_LIST_USERS=true allows everybody to read them."
+            )
         async with self._lock:
             if time.monotonic() - self._read_at >= KEEP_S:
                 self._found = await asyncio.to_thread(latest, self._connection)
@@ -65,14 +76,14 @@ class People:
 
 
 def latest(connection: Connection, n: int = MOST) -> list[User]:
-    """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
+    """Up to n profiles from the last records of each partition; empty where Kafka does not answer."""
     users: dict[str, User] = {}
     try:
         for message in to_end.read(connection, [USERS], n, DEADLINE_S):
             _take(users, message.key, message.value)
     except KafkaUnreadable as error:
         log.warning("profiles cannot be read: %s", error)
-    return list(users.values())[:n]
+    return [user for user in users.values() if user.consent is not False][:n]
 
 
 def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> None:
@@ -81,7 +92,8 @@ def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> Non
     except EventError:
         return
     assert isinstance(user, User)
-    if value is None:
+    known = user.after(users.get(user.user_id))
+    if value is None and known.consent is not False:
         users.pop(user.user_id, None)
     else:
-        users[user.user_id] = user.after(users.get(user.user_id))
+        users[user.user_id] = known

@@ -116,14 +116,11 @@ class Services:
 
     async def stop(self) -> None:
         await self.store.stop()
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self.bundles.stop()
+        await asyncio.to_thread(self.bundles.stop)
         if self._follower:
-            self._follower.stop()
-        self.impressions.stop()
-        self.events.close()
+            await asyncio.to_thread(self._follower.stop)
+        await self.impressions.stop()
+        await self.events.close()
 
     async def refresh_model(self) -> None:
         """Takes a newly published bundle; one that cannot be used leaves the old one in force."""

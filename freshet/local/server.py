@@ -24,6 +24,7 @@ class Server:
             **settings.secrets,
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            "FRESHET_LIST_USERS": str(settings.list_users).lower(),
             **ONE_BLAS_THREAD,
         }
         if settings.api_key:

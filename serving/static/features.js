@@ -1,4 +1,4 @@
-// The live view of what the engine knows of the person: the same row that the feed was made of.
+// The live view of the person's features: the row that the feed was made from.
 
 import { $, el, titleOf } from "./dom.js";
 
@@ -41,7 +41,7 @@ function showTaste(categories) {
     bar.style.width = `${(Math.abs(share) / most) * 100}%`;
     return el("li", {}, el("span", {}, name), el("span", { class: "track" }, bar), el("small", {}, share.toFixed(2)));
   }));
-  if (!top.length) $("taste").replaceChildren(el("li", { class: "quiet" }, "Nothing is known yet."));
+  if (!top.length) $("taste").replaceChildren(el("li", { class: "quiet" }, "Nothing yet."));
 }
 
 function showWindows(events) {

@@ -128,3 +128,17 @@ def test_a_last_step_is_taken_when_it_is_stopped() -> None:
 
 def test_stopping_what_was_never_started_does_nothing() -> None:
     Loop("test", lambda: None).stop()
+
+
+def test_a_loop_that_was_stopped_starts_again() -> None:
+    steps: list[int] = []
+    loop = Loop("again", lambda: steps.append(1), every_s=0.001)
+    for _ in range(3):
+        steps.clear()
+        loop.start()
+        deadline = time.monotonic() + 10
+        while not steps and time.monotonic() < deadline:
+            time.sleep(0.001)
+        loop.stop()
+        assert steps
+        assert not loop.alive

@@ -139,12 +139,12 @@ class Log:
             raise KafkaAway("away")
         return [self._place(event) for event in events]
 
-    def send(self, event: Event) -> Sent:
+    def send(self, event: Event, done: Callable[[Place | None], None]) -> None:
         if self.away:
             raise KafkaAway("away")
-        return Sent(self._place(event))
+        done(self._place(event))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
     def _place(self, event: Event) -> Place | None:
@@ -154,21 +154,6 @@ class Log:
         offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
         self.stored.append((Place(topic, partition, offset, now_ms()), event))
         return self.stored[-1][0]
-
-
-class Sent:
-    """The future of a producer that has its answer already."""
-
-    def __init__(self, place: Place | None) -> None:
-        self._place = place
-
-    def add_callback(self, call: Callable[[Any], None]) -> None:
-        if self._place:
-            call(self._place)
-
-    def add_errback(self, call: Callable[[Any], None]) -> None:
-        if not self._place:
-            call(TimeoutError())
 
 
 class Api:

@@ -70,7 +70,7 @@ def test_an_event_posted_twice_counts_once_and_disturbs_nobody(api: Api) -> None
 
 def test_every_feed_is_logged_as_an_impression(api: Api) -> None:
     feed = api.get("/v1/users/u1/feed", n=3, device="ios", region="DE").json()
-    api.services.impressions.stop()
+    api.run(api.services.impressions.stop())
     ((_, shown),) = api.log.stored
     assert isinstance(shown, Impression)
     assert (shown.request_id, shown.user_id, shown.device, shown.region) == (feed["request_id"], "u1", "ios", "DE")
@@ -85,7 +85,7 @@ def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
     api.get("/v1/users/u1/feed", n=3)
     api.rows.error = ConnectionError("refused")
     api.get("/v1/users/u1/feed", n=3)
-    api.services.impressions.stop()
+    api.run(api.services.impressions.stop())
     (_, shown), (_, fallen) = api.log.stored[-2:]
     assert isinstance(shown, Impression)
     assert isinstance(fallen, Impression)

@@ -89,4 +89,4 @@ def test_metrics_say_what_is_there(api: Api) -> None:
 
 def test_the_settings_are_enough_to_make_an_application(tmp_path: Path) -> None:
     app = create_app(ServingSettings(bundles=tmp_path, kafka=f"127.0.0.1:{free_ports()['kafka_port']}"))
-    assert {route.name for route in app.routes} >= {"feed", "post_events", "openapi", "demo"}  # type: ignore[attr-defined]
+    assert {route.path for route in app.routes} >= {"/v1/users/{id}/feed", "/v1/events", "/openapi.json", "/"}  # type: ignore[attr-defined]

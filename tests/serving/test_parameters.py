@@ -72,6 +72,13 @@ def test_an_unknown_parameter_names_those_there_are_and_everything_wrong_is_name
     assert found["n"] == "must be a whole number from 1 to 200"
 
 
+@pytest.mark.parametrize(
+    ("name", "near"), [("surfce", "surface"), ("Surface", "surface"), ("explian", "explain"), ("afer", "after")]
+)
+def test_an_unknown_parameter_names_the_nearest(name: str, near: str) -> None:
+    assert faults({name: "x"})[name].startswith(f"is not a parameter; did you mean {near}? there are surface, n,")
+
+
 def test_a_parameter_of_the_path_is_none_of_the_query() -> None:
     assert faults({"id": "u2"}) == {"id": "is not a parameter; there are surface, n, explain, after"}
 
