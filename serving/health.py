@@ -51,8 +51,7 @@ class HealthChecks:
     async def ready(self, request: Request) -> Response:
         """503 until the catalogue has been read (or cannot be, for now)."""
         services = self._services
-        model = services.pipeline.model
-        status, version = "ready" if services.ready else "starting", model.version if model else None
+        status, version = "ready" if services.ready else "starting", services.variants.default.version
         health = Health(status, services.degraded, version, services.background)
         return document(health, 200 if services.ready else 503)
 
