@@ -39,8 +39,8 @@ def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
 
 
 def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
-    """The two operators with nothing but the door and what is declared, for archived events: they have been let in."""
-    of_user, of_item, of_region = (replace(view, aggregations=()) for view in (user, item, item_region))
+    """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
+    of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (
         declared.beside_user(UserOperator(of_user, world, None), world),
         declared.beside_item(ItemOperator(of_item, of_region, world), world),

@@ -21,7 +21,7 @@ from feature_repo.reads import Reads
 from feature_repo.value import Value
 from operators.contract import Record, Space, Vector
 from operators.features import EntityOperator, Feature
-from operators.gate import Door, Gate
+from operators.gate import Admissions, Gate
 from operators.space import EmptySpace
 from schemas.errors import EventError, FeatureError
 from schemas.events import Impression, Interaction, Item, User
@@ -91,7 +91,7 @@ class _World:
 
 class _Kept:
     def __init__(self) -> None:
-        self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
+        self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
 
 def within(*modules: ModuleType) -> Iterator[Example]:

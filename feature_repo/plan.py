@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from feature_repo import views
 from feature_repo.repository import Repository
-from operators.keyed import Aggregator
+from operators.aggregator import Aggregator
 
 Kind = Literal["new", "rebuilt", "changed", "removed"]
 Snapshot = dict[str, Any]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.contract import View
+from operators.aggregator import state_fields
+from operators.contract import CellAggregation, View
 from operators.decay import AffinityShares, Popularity
-from operators.history import Applied, CurrentSession, Recent, Seen
-from operators.keyed import IMPRESSION, STATE_FIELD
+from operators.history import Applied, CurrentSession, Recent
+from operators.keyed import IMPRESSION
+from operators.seen import Seen
 from operators.subject import CatalogueEntry, Profile
 from operators.time import days, hours, minutes
 from operators.vector import UserVector
@@ -30,22 +32,23 @@ ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
 USER_VECTOR = UserVector(half_life=days(7), weights=TASTE)
+OF_USER: tuple[CellAggregation[Any], ...] = (
+    CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
+    Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
+    Recent(TASTE, k=50),
+    AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+    AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+    USER_VECTOR,
+    Seen(MET),
+    Profile(),
+    Applied(),
+)
 
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
-    aggregations=(
-        CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
-        Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
-        Recent(TASTE, k=50),
-        AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
-        USER_VECTOR,
-        Seen(MET),
-        Profile(),
-        Applied(),
-    ),
-    extra=(STATE_FIELD,),
+    aggregations=OF_USER,
+    extra=state_fields(OF_USER),
     doc="one person: session, counts, recents, affinities, vector",
 )
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from operators.contract import NO_ROW, Cells, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.errors import StateError
 from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Impression, Interaction, LabelledExample
@@ -96,19 +96,19 @@ class Attribution(Operator[Attributed]):
     def new(self, part: str = "") -> Attributed:
         return Attributed(0, [], [], [])
 
-    def encode(self, part: str, state: Attributed) -> bytes:
-        return _encode((state.watermark, state.pending, state.early))
+    def encode(self, part: str, state: Attributed) -> Cells:
+        return {"state": _encode((state.watermark, state.pending, state.early))}
 
-    def decode(self, part: str, blob: bytes) -> Attributed:
+    def decode(self, part: str, cells: Cells) -> Attributed:
         try:
-            return Attributed(*_decode(blob), [])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Attributed(*_decode(cells["state"]), [])
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.name}: {error}") from None
 
     def watermark(self, state: Attributed) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: Attributed, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: Attributed, at: int, cells: Cells | None = None) -> Row:
         return NO_ROW
 
     def on_event(self, part: str, state: Attributed, record: Record) -> list[Signal] | None:

@@ -17,6 +17,7 @@ from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from operators.contract import Vector
+from operators.seen import seen_hashes
 from operators.space import Content
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
@@ -131,7 +132,7 @@ class Query:
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
         """Hashes of the items that the person has met, ascending."""
-        return np.sort(np.frombuffer(self.user["seen"], "<u8"))
+        return np.sort(seen_hashes(self.user))
 
     @cached_property
     def disliked(self) -> Rows:

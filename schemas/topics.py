@@ -17,8 +17,9 @@ ITEM_FEATURES = "item_features"
 EXAMPLES = "examples"
 """Labelled examples, which the job makes of impressions and interactions."""
 
-WAKE = {"user": "wake_users", "item": "wake_items"}
-"""By operator: a key in here is loaded, so that it takes its seed (streams/seeds.py); values say nothing."""
+REFRESH = {"user": "refresh_users", "item": "refresh_items"}
+"""By operator: a key in here is loaded, so that it takes its backfilled state (streams/backfilled.py) and its rows are
+written; values are empty."""
 
 EVENT_TYPES_OF: dict[str, type[Event]] = {
     INTERACTIONS: Interaction,

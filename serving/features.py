@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_repo import views
+from operators.seen import seen_hashes
 from schemas.events import EVENT_TYPES
 from serving import parameters
 from serving.endpoint import USER_ID, Endpoint
@@ -97,7 +98,7 @@ class PersonFeatures:
                     )
                 ],
                 list(row["interests"]),
-                len(row["seen"]) // 8,
+                len(seen_hashes(row)),
                 len(row["vector"]) > 0,
                 person.freshness,
                 ["hydrate"] if person.degraded else [],

@@ -23,7 +23,7 @@ from serving.endpoint import Endpoint
 from serving.problems import BadRequest, Fault, Unavailable, Unprocessable, document
 from serving.producer import KafkaAway, Place
 from serving.services import Services
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 
 MOST = 1000
 LARGEST = 1_000_000
@@ -109,15 +109,15 @@ class Ingest:
         rejected: list[Rejection],
     ) -> Receipt:
         now = now_ms()
-        stored: list[Place] = []
+        stored: list[EventPlace] = []
         for (index, event), place in zip(events, places, strict=True):
             if place is None:
                 detail = "the broker did not acknowledge it in time; send the same again"
                 rejected.append(Rejection(index, "not_stored", "", detail))
                 continue
-            stored.append(place)
+            stored.append(EventPlace(*place[:3], "" if isinstance(event, Item) else event.user_id))
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
-        token = Token.of(self._services.issuer, [place[:3] for place in stored])
+        token = Token.of(self._services.issuer, stored)
         return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))
 
 

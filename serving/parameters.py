@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
-from serving.tokens import InvalidToken, Token
+from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
 TOKEN_FORMAT = "receipt-token"
 
@@ -93,6 +93,8 @@ class Choice(Parameter):
 @dataclass(frozen=True, kw_only=True)
 class After(Parameter):
     """A token from a receipt."""
+
+    longest: int = MAX_LENGTH
 
     def read(self, text: str) -> Token:
         try:

@@ -1,6 +1,6 @@
 """A backfill as a batch job of Flink: each key's archived events in their order, on as many machines as there are.
 
-    archive ─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
+    archive ─ keyed by user ─► user operator ─ signals ─ keyed by item, category … ─► item operator
                                     └──────── rows, states at the end ────────────────┴─► Parquet
 
 Flink sorts what it keys by time in batch mode, so that a key's events come one after another, and then no more: an
@@ -32,6 +32,7 @@ from pyflink.table import StreamTableEnvironment
 
 from feature_repo import registry
 from feature_repo.builders import declared_alone
+from operators import cells
 from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END
@@ -107,7 +108,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
             for record in _records(value):
                 for signal in self._driver.take(key, record):
                     for listener in self._operator.listeners(signal):
-                        yield wire.news(listener, [signal], None, record.taken)
+                        yield wire.downstream(listener, [signal], None, record.taken)
         except EventError as error:  # rules may have changed since; a replay leaves it out as well
             log.warning("an archived event of %s is left out: %s", key, error)
         yield from self._left()
@@ -120,9 +121,9 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._driver.finish(until)
         yield from self._left()
         for (key, part), state in self._driver.states.items() if self._asked.output == "states" else ():
-            # The users' door too: it holds their profiles, which whoever goes on from here needs.
+            # The users' own part too: it holds their profiles, which a backfill that goes on from here needs.
             if owner(part) or self._name == "user":
-                yield STATES, FlinkRow(self._name, key, part, self._operator.encode(part, state))
+                yield STATES, FlinkRow(self._name, key, part, cells.pack(self._operator.encode(part, state)))
         self._driver.states.clear()
 
     def _emit(self, row: Row, at: int) -> None:
@@ -134,7 +135,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
 
 
 def _records(message: Any) -> list[Record]:
-    """Those in a MESSAGE: an archived event as JSON, or news."""
+    """Those in a MESSAGE: an archived event as JSON, or signals."""
     _, event, topic, partition, offset, taken = message
     if not topic:
         return [record._replace(taken=taken) for record in wire.records(message)]

@@ -42,7 +42,7 @@ class JobSettings(LatenessSettings):
     archive: str = ""
     """where accepted events are kept in Parquet, a URI; nowhere where empty or where no checkpoints are taken"""
     seeds: Path | None = None
-    """states of new features, from a backfill (streams/seeds.py)"""
+    """states of new features, from a backfill (streams/backfilled.py)"""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
     flink_port: int = 0
     """set where the job runs in a mini cluster of its own: the port of Flink's page"""

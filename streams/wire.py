@@ -17,9 +17,9 @@ from operators.contract import Record, Row, Signal
 from schemas import messages
 from schemas.clock import now_ms
 from schemas.errors import EventError
-from schemas.topics import WAKE, dlq, features_key
+from schemas.topics import REFRESH, dlq, features_key
 
-_WAKE = frozenset(WAKE.values())
+_REFRESH = frozenset(REFRESH.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
@@ -43,7 +43,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
+def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
     """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
@@ -58,7 +58,7 @@ def records(message: Any) -> list[Record]:
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
-    if topic in _WAKE:
+    if topic in _REFRESH:
         return []
     return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 

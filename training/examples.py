@@ -24,6 +24,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
 from operators.contract import Record, World
+from operators.seen import seen_hashes
 from operators.time import DEFAULT_LATENESS, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User
@@ -293,5 +294,4 @@ def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
 
 def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
     """Which rows the person has not met."""
-    seen = np.frombuffer(request.user["seen"], "<u8")
-    return np.isin(request.items.hashes[rows], seen, invert=True)
+    return np.isin(request.items.hashes[rows], seen_hashes(request.user), invert=True)

@@ -23,11 +23,11 @@ def backfill(
 ) -> Backfill:
     """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
     from streams import world
-    from streams.seeds import Seeds
+    from streams.backfilled import Backfilled
     from training.backfill import Backfill
 
     found = world.shared(settings.connection, settings.bundles)
-    seeds = (lambda operator: Seeds(earlier, operator).of) if earlier else None
+    seeds = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
     return Backfill(repository, found, rows.put if rows else None, seeds)
 
 
@@ -103,6 +103,6 @@ class Refill:
         more = " after those that Flink has read" if self._earlier else ""
         report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
-    def wake(self) -> None:
+    def refresh(self) -> None:
         """Has the job load every key that has a backfilled state, so that its rows are written and its timers set."""
         rewrite.send(self._settings, self._keys)

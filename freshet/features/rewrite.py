@@ -1,7 +1,7 @@
 """Has the running job write the row of every key again: for a store that has lost its data.
 
-The job writes a row when it changes. The topics in `schemas.topics.WAKE` make it load a key and write all of its rows
-from Flink's state; which keys there are is read from the event topics, which keep every event.
+The job writes a row when it changes. The topics in `schemas.topics.REFRESH` make it load a key and write all of its
+rows from Flink's state; which keys there are is read from the event topics, which keep every event.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
     be among them; they have no state, and the job writes nothing for them."""
     from feature_repo.builders import user_operator
     from operators.contract import Record
-    from operators.gate import Door, Gate
+    from operators.gate import Admissions, Gate
     from schemas import messages as contract
     from schemas import topics
     from schemas.errors import EventError
@@ -30,10 +30,10 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
 
     class Admitted:
         def __init__(self) -> None:
-            self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
+            self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
     operator, gate = user_operator(world, None, repository), Gate(world, None)
-    found: dict[str, set[str]] = {name: set() for name in topics.WAKE}
+    found: dict[str, set[str]] = {name: set() for name in topics.REFRESH}
     states: dict[str, Admitted] = {}
     for message in messages:
         try:
@@ -63,10 +63,10 @@ def known(settings: Settings) -> dict[str, set[str]]:
 def send(settings: Settings, chosen: Mapping[str, Collection[str]]) -> None:
     """Has the job load these keys of each operator and write their rows. Raises BrokerGone."""
     from freshet.data.producer import Producer
-    from schemas.topics import WAKE
+    from schemas.topics import REFRESH
 
     with Producer(settings) as producer:
         for operator, found in chosen.items():
             for key in found:
-                producer.send(WAKE[operator], key.encode(), b"")
+                producer.send(REFRESH[operator], key.encode(), b"")
         producer.flush()

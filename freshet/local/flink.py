@@ -93,7 +93,7 @@ class Flink:
 
     def started(self, settings: Settings, report: Reporter) -> None:
         if self._refill:
-            self._refill.wake()  # before it is remembered, so that it is made up for where it fails
+            self._refill.refresh()  # before it is remembered, so that it is made up for where it fails
         declared.remember(settings, self._refill.states if self._refill else self._seeded)
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:

@@ -8,7 +8,7 @@ from freshet.settings import PARTITIONS
 from schemas import topics
 
 _ITEM_PARTITIONS = 4
-_WAKE_MS = 3_600_000
+_REFRESH_MS = 3_600_000
 _EXAMPLES_MS = 7 * 86_400_000
 
 
@@ -25,8 +25,11 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
         count = partitions if topic in topics.USER_KEYED else _ITEM_PARTITIONS
         compact = {"cleanup.policy": "compact"} if topic in topics.COMPACTED else {}
         found[topic] = (count, {**kept, **compact})
-    for operator, topic in topics.WAKE.items():
-        found[topic] = (partitions if operator == "user" else _ITEM_PARTITIONS, {**kept, "retention.ms": str(_WAKE_MS)})
+    for operator, topic in topics.REFRESH.items():
+        found[topic] = (
+            partitions if operator == "user" else _ITEM_PARTITIONS,
+            {**kept, "retention.ms": str(_REFRESH_MS)},
+        )
     # Files keep them for good.
     found[topics.EXAMPLES] = (partitions, {**kept, "retention.ms": str(_EXAMPLES_MS)})
     for topic in topics.EVENT_TOPICS:

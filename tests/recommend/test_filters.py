@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from operators.history import hash64
 from recommend import steps
 from recommend.candidate_set import merge
 from recommend.filters import NotItself
@@ -14,7 +14,7 @@ from recommend.query import Query
 from recommend.surfaces import home
 from recommend.trace import Trace
 from schemas.events import Item
-from tests.serving.made import NOW, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
 
 def query(n_items: int, n: int = 5, unavailable: tuple[int, ...] = (), **row: object) -> Query:
@@ -31,12 +31,12 @@ def left(q: Query, *rows: int) -> tuple[list[int], Trace]:
     return [int(q.columns.ids[row][1:]) for row in found.rows.tolist()], trace
 
 
-def seen(*numbers: int) -> bytes:
-    return np.array([hash64(f"i{k}") for k in numbers], "<u8").tobytes()
+def seen(*numbers: int) -> dict[str, Any]:
+    return met(f"i{k}" for k in numbers)
 
 
 def test_unavailable_disliked_and_met_items_are_removed_each_by_its_filter() -> None:
-    q = query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], seen=seen(3))
+    q = query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], **seen(3))
     rows, trace = left(q, 0, 1, 2, 3, 4)
     assert rows == [0, 4]
     assert [(s.stage, s.candidates_in, s.candidates_out, s.removed) for s in trace.stages] == [
@@ -45,12 +45,12 @@ def test_unavailable_disliked_and_met_items_are_removed_each_by_its_filter() -> 
 
 
 def test_too_few_are_filled_up_with_what_is_popular_and_passes_the_filters() -> None:
-    q = query(10, n=4, unavailable=(1,), seen=seen(0, 5), recent=[("dislike", "i2")])
+    q = query(10, n=4, unavailable=(1,), **seen(0, 5), recent=[("dislike", "i2")])
     assert left(q, 5, 9)[0] == [9, 3, 4, 6]
 
 
 def test_where_everything_is_met_the_met_comes_back_before_the_disliked() -> None:
-    q = query(4, n=2, unavailable=(3,), seen=seen(0, 1, 2, 3), recent=[("dislike", "i0")])
+    q = query(4, n=2, unavailable=(3,), **seen(0, 1, 2, 3), recent=[("dislike", "i0")])
     assert left(q, 0, 1, 2, 3)[0] == [1, 2]
 
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from feature_repo.crosses import Affinity, Device, UserFeature, Weekday
 from feature_repo.inputs import NAMES, matrix
 from operators.features import Count, user, user_category
-from operators.history import hash64
 from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.catalogue import Catalogue
@@ -31,7 +30,7 @@ from recommend.surface import Surface
 from recommend.surfaces import home
 from recommend.trace import STEPS
 from schemas.events import Item
-from tests.serving.made import NOW, Ranker, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, Ranker, catalogue, met, person, pipeline, popular
 
 KINDS = ("view", "click", "like", "dislike", "purchase", "rating")
 
@@ -66,11 +65,11 @@ def worlds(draw: st.DrawFn, most: int = 45) -> World:
     popular(made, {i.item_id: rng.uniform(-5, 5) for i in items if rng.random() < 0.5})
     popular(made, {i.item_id: rng.uniform(-5, 5) for i in items if rng.random() < 0.2}, "DE")
     recent = [(rng.choice(KINDS), f"i{rng.randrange(n + 3)}") for _ in range(draw(st.sampled_from([0, 3, 50])))]
-    met = set(rng.sample([i.item_id for i in items], draw(st.integers(0, n)))) if items else set()
+    known = set(rng.sample([i.item_id for i in items], draw(st.integers(0, n)))) if items else set()
     space = made.space.id
     row = person(
         recent,
-        seen=np.array([hash64(i) for i in sorted(met)], "<u8").tobytes(),
+        **met(sorted(known)),
         vector=[0.5, 0.5, 0.5, 0.5] if recent and draw(st.booleans()) else [],
         vector_space=draw(st.sampled_from([space, "another"])),
         interests=draw(st.sampled_from([[], ["A", "unheard of"]])),
@@ -80,7 +79,7 @@ def worlds(draw: st.DrawFn, most: int = 45) -> World:
     region, shown = draw(st.sampled_from(["", "DE", "XX"])), draw(st.integers(1, 30))
     query = pipeline(made).query(at=NOW, user=row, region=region, n=shown)
     available = {i.item_id for i in items if i.available}
-    return World(made, query, available, met, {i for kind, i in recent if kind == "dislike"})
+    return World(made, query, available, known, {i for kind, i in recent if kind == "dislike"})
 
 
 STAGES: dict[str, Stage] = {

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.history import hash64
 from recommend.candidate_set import merge
 from recommend.query import Query
 from recommend.retrievers import (
@@ -24,7 +23,7 @@ from recommend.retrievers import (
 )
 from recommend.stage import StageError
 from schemas.events import Item
-from tests.serving.made import NOW, catalogue, person, pipeline, popular
+from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
 NEAREST_TO, POPULAR_ONES = Nearest(), PopularEverywhere()
 
@@ -60,8 +59,7 @@ def test_a_vector_of_another_space_is_never_searched_for() -> None:
 
 
 def test_as_many_more_are_asked_for_as_the_person_has_met() -> None:
-    met = np.array([hash64(f"i{k}") for k in range(30)], "<u8").tobytes()
-    q = query(vector=[1.0, 0, 0, 0], seen=met)
+    q = query(vector=[1.0, 0, 0, 0], **met(f"i{k}" for k in range(30)))
     assert len(NEAREST_TO.find(q)) == NEAREST + 30
     assert len(POPULAR_ONES.find(q)) == POPULAR + 30
 

@@ -18,7 +18,10 @@ from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, names, stack
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
+from operators.aggregator import FORMAT
 from operators.contract import Row
+from operators.hashes import HashLog, hash64
+from operators.seen import KEEP, seen_slots
 from operators.space import Content
 from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex
@@ -47,6 +50,7 @@ class Ranker:
     def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
         self._score, self._crosses = score, crosses
         self.names = names(crosses)
+        self.pairs = tuple(value for cross in crosses for value in cross.values if value.second)
 
     def inputs(self, candidates: Candidates) -> npt.NDArray[np.float32]:
         return stack(candidates, (*INPUTS, *self._crosses))
@@ -116,6 +120,7 @@ def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> Non
 def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, Any]:
     """A row of user_activity; `recent` is (event type, item), newest first, a minute apart."""
     row = {f.name: f.default for f in user.fields} | {
+        "state": bytes([0x97, FORMAT]),
         "recent_items": [item for _, item in recent],
         "recent_types": [kind for kind, _ in recent],
         "recent_times": [NOW - n * 60_000 for n in range(len(recent))],
@@ -123,6 +128,14 @@ def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, A
     }
     assert values.keys() <= row.keys()
     return row | values
+
+
+def met(items: Iterable[str]) -> dict[str, Any]:
+    """The fields of a row that say that these items have been met."""
+    log = HashLog("seen", seen_slots(KEEP))
+    for item in items:
+        log.append(hash64(item))
+    return dict(log.cells)
 
 
 def click(event_id: str = "e1", user_id: str = "u1", item_id: str = "i1", at: int = NOW, **others: Any) -> Interaction:
@@ -140,7 +153,7 @@ class Rows:
         self.pairs: dict[tuple[str, str, str], dict[str, Any]] = {}
         """by person, view and second key"""
         self.error: Exception | None = None
-        self.reads = 0
+        self.reads = self.reads_of_pairs = 0
 
     def read(self, user_id: str) -> dict[str, Any] | None:
         self.reads += 1
@@ -148,10 +161,14 @@ class Rows:
             raise self.error
         return self.of.get(user_id)
 
-    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
+        self.reads_of_pairs += 1
         if self.error:
             raise self.error
-        return {name: self.pairs[user_id, view, name] for name in names if (user_id, view, name) in self.pairs}
+        return {
+            view: {name: row for name in names if (row := self.pairs.get((user_id, view, name))) is not None}
+            for view, names in asked.items()
+        }
 
 
 class Log:

@@ -26,7 +26,7 @@ from tests.serving.made import Log, Rows, catalogue, pipeline
 EXAMPLES = 10
 NOW_MS = int(time.time() * 1000)
 TOKENS = st.builds(
-    lambda partition, offset: Token.of("me", [("interactions", partition, offset)]).encode(),
+    lambda partition, offset: Token.of("me", [("interactions", partition, offset, "u1")]).encode(),
     st.integers(0, 63), st.integers(0, 2**40),
 )  # fmt: skip
 

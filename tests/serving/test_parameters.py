@@ -13,7 +13,7 @@ from starlette.requests import Request
 from serving import parameters
 from serving.parameters import After, Flag, Parameter, Whole
 from serving.problems import Unprocessable
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 
 ALL = (
     Parameter(name="id", path=True), Parameter(name="surface", default="home"), Whole(name="n", default=20),
@@ -37,7 +37,7 @@ def test_defaults_fill_in() -> None:
 
 
 def test_what_is_given_is_read() -> None:
-    token = Token.of("me", [("interactions", 1, 2)])
+    token = Token.of("me", [EventPlace("interactions", 1, 2, "u1")])
     found = read({"n": "200", "explain": "false", "after": token.encode(), "surface": "détail 日"})
     assert found == {"id": "u1", "surface": "détail 日", "n": 200, "explain": False, "after": token}
 

@@ -18,7 +18,6 @@ from schemas.events import Item
 from schemas.manifest import Use
 from schemas.publish import BundleWriter
 from schemas.traffic import Share
-from serving.hydrate import EMBEDDING, VECTOR
 from tests.bundles import write_bundle
 from tests.serving.made import NOW, Api, click
 from tests.serving.test_hydrate import record, row_of
@@ -131,9 +130,10 @@ def test_a_persons_vector_is_in_the_space_of_their_variant(api: Api, bundles: Pa
         assert seen[-1] == (space_id, dim, name)
         space = variant.space("home")
         assert isinstance(space, ItemSpace)
-        own = services.hydrator._operator.decode("", api.rows.of["u1"]["state"]).parts[VECTOR]
-        EMBEDDING.embed(own, type("World", (), {"space": space}))
-        np.testing.assert_allclose(person.features["vector"], EMBEDDING.values(own, NOW)[0], atol=1e-6)
+        operator = services.hydrator._operator
+        state = operator.of_row(api.rows.of["u1"])
+        operator.embed(state, type("World", (), {"space": space}))
+        np.testing.assert_allclose(person.features["vector"], operator.vector(state)["vector"], atol=1e-6)
         found = feed(api, variant=name)
         assert found["degraded"] == []
 

@@ -8,12 +8,12 @@ import json
 import msgspec
 import pytest
 
-from operators.contract import Row, Signal
+from operators.contract import Record, Row, Signal
 from operators.keyed import SENT
 from schemas import codec
 from schemas.errors import InvalidEvent, Undecodable
 from schemas.events import Interaction, Item, User
-from streams import wire
+from streams import archive, wire
 
 T0 = 1_767_225_600_000
 BROKER_LIMIT = 1 << 20
@@ -31,7 +31,7 @@ def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
         Signal("click", T0, "i1", "DE", "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}),
         Signal("impression", T0 + 1, "i1", categories=[]),
     ]
-    key, message = wire.news("i1", sent, fields, 1_767_225_601_234)
+    key, message = wire.downstream("i1", sent, fields, 1_767_225_601_234)
     assert key == "i1"
     assert message[5] == 1_767_225_601_234
     assert [record.event[:fields] for record in wire.records(message)] == [signal[:fields] for signal in sent]
@@ -77,3 +77,15 @@ def test_of_declared_features_go_those_that_are_asked_for_by_name() -> None:
     assert msgspec.msgpack.decode(wire.features(row, ((2, "c"), (0, "a")))[1]) == [
         "item_features", ["i1"], "", {"c": 3, "a": 1},
     ]  # fmt: skip
+
+
+def test_a_text_for_the_archive_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever many keys' events leave together, however large those are."""
+    records = [
+        Record(Interaction(f"e{n}", "search", "u1", 1_767_225_600_000, properties={"query": "x" * 50_000}))
+        for n in range(100)
+    ]
+    texts = [row[0] for tag, row in archive.out(records) if tag is archive.ACCEPTED]
+    assert max(map(len, texts)) < archive.TEXT_CHARACTERS + 60_000
+    assert sum(text.count(archive.ROW) + 1 for text in texts) == 100
+    assert list(archive.out([])) == []

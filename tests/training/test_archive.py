@@ -14,13 +14,14 @@ import pytest
 
 from feature_repo.builders import item_operator, user_operator
 from feature_repo.repository import Repository
+from operators import cells
 from operators.contract import MARK, Record, Row
 from operators.features import Count, Feature, LastK, Rate, TopK, event, item, session, user, user_category
 from operators.time import DAY, HOUR, days, hours
 from schemas.events import Impression, Interaction, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from streams import archive as written
-from streams.seeds import Seeds
+from streams.backfilled import Backfilled
 from tests.operators.records import World
 from training import archive, backfill
 from training.backfill import Backfill, RowFiles, write_seeds
@@ -66,7 +67,8 @@ def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
     """As Flink does: split by row and column, cast, in folders by topic and day."""
     kinds = {"BIGINT": pa.int64(), "INT": pa.int32(), "STRING": pa.string()}
     columns = list(written.COLUMNS.items())[:-2]
-    rows = [line.split(written.COLUMN) for line in written.text(records).split(written.ROW)]
+    texts = [row[0] for _, row in written.out(records)]
+    rows = [line.split(written.COLUMN) for text in texts for line in text.split(written.ROW)]
     by_file: dict[Path, list[list[str]]] = {}
     for row in rows:
         day = datetime.fromtimestamp(int(row[9]) / 1000, UTC).date()
@@ -119,7 +121,7 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
     keys = write_seeds(tmp_path / "seeds.db", filled.states())
     driver = replayed(records)
     for operator, states in ((driver.user_operator, driver.users), (driver.item_operator, driver.items)):
-        seeds = Seeds(tmp_path / "seeds.db", operator.name)
+        seeds = Backfilled(tmp_path / "seeds.db", operator.name)
         expected = {(key, part): state for (key, part), state in states.items() if part.startswith(MARK)}
         assert keys[operator.name] == {key for key, _ in expected}
         for key in keys[operator.name]:
@@ -135,8 +137,8 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
 
 
 def test_no_file_is_no_seed(tmp_path: Path) -> None:
-    assert Seeds(tmp_path / "none.db", "user").of("u1") == []
-    assert Seeds(None, "user").of("u1") == []
+    assert Backfilled(tmp_path / "none.db", "user").of("u1") == []
+    assert Backfilled(None, "user").of("u1") == []
 
 
 def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_profiles_end_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
         filled.feed([Record(said, INTERACTIONS, 0, k, T0)])
     ((_, _, part, blob),) = filled.states()
     operator = filled._replay.item_operator
-    assert operator.row("s1", part, operator.decode(part, blob), T0).values == (4,)
+    assert operator.row("s1", part, operator.decode(part, cells.unpack(blob)), T0).values == (4,)
 
 
 def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
@@ -257,7 +259,7 @@ def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
 
 def test_seeds_replace_the_old_ones_whole(tmp_path: Path) -> None:
     file = tmp_path / "seeds.db"
-    write_seeds(file, [("user", "u1", "p", b"1")])
+    write_seeds(file, [("user", "u1", "p", cells.pack({"state": b"1"}))])
     with pytest.raises(sqlite3.IntegrityError):
         write_seeds(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
-    assert Seeds(file, "user").of("u1") == [("p", b"1")]
+    assert Backfilled(file, "user").of("u1") == [("p", {"state": b"1"})]

@@ -22,13 +22,13 @@ from feature_repo.views import user
 from operators import features
 from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
+from operators.keyed import UserOperator
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
 from recommend.query import ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
-from serving.hydrate import EMBEDDING, VECTOR
 from tests.bundles import write_bundle
 from training.consistency import Comparison, compare
 from training.live import LiveColumns, LivePeople
@@ -122,10 +122,10 @@ class Server:
         if (who, "") not in self._job.users:
             return DEFAULTS
         row = self._job.user_row(who, clock)
-        own = self._job.user_operator.decode("", row["state"]).parts[VECTOR]
-        EMBEDDING.embed(own, self._world)
-        vector, space_id = EMBEDDING.values(own, clock)
-        return row | {"vector": vector, "vector_space": space_id}
+        operator = UserOperator(user, self._world)
+        state = operator.of_row(row)
+        operator.embed(state)
+        return row | operator.vector(state)
 
     def feed(self, id: str, who: str, clock: int, items: list[str], region: str, device: str) -> Impression:
         if clock - self._stored.get(who, (0,))[0] > WRITE_MS:

@@ -91,10 +91,16 @@ def test_a_rejected_record_changes_and_emits_nothing() -> None:
     assert driver.dead[0].record.event.event_id == "late"  # type: ignore[union-attr]
 
 
-def test_a_stranger_whose_only_record_was_rejected_leaves_no_state() -> None:
-    driver = replay()
-    assert driver.feed(click("u9", "i1", T0)._replace(arrived=T0 - DAY)) is None
-    assert driver.users == {}
+def test_of_a_stranger_whose_only_record_was_rejected_nothing_is_there_but_its_place() -> None:
+    rows: Rows = []
+    driver = replay(rows)
+    rejected = click("u9", "i1", T0)._replace(arrived=T0 - DAY, partition=1, offset=7)
+    assert driver.feed(rejected) is None
+    assert rows == []
+    row = driver.user_row("u9", T0)
+    defaults = driver.user_row("nobody", T0)
+    assert {name for name in row if row[name] != defaults[name]} == {"read_partition", "read_offset", "state"}
+    assert (row["read_partition"], row["read_offset"]) == (1, 7)
 
 
 def test_profiles_catalogue_entries_and_impressions() -> None:
@@ -174,6 +180,6 @@ def test_each_event_is_counted_once(seed: int) -> None:
     log = random_log(seed=seed)
     for record in log + log:
         driver.feed(record)
-    total = sum(len(ids) for state in driver.users.values() for ids in state.did.ids.values())
+    total = sum(len(ids) for state in driver.users.values() for ids in state.did.hours.values())
     taken = 2 * len(log) - len(driver.dead)
     assert total <= taken <= 300
