@@ -17,7 +17,6 @@ from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
 from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
-from schemas.events import Item
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
 from serving.store import Store, StoreAway
@@ -109,13 +108,6 @@ class PersonsPairs:
 
     def _known(self, view: str) -> dict[str, Mapping[str, Any] | None]:
         return self._read.setdefault(view, {})
-
-
-class _World(NamedTuple):
-    """The world with one space of several."""
-
-    space: Space
-    item: Callable[[str], Item | None]
 
 
 class Hydrator:
@@ -229,7 +221,7 @@ class Hydrator:
                 self._own.forget(user_id, record)
             else:
                 taken.append(record)
-        operator.embed(state, self._of(space))
+        operator.embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
         return {**(row or {}), **self._row(user_id, state, now)}, taken
 
@@ -243,7 +235,7 @@ class Hydrator:
             state = self._state_of(row)
             if state is None:
                 return row
-            self._operator.embed(state, self._of(space))
+            self._operator.embed(state, space)
             found = self._embedded[key] = self._operator.vector(state)
         return {**row, **found}
 
@@ -255,9 +247,6 @@ class Hydrator:
         except StateError as error:
             log.warning("%s", error)
             return None
-
-    def _of(self, space: Space) -> World:
-        return _World(space, self._world.item)
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
         row = self._operator.row(user_id, "", state, now)

@@ -132,7 +132,7 @@ def test_a_persons_vector_is_in_the_space_of_their_variant(api: Api, bundles: Pa
         assert isinstance(space, ItemSpace)
         operator = services.hydrator._operator
         state = operator.of_row(api.rows.of["u1"])
-        operator.embed(state, type("World", (), {"space": space}))
+        operator.embed(state, space)
         np.testing.assert_allclose(person.features["vector"], operator.vector(state)["vector"], atol=1e-6)
         found = feed(api, variant=name)
         assert found["degraded"] == []
