@@ -25,6 +25,7 @@ from serving.metrics import Metrics
 from serving.own_events import OwnEvents
 from serving.producer import EventLog
 from serving.settings import ServingSettings
+from serving.siblings import Siblings
 from serving.store import Store, UserRows
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Services:
     declared: Repository
     pipeline: Pipeline
     bundles: BundleWatch = field(init=False)
+    siblings: Siblings | None = None
+    """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 

@@ -86,7 +86,10 @@ def status() -> int:
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
-    for line in background.problems(settings, {one.name for one in found if one.state == "running"}):
+    running = {one.name for one in found if one.state == "running"}
+    if several := background.processes(settings, running):
+        console.print(several, soft_wrap=True)
+    for line in background.problems(settings, running):
         console.print(line, style="yellow", soft_wrap=True, markup=False)
     return 0 if all(one.state == "running" for one in found) else 1
 
