@@ -26,8 +26,9 @@ from bench import parts
 from bench.errors import Unsound
 from bench.report import Report, Target
 from bench.stacks import Say, own_stack, send
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.store import Writer
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.views import user
 from freshet.data.producer import Producer
 from freshet.features import feast
 from freshet.local import processes
@@ -37,15 +38,14 @@ from operators.time import DAY
 from recommend import filters
 from recommend.model import Model
 from schemas import bundle
+from schemas.clock import now_ms
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key
 from serving.feeds import FeedAnswer
-from serving.hydrate import now_ms
 from training import factors, train
 from training.datasets import movielens
 from training.examples import Log
-from training.replay import Catalogue as Items
-from training.replay import Replay
+from training.replay import KnownItems, Replay
 
 DIM = 64
 SHOWN = 20
@@ -123,7 +123,7 @@ def _publish(items: list[Item], bundles: Path) -> None:
     ).astype(np.float32)
     content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
     tokens = [f"category:c{c}" for c in range(CATEGORIES)]
-    space = factors.Space([i.item_id for i in items], vectors, tokens, content)
+    space = factors.FittedSpace([i.item_id for i in items], vectors, tokens, content)
     data = movielens()
     with train.Steps(show=False) as steps:
         models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
@@ -135,7 +135,7 @@ def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
     chance = random.Random(5)
     kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
     now = now_ms()
-    world = Items(items)
+    world = KnownItems(items)
     found = bundle.current(settings.bundles)
     assert found is not None
     world.space = Model.of(found, world.item).space

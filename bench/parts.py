@@ -14,7 +14,7 @@ import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
-from feature_repo.ranking import matrix
+from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from follow.connection import Connection
 from follow.follower import Follower
@@ -25,8 +25,8 @@ from recommend.pipeline import retrieve
 from recommend.popular import Popular
 from recommend.query import FeedRequest, Query
 from schemas import bundle
+from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.hydrate import now_ms
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is asked for again"""

@@ -18,9 +18,9 @@ from bench.errors import Unsound
 from bench.stacks import shuffled
 from freshet.data.pace import wait_until
 from schemas import codec
+from schemas.clock import now_ms
 from schemas.events import Interaction
 from schemas.topics import INTERACTIONS, key_of
-from serving.hydrate import now_ms
 
 GIVE_UP_S = 10.0
 FELL_BACK = 0.01

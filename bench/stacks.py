@@ -13,7 +13,7 @@ from types import FrameType
 
 from msgspec import structs
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from freshet.data.producer import Producer
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack

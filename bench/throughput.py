@@ -20,8 +20,8 @@ from feature_repo.store import config
 from freshet.local import processes
 from freshet.settings import Settings
 from operators.time import DAY
+from schemas.clock import now_ms
 from schemas.topics import INTERACTIONS
-from serving.hydrate import now_ms
 
 TARGETS = (Target("events_per_s", "≥", 5000),)
 TARGETS_WITH_DECLARED = (Target("events_per_s", "≥", 2500),)

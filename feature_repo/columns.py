@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.crosses import NOTHING, Reads
+from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_region as region_view
 from operators.contract import Row, Vector
@@ -64,7 +64,7 @@ def _unknown(capacity: int, dim: int, reads: Reads) -> dict[str, npt.NDArray[Any
 class ItemColumns:
     """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
 
-    def __init__(self, dim: int, capacity: int = 1024, reads: Reads = NOTHING) -> None:
+    def __init__(self, dim: int, capacity: int = 1024, reads: Reads = NO_READS) -> None:
         """`reads` is what crosses read: those values of items, by their keys, and those attributes are columns too."""
         self.n = 0
         self.reads = reads

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Cross, Reads, Value
-from feature_repo.ranking import Candidates, Request
+from feature_repo.crosses import Cross
+from feature_repo.reads import Reads
+from feature_repo.value import Value
 from operators.contract import Record, Space, Vector
 from operators.features import EntityOperator, Feature
 from operators.gate import Door, Gate

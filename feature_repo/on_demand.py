@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from feature_repo import registry
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Cross, Reads
-from feature_repo.ranking import Candidates, Request
+from feature_repo.crosses import Cross
+from feature_repo.reads import Reads
 from feature_repo.views import item as item_view
 from schemas.events import Item
 

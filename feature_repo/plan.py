@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from feature_repo import views
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.keyed import Aggregator
 
 Kind = Literal["new", "rebuilt", "changed", "removed"]

@@ -23,9 +23,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
 from feature_repo import features
-from feature_repo.crosses import NOTHING, Reads
+from feature_repo.reads import NO_READS, Reads
 from feature_repo.redis_access import RedisAccess
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from feature_repo.values import ENCODE
 from operators.contract import Row
 
@@ -140,7 +140,7 @@ class UserReader:
         self,
         file: Path | None = None,
         timeout_s: float = 0.05,
-        reads: Reads = NOTHING,
+        reads: Reads = NO_READS,
         access: RedisAccess | None = None,
     ) -> None:
         """`file` and `access` as in `config`; `reads` is what crosses read of pairs."""

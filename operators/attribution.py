@@ -21,7 +21,7 @@ from msgspec import Struct
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.errors import StateError
-from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
+from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Impression, Interaction, LabelledExample
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
@@ -62,7 +62,7 @@ class Attributed(Struct, array_like=True):
     watermark: int
     pending: list[Open]
     early: list[Early]
-    closed: list[Example]
+    closed: list[LabelledExample]
 
 
 def held(state: Attributed) -> Iterator[Open | Early]:
@@ -126,7 +126,7 @@ class Attribution(Operator[Attributed]):
             return None
         return []
 
-    def on_timer(self, part: str, state: Attributed, at: int) -> list[Example]:
+    def on_timer(self, part: str, state: Attributed, at: int) -> list[LabelledExample]:
         """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
         it is first seen here, so that what is read from a backlog has its time too; the end of a log closes all."""
         settled = self.since + self.late
@@ -209,13 +209,13 @@ class Attribution(Operator[Attributed]):
             each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)
 
 
-def examples(each: Open, complete: bool = True) -> list[Example]:
+def examples(each: Open, complete: bool = True) -> list[LabelledExample]:
     """What an impression has become, in the order of its positions."""
     shown, labels, watched = each.shown, each.labels, each.watched
     features: Any = shown.features
     width = len(features) // len(shown.items) if features is not None else FLOAT_BYTES
     return [
-        Example(
+        LabelledExample(
             shown.request_id, shown.user_id, item_id, position, shown.timestamp, shown.surface, shown.region,
             shown.device, shown.model_version, shown.variant, labels.get(position, {}), watched.get(position),
             shown.propensities[position] if shown.propensities is not None else None,

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeV
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Example, Impression, Interaction, Item, User
+from schemas.events import Impression, Interaction, Item, LabelledExample, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Dtype: TypeAlias = Literal[
@@ -176,7 +176,7 @@ class Operator(Protocol[State]):
         """The part's row in the online store as of `read_time(watermark, at)`; `encoded` is the encoded state where the
         caller has it."""
 
-    def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
+    def on_timer(self, part: str, state: State, at: int) -> Sequence[LabelledExample]:
         """The examples that are complete by `at` or by what was applied, each returned once. To be called before
         `row`."""
         return ()

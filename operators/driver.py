@@ -8,7 +8,7 @@ from typing import Any
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.stepping import apply, expire, step, timers
 from operators.time import END
-from schemas.events import Example
+from schemas.events import LabelledExample
 
 Emit = Callable[[Row, int], None]
 States = dict[tuple[str, str], Any]
@@ -24,7 +24,7 @@ class Driver:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[Example], None] | None = None,
+        tell: Callable[[LabelledExample], None] | None = None,
         states: States | None = None,
     ) -> None:
         self.operator = operator
@@ -69,7 +69,7 @@ class Driver:
         for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
             self._expire(key, part, states.pop((key, part)), at)
 
-    def _tell_all(self, examples: Iterable[Example]) -> None:
+    def _tell_all(self, examples: Iterable[LabelledExample]) -> None:
         if self._tell:
             for example in examples:
                 self._tell(example)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.time import DAY
-from schemas.events import Example, Item, User
+from schemas.events import Item, LabelledExample, User
 
 LINGERS = 2 * DAY
 """How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
     emissions: list[Emission]
     forwarded: list[Signal] | None
-    examples: Sequence[Example]
+    examples: Sequence[LabelledExample]
 
 
 def apply(

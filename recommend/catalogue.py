@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import NOTHING, Reads
+from feature_repo.reads import NO_READS, Reads
 from operators.contract import Row, Space
 from operators.space import EmptySpace
 from recommend.model import Model
@@ -38,7 +38,7 @@ class Generation:
 class Catalogue:
     """The generation in force; also the world (items, space) that operators look things up in."""
 
-    def __init__(self, reads: Reads = NOTHING) -> None:
+    def __init__(self, reads: Reads = NO_READS) -> None:
         """`reads` is what crosses read."""
         self.generation = Generation(ItemColumns(0, reads=reads), None)
         self._items: dict[str, Item] = {}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from feature_repo.crosses import Cross
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from operators.space import BundleSpace
 from recommend.index import ItemIndex
 from schemas.bundle import Bundle

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import matrix
+from feature_repo.inputs import matrix
 from recommend import explain, filters, rerank, retrievers
 from recommend.model import Model
 from recommend.popular import Popular

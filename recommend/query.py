@@ -13,14 +13,13 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from feature_repo import views
+from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.ranking import Pairs, Request, no_pairs
 from operators.space import BundleSpace
-from operators.vector import UserVector
 from recommend.model import Model
 from recommend.popular import Popular
 
-HALF_LIFE: int = next(a.half_life for a in views.user.aggregations if isinstance(a, UserVector))
+HALF_LIFE: int = views.USER_VECTOR.half_life
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
 

@@ -163,7 +163,7 @@ SERVERS_OWN = ("applied_offset", "own_offsets")
 """fields of an impression that nobody posts: they say that a server of Freshet's made the list"""
 
 
-class Example(Struct, forbid_unknown_fields=True, frozen=True):
+class LabelledExample(Struct, forbid_unknown_fields=True, frozen=True):
     """One item of an impression and what came of it: what operators/attribution.py makes of the two."""
 
     request_id: Id

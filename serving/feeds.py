@@ -18,10 +18,11 @@ from operators.decay import Popularity
 from operators.time import label
 from recommend.pipeline import Entry
 from recommend.query import FeedRequest, Reason
+from schemas.clock import now_ms
 from schemas.events import EVENT_TYPES, Impression, Item
 from serving import parameters
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
-from serving.hydrate import Freshness, now_ms
+from serving.hydrate import Freshness
 from serving.parameters import After, Flag, Parameter
 from serving.problems import NotFound, document
 from serving.services import Services

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from feature_repo import views
-from feature_repo.views import user_operator
+from feature_repo.builders import user_operator
 from operators.contract import Record, World
 from operators.keyed import KeyedState
 from operators.time import DEFAULT_LATENESS
-from operators.vector import UserVector
+from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
-VECTOR, EMBEDDING = next((i, a) for i, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
+VECTOR, EMBEDDING = views.VECTOR_AT, views.USER_VECTOR
 REMEMBERED = 1000
 """people whose last row is kept for when the store is away"""
 EMBEDDED = 10_000
@@ -229,8 +228,3 @@ class Hydrator:
 def _unknown() -> Features:
     """Somebody who has not agreed to personalization gets what a stranger gets."""
     return {**DEFAULTS, "consent": False}
-
-
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000

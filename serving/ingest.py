@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from operators.contract import Record
 from schemas import codec, json_reader
+from schemas.clock import now_ms
 from schemas.errors import EventError, InvalidEvent, TooFarInFuture
 from schemas.events import MAX_FUTURE_MS, SERVERS_OWN, Event, Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
 from serving import parameters
 from serving.body import read_body
 from serving.endpoint import Endpoint
-from serving.hydrate import now_ms
 from serving.problems import BadRequest, Fault, Unavailable, Unprocessable, document
 from serving.producer import KafkaAway, Place
 from serving.services import Services

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from follow.bundles import BundleWatch
 from follow.follower import Follower
 from follow.loop import LoopHealth

@@ -17,7 +17,6 @@ Rows are absolute, so that writing one twice is harmless.
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -28,12 +27,13 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from feature_repo import registry
-from feature_repo.views import item_operator, served, user_operator
+from feature_repo.builders import item_operator, served, user_operator
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import LINGERS, apply
+from schemas.clock import now_ms
 from schemas.errors import EventError
-from schemas.events import Example
+from schemas.events import LabelledExample
 from streams import archive, examples, interpreter, wire, world
 from streams.boundaries import SPREAD, Boundaries
 from streams.counts import PUBLISH_MS, Counts
@@ -46,11 +46,6 @@ log = logging.getLogger(__name__)
 
 WRITTEN_AT_ONCE = 1000
 """rows of so many keys are in memory, and on their way to the store and the archive, at once"""
-
-
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000
 
 
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -140,9 +135,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         if self._boundaries.at_once:
             return self._leave_at_once(key, entry, now, ctx)
         self._schedule(key, entry, now, ctx)
-        if records:  # a key that was only woken has nothing to be applied again
-            self._tail.add((self._seeds.epoch, *value))
-            entry.tail = True
+        self._tail.add((self._seeds.epoch, *value))
+        entry.tail = True
         return ()
 
     def _apply(self, key: str, entry: Entry, records: list[Record], now: int) -> None:
@@ -154,6 +148,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 changed.add(part)
             return signals
 
+        if not records:  # a message of a refresh topic: all rows of the key are written again
+            changed.update(entry.states)
         for record in records:
             entry.news += apply(operator, key, record, one)
         if self._archives:
@@ -245,7 +241,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for start in range(0, len(leaving), WRITTEN_AT_ONCE):
             rows: list[Row] = []
             accepted: list[Record] = []
-            closed: list[Example] = []
+            closed: list[LabelledExample] = []
             for key, entry in leaving[start : start + WRITTEN_AT_ONCE]:
                 for signal in entry.news:
                     for listener in self._operator.listeners(signal):
@@ -265,7 +261,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for listener, signals in news.items():
             yield wire.news(listener, signals, self._sent, self._boundaries.arrived)
 
-    def _rows(self, key: str, entry: Entry, now: int, closed: list[Example]) -> Iterator[Row]:
+    def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         for part in entry.changed:
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)

@@ -31,7 +31,7 @@ from pyflink.datastream import (
 from pyflink.table import StreamTableEnvironment
 
 from feature_repo import registry
-from feature_repo.views import declared_alone
+from feature_repo.builders import declared_alone
 from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END

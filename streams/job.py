@@ -19,14 +19,12 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
+from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, JOB_GROUP, USER_KEYED, WAKE, dlq
 from streams import archive, examples
 from streams.adapter import OperatorFunction
 from streams.event_clock import EventClockFunction
 from streams.settings import JobSettings
 from streams.wire import DEAD, FEATURES, KEYED_MESSAGE, MESSAGE
-
-GROUP = "freshet"
 
 
 def configuration(settings: JobSettings) -> Configuration:
@@ -123,7 +121,7 @@ class Job:
             " topic STRING NOT NULL METADATA VIRTUAL, `partition` INT NOT NULL METADATA VIRTUAL,"
             " `offset` BIGINT NOT NULL METADATA VIRTUAL,"
             " arrived TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL) WITH ("
-            f"{self._kafka(topics)}, 'properties.group.id' = '{GROUP}-{name}',"
+            f"{self._kafka(topics)}, 'properties.group.id' = '{JOB_GROUP}-{name}',"
             " 'scan.startup.mode' = 'earliest-offset', 'key.format' = 'raw', 'key.fields' = 'k',"
             f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
         )

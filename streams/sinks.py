@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from feature_repo.redis_access import RedisAccess
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.contract import Row
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from pyflink.datastream import OutputTag
 
 from operators.contract import Record, Row, Signal
 from schemas import messages
+from schemas.clock import now_ms
 from schemas.errors import EventError
 from schemas.topics import WAKE, dlq, features_key
 
@@ -74,7 +74,7 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
         "field": error.field[:LETTER_TEXT],
         "detail": error.detail[:LETTER_TEXT],
         "arrived_at": arrived,
-        "rejected_at": int(time.time() * 1000),
+        "rejected_at": now_ms(),
         "payload_bytes": len(payload),
         "payload": base64.b64encode(payload[:LETTER_PAYLOAD_BYTES]).decode(),
     }

@@ -9,7 +9,7 @@ import hnswlib
 import msgspec
 import numpy as np
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from schemas import bundle
 
 

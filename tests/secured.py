@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from feature_repo.redis_access import RedisAccess
 from follow.connection import KafkaSecurity, _quoted
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.local.kafka import Kafka
 from freshet.settings import Settings
 
@@ -70,7 +70,7 @@ class SecuredKafka(Kafka):
     def check(self, settings: Settings) -> None:
         """This one does have them."""
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         launch = super().prepare(settings, report)
         jaas = f"org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}={_quoted(PASSWORD)};"
         with (settings.run / "kafka.properties").open("a") as file:

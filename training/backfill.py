@@ -19,8 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import views
-from feature_repo.registry import Repository
+from feature_repo import builders
+from feature_repo.repository import Repository
 from operators.contract import Dtype, Operator, Record, Row, View, World, owner
 from operators.driver import States
 from operators.stepping import LINGERS, event_time
@@ -130,7 +130,7 @@ class Backfill:
         """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier(operator)` gives states to go
         on from."""
         self._replay = Replay(
-            *views.declared_alone(world, declared),
+            *builders.declared_alone(world, declared),
             emit,
             emits=lambda part: owner(part) != "",
             begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else {},

@@ -21,25 +21,24 @@ import numpy as np
 from msgspec import structs
 
 from feature_repo import views
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Reads
-from feature_repo.ranking import names
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.inputs import names
+from feature_repo.reads import Reads
+from feature_repo.repository import Repository
 from operators.contract import Record, Space
 from operators.history import Applied
-from operators.vector import UserVector
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
 from training.live import LiveColumns, LivePeople
-from training.replay import END, Catalogue, Replay
+from training.replay import END, KnownItems, Replay
 from training.watch import Features, Watch
 
 Archive = Callable[[], Iterable[Record]]
 
 DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
-VECTOR, EMBEDDING = next((n, a) for n, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
+VECTOR, EMBEDDING = views.VECTOR_AT, views.USER_VECTOR
 APPLIED = next(n for n, a in enumerate(views.user.aggregations) if isinstance(a, Applied))
 
 
@@ -64,7 +63,7 @@ class Compared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """What was compared, and how many impressions were not, in whole or in an input, by reason."""
 
     rows: list[Compared]
@@ -80,7 +79,7 @@ class Report:
 
 def compare(
     archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 7_000, most: int = 2_000
-) -> Report:
+) -> Comparison:
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 
     `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `declared` has the crosses
@@ -102,7 +101,7 @@ def compare(
         for name in watch.served.undeclared:
             skipped[f"{name} is not declared any more"] += 1
     rows = [Compared(name, int(own.sum()), *own.tolist()) for name, own in counts.items() if own.any()]
-    return Report(rows, compared, {reason: n for reason, n in skipped.items() if n})
+    return Comparison(rows, compared, {reason: n for reason, n in skipped.items() if n})
 
 
 def _chosen(
@@ -200,7 +199,7 @@ def _vector(state: Any, space: Space) -> Features:
     """The person's vector in the space that the impression was made in, which a server makes whatever the row's is."""
     own = state.parts[VECTOR]
     own = structs.replace(own, recent=list(own.recent))
-    EMBEDDING.embed(own, Catalogue(space=space))
+    EMBEDDING.embed(own, KnownItems(space=space))
     return dict(zip((f.name for f in EMBEDDING.fields), EMBEDDING.values(own, 0), strict=True))
 
 
@@ -267,7 +266,7 @@ def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> N
             watch.look(columns)
 
 
-def _columns(world: Catalogue, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
+def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
     """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
     watch has those of its own space."""
     columns = ItemColumns(0, max(len(world.items), 1), reads)

@@ -15,19 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.candidates import Column, Request
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.crosses import NOTHING, Reads
-from feature_repo.ranking import Column, Request, matrix
-from feature_repo.registry import EMPTY, Repository
-from feature_repo.views import MET, item_operator, user_operator
+from feature_repo.inputs import matrix
+from feature_repo.reads import NO_READS, Reads
+from feature_repo.repository import EMPTY, Repository
+from feature_repo.views import MET
 from operators import contract
 from operators.contract import Record, World
 from operators.time import DEFAULT_LATENESS, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
 from schemas.events import Impression, Interaction, Item, User
-from training.factors import Space, taste
+from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
@@ -89,10 +91,10 @@ class Log:
         return round(len(self.interactions) * share)
 
 
-def world_of(log: Log, space: Space, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns]:
+def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[KnownItems, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
     first rows are those of the space; with what crosses read."""
-    world = Catalogue(log.items)
+    world = KnownItems(log.items)
     world.space = space.over(world.item)
     columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1), reads)
     for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
@@ -211,7 +213,7 @@ def grade(event: Interaction) -> int:
 
 def examples(
     log: Log,
-    space: Space,
+    space: FittedSpace,
     start: int,
     limit: int,
     seed: int,

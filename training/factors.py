@@ -42,7 +42,7 @@ its place among the others even so"""
 
 
 @dataclass(frozen=True)
-class Space:
+class FittedSpace:
     """An embedding space as a bundle holds it: unit rows, float32."""
 
     item_ids: list[str]
@@ -70,7 +70,7 @@ def fit(
     dim: int = 64,
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
-) -> Space:
+) -> FittedSpace:
     """The space of a log and a catalogue; an item of which nothing at all is known has no row in it.
 
     `progress` hears the share done, 0 to 1. Works for logs of any size, down to none.
@@ -86,7 +86,7 @@ def fit(
     content = fit_content(bags, behaviour, counts, seed)
     vectors = unit(unit(behaviour) * counts[:, None] + unit(np.asarray(bags @ content)) * TRUST).astype(np.float32)
     placed = np.linalg.norm(vectors, axis=1) > 0.5
-    return Space([i for i, has in zip(ids, placed, strict=True) if has], vectors[placed], names, content)
+    return FittedSpace([i for i, has in zip(ids, placed, strict=True) if has], vectors[placed], names, content)
 
 
 def met(interactions: Iterable[Interaction]) -> tuple[sparse.csr_matrix, list[str]]:

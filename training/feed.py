@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
 from recommend import rerank
 from recommend.catalogue import Catalogue
@@ -23,7 +23,7 @@ class FeedError(AssertionError):
     """A stage fell back, so that what was measured would not be the feed."""
 
 
-class Feed:
+class ReplayedFeed:
     """Answers for any person as of any moment after the log; `apply` brings it further."""
 
     def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], declared: Repository = EMPTY) -> None:

@@ -1,4 +1,4 @@
-"""The ranker: LightGBM's LambdaMART over `feature_repo.ranking`'s inputs, as an ONNX model."""
+"""The ranker: LightGBM's LambdaMART over `feature_repo.inputs`'s inputs, as an ONNX model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from recommend.model import Ranker
 from schemas.errors import FreshetError
 from training.examples import Group

@@ -24,8 +24,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from feature_repo.ranking import NAMES, names
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.inputs import NAMES, names
+from feature_repo.repository import EMPTY, Repository
 from operators.time import DEFAULT_LATENESS
 from schemas import bundle
 from schemas.bundle import Manifest
@@ -33,7 +33,7 @@ from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
 from training import examples, factors, ranker
 from training.examples import Group, Log
-from training.factors import Space, Vectors
+from training.factors import FittedSpace, Vectors
 
 PREFIX = 0.8
 """share of the log that the vectors of the ranker's examples know"""
@@ -50,7 +50,7 @@ class NothingToTrain(FreshetError):
 class Models:
     """What a bundle is made of; `metrics` are for people."""
 
-    space: Space
+    space: FittedSpace
     ranker: bytes
     metrics: dict[str, float]
     inputs: tuple[str, ...] = NAMES
@@ -72,13 +72,13 @@ class Steps:
     def __exit__(self, *problem: Any) -> None:
         (self._progress or nullcontext()).__exit__(*problem)
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> StepProgress:
         """A new step; call it with the share done."""
-        return Step(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
+        return StepProgress(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
 
 
 @dataclass(frozen=True)
-class Step:
+class StepProgress:
     """Hears how far one step has come, 0 to 1."""
 
     progress: Progress | None
@@ -139,7 +139,7 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
+def write(models: Models, bundles: Path, seed: int, progress: StepProgress) -> Manifest:
     """Publishes the models."""
     space = models.space
     now = time.time()

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.candidates import Candidates, Request, no_pairs
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix, no_pairs
+from feature_repo.inputs import INPUTS, NAMES, matrix
 from operators.contract import Vector
 from recommend.query import FeedRequest, ranking_of
 from schemas.events import Impression

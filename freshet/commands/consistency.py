@@ -16,7 +16,7 @@ from schemas.errors import BundleError, FreshetError
 
 if TYPE_CHECKING:
     from schemas.bundle import Bundle
-    from training.consistency import Report
+    from training.consistency import Comparison
 
 
 class NothingToCompare(FreshetError):
@@ -84,12 +84,12 @@ def _bundles(settings: Settings) -> Callable[[str], Bundle | None]:
     return load
 
 
-def _json(report: Report) -> str:
+def _json(report: Comparison) -> str:
     rows = {row.name: row._asdict() | {"share": row.share} for row in (*report.rows, report.overall)}
     return json.dumps({"impressions": report.impressions, "skipped": report.skipped, "inputs": rows}, indent=1)
 
 
-def _show(report: Report) -> None:
+def _show(report: Comparison) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("input", overflow="fold")

@@ -71,7 +71,10 @@ def down() -> int:
 
 
 def status() -> int:
-    """Show each component, and errors of background threads. Exit status 1 unless all of them run and answer."""
+    """Show each component, errors of background threads, and dead letters by topic and reason.
+
+    Exit status 1 unless all components run and answer.
+    """
     settings = Settings()
     found = Stack(settings).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
@@ -91,7 +94,19 @@ def status() -> int:
         console.print(several, soft_wrap=True)
     for line in background.problems(settings, running):
         console.print(line, style="yellow", soft_wrap=True, markup=False)
+    for line in _dead_letters(settings) if any((s.name, s.state) == ("kafka", "running") for s in found) else ():
+        console.print(line, soft_wrap=True)
     return 0 if all(one.state == "running" for one in found) else 1
+
+
+def _dead_letters(settings: Settings) -> list[str]:
+    from follow.to_end import KafkaUnreadable
+    from freshet.data import dead_letters
+
+    try:
+        return dead_letters.summary(settings.connection)
+    except KafkaUnreadable:
+        return []  # its state is in the table
 
 
 def logs(

@@ -19,6 +19,8 @@ class Line:
     text: bytes
     position: int
     """Bytes of the file read so far, for a progress bar; of the compressed file where it is one."""
+    place: int
+    """Its number among the lines in the order in which they are sent; that in the file where nothing is sorted."""
 
 
 def identity(path: Path) -> str:
@@ -41,7 +43,7 @@ def read(path: Path) -> Iterator[Line]:
         try:
             for number, text in enumerate(lines, 1):
                 if text.strip():
-                    yield Line(number, text, raw.tell())
+                    yield Line(number, text, raw.tell(), number)
         except (EOFError, gzip.BadGzipFile, OSError) as error:
             raise InputError(f"{path} cannot be read to its end: {error}") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from freshet.errors import ComponentError
-from freshet.local.components import Report
+from freshet.local.components import Reporter
 from freshet.local.processes import base_env
 from freshet.settings import Settings
 
@@ -35,7 +35,7 @@ def _config(settings: Settings, file: Path) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def apply(settings: Settings, report: Report) -> None:
+def apply(settings: Settings, report: Reporter) -> None:
     """Register the feature views, as `feast apply` does. Raises ComponentError with Feast's own words."""
     if not (REPOSITORY / "feature_store.yaml").exists():
         report("feast apply is skipped: feature_repo has no feature_store.yaml")
@@ -67,9 +67,9 @@ def apply(settings: Settings, report: Report) -> None:
 
 def _fingerprint(settings: Settings, config: Path) -> str:
     """Changes with all that is registered: sources of the declarations, and which of them are promoted."""
-    from feature_repo import registry
+    from feature_repo import promotions
 
-    promoted = ",".join(sorted(registry.promoted(settings.root)))
+    promoted = ",".join(sorted(promotions.promoted(settings.root)))
     found = hashlib.sha256(f"{config.read_text()}{os.environ.get('FRESHET_DEFINITIONS', '')}{promoted}".encode())
     for folder in (REPOSITORY, REPOSITORY.parent / "operators", REPOSITORY.parent / "schemas"):
         for source in sorted(folder.rglob("*.py")):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freshet.errors import ComponentError
 from freshet.local import components, jars, ports, topics
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.local.java import java_home
 from freshet.local.processes import base_env
 from freshet.settings import Settings
@@ -49,7 +49,7 @@ class Kafka:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         self.check(settings)
         java = java_home(settings.java) / "bin" / "java"
         classpath = os.pathsep.join(map(str, jars.fetch("kafka", settings.cache, report=report)))
@@ -114,12 +114,12 @@ class Kafka:
         finally:
             admin.close()
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         created = topics.create(settings.connection, settings.partitions)
         if created:
             report(f"created topics {', '.join(created)}")
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from feature_repo.redis_access import RedisAccess
 from freshet.errors import ComponentError
 from freshet.local import components
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings
 
 _CONFIG = """\
@@ -34,7 +34,7 @@ class Redis:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"redis_port": settings.redis_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         data = settings.root / "redis"
         data.mkdir(parents=True, exist_ok=True)
         config = settings.run / "redis.conf"
@@ -67,10 +67,10 @@ class Redis:
         finally:
             client.close()
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         return None
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from freshet.errors import NotReady
 from freshet.local import components
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings, setting_name
 
 POLL_S = 0.2
@@ -20,7 +20,7 @@ class Server:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"http_port": settings.http_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         env = {
             "FRESHET_HOST": settings.host,
             "FRESHET_HTTP_PORT": str(settings.http_port),
@@ -46,7 +46,7 @@ class Server:
             return False
         return answer.status_code == 200
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         """It is ready with the first of its processes; this waits for the others."""
         deadline = time.monotonic() + settings.start_timeout
         while settings.server_processes > 1:
@@ -61,7 +61,7 @@ class Server:
                 )
             time.sleep(POLL_S)
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 
 

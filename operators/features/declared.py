@@ -19,7 +19,7 @@ from operators.contract import MARK as MARK
 from operators.contract import Operator, Record, Row, Signal
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
-from schemas.events import Example
+from schemas.events import LabelledExample
 
 PARTS_KEPT = 20_000
 """names of parts whose operators are cached"""
@@ -95,7 +95,7 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.row(key, second, state, at, encoded)
 
-    def on_timer(self, part: str, state: Any, at: int) -> Sequence[Example]:
+    def on_timer(self, part: str, state: Any, at: int) -> Sequence[LabelledExample]:
         operator, second = self._of(part)
         return operator.on_timer(second, state, at)
 

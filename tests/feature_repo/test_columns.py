@@ -10,7 +10,8 @@ import pytest
 
 from feature_repo import views
 from feature_repo.columns import MAX_CATEGORIES, SCALARS, UNKNOWN_POPULARITY, ItemColumns, Vocabulary
-from feature_repo.crosses import ItemFeature, Overlap, Reads
+from feature_repo.crosses import ItemFeature, Overlap
+from feature_repo.reads import Reads
 from operators.features import Count, LastK, event, user
 from operators.features import item as item_entity
 from operators.history import hash64

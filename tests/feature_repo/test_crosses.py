@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import views as main
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import (
     Affinity,
@@ -26,13 +27,13 @@ from feature_repo.crosses import (
     Overlap,
     Position,
     QueryMatch,
-    Reads,
     RelativePrice,
     Similarity,
     UserFeature,
     Weekday,
 )
-from feature_repo.ranking import NAMES, Candidates, Request, matrix, names
+from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.reads import Reads
 from operators.features import (
     Count,
     Decay,

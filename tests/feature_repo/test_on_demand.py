@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from feature_repo import on_demand, registry
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import (
     Affinity,
@@ -20,13 +21,12 @@ from feature_repo.crosses import (
     Overlap,
     Position,
     QueryMatch,
-    Reads,
     RelativePrice,
     Similarity,
     UserFeature,
 )
-from feature_repo.ranking import Candidates, Request
-from feature_repo.registry import Repository
+from feature_repo.reads import Reads
+from feature_repo.repository import Repository
 from operators.features import (
     Count,
     Decay,

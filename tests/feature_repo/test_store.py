@@ -20,9 +20,9 @@ from feast.protos.feast.types import Value_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import RedisError
 
-from feature_repo import features, on_demand, registry, store, views
+from feature_repo import builders, features, on_demand, registry, store, views
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import Candidates, Request
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
 from freshet.features import feast
@@ -35,7 +35,7 @@ from operators.time import HOUR, MINUTE
 from schemas.events import Impression, Interaction, Item, User
 from tests.feature_repo.made import T0
 from tests.operators.signals import ITEMS, MadeSpace
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 FOLDER = Path(features.__file__).parent
 FEAST = Path(sys.executable).parent / "feast"
@@ -47,10 +47,10 @@ def rows() -> dict[tuple[str, ...], Row]:
     rng = random.Random(4)
     items = [Item(id, f"Title {id}", [f"c{n % 3}"], "b1", 9.99, T0) for n, id in enumerate(ITEMS)]
     emitted: list[Row] = []
-    world = Catalogue(items, MadeSpace("one"))
+    world = KnownItems(items, MadeSpace("one"))
     replay = Replay(
-        views.user_operator(world, declared=DECLARED),
-        views.item_operator(world, DECLARED),
+        builders.user_operator(world, declared=DECLARED),
+        builders.item_operator(world, DECLARED),
         lambda row, at: emitted.append(row),
     )
     for item in items:
@@ -275,8 +275,8 @@ def test_rows_expire_where_the_configuration_says_so(config: Path, tmp_path: Pat
 
 
 def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader) -> None:
-    world = Catalogue()
-    operator = views.user_operator(world)
+    world = KnownItems()
+    operator = builders.user_operator(world)
     state = operator.new()
     for n in range(3):
         operator.on_event("", state, Record(Interaction(f"x{n}", "click", "u9", T0 + n * HOUR, f"i{n}")))
@@ -290,7 +290,7 @@ def test_a_row_replaces_the_one_before_whole(writer: Writer, reader: UserReader)
 
 
 def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
-    operator = views.user_operator(Catalogue())
+    operator = builders.user_operator(KnownItems())
     state = operator.new()
     ids = ["\u00e9\u4e2d|:{}", "a" * 256, " ", '"', "1"]
     writer.write(operator.row(id, "", state, T0) for id in ids)

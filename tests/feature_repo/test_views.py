@@ -7,7 +7,6 @@ import pytest
 from feature_repo import views
 from operators.keyed import STATE_FIELD
 from schemas.events import EVENT_TYPES
-from tests.operators.signals import Anywhere
 
 
 def test_a_person() -> None:
@@ -34,13 +33,3 @@ def test_weights_are_of_events_that_exist() -> None:
     assert all(weight > 0 for weight in views.INTEREST.values())
     assert set(EVENT_TYPES) >= views.MET
     assert [name for name, weight in views.TASTE.items() if weight < 0] == ["dislike"]
-
-
-def test_operators_make_rows_of_the_declared_views() -> None:
-    user = views.user_operator(Anywhere())
-    row = user.row("u1", "", user.new(), 0)
-    assert (row.view, len(row.values)) == ("user_activity", len(views.user.fields))
-    item = views.item_operator(Anywhere())
-    for part, view in (("", views.item), ("DE", views.item_region)):
-        row = item.row("i1", part, item.new(part), 0)
-        assert (row.view, len(row.key), len(row.values)) == (view.name, len(view.entities), len(view.fields))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import views
+from feature_repo import builders, views
 from operators.contract import Record, Signal, View
 from operators.decay import Popularity
 from operators.features import WithFeatures
@@ -34,7 +34,7 @@ NAMES = {v.name: [f.name for f in v.fields] for v in (views.user, views.item, vi
 
 
 def user_operator(space: MadeSpace | None = None) -> WithFeatures:
-    return views.user_operator(World(space), LATENESS)
+    return builders.user_operator(World(space), LATENESS)
 
 
 def applied(log: list[Record], operator: WithFeatures) -> tuple[KeyedState, list[Signal], list[type | None]]:
@@ -189,7 +189,7 @@ def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record]
     """Flink interleaves people as it likes."""
     _, news, _ = applied(log, user_operator())
     about = [event for event in news if event.item_id == "i3"]
-    operator = views.item_operator(World())
+    operator = builders.item_operator(World())
     at = max((e.timestamp for e in about), default=T0) + after
     shuffled = list(about)
     rng.shuffle(shuffled)
@@ -214,7 +214,7 @@ def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record]
 
 
 def test_parts_of_an_item() -> None:
-    operator = views.item_operator(World())
+    operator = builders.item_operator(World())
     assert operator.parts("i1", Record(Signal("click", T0, "i1", "DE"))) == ("", "DE")
     assert operator.parts("i1", Record(Signal("click", T0, "i1"))) == ("",)
     assert operator.parts("c1", Record(Signal("click", T0, "i1", categories=["c1"]))) == ()
@@ -222,7 +222,7 @@ def test_parts_of_an_item() -> None:
 
 
 def test_a_catalogue_entry_moves_no_clock_and_no_count() -> None:
-    operator = views.item_operator(World())
+    operator = builders.item_operator(World())
     state = operator.new()
     operator.on_event("", state, Record(Signal("click", T0, "i1")))
     before = operator.row("i1", "", state, T0)
@@ -235,7 +235,7 @@ def test_a_catalogue_entry_moves_no_clock_and_no_count() -> None:
 
 @pytest.mark.parametrize("event", [User("u1"), Interaction("e1", "click", "u1", T0, "i1")])
 def test_people_are_not_an_items(event: Any) -> None:
-    operator = views.item_operator(World())
+    operator = builders.item_operator(World())
     state = operator.new()
     with pytest.raises(InvalidEvent):
         operator.on_event("", state, Record(event))
@@ -289,7 +289,7 @@ def test_state_of_another_view_is_refused() -> None:
     counts = [Counts("events", ("click",), (HOUR,))]
     with pytest.raises(StateError):
         aggregator(counts, "a").decode(aggregator(counts, "b").encode(aggregator(counts, "b").new()))
-    operator = views.item_operator(World())
+    operator = builders.item_operator(World())
     with pytest.raises(StateError):
         operator.decode("DE", operator.encode("", operator.new("")))
 

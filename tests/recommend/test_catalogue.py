@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import registry
-from feature_repo.crosses import ItemFeature, Reads
-from feature_repo.ranking import names
+from feature_repo.crosses import ItemFeature
+from feature_repo.inputs import names
+from feature_repo.reads import Reads
 from feature_repo.store import close
 from follow import bundles as watched
 from follow.connection import Connection

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.crosses import Cross, Hour, Position, Weekday
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from recommend.index import ItemIndex
 from recommend.model import Model
 from schemas import bundle

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.crosses import Affinity, Device, UserFeature, Weekday
-from feature_repo.ranking import NAMES, matrix
+from feature_repo.inputs import NAMES, matrix
 from operators.features import Count, user, user_category
 from operators.history import hash64
 from recommend.catalogue import Catalogue

@@ -20,10 +20,10 @@ from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex
 from recommend.model import Model
 from recommend.pipeline import Pipeline
+from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
-from serving.hydrate import now_ms
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings

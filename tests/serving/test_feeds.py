@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from operators.decay import POPULARITY_ORIGIN
+from schemas.clock import now_ms
 from schemas.events import Impression, Item
 from serving.feeds import POPULARITY
-from serving.hydrate import now_ms
 from tests.serving.made import Api, popular
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["even" if k % 2 == 0 else "odd"], available=k != 3) for k in range(12)]

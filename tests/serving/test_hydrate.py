@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.views import user, user_operator
+from feature_repo.builders import user_operator
+from feature_repo.views import user
 from operators.contract import Record
 from operators.time import DAY, HOUR
 from schemas.events import Interaction, Item, User

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from operators.contract import Row
 from streams import adapter
 from streams.adapter import OperatorFunction

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.crosses import ItemFeature
-from feature_repo.registry import Repository
-from feature_repo.views import item, item_operator, user, user_operator
+from feature_repo.repository import Repository
+from feature_repo.views import item, user
 from operators.attribution import Attribution
 from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, session, user_category
@@ -27,7 +28,7 @@ from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
-from schemas.events import Example, Impression, Interaction
+from schemas.events import Impression, Interaction, LabelledExample
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
 from streams import archive, examples, wire
 from tests.operators.records import World
@@ -404,7 +405,7 @@ def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pyte
     assert archived(flink.out) == []
 
 
-def labelled(out: list[Any]) -> list[Example]:
+def labelled(out: list[Any]) -> list[LabelledExample]:
     """Examples for Kafka, each as its columns for the files say too."""
     found = []
     for row in out:
@@ -416,7 +417,7 @@ def labelled(out: list[Any]) -> list[Example]:
     return found
 
 
-def by_place(found: list[Example]) -> list[Example]:
+def by_place(found: list[LabelledExample]) -> list[LabelledExample]:
     return sorted(found, key=lambda example: (example.request_id, example.position))
 
 
@@ -457,7 +458,7 @@ def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) ->
             flink.send(sent)
         flink.advance(HOUR)
 
-        expected: list[Example] = []
+        expected: list[LabelledExample] = []
         operator = user_operator(World(), attribution=Attribution(10 * MINUTE, 2 * MINUTE))
         replay = Replay(operator, item_operator(World()), tell=expected.append)
         for _, record in log:

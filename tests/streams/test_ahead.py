@@ -11,7 +11,7 @@ from feast import FeatureStore
 
 from bench.stacks import send
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from feature_repo.views import user
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack

@@ -20,8 +20,9 @@ from feast import FeatureStore
 from kafka import KafkaProducer
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.store import config
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.views import user
 from follow import to_end
 from freshet.local.stack import Stack
 from freshet.settings import Settings
@@ -33,7 +34,7 @@ from schemas.events import Event, Impression, Interaction
 from schemas.topics import EXAMPLES, INTERACTIONS, ITEMS, key_of, topic_of
 from tests.bundles import write_bundle
 from training import datasets
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 EVENTS = int(os.environ.get("LOST_EVENTS", "40000"))
 RATE = 1500
@@ -123,7 +124,7 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     # Not with a job that another test has left: it takes up the bundle a second later, and vectors begin anew then.
     stack.restart("flink")
 
-    world = Catalogue(data.items)
+    world = KnownItems(data.items)
     world.space = BundleSpace.of(bundle.load(stack.settings.bundles / version), world.item)
     replay = Replay(user_operator(world), item_operator(world))
     sent: list[Any] = []

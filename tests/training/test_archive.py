@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.repository import Repository
 from operators.contract import MARK, Record, Row
 from operators.features import Count, Feature, LastK, Rate, TopK, event, item, session, user, user_category
 from operators.time import DAY, HOUR, days, hours

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
-from feature_repo.ranking import NAMES, matrix, names
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user, user_operator
+from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.repository import Repository
+from feature_repo.views import user
 from operators import features
 from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
@@ -26,9 +27,9 @@ from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from serving.hydrate import EMBEDDING, VECTOR
 from tests.bundles import write_bundle
-from training.consistency import Report, compare
+from training.consistency import Comparison, compare
 from training.live import LiveColumns, LivePeople
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 T0 = 1_767_225_600_000
 CATEGORIES = [f"c{n}" for n in range(4)]
@@ -76,7 +77,7 @@ class Server:
     def __init__(self, bundles: Path, version: str, job: Replay, declared: Repository) -> None:
         self.version = version
         self.crosses, self._reads = declared.crosses, declared.reads
-        self._world = Catalogue(ITEMS)
+        self._world = KnownItems(ITEMS)
         self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
         self.columns = ItemColumns(self.space.dim, reads=declared.reads)
         for item in ITEMS:
@@ -146,7 +147,7 @@ def served(
     """The archive of a job and a server: people act and ask for feeds; some feeds are made while the person's last
     event is still under way. Each bundle is in force for as long as the others."""
     rng = random.Random(seed)
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     declared = declared.for_crosses()
     replay = Replay(user_operator(world, None, declared), item_operator(world, declared))
     server = Server(bundles, versions[0], replay, declared)
@@ -190,7 +191,7 @@ def served(
     return sorted(found, key=lambda r: (r.taken, order[r.topic], r.offset))
 
 
-def compared(records: list[Record], bundles: Path, declared: Repository = DECLARED) -> Report:
+def compared(records: list[Record], bundles: Path, declared: Repository = DECLARED) -> Comparison:
     return compare(
         lambda: records, ITEMS, lambda version: bundle.load(bundles / version), declared, within=2 * WRITE_MS
     )
@@ -215,7 +216,7 @@ def test_rows_of_what_is_declared_are_late_too(bundles: Path) -> None:
 def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path, said: list[int]) -> None:
     """The row knows of the first event, the server of the third: the feed is of these two."""
     write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True, inputs=NAMES)
-    none, world = Repository(), Catalogue(ITEMS)
+    none, world = Repository(), KnownItems(ITEMS)
     replay = Replay(user_operator(world, None), item_operator(world))
     server = Server(tmp_path, "test", replay, none)
     world.space = server.space
@@ -239,7 +240,7 @@ def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path,
 
 
 def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bundles: Path) -> None:
-    world, declared = Catalogue(ITEMS), DECLARED.for_crosses()
+    world, declared = KnownItems(ITEMS), DECLARED.for_crosses()
     replay = Replay(user_operator(world, None, declared), item_operator(world, declared))
     server = Server(bundles, "test", replay, declared)
     world.space = server.space

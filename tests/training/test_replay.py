@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from feature_repo import views
-from feature_repo.registry import Repository
+from feature_repo import builders, views
+from feature_repo.repository import Repository
 from operators.contract import Record, Row, owner
 from operators.features import Count, session
 from operators.stepping import step
 from operators.time import DAY, HOUR, minutes
 from schemas.errors import Duplicate, TooLate
 from schemas.events import Impression, Interaction, Item, User
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 T0 = 1_767_225_600_000
 ITEMS = [Item(f"i{k}", categories=[f"c{k % 3}"]) for k in range(6)]
@@ -27,9 +27,9 @@ def click(user: str, item: str, at: int, id: str = "") -> Record:
 
 
 def replay(rows: Rows | None = None, coalesce: bool = False) -> Replay:
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     emit = None if rows is None else lambda row, at: rows.append((row, at))
-    return Replay(views.user_operator(world), views.item_operator(world), emit, coalesce)
+    return Replay(builders.user_operator(world), builders.item_operator(world), emit, coalesce)
 
 
 def value(row: Row, name: str) -> Any:
@@ -111,9 +111,9 @@ def test_profiles_catalogue_entries_and_impressions() -> None:
 def test_what_is_over_is_dropped_after_its_last_row() -> None:
     declared = Repository({session: (Count("depth", entity=session),)})
     emitted: list[tuple[str, int, Any]] = []
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     driver = Replay(
-        views.user_operator(world, declared=declared), views.item_operator(world, declared),
+        builders.user_operator(world, declared=declared), builders.item_operator(world, declared),
         lambda row, at: emitted.append((row.key[0], at, row.values[0])), emits=lambda part: owner(part) == "session",
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_rows_equal_a_step_by_step_run() -> None:
     """The driver adds nothing to `step` but the keys."""
     rows: Rows = []
     driver = replay(rows)
-    operator = views.user_operator(Catalogue(ITEMS))
+    operator = builders.user_operator(KnownItems(ITEMS))
     state = operator.new()
     by_hand: Rows = []
     for k in range(60):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from feature_repo.crosses import Affinity, UserFeature
-from feature_repo.ranking import NAMES
+from feature_repo.inputs import NAMES
 from feature_repo.registry import collect
 from operators.features import Count, user, user_category
 from operators.space import BundleSpace
@@ -21,7 +21,7 @@ from schemas.errors import BundleError
 from schemas.events import Interaction, Item
 from training import examples, factors, ranker
 from training.examples import Log
-from training.feed import Feed
+from training.feed import ReplayedFeed
 from training.train import NothingToTrain, train
 
 T = 1_767_225_600_000
@@ -77,7 +77,7 @@ def test_the_same_log_and_seed_make_the_same_model(bundles: Path, log: Log, tmp_
 def test_the_feed_shows_what_the_person_loves(bundles: Path, log: Log) -> None:
     found = bundle.current(bundles)
     assert found is not None
-    feed = Feed(found, log, {})
+    feed = ReplayedFeed(found, log, {})
     for person in range(6):
         met = {e.item_id for e in log.interactions if e.user_id == f"u{person}"}
         answer = feed.recommend(f"u{person}", log.interactions[-1].timestamp, n=5)
@@ -130,7 +130,7 @@ def test_a_tiny_log_trains(tmp_path: Path, count: int) -> None:
     assert manifest.metrics["examples"] == 0
     found = bundle.current(tmp_path)
     assert found is not None
-    assert Feed(found, Log(events, items), {}).recommend("u9", T + 1000)
+    assert ReplayedFeed(found, Log(events, items), {}).recommend("u9", T + 1000)
 
 
 def test_events_without_a_catalogue_train(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_crosses_are_in_the_manifest_and_the_feed_reads_them(log: Log, tmp_path:
     found = bundle.current(tmp_path)
     assert found is not None
     assert found.manifest.features == [*NAMES, "met", "habit"]
-    feed = Feed(found, log, {}, declared)
+    feed = ReplayedFeed(found, log, {}, declared)
     assert len(feed.recommend("u0", log.interactions[-1].timestamp)) == 20
     with pytest.raises(BundleError, match="other inputs"):
-        Feed(found, log, {})
+        ReplayedFeed(found, log, {})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from feature_repo import registry
-from feature_repo.ranking import names
+from feature_repo.inputs import names
 from freshet.commands import train as command
 from schemas import bundle
 from schemas.events import Interaction, Item

@@ -111,7 +111,7 @@ def test_a_gzip_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
 def test_a_second_run_says_what_it_sent_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("freshet.commands.load.Producer", lambda _: nullcontext(Broker()))
+    monkeypatch.setattr("freshet.commands.load.Producer", lambda *_: nullcontext(Broker()))
     monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "300")
     path = write(tmp_path / "events.jsonl", 4, {2: "[]"})

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feature_repo import ranking
+from feature_repo import inputs
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import INPUTS, NAMES, Candidates, Request, matrix
+from feature_repo.inputs import INPUTS, NAMES, matrix
 from schemas.events import Item
 from tests.feature_repo import made
 from tests.feature_repo.made import DIM, T0
@@ -140,7 +141,7 @@ def test_every_input_is_checked() -> None:
 def test_an_input_equals_a_loop(seed: int, name: str, plain: Callable[[Plain, str], float]) -> None:
     known = Plain(seed, region=("DE", "FR", "", "IT")[seed % 4], space="s1" if seed != 3 else "another")
     rows = np.arange(known.columns.n)[::-3].copy()
-    found = getattr(ranking, name)(Candidates(known.request, rows))
+    found = getattr(inputs, name)(Candidates(known.request, rows))
     assert found.shape == (len(rows),)
     expected = [plain(known, known.columns.ids[row]) for row in rows]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -155,7 +156,7 @@ def test_the_matrix_stacks_the_inputs_in_order(seed: int) -> None:
     assert np.isfinite(found).all()
     for column, name in enumerate(NAMES):
         np.testing.assert_array_equal(
-            found[:, column], getattr(ranking, name)(Candidates(known.request, rows)).astype(np.float32)
+            found[:, column], getattr(inputs, name)(Candidates(known.request, rows)).astype(np.float32)
         )
     np.testing.assert_allclose(matrix(known.request, rows[:1]), found[:1], atol=1e-6)
 

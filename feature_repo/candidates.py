@@ -1,9 +1,4 @@
-"""The ranker's inputs: crosses of a person and candidates, computed alike in training and serving.
-
-Each input is one function over all candidates at once. `matrix` stacks them in the order of
-`INPUTS`, and those that are declared (`feature_repo.crosses`) after them; a bundle's manifest records
-that order, and a server refuses a model of inputs that it does not have.
-"""
+"""One request and its candidates: what the ranker's inputs and crosses are computed from, as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -15,11 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.age import ages
 from feature_repo.columns import ItemColumns, Rows, Vocabulary
-from feature_repo.crosses import Cross, Value
+from feature_repo.value import Value
 from feature_repo.views import TASTE
-from operators.time import DAY
 
 Column = npt.NDArray[np.floating[Any]]
 Pairs = Callable[[str, Sequence[str]], Mapping[str, Mapping[str, Any]]]
@@ -160,127 +153,14 @@ class Candidates:
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
-        weights = _by_code(self.request.items.category_codes, names, values)
+        weights = by_code(self.request.items.category_codes, names, values)
         return weights.take(self.categories).sum(axis=1) / self.n_categories
 
 
-def _by_code(codes: Mapping[str, int], names: Sequence[str], values: Sequence[float]) -> Column:
+def by_code(codes: Mapping[str, int], names: Sequence[str], values: Sequence[float]) -> Column:
     weights = np.zeros(len(codes) + 1)
     for name, value in zip(names, values, strict=True):
         code = codes.get(name)
         if code:
             weights[code] = value
     return weights
-
-
-def similarity(of: Candidates) -> Column:
-    """Cosine of user vector and item vector; 0 for a person without one."""
-    vector = of.request.vector
-    return np.zeros(len(of)) if vector is None else of.vectors @ vector
-
-
-def recent_mean(of: Candidates) -> Column:
-    """Mean signed cosine to the last 20 items."""
-    return of.recent_cosines.mean(axis=0) if len(of.request.recent) else np.zeros(len(of))
-
-
-def recent_max(of: Candidates) -> Column:
-    """Largest signed cosine to any of the last 20 items."""
-    return of.recent_cosines.max(axis=0) if len(of.request.recent) else np.zeros(len(of))
-
-
-def category_affinity(of: Candidates) -> Column:
-    """The person's affinity to the candidate's categories, mean over them."""
-    user = of.request.user
-    return of.category_mean(user["category_affinity"], user["category_affinity_scores"])
-
-
-def brand_affinity(of: Candidates) -> Column:
-    """The person's affinity to the candidate's brand."""
-    user, items = of.request.user, of.request.items
-    weights = _by_code(items.brand_codes, user["brand_affinity"], user["brand_affinity_scores"])
-    return weights[items.brand[of.rows]]
-
-
-def session_overlap(of: Candidates) -> Column:
-    """Share of the candidate's categories met in the current session."""
-    names = of.request.user["session_categories"]
-    return of.category_mean(names, [1.0] * len(names))
-
-
-def popularity(of: Candidates) -> Column:
-    """log2 decayed popularity, relative to the most popular item; never below -20."""
-    items = of.request.items
-    return np.maximum(items.popularity[of.rows] - items.most_popular(), -20.0)
-
-
-def region_popularity(of: Candidates) -> Column:
-    """The same within the person's region; -20 where nothing is known."""
-    items, region = of.request.items, of.request.region
-    values = items.popular_in(region)
-    if values is None:
-        return np.full(len(of), -20.0)
-    return np.maximum(values[of.rows] - items.most_popular(region), -20.0)
-
-
-def trend(of: Candidates) -> Column:
-    """log(1 + events of the last 7 days)."""
-    return np.log1p(of.request.items.events_7d[of.rows])
-
-
-def ctr(of: Candidates) -> Column:
-    """Smoothed click-through rate of the last 7 days."""
-    return of.request.items.ctr_7d[of.rows]
-
-
-def age(of: Candidates) -> Column:
-    """log(1 + days since the item was created); -1 where unknown, or still to come."""
-    days = ages(of.request.items.created_at[of.rows], of.request.at) / DAY
-    return np.where(np.isnan(days), -1.0, np.log1p(days))
-
-
-def history(of: Candidates) -> Column:
-    """log(1 + interactions remembered): how much to trust the person's own features."""
-    return np.full(len(of), np.log1p(len(of.request.user["recent_items"])))
-
-
-def session_depth(of: Candidates) -> Column:
-    """log(1 + distinct items of the session)."""
-    return np.full(len(of), np.log1p(of.request.user["session_items"]))
-
-
-Input = Callable[[Candidates], Column]
-
-INPUTS: tuple[Input, ...] = (
-    similarity,
-    recent_mean,
-    recent_max,
-    category_affinity,
-    brand_affinity,
-    session_overlap,
-    popularity,
-    region_popularity,
-    trend,
-    ctr,
-    age,
-    history,
-    session_depth,
-)
-NAMES = tuple(f.__name__ for f in INPUTS)
-
-
-def names(crosses: Sequence[Cross] = ()) -> tuple[str, ...]:
-    """What the inputs are called, in their order."""
-    return (*NAMES, *(cross.name for cross in crosses))
-
-
-def matrix(
-    request: Request, rows: Rows, crosses: Sequence[Cross] = (), positions: Column | None = None
-) -> npt.NDArray[np.float32]:
-    """The ranker's input for the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
-    candidates = Candidates(request, rows, positions)
-    inputs: tuple[Input, ...] = (*INPUTS, *crosses)
-    out = np.empty((len(rows), len(inputs)), np.float32)
-    for column, make in enumerate(inputs):
-        out[:, column] = make(candidates)
-    return out

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from feature_repo.crosses.cross import ITEM, USER, Cross, Value
+from feature_repo.value import ITEM, USER, Value
+
+
+class Reader(Protocol):
+    """What reads fields of declared features and attributes of items: a cross."""
+
+    @property
+    def values(self) -> tuple[Value, ...]: ...
+
+    @property
+    def attributes(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +30,7 @@ class Reads:
     attributes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, crosses: Iterable[Cross]) -> Reads:
+    def of(cls, crosses: Iterable[Reader]) -> Reads:
         """What these crosses read, in the order of their declaration."""
         crosses = tuple(crosses)
         values = {value.key: value for cross in crosses for value in cross.values}.values()
@@ -38,4 +49,4 @@ class Reads:
         )
 
 
-NOTHING = Reads()
+NO_READS = Reads()
