@@ -31,14 +31,14 @@ def processes(settings: Settings, running: Collection[str]) -> str:
     found = server.processes(settings) if "server" in running else []
     if not found:
         return ""
-    serving = [process for process in found if process["state"] == "serving"]
-    pids = ", ".join(str(process["pid"]) for process in serving)
+    serving = [process for process in found if process.state == "serving"]
+    pids = ", ".join(str(process.pid) for process in serving)
     return f"server: {len(serving)} of {len(found)} processes serve (pid {pids})"
 
 
 def _server(settings: Settings) -> Iterator[str]:
     health = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False).json()
-    several = health.get("processes", [])
+    several = health["processes"]
     for process in several:
         yield from (f"process {process['number']} {line}" for line in _process(process))
     if not several:
@@ -47,9 +47,10 @@ def _server(settings: Settings) -> Iterator[str]:
 
 def _process(process: dict[str, Any]) -> Iterator[str]:
     if process["state"] != "serving":
-        yield f"is not there ({process['state']}): {process['last_exit'] or 'it has not served yet'}"
+        how = f"it {process['last_exit']}" if process["last_exit"] else "it has not served yet"
+        yield f"does not serve ({process['state']}): {how}"
     elif process["restarts"]:
-        yield f"was started again {process['restarts']} times; the last time it {process['last_exit']}"
+        yield f"was started again, {process['restarts']} times so far; the last time it {process['last_exit']}"
     yield from (f"(pid {process['pid']}): {line}" for line in _threads(process["background"] or ()))
 
 

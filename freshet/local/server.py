@@ -3,12 +3,14 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+
+import msgspec
 
 from freshet.errors import NotReady
 from freshet.local import components
 from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings, setting_name
+from serving.siblings import ProcessState
 
 POLL_S = 0.2
 
@@ -50,7 +52,7 @@ class Server:
         """It is ready with the first of its processes; this waits for the others."""
         deadline = time.monotonic() + settings.start_timeout
         while settings.server_processes > 1:
-            states = [process["state"] for process in processes(settings)]
+            states = [process.state for process in processes(settings)]
             if states and set(states) == {"serving"}:
                 report(f"server: {len(states)} processes serve")
                 return
@@ -65,12 +67,12 @@ class Server:
         return None
 
 
-def processes(settings: Settings) -> list[dict[str, Any]]:
-    """What /readyz says of each process of the server; empty where there is one, or no answer."""
+def processes(settings: Settings) -> list[ProcessState]:
+    """The server's processes on its port; empty where there is one alone, or no answer."""
     import httpx
 
     try:
         answer = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False)
-        return list(answer.json()["processes"])
+        return msgspec.convert(answer.json()["processes"], list[ProcessState])
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return []
