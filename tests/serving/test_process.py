@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -63,23 +64,21 @@ def click(user: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def connections(url: str) -> dict[str, tuple[httpx.Client, str]]:
-    """A connection to each of two processes by the process's name in tokens, with the token of a click of `u1`. A
-    connection stays with the process that has taken it."""
+@contextmanager
+def connections(url: str) -> Iterator[list[tuple[httpx.Client, str]]]:
+    """A connection to each of two processes, with the token of a click of `u1`. A connection stays with the process
+    that has taken it."""
     found: dict[str, tuple[httpx.Client, str]] = {}
+    with ExitStack() as closing:
 
-    def connect() -> bool:
-        client = httpx.Client(base_url=url, timeout=30, trust_env=False)
-        token = client.post("/v1/events", json=click("u1")).raise_for_status().json()["token"]
-        issuer = Token.decode(token).issuer
-        if issuer in found:
-            client.close()
-        else:
-            found[issuer] = client, token
-        return len(found) == 2
+        def connect() -> bool:
+            client = closing.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
+            token = client.post("/v1/events", json=click("u1")).raise_for_status().json()["token"]
+            found.setdefault(Token.decode(token).issuer, (client, token))
+            return len(found) == 2
 
-    until(connect)
-    return found
+        until(connect)
+        yield list(found.values())
 
 
 def serving(settings: Settings) -> list[ProcessState]:
@@ -90,8 +89,7 @@ def serving(settings: Settings) -> list[ProcessState]:
 
 @pytest.mark.integration
 def test_a_token_of_one_process_waits_at_another_and_holds_at_its_own(several: Stack) -> None:
-    (one, _), (other, token) = connections(several.settings.http_url).values()
-    with one, other:
+    with connections(several.settings.http_url) as ((one, _), (other, token)):
         own = other.get("/v1/users/u1/feed", params={"after": token}).raise_for_status().json()
         assert own["freshness"]["caught_up"], "the process that wrote the click applies it itself"
         foreign = one.get("/v1/users/u1/feed", params={"after": token}).raise_for_status().json()
@@ -104,12 +102,12 @@ def test_metrics_and_status_are_of_both(
     several: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = several.settings
-    for client, _ in connections(settings.http_url).values():
-        with client:
-            text = client.get("/metrics").text
-            for number in (1, 2):
-                assert f'freshet_process_up{{process="{number}"}} 1.0' in text
-                assert f'freshet_events_total{{process="{number}",result="stored",topic="interactions"}}' in text
+    with connections(settings.http_url) as both:
+        texts = [client.get("/metrics").text for client, _ in both]
+    for text in texts:
+        for number in (1, 2):
+            assert f'freshet_process_up{{process="{number}"}} 1.0' in text
+            assert f'freshet_events_total{{process="{number}",result="accepted",topic="interactions"}}' in text
     for name in ("home", "kafka_port", "redis_port", "flink_port", "http_port"):
         monkeypatch.setenv(setting_name(name), str(getattr(settings, name)))
     monkeypatch.setenv("COLUMNS", "200")
@@ -136,10 +134,10 @@ def test_a_process_that_is_killed_is_replaced_and_no_request_fails_afterwards(se
     assert (after[0].pid, after[0].restarts) == (before[0].pid, before[0].restarts)
     assert after[1].pid != victim
     assert (after[1].restarts, after[1].last_exit) == (before[1].restarts + 1, "ended by SIGKILL")
-    for client, _ in connections(settings.http_url).values():  # the new one answers, too
-        with client:
-            statuses.append(client.get("/v1/users/u1/feed").status_code)
-    statuses += [ask() and 200 for _ in range(30)]
+    for _ in range(30):
+        ask()
+    with connections(settings.http_url) as both:  # the new one answers, too
+        statuses += [client.get("/v1/users/u1/feed").status_code for client, _ in both]
     assert set(statuses) == {200}
 
 
