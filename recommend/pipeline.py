@@ -1,161 +1,146 @@
-"""The request, to be read aloud: retrieve, filter, rank, re-rank, explain.
+"""The request, to be read aloud: encode, retrieve, filter, rank, re-rank, explain.
 
-Nothing here does I/O: features come in with the request, so that the same pipeline answers in the server and
-in a replay. Each stage declares what happens where it fails: the feed goes on with less, and says so.
+Nothing here does I/O but `query.pairs`, which is given with the query and reads the person's features of pairs. So the
+same pipeline answers in the server and in a replay.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
-from feature_repo.inputs import matrix
-from recommend import explain, filters, rerank, retrievers
+from recommend import popular, steps
+from recommend.candidate_set import CandidateSet, merge
 from recommend.model import Model
 from recommend.popular import Popular
-from recommend.query import FeedRequest, Query, Reason, Source
-from schemas.events import Item
+from recommend.query import Query
+from recommend.stage import Reason
+from recommend.surface import Surface
+from recommend.trace import STEPS, StageTrace, Trace
 
 log = logging.getLogger(__name__)
 
-Action = Callable[[Query], None]
 
+class Detail(Struct, frozen=True):
+    """How one item came into an answer."""
 
-class Stage(NamedTuple):
-    """A step and what to do instead where it fails. A stage that fails is named in `degraded`."""
-
-    name: str
-    run: Action
-    otherwise: Action
-
-
-class StageError(Exception):
-    """A stage cannot do its work now, for a reason that is known."""
-
-
-def retrieve(query: Query) -> None:
-    """Candidates of every source. Without a model there are only popular ones, which is a failure to retrieve."""
-    if query.model is None:
-        raise StageError("there is no model")
-    retrievers.merge([(r.source, r.find(query)) for r in retrievers.RETRIEVERS], query)
-
-
-def popular_only(query: Query) -> None:
-    """What is popular, there and everywhere."""
-    sources = [r for r in retrievers.RETRIEVERS if r.source in Source.REGION | Source.POPULAR]
-    retrievers.merge([(r.source, r.find(query)) for r in sources], query)
-
-
-def available_only(query: Query) -> None:
-    """Whatever can be had."""
-    query.keep(filters.available(query, query.rows))
-    query.keep(np.arange(min(len(query.rows), filters.RANKED)))
-
-
-def rank(query: Query) -> None:
-    """The model's score of each candidate."""
-    if query.model is None:
-        raise StageError("there is no model")
-    if not len(query.rows):
-        return
-    inputs = matrix(query.ranking, query.rows, query.model.crosses)
-    scores = query.model.ranker.score(inputs)
-    if len(scores) != len(query.rows) or not np.isfinite(scores).all():
-        raise StageError("the ranker's scores are not one finite number a candidate")
-    query.scores, query.inputs = scores, inputs
-
-
-def by_popularity(query: Query) -> None:
-    """Popularity as the score; candidates of no popularity keep their order."""
-    values = query.columns.popularity[query.rows]
-    order = np.argsort(np.argsort(-values, kind="stable"), kind="stable")
-    query.scores = (1.0 / (1.0 + order)).astype(np.float32)
-
-
-def no_reasons(query: Query) -> None:
-    """Silence, where reasons cannot be found."""
-    query.reasons = []
-
-
-STAGES = (
-    Stage("retrieve", retrieve, popular_only),
-    Stage("filter", filters.apply, available_only),
-    Stage("rank", rank, by_popularity),
-    Stage("rerank", rerank.rerank, rerank.by_score),
-    Stage("explain", explain.explain, no_reasons),
-)
+    sources: list[str]
+    """the retrievers that found it"""
+    features: dict[str, float]
+    """what the ranker computed its scores from, where it said so"""
+    scores: dict[str, float]
+    """by head of the ranker, before the surface's objective weighs them"""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One item of a feed."""
+class Answer:
+    """Items in order, and how they came about."""
 
-    item_id: str
-    score: float
-    reason: Reason | None
-    item: Item | None
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """The answer: entries in order, stages that fell back, milliseconds a stage; and what the ranker saw of each entry
-    (entries, inputs), None where it did not score them."""
-
-    entries: list[Entry]
+    query: Query
+    candidates: CandidateSet
+    """those that are shown, with their scores"""
+    reasons: Sequence[Reason | None]
+    trace: list[StageTrace]
     degraded: list[str]
+    """steps of which a stage failed"""
     timings_ms: dict[str, float]
-    inputs: npt.NDArray[np.float32] | None
+    """by step"""
 
     @property
     def item_ids(self) -> list[str]:
         """Item ids, best first."""
-        return [entry.item_id for entry in self.entries]
+        ids = self.query.columns.ids
+        return [ids[row] for row in self.candidates.rows.tolist()]
+
+    @property
+    def scores(self) -> list[float]:
+        """What the items are ranked by; re-rankers may put a lower one first."""
+        found = self.candidates.scores
+        return [] if found is None else found.tolist()
+
+    @property
+    def features(self) -> npt.NDArray[np.float32] | None:
+        """What the ranker saw of each item (n, inputs); None where it did not score them."""
+        return self.candidates.features
+
+    def detail(self, position: int) -> Detail:
+        """How the item at `position` came into the answer."""
+        shown = self.candidates
+        return Detail(
+            shown.sources_of(position),
+            _named(shown.feature_names, shown.features, position),
+            _named(shown.head_names, shown.heads, position),
+        )
+
+
+def _named(names: Sequence[str], values: npt.NDArray[np.float32] | None, position: int) -> dict[str, float]:
+    if values is None:
+        return {}
+    return {name: round(value, 5) for name, value in zip(names, values[position].tolist(), strict=False)}
 
 
 class Pipeline:
-    """Recommends from columns and a model whose rows they share (see recommend/catalogue.py)."""
+    """Answers from columns and a model over them (see recommend/catalogue.py)."""
 
     def __init__(
         self,
         columns: ItemColumns,
         model: Model | None,
-        popular_age_s: float = 0.0,
-        stages: Sequence[Stage] = STAGES,
+        popular_age_s: float = popular.MAX_AGE_S,
+        lists: Popular | None = None,
     ) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls."""
+        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
+        Pipelines over the same columns may share their `lists`."""
         self.columns = columns
         self.model = model
-        self.popular = Popular(columns, popular_age_s)
-        self.stages = stages
+        self.popular = lists or Popular(columns, popular_age_s)
+        self.query = functools.partial(Query, columns, model, self.popular)
+        """a query of these: `at`, and the other fields of `Query` by name"""
 
-    def recommend(self, request: FeedRequest) -> Feed:
-        """The person's feed. Never raises for a stage that fails; never empty while any item is available."""
-        query = Query(request, self.columns, self.model, self.popular)
-        degraded: list[str] = []
-        timings: dict[str, float] = {}
-        for name, run, otherwise in self.stages:
-            if name == "explain" and not request.explain:
-                continue
-            started = time.perf_counter()
-            try:
-                run(query)
-            except Exception as error:
-                # A feed with less in it is worth more to a person than an error page.
-                log.warning("%s fell back: %s", name, error, exc_info=not isinstance(error, StageError))
-                degraded.append(name)
-                otherwise(query)
-            timings[name] = round((time.perf_counter() - started) * 1000, 3)
-        reasons: Sequence[Reason | None] = query.reasons or [None] * len(query.rows)
-        ids, items = self.columns.ids, self.columns.items
-        entries = [
-            Entry(ids[row], score, reason, items[row])
-            for row, score, reason in zip(query.rows.tolist(), query.scores.tolist(), reasons, strict=True)
-        ]
-        return Feed(entries, degraded, timings, query.inputs)
+    def candidates(self, surface: Surface, query: Query) -> CandidateSet:
+        """What the surface's ranker is given."""
+        trace = Trace()
+        query.surface = surface.name
+        query.encoded = steps.encode(surface, query, trace)
+        return steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
+
+    def recommend(self, surface: Surface, query: Query) -> Answer:
+        """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
+        trace = Trace()
+        reasons: Sequence[Reason | None] = []
+        step, started = STEPS[0], time.perf_counter()
+        try:
+            query.surface = surface.name
+            query.encoded = steps.encode(surface, query, trace)
+            step, started = trace.step(step, "retrieve", started)
+            found = steps.retrieve(surface, query, trace)
+            step, started = trace.step(step, "filter", started)
+            found = steps.filter(surface, query, found, trace)
+            step, started = trace.step(step, "rank", started)
+            found = steps.rank(surface, query, found, trace)
+            step, started = trace.step(step, "rerank", started)
+            found = steps.rerank(surface, query, found, trace)
+            step, started = trace.step(step, "explain", started)
+            reasons = steps.explain(surface, query, found, trace)
+            trace.step(step, "", started)
+        except Exception:
+            # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.
+            log.exception("%s: %s failed", surface.name, step)
+            trace.failed(step)
+            found = _last_resort(query) if surface.fallback else merge([], ())
+            reasons = []
+        return Answer(query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms)
+
+
+def _last_resort(query: Query) -> CandidateSet:
+    found = merge([np.flatnonzero(query.columns.available)[: query.n]], (steps.FILL,))
+    found.scores = np.zeros(len(found), np.float32)
+    return found

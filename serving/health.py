@@ -87,8 +87,7 @@ def answers_of(services: Services) -> Mapping[str, Callable[[], bytes]]:
 
 
 def _own(services: Services) -> Health:
-    model = services.pipeline.model
-    status, version = "ready" if services.ready else "starting", model.version if model else None
+    status, version = "ready" if services.ready else "starting", services.variants.default.version
     return Health(status, services.degraded, version, services.background)
 
 

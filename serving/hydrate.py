@@ -12,11 +12,12 @@ from msgspec import Struct
 
 from feature_repo import views
 from feature_repo.builders import user_operator
-from operators.contract import Record, World
+from operators.contract import Record, Space, World
 from operators.keyed import KeyedState
 from operators.time import DEFAULT_LATENESS
 from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
+from schemas.events import Item
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
 from serving.store import Store, StoreAway
@@ -79,6 +80,13 @@ class PersonsPairs:
             return {}
 
 
+class _World(NamedTuple):
+    """The world with one space of several."""
+
+    space: Space
+    item: Callable[[str], Item | None]
+
+
 class Hydrator:
     """Reads rows and brings them up to date with the same update that the stream applies."""
 
@@ -104,8 +112,10 @@ class Hydrator:
         self._remembered: OrderedDict[str, Features] = OrderedDict()
         self._embedded: OrderedDict[tuple[str, int, int, str], tuple[list[float], str]] = OrderedDict()
 
-    async def person(self, user_id: str, after: Token | None = None) -> Person:
-        """The person's features, those of the events in the token `after` included where that can be."""
+    async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
+        """The person's features, those of the events in the token `after` included where that can be; their vector is
+        in `space`, that of the model that the request is answered with."""
+        space = space or self._world.space
         row, degraded = self._read(user_id)
         caught_up = after is None or self._covered(user_id, row, after)
         if after is not None and not caught_up and not degraded:
@@ -113,7 +123,9 @@ class Hydrator:
         now = self._clock()
         pending = self._own.pending(user_id, row)
         features, owed = (
-            self._applied(user_id, row, pending, now) if pending else (self._in_space(user_id, row, now), [])
+            self._applied(user_id, row, pending, now, space)
+            if pending
+            else (self._in_space(user_id, row, now, space), [])
         )
         lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
         if features is None:
@@ -170,7 +182,7 @@ class Hydrator:
     # -- the operator --------------------------------------------------------------------------
 
     def _applied(
-        self, user_id: str, row: Features | None, pending: list[Record], now: int
+        self, user_id: str, row: Features | None, pending: list[Record], now: int, space: Space
     ) -> tuple[Features, list[Record]]:
         """The row with `pending` put on top, and those of them that could be."""
         operator = self._operator
@@ -187,22 +199,21 @@ class Hydrator:
                 self._own.forget(user_id, record)
             else:
                 taken.append(record)
-        self._embed(state)
+        self._embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
         return {**(row or {}), **self._row(user_id, state, now)}, taken
 
-    def _in_space(self, user_id: str, row: Features | None, now: int) -> Features | None:
-        """The row with its vector in the space in force. A bundle can be newer than the person's last event."""
-        space = self._world.space.id
-        if row is None or row["vector_space"] == space or not row["recent_items"]:
+    def _in_space(self, user_id: str, row: Features | None, now: int, space: Space) -> Features | None:
+        """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""
+        if row is None or row["vector_space"] == space.id or not row["recent_items"]:
             return row
-        key = (user_id, row["applied_partition"], row["applied_offset"], space)
+        key = (user_id, row["applied_partition"], row["applied_offset"], space.id)
         found = self._embedded.get(key)
         if found is None:
             state = self._state_of(row)
             if state is None:
                 return row
-            self._embed(state)
+            self._embed(state, space)
             vector, space_id = EMBEDDING.values(state.parts[VECTOR], now)
             found = self._embedded[key] = vector, space_id
             if len(self._embedded) > EMBEDDED:
@@ -217,8 +228,8 @@ class Hydrator:
             log.warning("%s", error)
             return None
 
-    def _embed(self, state: KeyedState) -> None:
-        EMBEDDING.embed(state.parts[VECTOR], self._world)
+    def _embed(self, state: KeyedState, space: Space) -> None:
+        EMBEDDING.embed(state.parts[VECTOR], _World(space, self._world.item))
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
         row = self._operator.row(user_id, "", state, now)

@@ -23,6 +23,8 @@ ALIVE, SERVING = b".", b"s"
 ANSWER_S = 0.5
 """how long another process has to answer; one that installs a model may take longer, and is left out"""
 STATES = "processes.json"
+SIZE = 8
+"""bytes of an answer's length, before the answer: half of one is none"""
 
 
 class ProcessState(Struct, frozen=True):
@@ -86,10 +88,10 @@ class Siblings:
                 reader, writer = await asyncio.open_unix_connection(self._socket(number))
                 try:
                     writer.write(f"{question}\n".encode())
-                    return await reader.read(-1)
+                    return await reader.readexactly(int.from_bytes(await reader.readexactly(SIZE)))
                 finally:
                     writer.close()
-        except OSError:  # TimeoutError is one
+        except (OSError, EOFError):  # no answer in time, none at all, or half of one
             return None
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +99,8 @@ class Siblings:
             async with asyncio.timeout(ANSWER_S):
                 question = (await reader.readline()).decode().strip()
                 if question in self._answers:
-                    writer.write(self._answers[question]())
+                    answer = self._answers[question]()
+                    writer.write(len(answer).to_bytes(SIZE) + answer)
                     await writer.drain()
         except OSError:
             pass  # who asked did not wait

@@ -269,9 +269,9 @@ def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> N
 def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
     """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
     watch has those of its own space."""
-    columns = ItemColumns(0, max(len(world.items), 1), reads)
+    columns = ItemColumns(max(len(world.items), 1), reads)
     for item in world.items.values():
-        columns.put_item(item, None)
+        columns.put_item(item)
     for shown in chosen:
         for item_id in shown.items:
             columns.row(item_id)

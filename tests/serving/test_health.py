@@ -53,7 +53,7 @@ def test_a_broken_bundle_is_named_by_health_and_metrics_and_the_next_is_taken(tm
         write_bundle(bundles, ["i1"], version="one", served=True)
         wait(lambda health: health["model_version"] == "one")
         write_bundle(tmp_path / "aside", ["i1"], version="broken", served=True)
-        (tmp_path / "aside" / "broken" / "items.json").write_text('["i1", "i1"]')
+        (tmp_path / "aside" / "broken" / "spaces" / "items" / "ids.jsonl").write_text('"i1"\n"i1"\n')
         (tmp_path / "aside" / "broken").rename(bundles / "broken")
         put_in_force(bundles, "broken")
         health = wait(lambda health: "bundles" in health["degraded"])

@@ -29,7 +29,7 @@ def states(*numbers: int) -> list[ProcessState]:
 
 def test_the_others_are_asked_and_who_is_not_there_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(siblings, "ANSWER_S", 0.2)
-    write_states(folder, [*states(1, 2, 3, 4), ProcessState(5, None, "ended")])
+    write_states(folder, [*states(1, 2, 3, 4, 6), ProcessState(5, None, "ended")])
 
     def broken() -> bytes:
         raise ValueError("broken")
@@ -39,9 +39,15 @@ def test_the_others_are_asked_and_who_is_not_there_is_left_out(folder: Path, mon
             await reader.read()
             writer.close()
 
+        async def torn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write((10).to_bytes(siblings.SIZE) + b"half")
+            writer.close()
+
         one = Siblings(1, folder, {"name": lambda: b"one"})
         two = Siblings(2, folder, {"name": lambda: b"two" * 100_000, "broken": broken})
-        async with one, two, await asyncio.start_unix_server(silent, folder / "3.sock"):
+        others = await asyncio.start_unix_server(silent, folder / "3.sock")
+        broken_off = await asyncio.start_unix_server(torn, folder / "6.sock")
+        async with one, two, others, broken_off:
             assert await one.ask("name") == {2: b"two" * 100_000}
             assert await two.ask("name") == {1: b"one"}
             assert await one.ask("broken") == {}

@@ -14,6 +14,7 @@ from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
 from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.repository import Repository
 from feature_repo.views import user
 from operators import features
@@ -21,7 +22,7 @@ from operators.contract import Record
 from operators.features import Count, Decay, InteractedWith, Rate, Vector, event, user_category
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
-from recommend.query import FeedRequest, ranking_of
+from recommend.query import ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
@@ -79,10 +80,13 @@ class Server:
         self.crosses, self._reads = declared.crosses, declared.reads
         self._world = KnownItems(ITEMS)
         self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
-        self.columns = ItemColumns(self.space.dim, reads=declared.reads)
+        self.columns = ItemColumns(reads=declared.reads)
+        vectors = np.zeros((len(ITEMS), self.space.dim), np.float32)
         for item in ITEMS:
-            self.columns.put_item(item, self.space.vector(item.item_id))
-        self._fresh = LiveColumns(job, ItemColumns(0, reads=declared.reads), declared)
+            row, vector = self.columns.put_item(item), self.space.vector(item.item_id)
+            vectors[row] = 0.0 if vector is None else vector
+        self._vectors = HeldVectors(self.space.id, vectors)
+        self._fresh = LiveColumns(job, ItemColumns(reads=declared.reads), declared)
         self._written = dict.fromkeys([i.item_id for i in ITEMS], T0)
         self._job, self._people = job, LivePeople(job, declared)
         self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
@@ -96,7 +100,7 @@ class Server:
             if not at_once and clock - at <= WRITE_MS + 37 * int(item_id[1:]) % 500:
                 continue
             self._written[item_id] = clock
-            copied = self._fresh.at(clock).only({item_id: None}, 0)
+            copied = self._fresh.at(clock).subset([item_id])
             if not copied.n:
                 continue  # nothing has happened to it
             to, columns = self.columns.row(item_id), self.columns
@@ -130,11 +134,12 @@ class Server:
         if clock - at < WRITE_MS / 2:
             row = self._row(who, clock)  # the server goes on from the row; not from what is declared
         known = row["consent"]
-        request = FeedRequest(
-            row | declared if known else DEFAULTS | {"consent": False}, clock, region, device=device,
+        request = ranking_of(
+            row | declared if known else DEFAULTS | {"consent": False}, self.columns, self._vectors,
+            self.space.content, clock, region, device,
             pairs=lambda view, names: {name: pairs[view][name] for name in names if known and name in pairs[view]},
         )  # fmt: skip
-        inputs = matrix(ranking_of(request, self.columns, self.space), self.columns.rows(items), self.crosses)
+        inputs = matrix(request, self.columns.rows(items), self.crosses)
         return Impression(
             id, who, clock, items, region=region or None, device=device or None, model_version=self.version,
             features=inputs.tobytes(), applied_offset=row["applied_offset"],
