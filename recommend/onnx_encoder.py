@@ -26,9 +26,9 @@ from feature_repo.columns import ItemColumns
 from operators.contract import Vector
 from recommend.item_space import ItemSpace
 from recommend.onnx import Session, one_output
-from schemas.bundle import EncoderPart
 from schemas.errors import BundleError
 from schemas.events import EVENT_TYPES
+from schemas.manifest import EncoderPart
 
 INPUTS = ("items", "vectors", "mask", "ages_s", "types", "features")
 NUMBERS = {f.name: float(f.default) for f in views.user.fields if f.dtype in ("int64", "float32", "float64", "bool")}

@@ -11,8 +11,8 @@ from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, NAMES, Input, named, stack
 from recommend.onnx import Session, one_output
-from schemas.bundle import RankerPart
 from schemas.errors import BundleError
+from schemas.manifest import RankerPart
 
 Matrix = npt.NDArray[np.float32]
 

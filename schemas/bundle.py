@@ -22,9 +22,8 @@ A bundle is read here and written in schemas/publish.py. Nothing in it is a pick
 from __future__ import annotations
 
 import hashlib
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,11 +35,10 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from schemas.errors import BundleError
+from schemas.manifest import FORMAT, Manifest, SpacePart, check_names
 
-FORMAT = 2
 MANIFEST = "manifest.json"
 CURRENT = "current"
-NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 CHUNK = 2000
 """lines decoded at once: well under a millisecond, so that a server that loads a bundle goes on answering"""
 
@@ -54,77 +52,6 @@ NEEDED = {
     "tables": set[str](),
 }
 """kind of part, which is also the name of its folder → files that each of them has"""
-
-
-class SpacePart(Struct, forbid_unknown_fields=True, frozen=True):
-    """An embedding space. Equal ids mean equal vectors, whichever bundle holds them."""
-
-    id: str
-    dim: int
-    items: int
-    files: dict[str, str]
-
-
-class EncoderPart(Struct, forbid_unknown_fields=True, frozen=True):
-    """An encoder into `space`: it reads the person's last `length` items, and `features` of theirs by name."""
-
-    space: str
-    length: int
-    newest_first: bool
-    files: dict[str, str]
-    features: list[str] = []
-
-
-class RankerPart(Struct, forbid_unknown_fields=True, frozen=True):
-    """A ranker: its inputs by name, in the order of the model's columns; head → the model's output."""
-
-    inputs: list[str]
-    heads: dict[str, str]
-    files: dict[str, str]
-
-
-class TablePart(Struct, forbid_unknown_fields=True, frozen=True):
-    """Named arrays: NAME.npy each."""
-
-    files: dict[str, str]
-
-
-class Use(Struct, forbid_unknown_fields=True, frozen=True):
-    """The parts that one surface uses; `objective` has the weights of the ranker's heads."""
-
-    space: str | None = None
-    encoder: str | None = None
-    ranker: str | None = None
-    objective: dict[str, float] = {}
-    tables: list[str] = []
-
-
-class Manifest(Struct, forbid_unknown_fields=True, frozen=True):
-    """What a bundle holds. `metrics` are figures from training, for people."""
-
-    format: int
-    version: str
-    created_at: int
-    user_vectors: str
-    """the space of the user vectors that the job keeps"""
-    spaces: dict[str, SpacePart]
-    encoders: dict[str, EncoderPart] = {}
-    rankers: dict[str, RankerPart] = {}
-    tables: dict[str, TablePart] = {}
-    surfaces: dict[str, Use] = {}
-    metrics: dict[str, float] = {}
-
-    def parts(self) -> Iterator[tuple[str, str, Mapping[str, str]]]:
-        """(kind, name, file → SHA-256) of each part."""
-        kinds: tuple[tuple[str, Mapping[str, Any]], ...] = (
-            ("spaces", self.spaces),
-            ("encoders", self.encoders),
-            ("rankers", self.rankers),
-            ("tables", self.tables),
-        )
-        for kind, parts in kinds:
-            for name, part in parts.items():
-                yield kind, name, part.files
 
 
 class _Format(Struct):
@@ -235,7 +162,7 @@ def load(path: Path) -> Bundle:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BundleError(f"{path.name}/{MANIFEST}: {error}") from None
     bundle = Bundle(path, manifest)
-    _check_names(path, manifest)
+    check_names(path.name, manifest)
     _check_files(path, manifest)
     try:
         for name in manifest.spaces:
@@ -278,31 +205,6 @@ def sha256(path: Path) -> str:
 def read_array(path: Path, mode: Literal["r", "c"] = "r") -> npt.NDArray[Any]:
     """The array of a .npy file, memory-mapped. Raises ValueError for anything else, Python objects included."""
     return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
-
-
-def _check_names(path: Path, manifest: Manifest) -> None:
-    for kind, name, _ in manifest.parts():
-        if not NAME.fullmatch(name):
-            raise BundleError(f"{path.name}: {name!r} is not the name of one of its {kind}")
-    named: dict[str, Mapping[str, Any]] = {
-        "space": manifest.spaces,
-        "encoder": manifest.encoders,
-        "ranker": manifest.rankers,
-    }
-    used = [("user_vectors", "space", manifest.user_vectors)]
-    used += [(f"encoder {name}", "space", part.space) for name, part in manifest.encoders.items()]
-    for surface, use in manifest.surfaces.items():
-        used += [(f"surface {surface}", kind, name) for kind in named if (name := getattr(use, kind)) is not None]
-        for table in use.tables:
-            if table not in manifest.tables:
-                raise BundleError(f"{path.name}: surface {surface} uses the table {table!r}, which it does not hold")
-    for user, kind, name in used:
-        if name not in named[kind]:
-            raise BundleError(f"{path.name}: {user} uses the {kind} {name!r}, which it does not hold")
-    for surface, use in manifest.surfaces.items():
-        heads = set(manifest.rankers[use.ranker].heads) if use.ranker else set()
-        if unknown := use.objective.keys() - heads:
-            raise BundleError(f"{path.name}: surface {surface} weighs the heads {sorted(unknown)}, not {sorted(heads)}")
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:

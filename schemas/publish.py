@@ -25,7 +25,6 @@ import numpy.typing as npt
 from schemas.bundle import (
     CONTENT,
     CURRENT,
-    FORMAT,
     IDS,
     INDEX,
     MANIFEST,
@@ -33,17 +32,12 @@ from schemas.bundle import (
     ORIGINS,
     TOKENS,
     VECTORS,
-    EncoderPart,
-    Manifest,
-    RankerPart,
-    SpacePart,
-    TablePart,
-    Use,
     current_name,
     load,
     sha256,
 )
 from schemas.errors import BundleError
+from schemas.manifest import FORMAT, EncoderPart, Manifest, RankerPart, SpacePart, TablePart, Use
 from schemas.traffic import named_bundles
 
 log = logging.getLogger(__name__)
@@ -55,7 +49,7 @@ ABANDONED_S = 60
 
 
 @dataclass
-class Writer:
+class BundleWriter:
     """Writes a bundle's parts into `folder`, each with its checksums."""
 
     folder: Path
@@ -135,7 +129,7 @@ class Writer:
 
 
 @contextmanager
-def publish(bundles: Path, version: str) -> Iterator[Writer]:
+def publish(bundles: Path, version: str) -> Iterator[BundleWriter]:
     """A writer of the bundle `version`; on a clean exit it becomes the bundle in force. On an error nothing changes.
 
     Raises BundleError where what was written is not a bundle, and OSError where the disk or an existing bundle of that
@@ -147,7 +141,7 @@ def publish(bundles: Path, version: str) -> Iterator[Writer]:
     lock = os.open(aside, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process, however that ends
     try:
-        writer = Writer(aside, version)
+        writer = BundleWriter(aside, version)
         yield writer
         (aside / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(writer.manifest), indent=2))
         load(aside)

@@ -18,8 +18,9 @@ import mmh3
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas.bundle import NAME, is_name
+from schemas.bundle import is_name
 from schemas.errors import BundleError
+from schemas.manifest import NAME
 
 TRAFFIC = "traffic.json"
 DEFAULT = "default"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.inputs import NAMES
-from schemas.bundle import Use
-from schemas.publish import Writer, publish
+from schemas.manifest import Use
+from schemas.publish import BundleWriter, publish
 
 
 def unit_rows(rng: np.random.Generator, rows: int, dim: int) -> npt.NDArray[np.float32]:
@@ -39,7 +39,7 @@ def write_bundle(
     served: bool = False,
     inputs: Sequence[str] = NAMES,
     origins: Mapping[str, int] | None = None,
-    more: Callable[[Writer], None] = lambda writer: None,
+    more: Callable[[BundleWriter], None] = lambda writer: None,
 ) -> str:
     """Publishes vectors for the items, and content vectors for categories c0 … c3. Returns the version.
 

@@ -26,9 +26,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from feature_repo.inputs import NAMES, names
 from feature_repo.repository import EMPTY, Repository
 from operators.time import DEFAULT_LATENESS
-from schemas.bundle import Manifest, Use
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
+from schemas.manifest import Manifest, Use
 from schemas.publish import publish
 from training import examples, factors, ranker
 from training.examples import Group, Log

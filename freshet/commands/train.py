@@ -12,8 +12,8 @@ from rich.console import Console
 from follow.connection import Connection
 from freshet.features import declared
 from freshet.settings import Settings
-from schemas.bundle import Manifest, RankerPart, SpacePart
 from schemas.errors import FreshetError
+from schemas.manifest import Manifest, RankerPart, SpacePart
 
 if TYPE_CHECKING:
     from training.log import EventLog

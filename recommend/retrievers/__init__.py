@@ -2,10 +2,10 @@
 
 from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import Neighbours
-from recommend.retrievers.popular import POPULAR, AnyAvailable, Popular, PopularInRegion, Trending
+from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
 from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
 
 __all__ = [
     "NEAREST", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "Nearest", "Neighbours", "Popular", "PopularInRegion", "Similar", "Trending",
+    "AnyAvailable", "Nearest", "Neighbours", "PopularEverywhere", "PopularInRegion", "Similar", "Trending",
 ]  # fmt: skip

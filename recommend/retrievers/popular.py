@@ -28,7 +28,7 @@ class PopularInRegion(Retriever):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Popular(Retriever):
+class PopularEverywhere(Retriever):
     """What is popular everywhere."""
 
     name: str = "popular"

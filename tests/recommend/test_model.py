@@ -21,10 +21,10 @@ from recommend.model import Model, Parts
 from recommend.pipeline import Pipeline
 from recommend.surfaces import home
 from schemas import bundle
-from schemas.bundle import Use
 from schemas.errors import BundleError
 from schemas.events import Item
-from schemas.publish import Writer
+from schemas.manifest import Use
+from schemas.publish import BundleWriter
 from tests.bundles import mean_of_items, sum_of_inputs, write_bundle
 from tests.serving.made import person, unit
 
@@ -83,7 +83,7 @@ def test_heads_are_weighed_by_the_objective_of_the_bundle(tmp_path: Path) -> Non
     )  # fmt: skip
     two = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
-    def more(writer: Writer) -> None:
+    def more(writer: BundleWriter) -> None:
         writer.ranker("two", two, ["popularity", "age"], {"click": "out_a", "buy": "out_b"})
         writer.surfaces["home"] = Use(space="items", ranker="two", objective={"click": 1.0, "buy": 3.0})
         writer.surfaces["cart"] = Use(ranker="two", objective={"buy": -1.0})
@@ -100,7 +100,7 @@ def test_heads_are_weighed_by_the_objective_of_the_bundle(tmp_path: Path) -> Non
 
 
 def test_tables_of_a_surface(tmp_path: Path) -> None:
-    def more(writer: Writer) -> None:
+    def more(writer: BundleWriter) -> None:
         writer.table("priors", {"share": np.array([0.25, 0.75])})
         writer.surfaces["cart"] = Use(tables=["priors"])
 
@@ -139,7 +139,7 @@ def test_a_ranker_that_does_not_fit_is_refused(
 
 
 def test_an_index_that_cannot_be_used_is_a_bundle_error(tmp_path: Path) -> None:
-    def more(writer: Writer) -> None:
+    def more(writer: BundleWriter) -> None:
         empty = np.zeros((0, 8), np.float32)
 
         def save(path: str) -> None:

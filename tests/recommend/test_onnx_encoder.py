@@ -15,10 +15,10 @@ from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.surfaces import home
 from schemas import bundle
-from schemas.bundle import Use
 from schemas.errors import BundleError
 from schemas.events import EVENT_TYPES, Item
-from schemas.publish import Writer
+from schemas.manifest import Use
+from schemas.publish import BundleWriter
 from tests.bundles import mean_of_items, unit_rows, write_bundle
 from tests.serving.made import NOW, person
 
@@ -45,7 +45,7 @@ def echo(name: str, shape: Sequence[int], kind: int = TensorProto.FLOAT, out: st
 def loaded(
     folder: Path, model: bytes, features: Sequence[str] = (), newest_first: bool = True, length: int = LENGTH
 ) -> tuple[Catalogue, Model]:
-    def more(writer: Writer) -> None:
+    def more(writer: BundleWriter) -> None:
         writer.encoder("person", model, "items", length, newest_first, features)
         writer.surfaces["home"] = Use(space="items", encoder="person", ranker="feed")
 

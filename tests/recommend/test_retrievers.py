@@ -12,12 +12,21 @@ from hypothesis import strategies as st
 from operators.history import hash64
 from recommend.candidate_set import merge
 from recommend.query import Query
-from recommend.retrievers import NEAREST, POPULAR, Nearest, Neighbours, Popular, PopularInRegion, Similar, Trending
+from recommend.retrievers import (
+    NEAREST,
+    POPULAR,
+    Nearest,
+    Neighbours,
+    PopularEverywhere,
+    PopularInRegion,
+    Similar,
+    Trending,
+)
 from recommend.stage import StageError
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
-NEAREST_TO, POPULAR_ONES = Nearest(), Popular()
+NEAREST_TO, POPULAR_ONES = Nearest(), PopularEverywhere()
 
 
 def query(region: str = "", space: str = "space-v1", with_model: bool = True, **row: object) -> Query:
@@ -103,7 +112,7 @@ def test_the_quota_is_the_surfaces() -> None:
     q = query(vector=[1.0, 0, 0, 0], recent=[("click", "i10"), ("click", "i60")])
     assert len(Nearest(quota=7).find(q)) == 7
     assert len(Similar(quota=3, recents=1).find(q)) == 4, "the item itself, and three"
-    assert len(Popular(quota=9).find(q)) == 9
+    assert len(PopularEverywhere(quota=9).find(q)) == 9
 
 
 def test_neighbours_of_an_item() -> None:

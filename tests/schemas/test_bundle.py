@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from schemas import bundle
-from schemas.bundle import Use
 from schemas.errors import BundleError
-from schemas.publish import Writer
+from schemas.manifest import Use
+from schemas.publish import BundleWriter
 from tests.bundles import sum_of_inputs, write_bundle
 
 SPACE = Path("spaces/items")
@@ -59,7 +59,7 @@ def test_what_was_published_is_read(bundles: Path) -> None:
 
 
 def test_parts_of_every_kind(tmp_path: Path) -> None:
-    def more(writer: Writer) -> None:
+    def more(writer: BundleWriter) -> None:
         writer.table("priors", {"purchase": np.arange(4), "click": np.ones((2, 2), np.float32)})
         writer.ranker("second", sum_of_inputs(2), ["similarity", "popularity"], {"click": "scores"})
         writer.surfaces["cart"] = Use(space="items", ranker="second", objective={"click": 2.0}, tables=["priors"])

@@ -70,7 +70,7 @@ def test_a_bundle_without_its_parts_is_not_published(bundles: Path) -> None:
 
 
 def test_a_file_changed_after_its_checksum_is_not_published(bundles: Path) -> None:
-    def spoil(writer: publish.Writer) -> None:
+    def spoil(writer: publish.BundleWriter) -> None:
         (writer.folder / "spaces" / "items" / "ids.jsonl").write_text('"other"\n')
 
     with pytest.raises(BundleError, match=r"ids\.jsonl: checksum"):

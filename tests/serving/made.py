@@ -220,8 +220,9 @@ class Api:
     def stock(self, items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> None:
         """Puts a catalogue and a model in force."""
         of, models = self.services.catalogue, self.services.models
-        if vectors is not None:
-            of.install(model(of, vectors, **others))
-        for item in items:
-            of.put_item(item)
-        models.variants = replace(models.variants, default=Variant("default", pipeline(of)))
+        with models._lock:  # the loader looks at the folder of bundles meanwhile
+            if vectors is not None:
+                of.install(model(of, vectors, **others))
+            for item in items:
+                of.put_item(item)
+            models.variants = replace(models.variants, default=Variant("default", pipeline(of)))

@@ -14,9 +14,9 @@ import pytest
 
 from recommend.item_space import ItemSpace
 from schemas import traffic
-from schemas.bundle import Use
 from schemas.events import Item
-from schemas.publish import Writer
+from schemas.manifest import Use
+from schemas.publish import BundleWriter
 from schemas.traffic import Share
 from serving.hydrate import EMBEDDING, VECTOR
 from tests.bundles import write_bundle
@@ -245,7 +245,7 @@ def test_a_request_goes_on_with_the_model_that_it_began_with(api: Api, bundles: 
 
 
 def test_a_surface_without_parts_in_a_variant_says_so(api: Api, bundles: Path) -> None:
-    def less(writer: Writer) -> None:
+    def less(writer: BundleWriter) -> None:
         writer.surfaces = {"home": Use(space="items")}
 
     write_bundle(bundles, IDS, version="unranked", served=True, more=less)

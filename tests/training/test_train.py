@@ -18,9 +18,9 @@ from operators.space import BundleSpace
 from operators.time import days
 from recommend.onnx_ranker import OnnxRanker
 from schemas import bundle
-from schemas.bundle import Use
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
+from schemas.manifest import Use
 from training import examples, factors, ranker
 from training.examples import Log
 from training.feed import ReplayedFeed
@@ -138,7 +138,7 @@ def test_a_tiny_log_trains(tmp_path: Path, count: int) -> None:
 
 def test_events_without_a_catalogue_train(tmp_path: Path) -> None:
     events = [Interaction(f"e{k}", "click", f"u{k % 3}", T + k, f"i{k % 4}") for k in range(12)]
-    assert train(events, [], tmp_path, dim=4).items == 4
+    assert train(events, [], tmp_path, dim=4).spaces["items"].items == 4
 
 
 def test_nothing_to_train(tmp_path: Path) -> None:
