@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -61,6 +62,7 @@ class Member(uvicorn.Server):
         super().__init__(config)
         self._services = app.state.services
         self._channel = channel
+        self._folder = folder
         self._services.siblings = Siblings(number, folder, answers_of(self._services))
         self._inner = app.router.lifespan_context
         app.router.lifespan_context = self._lifespan
@@ -112,6 +114,7 @@ class Member(uvicorn.Server):
             pass
         asyncio.get_running_loop().remove_reader(self._channel)
         logging.getLogger(__name__).error("the supervisor has ended, so this process stops")
+        shutil.rmtree(self._folder, ignore_errors=True)  # which the supervisor could not
         self.should_exit = True
 
 

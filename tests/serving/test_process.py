@@ -147,9 +147,12 @@ def test_processes_end_with_a_supervisor_that_is_killed_and_a_stop_leaves_nothin
     leader = next(status.pid for status in several.status() if status.name == "server")
     children = psutil.Process(leader).children()
     assert len(children) == 2
+    folder = Path(children[0].cmdline()[-2])
+    assert folder.exists()
     psutil.Process(leader).kill()
     _, alive = psutil.wait_procs(children, timeout=30)
     assert alive == []
+    assert not folder.exists()
     several.up(["server"])  # and clears up after it
     leader = next(status.pid for status in several.status() if status.name == "server")
     children = psutil.Process(leader).children()
