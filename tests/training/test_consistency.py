@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from msgspec import structs
 
@@ -31,6 +33,7 @@ from tests.bundles import write_bundle
 from training.consistency import Comparison, compare
 from training.live import LiveColumns, LivePeople
 from training.replay import KnownItems, Replay
+from training.watch import Watch
 
 T0 = 1_767_225_600_000
 CATEGORIES = [f"c{n}" for n in range(4)]
@@ -339,3 +342,35 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None
     narrow = compared([other(record, features=bytes(20)) for record in records], bundles)
     assert list(narrow.skipped) == ["their ranker had other inputs"]
     assert narrow.overall.share == 1.0
+
+
+def test_of_a_crowd_of_feeds_few_are_in_memory_at_once(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each watched impression holds what a server can have known for a while: what is watched at once is bounded."""
+    watched, most = 0, 0
+
+    class Counting(Watch):
+        def __post_init__(self) -> None:
+            nonlocal watched, most
+            watched += 1
+            most = max(most, watched)
+
+        def judge(self) -> npt.NDArray[np.int64]:
+            nonlocal watched
+            watched -= 1
+            return super().judge()
+
+    monkeypatch.setattr("training.consistency.Watch", Counting)
+    passes: list[str] = []
+    records = served(bundles, 1)
+
+    def progress(name: str, of: Iterable[Record]) -> Iterable[Record]:
+        passes.append(name)
+        return of
+
+    load = lambda version: bundle.load(bundles / version)  # noqa: E731
+    report = compare(lambda: records, ITEMS, load, DECLARED, 5_000, 60, overlap=3, progress=progress)
+    assert 5 < report.impressions <= 60
+    assert most <= 2 * 3  # those that opened and those that close overlap by one window
+    (reason,) = (reason for reason in report.skipped if "at most 3 of any 5 s" in reason)
+    assert report.skipped[reason] > 0
+    assert len(passes) == 3
