@@ -34,6 +34,8 @@ class OnnxRanker:
         """
         self._session = Session(model)
         self.names, self._inputs = tuple(names), tuple(inputs)
+        self.pairs = tuple(v for each in inputs if isinstance(each, Cross) for v in each.values if v.second)
+        """features of pairs that it reads"""
         outputs = dict(heads) if heads is not None else {"score": one_output(self._session)}
         if missing := set(outputs.values()) - set(self._session.outputs):
             raise BundleError(f"the model has no output {sorted(missing)}; it has {list(self._session.outputs)}")

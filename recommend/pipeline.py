@@ -1,7 +1,8 @@
 """The request, to be read aloud: encode, retrieve, filter, rank, re-rank, explain.
 
-Nothing here does I/O but `query.pairs`, which is given with the query and reads the person's features of pairs. So the
-same pipeline answers in the server and in a replay.
+Nothing here does I/O, so that the same pipeline answers in the server and in a replay. A server reads the person's
+features of pairs between the two halves of an answer: `begin` finds the candidates, `wanted_pairs` says which pairs the
+ranker reads of them, `finish` ranks.
 """
 
 from __future__ import annotations
@@ -81,6 +82,30 @@ class Answer:
         )
 
 
+@dataclass
+class Begun:
+    """An answer whose candidates are found and filtered, and not ranked yet."""
+
+    surface: Surface
+    query: Query
+    trace: Trace
+    candidates: CandidateSet
+    step: str
+    started: float
+    broken: bool = False
+    """whether the pipeline itself failed, so that `candidates` are the last resort"""
+
+    def wanted_pairs(self) -> dict[str, list[str]]:
+        """View of pairs → second keys that the surface's ranker reads of the candidates. Never raises."""
+        if self.broken or not len(self.candidates):
+            return {}
+        try:
+            return self.surface.ranker.wanted_pairs(self.query, self.candidates.rows)
+        except Exception:
+            log.exception("%s: the pairs that %s reads are not known", self.surface.name, self.surface.ranker.name)
+            return {}
+
+
 def _named(names: Sequence[str], values: npt.NDArray[np.float32] | None, position: int) -> dict[str, float]:
     if values is None:
         return {}
@@ -114,30 +139,49 @@ class Pipeline:
 
     def recommend(self, surface: Surface, query: Query) -> Answer:
         """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
+        return self.finish(self.begin(surface, query))
+
+    def begin(self, surface: Surface, query: Query) -> Begun:
+        """The first half of an answer: encode, retrieve, filter. Never raises."""
         trace = Trace()
-        reasons: Sequence[Reason | None] = []
-        step, started = STEPS[0], time.perf_counter()
+        begun = Begun(surface, query, trace, merge([], ()), STEPS[0], time.perf_counter())
         try:
             query.surface = surface.name
             query.encoded = steps.encode(surface, query, trace)
-            step, started = trace.step(step, "retrieve", started)
-            found = steps.retrieve(surface, query, trace)
-            step, started = trace.step(step, "filter", started)
-            found = steps.filter(surface, query, found, trace)
-            step, started = trace.step(step, "rank", started)
-            found = steps.rank(surface, query, found, trace)
-            step, started = trace.step(step, "rerank", started)
-            found = steps.rerank(surface, query, found, trace)
-            step, started = trace.step(step, "explain", started)
-            reasons = steps.explain(surface, query, found, trace)
-            trace.step(step, "", started)
+            begun.step, begun.started = trace.step(begun.step, "retrieve", begun.started)
+            begun.candidates = steps.retrieve(surface, query, trace)
+            begun.step, begun.started = trace.step(begun.step, "filter", begun.started)
+            begun.candidates = steps.filter(surface, query, begun.candidates, trace)
+            trace.step(begun.step, "rank", begun.started)
         except Exception:
-            # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.
-            log.exception("%s: %s failed", surface.name, step)
-            trace.failed(step)
-            found = _last_resort(query) if surface.fallback else merge([], ())
-            reasons = []
+            self._fail(begun)
+        return begun
+
+    def finish(self, begun: Begun) -> Answer:
+        """The second half: rank, re-rank, explain. Never raises."""
+        surface, query, trace = begun.surface, begun.query, begun.trace
+        reasons: Sequence[Reason | None] = []
+        if not begun.broken:
+            begun.step, begun.started = "rank", time.perf_counter()
+            try:
+                begun.candidates = steps.rank(surface, query, begun.candidates, trace)
+                begun.step, begun.started = trace.step(begun.step, "rerank", begun.started)
+                begun.candidates = steps.rerank(surface, query, begun.candidates, trace)
+                begun.step, begun.started = trace.step(begun.step, "explain", begun.started)
+                reasons = steps.explain(surface, query, begun.candidates, trace)
+                trace.step(begun.step, "", begun.started)
+            except Exception:
+                self._fail(begun)
+                reasons = []
+        found = begun.candidates
         return Answer(query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms)
+
+    def _fail(self, begun: Begun) -> None:
+        # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.
+        log.exception("%s: %s failed", begun.surface.name, begun.step)
+        begun.trace.failed(begun.step)
+        begun.candidates = _last_resort(begun.query) if begun.surface.fallback else merge([], ())
+        begun.broken = True
 
 
 def _last_resort(query: Query) -> CandidateSet:

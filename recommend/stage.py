@@ -118,6 +118,10 @@ class Ranker(Stage, ABC):
     def score(self, query: Query, rows: Rows) -> Scores:
         """Scores of `rows` (n,); those of several heads are weighed by the surface's objective."""
 
+    def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
+        """View of pairs → second keys that the ranker reads of the person and these candidates (n,)."""
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reranker(Stage, ABC):

@@ -23,6 +23,7 @@ from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.producer import EventLog
 from serving.settings import ServingSettings
+from serving.siblings import Siblings
 from serving.store import Store, UserRows
 from serving.variants import Variants
 
@@ -44,6 +45,8 @@ class Services:
     issuer: str
     declared: Repository
     models: ModelLoader
+    siblings: Siblings | None = None
+    """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 

@@ -17,6 +17,13 @@ class Onnx(Ranker):
 
     name: str = "model"
 
+    def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
+        ranker = query.parts.ranker
+        if ranker is None or not ranker.pairs:
+            return {}
+        candidates = Candidates(query.ranking, rows)
+        return {value.entity.view: candidates.names(value.second) for value in ranker.pairs}
+
     def score(self, query: Query, rows: Rows) -> Scores:
         ranker = query.parts.ranker
         if ranker is None:

@@ -29,7 +29,7 @@ from schemas.errors import EventError
 from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 from streams import wire
-from tests.bundles import write_bundle
+from tests.bundles import put_in_force, write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
 
@@ -213,8 +213,10 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
         assert (feed["model_version"], feed["degraded"], len(feed["items"])) == ("one", [], 2)
         write_bundle(bundles, ["i1"], version="strange", served=True, inputs=["price_of_tea"])
         assert after_a_while() == "one", "its ranker has other inputs"
-        write_bundle(bundles, ["i1"], version="torn", served=True)
-        (bundles / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
+        write_bundle(tmp_path / "aside", ["i1"], version="torn", served=True)
+        (tmp_path / "aside" / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
+        (tmp_path / "aside" / "torn").rename(bundles / "torn")
+        put_in_force(bundles, "torn")
         assert after_a_while() == "one", "its checksum differs"
         monkeypatch.setattr(watched, "FIRST_RETRY_S", 0.05)
         with monkeypatch.context() as disk:
@@ -222,7 +224,7 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
             write_bundle(bundles, ["i1", "i2"], version="later", served=True)
             assert after_a_while() == "one", "its disk does not answer"
         until(lambda: version() == "later")
-        (bundles / "current").write_text("../elsewhere\n")
+        put_in_force(bundles, "../elsewhere")
         assert after_a_while() == "later"
         write_bundle(bundles, ["i3", "i1"], version="two", served=True)
         until(lambda: version() == "two")

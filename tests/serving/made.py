@@ -50,6 +50,7 @@ class Ranker:
     def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
         self._score, self._crosses = score, crosses
         self.names = names(crosses)
+        self.pairs = tuple(value for cross in crosses for value in cross.values if value.second)
 
     def inputs(self, candidates: Candidates) -> npt.NDArray[np.float32]:
         return stack(candidates, (*INPUTS, *self._crosses))

@@ -29,7 +29,10 @@ def test_it_is_ready_once_the_catalogue_has_been_read(api: Api) -> None:
     answer = api.get("/readyz")
     found = answer.json()
     background = found.pop("background")
-    assert (answer.status_code, found) == (200, {"status": "ready", "degraded": [], "model_version": "v1"})
+    assert (answer.status_code, found) == (
+        200,
+        {"status": "ready", "degraded": [], "model_version": "v1", "process": None, "processes": []},
+    )
     assert [(loop["name"], loop["up"], loop["errors"]) for loop in background] == [
         ("bundles", True, 0), ("impressions", True, 0),
     ]  # fmt: skip
