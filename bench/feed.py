@@ -42,8 +42,8 @@ from schemas.topics import ITEM_FEATURES, features_key
 from serving.feeds import FeedAnswer
 from serving.hydrate import now_ms
 from training import factors, train
+from training.accepted import Log
 from training.datasets import movielens
-from training.examples import Log
 from training.replay import Catalogue as Items
 from training.replay import Replay
 

@@ -100,7 +100,9 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
 
 
 def test_every_jar_is_pinned_with_its_hash() -> None:
-    lines = [line for line in (ROOT / "freshet" / "local" / "jars.lock").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "freshet" / "local" / "jars.lock").read_text().splitlines() if not line.startswith("#")
+    ]
     assert len(lines) > 40
     for line in lines:
         assert re.fullmatch(r"\w+ [\w.-]+:[\w.-]+:[\w.-]+(:[\w.-]+)? sha256:[0-9a-f]{64}", line), line

@@ -13,7 +13,8 @@ from recommend.pipeline import STAGES, Pipeline, Stage
 from recommend.query import FeedRequest
 from schemas.bundle import Bundle
 from schemas.events import Interaction
-from training.examples import Log, replay
+from training.accepted import Arrivals, Log
+from training.examples import replay
 
 PLAIN = tuple(Stage(s.name, rerank.by_score, rerank.by_score) if s.name == "rerank" else s for s in STAGES)
 """the stages without re-ranking, to see what it costs"""
@@ -34,10 +35,9 @@ class Feed:
         """
         world = Catalogue(declared.reads)
         world.install(Model.of(bundle, world.item, declared.crosses))
-        for item in log.items:
-            world.put_item(item)
         columns, model = world.generation.columns, world.generation.model
-        self._people, self._live = replay(log, world, columns, declared=declared)
+        self._arrivals = Arrivals(log, world.put_item)
+        self._people, self._live = replay(log, world, columns, self._arrivals, declared=declared)
         self._regions = regions
         self._pipelines = {False: Pipeline(columns, model, stages=PLAIN), True: Pipeline(columns, model)}
 
@@ -45,9 +45,13 @@ class Feed:
         """Takes an event in."""
         self._live.hear(self._live.replay.feed(Record(event)))
 
+    def _advance(self, at: int) -> None:
+        self._arrivals.until(at)
+        self._live.at(at)
+
     def popular(self, at: int) -> list[str]:
         """Item ids by the decayed popularity that `/v1/trending` shows, most popular first, met ones included."""
-        self._live.at(at)
+        self._advance(at)
         popular = self._pipelines[True].popular
         return [popular.columns.ids[row] for row in popular.everywhere()]
 
@@ -56,7 +60,7 @@ class Feed:
 
         Raises FeedError where a stage fell back.
         """
-        self._live.at(at)
+        self._advance(at)
         request = FeedRequest(
             self._people.row(user_id, at),
             at,

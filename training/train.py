@@ -31,7 +31,8 @@ from schemas.bundle import Manifest
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
 from training import examples, factors, ranker
-from training.examples import Group, Log
+from training.accepted import Log
+from training.examples import Group
 from training.factors import Space, Vectors
 
 PREFIX = 0.8

@@ -20,7 +20,7 @@ from schemas import bundle
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
 from training import examples, factors, ranker
-from training.examples import Log
+from training.accepted import Log
 from training.feed import Feed
 from training.train import NothingToTrain, train
 
