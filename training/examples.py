@@ -185,8 +185,12 @@ def wanted(log: Log) -> Callable[[int], dict[str, int]]:
 
 
 def grade(event: Interaction) -> int:
-    """0 to 3 by taste: below nothing, nothing said to a third, two thirds, above."""
-    weight = taste(event)
+    """0 to 3 by taste."""
+    return grade_of(taste(event))
+
+
+def grade_of(weight: float) -> int:
+    """0 to 3 by a weight of taste: below 0, below 1, below 2, above."""
     return 0 if weight < 0 else 1 + min(2, int(weight))
 
 
