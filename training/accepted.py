@@ -23,6 +23,8 @@ from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
 
 LATENESS = hours(24)
+NEVER = 2**53
+"""epoch ms; an event that arrives then is never ahead of the clock"""
 
 
 class Timed(NamedTuple):
@@ -102,9 +104,11 @@ class Log:
         Repeated ids are left out, and so are events more than five minutes after `now` (epoch ms), where given; no
         event is late, as all of them are sorted first. `opt_in` leaves out people who have not said yes.
         """
-        arrived = {} if now is None else {"arrived": now}
-        events = sorted((*impressions, *interactions), key=lambda event: event.timestamp)
-        return cls.taken((Record(event, **arrived) for event in (*users, *events)), items, opt_in=opt_in)
+        arrived = NEVER if now is None else now
+        events: list[Interaction | Impression] = [*impressions, *interactions]
+        events.sort(key=lambda event: event.timestamp)
+        records = (Record(event, arrived=arrived) for event in (*users, *events))
+        return cls.taken(records, items, opt_in=opt_in)
 
     @classmethod
     def taken(
