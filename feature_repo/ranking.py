@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.age import ages
 from feature_repo.columns import ItemColumns, Rows, Vocabulary
 from feature_repo.crosses import Cross, Value
 from feature_repo.views import TASTE
@@ -233,10 +234,9 @@ def ctr(of: Candidates) -> Column:
 
 
 def age(of: Candidates) -> Column:
-    """log(1 + days since the item was created); -1 where unknown."""
-    created = of.request.items.created_at[of.rows]
-    days = np.maximum(of.request.at - created, 0) / DAY
-    return np.where(np.isnan(created), -1.0, np.log1p(days))
+    """log(1 + days since the item was created); -1 where unknown, or still to come."""
+    days = ages(of.request.items.created_at[of.rows], of.request.at) / DAY
+    return np.where(np.isnan(days), -1.0, np.log1p(days))
 
 
 def history(of: Candidates) -> Column:

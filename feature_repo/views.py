@@ -8,13 +8,13 @@ from typing import Any
 from feature_repo.registry import EMPTY, Repository
 from operators.attribution import Attribution
 from operators.contract import Operator, View, World
-from operators.decay import Affinity, Popularity
-from operators.history import Applied, Recent, Seen, Session
+from operators.decay import AffinityShares, Popularity
+from operators.history import Applied, CurrentSession, Recent, Seen
 from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
-from operators.subject import Catalogue, Profile
-from operators.time import days, hours, minutes
+from operators.subject import CatalogueEntry, Profile
+from operators.time import DEFAULT_LATENESS, days, hours, minutes
 from operators.vector import UserVector
-from operators.windows import Counts, Rate
+from operators.windows import Counts, Ratio
 from schemas.events import EVENT_TYPES
 
 TASTE = {
@@ -30,17 +30,17 @@ MET = frozenset({"view", "click", "play", "add_to_cart", "purchase", "like", "di
 
 ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
-CTR = Rate("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
+CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
     aggregations=(
-        Session(gap=minutes(30), types=EVENT_TYPES, categories=5),
+        CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
         Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
         Recent(TASTE, k=50),
-        Affinity("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        Affinity("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+        AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+        AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
         UserVector(half_life=days(7), weights=TASTE),
         Seen(MET),
         Profile(),
@@ -54,9 +54,9 @@ item: View[Any] = View(
     "item_activity",
     entities=("item",),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
-        Catalogue(),
+        CatalogueEntry(),
     ),
     doc="one item, everywhere",
 )
@@ -65,7 +65,7 @@ item_region: View[Any] = View(
     "item_region_activity",
     entities=("item", "region"),
     aggregations=(
-        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), rates=(CTR,)),
+        Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
         Popularity("popularity", half_life=days(7), weights=INTEREST),
     ),
     doc="one item in one region",
@@ -88,7 +88,7 @@ def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
 
 def user_operator(
     world: World,
-    lateness: int | None = hours(24),
+    lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     attribution: Attribution | None = None,
 ) -> Operator[Any]:

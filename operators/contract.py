@@ -1,8 +1,8 @@
-"""What an operator is, and what passes through it.
+"""The interfaces of operators and aggregations, and the records, signals and rows that pass through them.
 
-An operator owns the state of one key (a user, an item), cut into *parts* that each make one row
-of one feature view: a user has one part, an item has one overall and one for each region. It has
-no clock: `at` is always given, by the wall clock in production and by event time in a replay.
+An operator has the state of one key (a user, an item), divided into *parts* of one row of one feature view each: a user
+has one part, an item has one overall and one for each region. It has no clock: `at` is always an argument, the wall
+clock in production and event time in a replay.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Dtype: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One feature: its name in the view, type, value where nothing is known, and meaning."""
+    """One feature: its name in the view, type, value before any event, and meaning."""
 
     name: str
     dtype: Dtype
@@ -32,11 +32,11 @@ class Field:
     doc: str = ""
 
 
-NOTHING: Mapping[str, Any] = {}
+NO_PROPERTIES: Mapping[str, Any] = {}
 
 
 class Signal(NamedTuple):
-    """An event as aggregations see it: flat, and enriched with the catalogue."""
+    """An event as aggregations take it: flat, and enriched with the catalogue and the user's profile."""
 
     event_type: str
     """an interaction's event_type, or "impression" """
@@ -49,22 +49,22 @@ class Signal(NamedTuple):
     partition: int = -1
     offset: int = -1
     subject: User | Item | None = None
-    """the profile or catalogue entry, where that is what arrived"""
+    """the profile or catalogue entry, where the record is one"""
     rating: float | None = None
     user_id: str = ""
     request_id: str = ""
     price: float | None = None
-    """the item's, from the catalogue; what was paid is properties["price"]"""
+    """the item's, from the catalogue; the price paid is properties["price"]"""
     created_at: int | None = None
     """the item's, epoch ms"""
-    properties: Mapping[str, Any] = NOTHING
-    item_attributes: Mapping[str, Any] = NOTHING
-    user_attributes: Mapping[str, Any] = NOTHING
+    properties: Mapping[str, Any] = NO_PROPERTIES
+    item_attributes: Mapping[str, Any] = NO_PROPERTIES
+    user_attributes: Mapping[str, Any] = NO_PROPERTIES
 
 
 class Record(NamedTuple):
-    """An event with its place in Kafka. Times are in epoch ms: when it `arrived` at the broker, and when the job had
-    `taken` it, where it is archived."""
+    """An event with its position in Kafka. Times are in epoch ms: when it `arrived` at the broker, and when the job had
+    `taken` it, 0 where it does not come from the archive."""
 
     event: Interaction | Impression | User | Item | Signal
     topic: str = ""
@@ -84,14 +84,14 @@ class Space(Protocol):
     def dim(self) -> int: ...
 
     def vector(self, item_id: str) -> Vector | None:
-        """Unit vector (dim,) of the item, or None where even its content is unknown."""
+        """Unit vector (dim,) of the item; None where the item and its content are unknown."""
 
     def text_vector(self, text: str) -> Vector | None:
-        """Unit vector (dim,) of what a text says, or None where all of its words are unknown."""
+        """Unit vector (dim,) of a text; None where all of its words are unknown."""
 
 
 class World(Protocol):
-    """What operators may look up, kept up to date by whoever runs them."""
+    """The catalogue and the embedding space that operators look up. The runner keeps them up to date."""
 
     def item(self, item_id: str) -> Item | None: ...
 
@@ -103,7 +103,7 @@ State = TypeVar("State")
 
 
 class Aggregation(Protocol[State]):
-    """One family of features over the signals of one part."""
+    """One group of features over the signals of one part."""
 
     @property
     def state(self) -> type[State]: ...
@@ -114,27 +114,38 @@ class Aggregation(Protocol[State]):
     def new(self) -> State: ...
 
     def update(self, state: State, signal: Signal, world: World) -> None:
-        """Takes the signal in, in place."""
+        """Applies the signal to the state, in place."""
 
     def values(self, state: State, at: int) -> tuple[Any, ...]:
-        """One value a field, as of `at` (never before the latest signal)."""
+        """One value for each field, as of `at`, which is never before the latest signal."""
 
     def due(self, state: State, at: int) -> int | None:
         """The first time after `at` when `values` changes without a signal, if any."""
 
 
+def read_time(watermark: int, at: int) -> int:
+    """The time as of which a part's row is read and its next change planned, epoch ms: `at`, or the part's watermark
+    where that is later.
+
+    A device's clock may be ahead of the job's. Such an event counts from when it is taken, and its window starts at its
+    own time: a value is never read before the latest event in it. Every operator applies this in `row` and `due`,
+    so that callers pass the time they have, whether that is a clock or the event time of a replay.
+    """
+    return at if at > watermark else watermark
+
+
 class Operator(Protocol[State]):
-    """Runs in Flink through one adapter and over logs through one replay driver. What few operators have a use for does
-    nothing where they do not say otherwise."""
+    """A pure state machine that runs in Flink through one adapter, and over logs through one replay driver. Methods
+    with a body are optional."""
 
     name: str
-    hears_itself: bool = False
-    """whether what follows from a record changes parts of the same key"""
+    applies_own_signals: bool = False
+    """whether a record's signals also change parts of the record's own key"""
     owners: Collection[str] = ("",)
-    """whose parts (`owner`) it has: one that was saved of another is of nothing that is still declared"""
+    """owners (`owner`) of its parts. A saved part of another owner belongs to nothing that is still declared"""
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        """Which parts of the key the record changes."""
+        """The parts of the key that the record changes."""
 
     def new(self, part: str) -> State: ...
 
@@ -142,52 +153,53 @@ class Operator(Protocol[State]):
 
     def decode(self, part: str, blob: bytes) -> State: ...
 
-    def adopt(self, part: str, state: State, seed: bytes, saved: bytes | None) -> None:
-        """Takes from the encoded state `seed` what the encoded state `saved` knew nothing of, into `state`, which is
-        `saved` and what may have come since."""
+    def adopt(self, part: str, state: State, backfilled: bytes, saved: bytes | None) -> None:
+        """Copies into `state` what the encoded state `backfilled` has and `saved` lacks. `saved` is the encoded state
+        that `state` was restored from."""
         return
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
-        """Applies the record to a part of its key, in place. Returns what follows from it: signals, which concern
-        other parts of the key and other keys (`listeners`); None where the part is as it was.
+        """Applies the record to a part of its key, in place. Returns its signals, which go to other parts of the key
+        and downstream to other keys (`listeners`); None where the part has not changed.
 
-        Raises EventError, state untouched, where the record cannot be taken.
+        Raises EventError, with the state unchanged, where the record is rejected.
         """
 
     def listeners(self, signal: Signal) -> Iterable[str]:
-        """The keys of the next operator that a signal of this one concerns, each once."""
+        """The keys of the downstream operator that a signal goes to, each once."""
         return ()
 
     def watermark(self, state: State) -> int:
-        """The latest event time that the state has seen."""
+        """The latest event time in the state, epoch ms."""
 
     def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
-        """What the online store holds for this part as of `at`; `encoded` is the state's, where it is known already."""
+        """The part's row in the online store as of `read_time(watermark, at)`; `encoded` is the encoded state where the
+        caller has it."""
 
     def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
-        """What follows from its being `at`, and from what was applied: examples, each handed out once. Asked before the
-        row is."""
+        """The examples that are complete by `at` or by what was applied, each returned once. To be called before
+        `row`."""
         return ()
 
     def due(self, part: str, state: State, at: int) -> int | None:
-        """The first time after `at` when the row, or what `on_timer` says, changes by itself."""
+        """The first time after `read_time(watermark, at)` when the row or what `on_timer` returns changes by itself."""
 
     def over(self, part: str, state: State, at: int) -> bool:
-        """Whether the state says no more than a new one, from `at` on: it may be dropped."""
+        """Whether the state equals a new one from `at` on, so that it may be dropped."""
         return False
 
 
 MARK = "\0"
-"""begins the names of parts that are beside an operator's own (features/beside.py), and of no other"""
+"""first character of the names of declared parts (features/declared.py), and of no other part"""
 
 
 def owner(part: str) -> str:
-    """The entity of whose features the part is, "" for the operator's own parts."""
+    """The entity that a declared part belongs to; "" for the operator's own parts."""
     return part.split(MARK, 2)[1] if part.startswith(MARK) else ""
 
 
 class Row(NamedTuple):
-    """One whole row of one view: absolute values, so that writing it twice changes nothing."""
+    """One whole row of one view. Values are absolute, so that writing it twice changes nothing."""
 
     view: str
     key: tuple[str, ...]
@@ -195,19 +207,19 @@ class Row(NamedTuple):
 
 
 NO_ROW = Row("", (), ())
-"""what a part says that makes none: nobody writes it"""
+"""returned by parts without a row; it is not written"""
 
 
 @dataclass(frozen=True)
 class View(Generic[State]):
-    """A feature view: whose rows, made of which aggregations."""
+    """A feature view: entities, and the aggregations that make its rows."""
 
     name: str
     entities: tuple[str, ...]
     aggregations: tuple[Aggregation[Any], ...]
     doc: str = ""
     extra: tuple[Field, ...] = ()
-    """fields that the operator itself adds after the aggregations'"""
+    """fields that the operator appends to those of the aggregations"""
 
     @property
     def fields(self) -> tuple[Field, ...]:

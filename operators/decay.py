@@ -25,7 +25,7 @@ POPULARITY_ORIGIN = 1_577_836_800_000
 """2020-01-01: the instant to which every item's popularity is brought, so that they compare"""
 
 
-class AffinityState(Struct, array_like=True, gc=False):
+class AffinitySharesState(Struct, array_like=True, gc=False):
     """Sums relative to `origin`, by name."""
 
     origin: int
@@ -33,7 +33,7 @@ class AffinityState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Affinity:
+class AffinityShares:
     """What share of a person's decayed, weighted attention each category (or brand) has.
 
     Scores are signed shares of the total absolute attention, largest first; a dislike counts
@@ -48,7 +48,7 @@ class Affinity:
     top: int = 20
     keep: int = 200
     """names kept in state; the least loved is dropped first"""
-    state: type[AffinityState] = AffinityState
+    state: type[AffinitySharesState] = AffinitySharesState
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -57,10 +57,10 @@ class Affinity:
             Field(f"{self.name}_scores", "float32[]", [], "their signed shares of attention"),
         )
 
-    def new(self) -> AffinityState:
-        return AffinityState(0, {})
+    def new(self) -> AffinitySharesState:
+        return AffinitySharesState(0, {})
 
-    def update(self, state: AffinityState, signal: Signal, world: World) -> None:
+    def update(self, state: AffinitySharesState, signal: Signal, world: World) -> None:
         found: Any = getattr(signal, self.of)
         if not found:
             return
@@ -83,14 +83,14 @@ class Affinity:
         while len(sums) > self.keep:
             del sums[min(sums, key=lambda name: abs(sums[name]))]
 
-    def values(self, state: AffinityState, at: int) -> tuple[Any, ...]:
+    def values(self, state: AffinitySharesState, at: int) -> tuple[Any, ...]:
         total = sum(map(abs, state.sums.values()))
         if not total:
             return [], []
         best = sorted(state.sums.items(), key=lambda pair: (-pair[1], pair[0]))[: self.top]
         return [name for name, _ in best], [value / total for _, value in best]
 
-    def due(self, state: AffinityState, at: int) -> int | None:
+    def due(self, state: AffinitySharesState, at: int) -> int | None:
         return None
 
 

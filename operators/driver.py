@@ -1,4 +1,4 @@
-"""One operator over a log, in event time, with the states of all keys in memory."""
+"""Runs one operator over a log in event time, with the states of all keys in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ States = dict[tuple[str, str], Any]
 
 
 class Driver:
-    """Takes records to the parts that they change; see `training.replay.Replay` for what it is told of."""
+    """Applies records to the parts that they change. `training.replay.Replay` documents the arguments."""
 
     def __init__(
         self,
@@ -35,7 +35,8 @@ class Driver:
         self._tell = tell
 
     def take(self, key: str, record: Record) -> list[Signal]:
-        """Takes one record in; returns what follows from it. Raises EventError, states untouched, where it cannot."""
+        """Applies one record and returns its signals. Raises EventError, with all states unchanged, where the record is
+        rejected."""
         operator, states = self.operator, self.states
 
         def one(part: str, record: Record) -> list[Signal] | None:
@@ -58,12 +59,12 @@ class Driver:
         return apply(operator, key, record, one)
 
     def finish(self, until: int | None = None) -> None:
-        """Fires every timer still open, or those up to `until`, epoch ms: key by key, each key's in order."""
+        """Fires every remaining timer, or those up to `until`, epoch ms: key by key, each key's in order."""
         for (key, part), state in self.states.items():
             self._expire(key, part, state, until)
 
     def forget(self, at: int) -> None:
-        """Drops what nothing is known of any more by `at`, epoch ms. Its last rows are emitted."""
+        """Drops the states that are over by `at`, epoch ms, after emitting their last rows."""
         states = self.states
         for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
             self._expire(key, part, states.pop((key, part)), at)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from operators.contract import Record, Signal, World
 from operators.history import hash64
-from operators.time import HOUR, hours
+from operators.time import DEFAULT_LATENESS, HOUR
 from schemas.errors import Duplicate, InvalidEvent, TooFarInFuture, TooLate
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
 
@@ -73,7 +73,7 @@ class Admitted(Protocol):
 class Gate:
     """Interactions, impressions and profiles of one user → signals."""
 
-    def __init__(self, world: World, lateness: int | None = hours(24)) -> None:
+    def __init__(self, world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`lateness` is the allowed lateness in ms; with None everything is let in, as for what had been already."""
         self._world = world
         self._lateness = lateness

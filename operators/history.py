@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from operators.contract import Field, Signal, Weights, World
 from operators.decay import weight_of
+from operators.membership import Membership, assign
 
 
 def hash64(text: str) -> int:
@@ -35,7 +36,7 @@ class SessionState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Session:
+class CurrentSession:
     """The current session: the event's session id decides, else a gap in time ends it.
 
     An event older than the session's start (late) belongs to one that has ended and is left out.
@@ -62,16 +63,11 @@ class Session:
         return SessionState("", 0, 0, {}, set(), [])
 
     def update(self, state: SessionState, signal: Signal, world: World) -> None:
-        at, given = signal.timestamp, signal.session_id
-        same = given == state.id if given else at <= state.last + self.gap
-        if not state.last or (not same and at > state.last):
-            state.id = given or f"s-{at}"
-            state.start, state.last = at, at
-            state.counts, state.items, state.categories = {}, set(), []
-        elif not same or (not given and at < state.start):
+        found = assign(state, signal.timestamp, signal.session_id, self.gap)
+        if found is Membership.ENDED:
             return
-        state.start = min(state.start, at)
-        state.last = max(state.last, at)
+        if found is Membership.NEW:
+            state.counts, state.items, state.categories = {}, set(), []
         state.counts[signal.event_type] = state.counts.get(signal.event_type, 0) + 1
         if signal.item_id and len(state.items) < MOST_ITEMS:
             state.items.add(hash64(signal.item_id))

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World
+from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World, read_time
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Door, Gate
 from operators.history import hash64
-from operators.time import hours
+from operators.time import DEFAULT_LATENESS
 from schemas.errors import InvalidEvent, StateError
 from schemas.events import Interaction, Item, User
 
@@ -77,12 +77,14 @@ class Aggregator:
 
     def values(self, state: KeyedState, at: int) -> tuple[Any, ...]:
         found: list[Any] = []
+        at = read_time(state.watermark, at)
         for aggregation, part in zip(self._all, state.parts, strict=True):
             found += aggregation.values(part, at)
         return tuple(found)
 
     def due(self, state: KeyedState, at: int) -> int | None:
         soonest = None
+        at = read_time(state.watermark, at)
         for aggregation, part in zip(self._all, state.parts, strict=True):
             time = aggregation.due(part, at)
             if time is not None and (soonest is None or time < soonest):
@@ -110,7 +112,7 @@ class UserOperator(Operator[KeyedState]):
 
     name = "user"
 
-    def __init__(self, view: View[Any], world: World, lateness: int | None = hours(24)) -> None:
+    def __init__(self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
         self.world = world
         self.view = view

@@ -1,11 +1,18 @@
-"""One record through one part, in event time: what the Flink adapter and the replay driver share.
+"""Applies one record to one part in event time: shared by the Flink adapter's event clock and the replay driver.
 
     watermark ──due──due──> max(watermark, record's time)
                  │    │      │
                  row  row    apply, then row
 
-Timers due up to the new watermark fire first, in order, on the state from before the record; then
-the record is applied and the row is read as of the new watermark. A rejected record fires nothing.
+Timers due up to the new watermark fire first, in order, on the state from before the record; then the record is applied
+and the row is read as of the new watermark. A rejected record fires no timer.
+
+An archived record also has the time at which the job took it. Where the event is ahead of that clock, its row holds
+from when it was taken, as it did in the online store, although it is read as of the event's own time:
+
+    taken      watermark = event time
+      │  due      │
+      row (of the new state, read as of the event time; timers up to the event time have no row of their own)
 """
 
 from __future__ import annotations
@@ -18,19 +25,19 @@ from operators.time import DAY
 from schemas.events import Example, Item, User
 
 LINGERS = 2 * DAY
-"""A state that is over is dropped so many ms after it was last written. By the wall clock all of a backlog may be over
-while it is read, and what follows within the same session must find what came before."""
+"""How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be
+over by the wall clock, and later events of the same session need the earlier ones."""
 
 
 class Emission(NamedTuple):
-    """A row and the event time, in epoch ms, as of which it was read."""
+    """A row and the time from which it holds, epoch ms. Those of a part are in order of time."""
 
     row: Row
     at: int
 
 
 class Step(NamedTuple):
-    """What one record did to one part."""
+    """The outcome of applying one record to one part."""
 
     emissions: list[Emission]
     forwarded: list[Signal] | None
@@ -40,10 +47,10 @@ class Step(NamedTuple):
 def apply(
     operator: Operator[Any], key: str, record: Record, one: Callable[[str, Record], list[Signal] | None]
 ) -> list[Signal]:
-    """Takes the record to every part that it changes, and what follows from it to the parts of the same key that this
-    changes; `one` applies a record to a part. Returns what follows, for the operator's `listeners`."""
+    """Applies the record to every part that it changes, and its signals to the parts of the same key that they change;
+    `one` applies a record to a part. Returns the signals, which go downstream to the operator's `listeners`."""
     signals = [signal for part in operator.parts(key, record) for signal in one(part, record) or ()]
-    if not operator.hears_itself:
+    if not operator.applies_own_signals:
         return signals
     for signal in signals:
         following = record._replace(event=signal)
@@ -59,7 +66,7 @@ def event_time(record: Record) -> int:
 
 
 def timers(operator: Operator[Any], part: str, state: Any, since: int, until: int | None = None) -> Iterator[int]:
-    """Times in (since, until] at which the part's row changes by itself, in order; `until` None is for ever."""
+    """Times in (since, until] at which the part's row changes by itself, in order; without `until`, all of them."""
     due = operator.due(part, state, since)
     while due is not None and (until is None or due <= until):
         yield due
@@ -77,15 +84,19 @@ def expire(
 def step(operator: Operator[Any], key: str, part: str, state: Any, record: Record) -> Step:
     """Applies the record to the state in place.
 
-    Raises EventError, state untouched and nothing emitted, where the record cannot be taken.
+    Raises EventError, with the state unchanged and no emission, where the record is rejected.
     """
     before = operator.watermark(state)
-    ahead = event_time(record) > before
-    emissions = expire(operator, key, part, state, before, event_time(record)) if ahead else []
+    until = _no_later_than_taken(record, event_time(record))
+    emissions = expire(operator, key, part, state, before, until) if until > before else []
     forwarded = operator.on_event(part, state, record)
     at = operator.watermark(state)
     examples = operator.on_timer(part, state, at)
     row = operator.row(key, part, state, at)
     if row is not NO_ROW:
-        emissions.append(Emission(row, at))
+        emissions.append(Emission(row, _no_later_than_taken(record, at)))
     return Step(emissions, forwarded, examples)
+
+
+def _no_later_than_taken(record: Record, at: int) -> int:
+    return min(at, record.taken) if record.taken else at

@@ -49,7 +49,7 @@ class Profile:
         return None
 
 
-class CatalogueState(Struct, array_like=True, gc=False):
+class CatalogueEntryState(Struct, array_like=True, gc=False):
     """The latest catalogue entry's fields that features use."""
 
     title: str
@@ -61,10 +61,10 @@ class CatalogueState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class CatalogueEntry:
     """The item's entry in the catalogue."""
 
-    state: type[CatalogueState] = CatalogueState
+    state: type[CatalogueEntryState] = CatalogueEntryState
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -77,10 +77,10 @@ class Catalogue:
             Field("available", "bool", True, ""),
         )
 
-    def new(self) -> CatalogueState:
-        return CatalogueState("", [], "", -1.0, 0, True)
+    def new(self) -> CatalogueEntryState:
+        return CatalogueEntryState("", [], "", -1.0, 0, True)
 
-    def update(self, state: CatalogueState, signal: Signal, world: World) -> None:
+    def update(self, state: CatalogueEntryState, signal: Signal, world: World) -> None:
         item = signal.subject
         if isinstance(item, Item):
             state.title, state.categories = item.title, list(item.categories)
@@ -88,9 +88,9 @@ class Catalogue:
             state.price = -1.0 if item.price is None else float(item.price)
             state.created_at, state.available = item.created_at or 0, item.available
 
-    def values(self, state: CatalogueState, at: int) -> tuple[Any, ...]:
+    def values(self, state: CatalogueEntryState, at: int) -> tuple[Any, ...]:
         s = state
         return s.title, list(s.categories), s.brand, s.price, s.created_at, s.available
 
-    def due(self, state: CatalogueState, at: int) -> int | None:
+    def due(self, state: CatalogueEntryState, at: int) -> int | None:
         return None

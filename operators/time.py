@@ -7,7 +7,7 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 END = 2**62
-"""epoch ms, after everything: who is asked as of then, or later, is at the end of a log, and hears of no more"""
+"""epoch ms, after every event: the time of the end of a log"""
 
 
 def minutes(n: float) -> int:
@@ -25,8 +25,12 @@ def days(n: float) -> int:
     return round(n * DAY)
 
 
+DEFAULT_LATENESS = hours(24)
+"""how far an event may be behind its user's latest one unless it is set otherwise, ms"""
+
+
 def label(duration: int) -> str:
-    """The short name: 300_000 → "5m". Up to two days are said in hours, as in "24h"."""
+    """The short name: 300_000 → "5m". Up to two days are given in hours, as in "24h"."""
     if duration % DAY == 0 and duration > 2 * DAY:
         return f"{duration // DAY}d"
     if duration % HOUR == 0:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from operators.contract import Field, Signal, Weights, World
 from operators.decay import REBASE_AFTER, weight_of
 
-NOTHING = b""
+EMPTY_SUM = b""
 
 
 class VectorState(Struct, array_like=True, gc=False):
@@ -46,7 +46,7 @@ class UserVector:
     )
 
     def new(self) -> VectorState:
-        return VectorState("", 0, NOTHING, [])
+        return VectorState("", 0, EMPTY_SUM, [])
 
     def update(self, state: VectorState, signal: Signal, world: World) -> None:
         weight = weight_of(self.weights, signal)
@@ -61,7 +61,7 @@ class UserVector:
         """Starts the sum anew from the last interactions where the space has changed."""
         if state.space == world.space.id:
             return
-        state.space, state.origin, state.sum = world.space.id, 0, NOTHING
+        state.space, state.origin, state.sum = world.space.id, 0, EMPTY_SUM
         for at, item_id, weight in state.recent:
             self._add(state, at, item_id, weight, world)
 

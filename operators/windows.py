@@ -1,8 +1,8 @@
-"""Counts and rates over sliding windows, kept as tiles that merge.
+"""Counts and ratios over sliding windows, as tiles that are added up.
 
-A window of length W is W / tile tiles, the current one included; a value at time t merges the
-tiles whose index is above floor(t / tile) - W / tile. The window therefore slides in steps of a
-tile, and `due` says when the oldest tile falls out, so that a timer can write the new value.
+A window of length W has W / tile tiles, the current one included; a value at time t adds up the tiles of indices above
+floor(t / tile) - W / tile. The window therefore slides in steps of a tile, and `due` is when its oldest tile leaves it,
+so that a timer can write the new value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TILES = ((5 * MINUTE, 15 * SECOND), (HOUR, MINUTE), (DAY, 30 * MINUTE), (7 * DAY
 
 
 def tile_of(window: int) -> int:
-    """Tile length for a window: the resolution at which it slides, ms."""
+    """Length of a window's tiles, ms: the step in which it slides."""
     for longest, tile in TILES:
         if window <= longest:
             return tile
@@ -29,8 +29,8 @@ def tile_of(window: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """(top + prior[0]) / (bottom + prior[1]): a share smoothed towards prior[0] / prior[1]."""
+class Ratio:
+    """(top + prior[0]) / (bottom + prior[1]): a ratio of counts smoothed towards prior[0] / prior[1]."""
 
     name: str
     top: str
@@ -47,22 +47,22 @@ class CountsState(Struct, array_like=True, gc=False):
 
 @dataclass(frozen=True)
 class Counts:
-    """Events by type over each window: int64[] in the order of `types`, and rates between them."""
+    """Events by type over each window: int64[] in the order of `types`, and ratios between them."""
 
     name: str
     types: tuple[str, ...]
     windows: tuple[int, ...]
-    rates: tuple[Rate, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
     state: type[CountsState] = CountsState
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)
-    _rates: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
+    _ratios: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.types)}
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
-        object.__setattr__(self, "_rates", [(index[r.top], index[r.bottom], *r.prior) for r in self.rates])
+        object.__setattr__(self, "_ratios", [(index[r.top], index[r.bottom], *r.prior) for r in self.ratios])
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -84,7 +84,7 @@ class Counts:
                         r.prior[0] / r.prior[1],
                         f"({r.top} + {r.prior[0]:g}) / ({r.bottom} + {r.prior[1]:g}), last {label(w)}",
                     )
-                    for r in self.rates
+                    for r in self.ratios
                 ),
             )
         )
@@ -102,7 +102,7 @@ class Counts:
             counts = state.windows[w]
             if at > newest[w]:
                 newest[w] = at
-                # Tiles come nearly in order: what a late one hides behind is soon as old.
+                # Tiles are inserted nearly in order: one of a late event is dropped with the newer one before it.
                 first = (at - n + 1) * k
                 old = list(takewhile(first.__gt__, counts))
                 for key in old:
@@ -122,7 +122,7 @@ class Counts:
                 if key >= first:
                     totals[key % k] += count
             out.append(totals)
-            for top, bottom, a, b in self._rates:
+            for top, bottom, a, b in self._ratios:
                 out.append((totals[top] + a) / (totals[bottom] + b))
         return tuple(out)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.age import ages
 from operators.time import DAY
 from recommend.query import Query
 
@@ -61,7 +62,7 @@ def by_score(query: Query) -> None:
 
 def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_]:
     """Which items count as new, by when they were created (epoch ms, NaN where unknown)."""
-    return at - created_at < NEW_DAYS * DAY
+    return ages(created_at, at) < NEW_DAYS * DAY
 
 
 def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -72,5 +73,5 @@ def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _boost(created: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float64]:
-    days = np.maximum(at - created, 0) / DAY
+    days = ages(created, at) / DAY
     return np.where(is_new(created, at), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

@@ -15,6 +15,7 @@ from feature_repo import views
 from feature_repo.views import user_operator
 from operators.contract import Record, World
 from operators.keyed import KeyedState
+from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
@@ -91,14 +92,15 @@ class Hydrator:
         wait_ms: float = 15,
         poll_ms: float = 3,
         clock: Callable[[], int] | None = None,
+        lateness: int = DEFAULT_LATENESS,
     ) -> None:
-        """`issuer` is this server's name in tokens; `clock` gives epoch ms."""
+        """`issuer` is this server's name in tokens; `clock` gives epoch ms; `lateness` is the job's allowed one, ms."""
         self._store = store
         self._own = own
         self._world = world
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
-        self._operator = user_operator(world)
+        self._operator = user_operator(world, lateness)
         self._clock = clock or now_ms
         self._remembered: OrderedDict[str, Features] = OrderedDict()
         self._embedded: OrderedDict[tuple[str, int, int, str], tuple[list[float], str]] = OrderedDict()
@@ -220,7 +222,7 @@ class Hydrator:
         EMBEDDING.embed(state.parts[VECTOR], self._world)
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
-        row = self._operator.row(user_id, "", state, max(now, state.watermark))
+        row = self._operator.row(user_id, "", state, now)
         return dict(zip(NAMES, row.values, strict=True))
 
 

@@ -63,7 +63,9 @@ class Services:
         catalogue, metrics, issuer = Catalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
-        hydrator = Hydrator(store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms)
+        hydrator = Hydrator(
+            store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms, lateness=settings.lateness
+        )
         events = events or EventLog(settings.kafka, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)

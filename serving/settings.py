@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from feature_repo.lateness import LatenessSettings
 from feature_repo.registry import DEFINITIONS
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class ServingSettings(BaseSettings):
+class ServingSettings(LatenessSettings):
     """Addresses, limits and patience of the server."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)

@@ -32,7 +32,6 @@ from feature_repo.views import item_operator, served, user_operator
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, owner
 from operators.keyed import SENT
 from operators.stepping import LINGERS, apply
-from operators.time import hours
 from schemas.errors import EventError
 from schemas.events import Example
 from streams import archive, examples, interpreter, wire, world
@@ -67,7 +66,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         found = world.shared(settings.kafka, settings.bundles)
         declared = registry.load(settings.definitions)
         self._operator: Operator[Any] = (
-            user_operator(found, hours(settings.allowed_lateness_hours), declared, settings.attribution(now_ms()))
+            user_operator(found, settings.lateness, declared, settings.attribution(now_ms()))
             if self._name == "user"
             else item_operator(found, declared)
         )

@@ -137,7 +137,7 @@ def _records(message: Any) -> list[Record]:
     """Those in a MESSAGE: an archived event as JSON, or news."""
     _, event, topic, partition, offset, taken = message
     if not topic:
-        return wire.records(message)
+        return [record._replace(taken=taken) for record in wire.records(message)]
     return [Record(decode(topic, event), topic, partition, offset, taken=taken)]
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from feature_repo.lateness import LatenessSettings
 from feature_repo.registry import DEFINITIONS
 from operators.attribution import Attribution
 from operators.time import minutes
 
 
-class JobSettings(BaseSettings):
+class JobSettings(LatenessSettings):
     """Sent with the job to every task manager, so that they need no environment of their own."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -42,7 +43,6 @@ class JobSettings(BaseSettings):
     jars: str = ""
     """connector jars, URIs joined with ";" (a cluster may have them in its lib folder)"""
 
-    allowed_lateness_hours: float = 24.0
     attribution_minutes: float = 30.0
     """for how long what a person does labels what they were shown; 0: nothing is labelled"""
     attribution_late_minutes: float = 5.0

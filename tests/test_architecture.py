@@ -28,8 +28,8 @@ MAY_IMPORT = {
 
 LIBRARIES_OF_OPERATORS = {"datasketches", "mmh3", "msgspec", "numpy"}
 PURE_STANDARD_LIBRARY = {
-    "__future__", "array", "bisect", "collections", "collections.abc", "dataclasses", "enum", "functools", "heapq",
-    "itertools", "math", "operator", "re", "struct", "typing",
+    "__future__", "array", "bisect", "collections", "collections.abc", "dataclasses", "difflib", "enum", "functools",
+    "heapq", "itertools", "math", "operator", "re", "struct", "typing",
 }  # fmt: skip
 CLOCKS_AND_DOORS = {"open", "input", "print", "__import__", "eval", "exec"}
 

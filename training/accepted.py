@@ -18,11 +18,10 @@ from typing import NamedTuple
 from operators.contract import Record, View
 from operators.keyed import UserOperator
 from operators.space import EmptySpace
-from operators.time import hours
+from operators.time import DEFAULT_LATENESS
 from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
 
-LATENESS = hours(24)
 NEVER = 2**53
 """epoch ms; an event that arrives then is never ahead of the clock"""
 
@@ -37,7 +36,7 @@ class Timed(NamedTuple):
 class Admission:
     """The job's own rules of acceptance, applied to a log: late, future and repeated events are refused."""
 
-    def __init__(self, lateness: int | None = LATENESS) -> None:
+    def __init__(self, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`lateness` is the allowed lateness in ms; None accepts everything."""
         self._operator = UserOperator(View("accepted", ("user",), ()), _Nothing(), lateness)
         self._states: dict[str, object] = {}
@@ -117,7 +116,7 @@ class Log:
         items: Iterable[Item],
         known_since: Mapping[str, int] | None = None,
         *,
-        lateness: int | None = LATENESS,
+        lateness: int | None = DEFAULT_LATENESS,
         opt_in: bool = False,
         withdrawn: Iterable[str] = (),
     ) -> Log:

@@ -188,7 +188,7 @@ def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: in
     found: list[Features] = []
     vector = _vector(state, space)
     for at in (shown.timestamp, shown.timestamp - within):
-        row = operator.row(shown.user_id, "", state, max(at, state.watermark), b"")
+        row = operator.row(shown.user_id, "", state, at, b"")
         person = dict(zip(DEFAULTS, row.values, strict=True)) | vector
         person = person if person["consent"] else DEFAULTS | {"consent": False}
         if person not in found:

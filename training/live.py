@@ -11,7 +11,7 @@ from feature_repo.ranking import Pairs
 from feature_repo.registry import Repository
 from feature_repo.views import served
 from operators.contract import Signal
-from operators.features.beside import part_of
+from operators.features.declared import part_of
 from training.replay import Replay
 
 
@@ -52,13 +52,12 @@ class LiveColumns:
         for key in self._stale:
             item_id, part = key
             state = self.replay.items[key]
-            moment = max(time, operator.watermark(state))
-            row = operator.row(item_id, part, state, moment)
+            row = operator.row(item_id, part, state, time)
             if fields := self._served[row.view]:
                 self.columns.put_values(item_id, {name: row.values[place] for place, name in fields})
             else:
                 self.columns.put_features(row)
-            next_due = operator.due(part, state, moment)
+            next_due = operator.due(part, state, time)
             self._due[key] = next_due or 0
             if next_due is not None:
                 heapq.heappush(self._timers, (next_due, key))
@@ -77,7 +76,7 @@ class LivePeople:
         self._names = {entity.view: [f.name for f in declared.view(entity).fields] for entity in declared.features}
 
     def row(self, user_id: str, at: int) -> dict[str, Any]:
-        """Field name, or `Value.key` of a declared one → value as of `at`, which is not before the user's watermark."""
+        """Field name, or `Value.key` of a declared one → value as of `at`."""
         return self._replay.user_row(user_id, at) | self.declared(user_id, at)
 
     def declared(self, user_id: str, at: int) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Replay:
         self._items.forget(at)
 
     def user_row(self, user_id: str, at: int) -> dict[str, Any]:
-        """Field name → value as of `at` (not before the user's watermark); a stranger's defaults."""
+        """Field name → value as of `at`; the defaults of a user without events."""
         state = self.users.get((user_id, "")) or self.user_operator.new("")
         row = self.user_operator.row(user_id, "", state, at)
         return dict(zip(self._names, row.values, strict=True))

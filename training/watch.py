@@ -66,7 +66,6 @@ class Watch:
     def ask(self, people: LivePeople, at: int) -> None:
         """Takes the person's declared features as they are now; items have been looked at before."""
         user_id = self.shown.user_id
-        at = max(at, people.watermark(user_id))
         read = people.pairs(user_id, at)
         found = Declared(
             people.declared(user_id, at), {view: read(view, names) for view, names in self._second_keys.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from feature_repo.age import ages
 from feature_repo.crosses.cross import NUMBERS, USER, USER_AND, Column, Cross, Value
 from operators.features import Feature, Mean, Quantiles
 from operators.features.last_k import LastK
@@ -114,7 +115,8 @@ class RelativePrice(Cross):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ItemAge(Cross):
-    """2^(-age / half_life) of the candidate, `half_life` in ms: 1 for what is new, and 0 where no age is known."""
+    """2^(-age / half_life) of the candidate, `half_life` in ms: 1 for what is new, and 0 where the age is
+    unknown or the date still to come."""
 
     _: KW_ONLY
     half_life: int = days(30)
@@ -126,5 +128,5 @@ class ItemAge(Cross):
         return ()
 
     def __call__(self, of: Candidates) -> Column:
-        age = np.maximum(of.request.at - of.request.items.created_at.take(of.rows), 0)
+        age = ages(of.request.items.created_at.take(of.rows), of.request.at)
         return np.nan_to_num(np.exp2(-age / self.half_life))

@@ -1,12 +1,12 @@
-"""Streaming features: what is declared, and the engine that keeps it.
+"""Streaming features: declarations, and the operators that compute them.
 
     user_views_1h = Count("user_views_1h", entity=user, events=event.event_type == "view", window=hours(1))
 
-A definition takes from here what it needs: `event`, entities, scopes and families.
+Definitions import `event`, entities, scopes and families from here.
 """
 
-from operators.features.beside import WithFeatures
 from operators.features.counts import Count, Histogram, Rate
+from operators.features.declared import WithFeatures
 from operators.features.distinct import DistinctCount
 from operators.features.entity import (
     Entity,

@@ -1,4 +1,4 @@
-"""How many: counts, rates between them, and histograms."""
+"""Counts, rates between counts, and histograms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE = Expression("1", "int", lambda s: 1)
 
 @dataclass(frozen=True, eq=False)
 class Count(Composed):
-    """How many events. int64; under decay a float64, each event counting for what is left of it."""
+    """The number of events: int64; under decay the sum of their weights, float64."""
 
     weighted: ClassVar[bool] = True
 
@@ -32,7 +32,7 @@ class Count(Composed):
         return float if self.scope.decays else int
 
     def columns(self) -> Sequence[Column]:
-        return (Column("", "float64" if self.scope.decays else "int64", "how many events"),)
+        return (Column("", "float64" if self.scope.decays else "int64", "number of events"),)
 
     def zero(self) -> Any:
         return 0.0 if self.scope.decays else 0
@@ -61,7 +61,7 @@ class Count(Composed):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rate(Composed):
-    """(top + prior[0]) / (bottom + prior[1]): the share of `bottom` events that `top` events are, smoothed towards
+    """(top + prior[0]) / (bottom + prior[1]): the ratio of `top` events to `bottom` events, smoothed towards
     prior[0] / prior[1] as if `prior` had been counted before (the mean of a Beta posterior). float64.
 
     `top` and `bottom` are filters; an event that passes both counts in both.
@@ -127,10 +127,10 @@ class Rate(Composed):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Histogram(Composed):
-    """How many events by bucket of a value. int64[] (float32[] under decay), in the order of the buckets.
+    """The number of events in each bucket of a value: int64[] (float32[] under decay), in the order of the buckets.
 
-    `buckets` are names, others being left out; or n rising edges, of which come n + 1 buckets: below the first,
-    from each edge (it included) to the next, and from the last on.
+    `buckets` are names, and other values are ignored; or n rising edges, which make n + 1 buckets: below the first,
+    from each edge (inclusive) to the next, and from the last on.
     """
 
     of: Expression

@@ -1,4 +1,4 @@
-"""How many different values there were."""
+"""Distinct counts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from operators.features.feature import Column, Composed, each
 from operators.history import hash64
 
 EXACT = 128
-"""different values in one accumulator up to which they are kept: they take as many bytes as the sketch"""
+"""distinct values of one accumulator that are kept exactly: they take as many bytes as the sketch"""
 LG_K = 11
 STANDARD_ERROR = 1.04 / 2 ** (LG_K / 2)
 """relative, of one standard deviation: 2.3 %"""
 
 
 class Different(Struct, array_like=True, gc=False):
-    """Hashes of the values, or where they are too many a sketch of all of them."""
+    """Hashes of the values, or a sketch of all of them where there are too many."""
 
     hashes: set[int]
     sketch: hll_sketch | None = None
@@ -29,7 +29,7 @@ class Different(Struct, array_like=True, gc=False):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DistinctCount(Composed):
-    """How many different values (a list-valued field has several). int64.
+    """The number of distinct values: int64. A list-valued field has several.
 
     Exact while no tile has more than 128; beyond, HyperLogLog (Flajolet et al., 2007) with 2^11 registers of 4 bits
     and a standard error of 2.3 %.
@@ -47,7 +47,7 @@ class DistinctCount(Composed):
         return tuple[str, ...]
 
     def columns(self) -> Sequence[Column]:
-        return (Column("", "int64", f"different {self.of}"),)
+        return (Column("", "int64", f"distinct {self.of}"),)
 
     def zero(self) -> Different:
         return Different(set())
@@ -64,7 +64,7 @@ class DistinctCount(Composed):
         return acc
 
     def merge(self, acc: Different, other: Different) -> Different:
-        """Exact sets stay exact, however many: what is merged is read, and not kept."""
+        """Exact sets stay exact whatever their size, as a merged accumulator is read and not stored."""
         acc.hashes |= other.hashes
         if other.sketch is not None:
             union = hll_union(LG_K)
@@ -84,7 +84,7 @@ class DistinctCount(Composed):
 
 
 def _sketch(acc: Different) -> hll_sketch:
-    """One of all that the accumulator holds."""
+    """A sketch of the accumulator's values."""
     sketch = hll_sketch(LG_K, tgt_hll_type.HLL_4)
     for hashed in sorted(acc.hashes):
         sketch.update(hashed)

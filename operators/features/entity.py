@@ -1,4 +1,4 @@
-"""Whom a feature is about: an entity and how an event names it."""
+"""Entities: the keys that features are grouped by, as expressions over an event."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from itertools import product
 from operators.contract import Signal
 from operators.features.expressions import Expression, check
 from operators.features.fields import event
-from operators.features.scopes import within
+from operators.features.limits import within
 from operators.time import DAY
 from schemas.errors import FeatureError
 
 JOINS = {"categories": "category", "interests": "interest"}
-"""what one element of a list-valued field is called"""
+"""list-valued field → the name of one of its elements"""
 SHORT_LIVED = ("session_id", "request_id")
-"""fields whose values are used up: entities of them would gather without end"""
+"""fields with ever new values: the state of their entities would grow without limit"""
 SHORT_LIFE = 2 * DAY
-"""longer than an event may be late, so that none comes to a session that is gone"""
+"""longer than the default allowed lateness, so that no late event finds its session's state dropped"""
 
 
 @dataclass(frozen=True, eq=False)
 class Entity:
-    """One or two fields whose values name whom an event is about; a list-valued field names one for each element.
+    """A key of one field, or of two for a pair; a list-valued field gives one key for each element.
 
-    An event that lacks one of the fields is about nobody here.
+    An event that lacks one of the fields has no key of the entity, and its features ignore it.
     """
 
     name: str
     keys: tuple[Expression, ...]
     doc: str = ""
     life: int | None = None
-    """how long after its latest event, in ms, nothing is known of it any more: its state is dropped, and an event that
-    comes then is its first. SHORT_LIFE where a key is a field of ever new values; for ever where it is none"""
+    """how long after its latest event a key's state is dropped, ms; a later event is its first again. None keeps it for
+    ever; SHORT_LIFE is the default where a key is one of SHORT_LIVED"""
     joins: tuple[str, ...] = field(init=False)
     """Feast's entities, one a key: event.user_id is "user", event.item.categories is "category" """
 
@@ -52,19 +52,19 @@ class Entity:
 
     @property
     def view(self) -> str:
-        """What the view of its features is called, and the service that reads it."""
+        """The name of its feature view and of the service that reads it."""
         return f"{self.name}_features"
 
     @property
     def of_user(self) -> bool:
-        """Whether the first key is the user's, by which events come."""
+        """Whether the first key is the user's, by which the topics of events are keyed."""
         return self.keys[0].fields == ("user_id",)
 
     def __repr__(self) -> str:
         return f"Entity({self.name!r}, keys={self.keys})"
 
     def keys_of(self, signal: Signal) -> list[tuple[str, ...]]:
-        """Whom the event is about, each once."""
+        """The event's keys of this entity, each once."""
         found: list[list[str]] = []
         for key in self.keys:
             value = key.read(signal)

@@ -1,11 +1,11 @@
-"""The one operator behind all features of an entity.
+"""Runs all features of an entity as one operator.
 
-What it costs to take an event in depends little on how many features are declared:
+The cost of an event depends little on how many features are declared:
 
     event type ─► the filters that this type may pass ─► each filter once ─► each value once ─► each state once
 
-Features of equal filter, value, family and scope share a state; a state is saved under its own key, so that a changed
-repository reads the states of all features that it still declares.
+Features with equal filter, value, family and scope share a state. States are saved by their keys, so that after a
+change of the repository the states of all features that are still declared are restored.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from operators.contract import Operator, Record, Row, Signal, View, World
+from operators.contract import Operator, Record, Row, Signal, View, World, read_time
 from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
 from operators.features.feature import TEXT_BYTES, Feature
-from operators.features.scopes import Take
-from operators.keyed import REBUILD, STATE_FIELD
+from operators.features.monoid import Take
+from operators.keyed import REBUILD
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
 NEVER = 2**62
 
 
-class Fresh(NamedTuple):
-    """What the features of one state say from `since` to before `until`."""
+class Cached(NamedTuple):
+    """The values of one state's features from `since` to before `until`, epoch ms."""
 
     since: int
     until: int
@@ -37,26 +37,26 @@ class Fresh(NamedTuple):
 
 
 class EntityState(Struct):
-    """State of one part: one for each state key of the features, None before its first event.
+    """State of one part: a state for each state key of the features, None before its first event.
 
-    `fresh` is not saved: what a state's features said last, until an event changes the state. Most events change
-    few states, and a row is made whole.
+    `cached` holds the latest values of each state's features until an event changes the state; it is not saved. Most
+    events change few states, while a row has the values of all.
     """
 
     watermark: int
     states: list[Any]
-    fresh: list[Fresh | None]
+    cached: list[Cached | None]
 
 
 class Saved(Struct, array_like=True, gc=False):
-    """The same, as it is encoded: states by their keys."""
+    """An encoded EntityState: states by their keys."""
 
     watermark: int
     states: dict[int, Raw]
 
 
 class Slot(NamedTuple):
-    """One state: its place, and how it is made and changed."""
+    """One state: its place among the part's states, and the functions that make and change it."""
 
     place: int
     new: Callable[[], Any]
@@ -64,22 +64,23 @@ class Slot(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What an event of one type goes through. A filter of None passes."""
+    """The filters, values and states that an event of one type passes. A filter of None passes every event."""
 
     filtered: list[tuple[Read | None, list[tuple[Read, list[Slot]]]]]
-    heard: list[tuple[Read | None, Read, Slot]]
-    """states that hear of events which their filter refuses, too"""
+    unfiltered: list[tuple[Read | None, Read, Slot]]
+    """states whose scopes need the events that the filter rejects too"""
 
 
-def refuse(signal: Signal) -> bool:
+def reject(signal: Signal) -> bool:
+    """The filter that no event passes."""
     return False
 
 
 class EntityOperator(Operator[EntityState]):
-    """Signals about one entity → rows of its view. Of a pair, the first is the key and the second the part."""
+    """Signals of one entity → rows of its view. Of a pair, the first key is the operator's and the second the part."""
 
-    def __init__(self, entity: Entity, features: Sequence[Feature], world: World, with_state: bool = False) -> None:
-        """`with_state` adds the encoded state to each row, for a server to continue from."""
+    def __init__(self, entity: Entity, features: Sequence[Feature], world: World) -> None:
+        """Raises FeatureError where a feature is of another entity."""
         for feature in features:
             if feature.entity is not entity:
                 raise FeatureError(f"{feature.name} is of {feature.entity.name}, not of {entity.name}", feature.where)
@@ -87,10 +88,8 @@ class EntityOperator(Operator[EntityState]):
         self.name = entity.name
         self._life = entity.life
         self.features = tuple(features)
-        extra = (STATE_FIELD,) if with_state else ()
-        self.view: View[Any] = View(entity.view, entity.joins, self.features, entity.doc, extra)
-        self._with_state = with_state
-        slots = {f.state_key: f for f in features}  # a feature stands for all of one key
+        self.view: View[Any] = View(entity.view, entity.joins, self.features, entity.doc)
+        slots = {f.state_key: f for f in features}  # one feature of each key; they change the state alike
         self._slots = tuple(slots.values())
         self._keys = tuple(slots)
         self._place = {key: place for place, key in enumerate(slots)}
@@ -98,7 +97,7 @@ class EntityOperator(Operator[EntityState]):
         self._of_slot = [tuple(f for f in features if f.state_key == key) for key in slots]
         self._order = [(self._place[f.state_key], self._of_slot[self._place[f.state_key]].index(f)) for f in features]
         self._defaults = [
-            Fresh(0, NEVER, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
+            Cached(0, NEVER, [tuple(field.default for field in f.fields) for f in found]) for found in self._of_slot
         ]
         self._plans: dict[str, Plan] = {}
         self._encoder = msgspec.msgpack.Encoder(enc_hook=sketches.encode)
@@ -108,7 +107,7 @@ class EntityOperator(Operator[EntityState]):
     # -- the contract's Operator ---------------------------------------------------------------
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        """The second keys of a pair, "" of a single one; none where the signal is about nobody of this key."""
+        """The second keys of a pair, "" for a single key; none where the signal lacks this key."""
         assert isinstance(record.event, Signal)
         found = self.entity.keys_of(record.event)
         if len(self.entity.keys) == 1:
@@ -123,9 +122,9 @@ class EntityOperator(Operator[EntityState]):
         return self._encoder.encode((state.watermark, known))
 
     def decode(self, part: str, blob: bytes) -> EntityState:
-        """States of features that are no longer declared are left out; new features start from nothing.
+        """Drops the states of features that are no longer declared; new features begin with an empty state.
 
-        Raises StateError where the blob is no state.
+        Raises StateError where the blob cannot be decoded.
         """
         try:
             saved = self._decoder.decode(blob)
@@ -138,45 +137,45 @@ class EntityOperator(Operator[EntityState]):
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
         return self._state(saved.watermark, states)
 
-    def adopt(self, part: str, state: EntityState, seed: bytes, saved: bytes | None) -> None:
-        found = self.decode(part, seed)
+    def adopt(self, part: str, state: EntityState, backfilled: bytes, saved: bytes | None) -> None:
+        found = self.decode(part, backfilled)
         known = [None] * len(self._slots) if saved is None else self.decode(part, saved).states
         for place, own in enumerate(known):
             if own is None and found.states[place] is not None:
                 state.states[place] = found.states[place]
-                state.fresh[place] = None
+                state.cached[place] = None
         state.watermark = max(state.watermark, found.watermark)
 
     def watermark(self, state: EntityState) -> int:
         return state.watermark
 
     def on_event(self, part: str, state: EntityState, record: Record) -> list[Signal]:
-        """Applies a signal that a gate let in. Nobody need hear of it."""
+        """Applies a signal that has been admitted. It has no signals of its own."""
         signal = record.event
         if not isinstance(signal, Signal):
             raise InvalidEvent(f"a {type(signal).__name__} does not belong to the features of {self.entity.name}")
         if self.over(part, state, signal.timestamp):
-            begun = self.new(part)
-            state.states, state.fresh = begun.states, begun.fresh
+            empty = self.new(part)
+            state.states, state.cached = empty.states, empty.cached
         if signal.timestamp > state.watermark:
             state.watermark = signal.timestamp
         self._apply(state, signal)
         return []
 
     def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
-        found = self._defaults if self.over(part, state, at) else self._fresh(state, at)
+        at = read_time(state.watermark, at)
+        found = self._defaults if self.over(part, state, at) else self._values(state, at)
         values: list[Any] = []
         for place, which in self._order:
             values += found[place].values[which]
-        if self._with_state:
-            values.append(self.encode(part, state) if encoded is None else encoded)
         return Row(self.view.name, (key, part) if part else (key,), tuple(values))
 
     def due(self, part: str, state: EntityState, at: int) -> int | None:
+        at = read_time(state.watermark, at)
         if self.over(part, state, at):
             return None
         end = NEVER if self._life is None else state.watermark + self._life
-        soonest = min((known.until for known in self._fresh(state, at)), default=NEVER)
+        soonest = min((known.until for known in self._values(state, at)), default=NEVER)
         return None if soonest == end == NEVER else min(soonest, end)
 
     def over(self, part: str, state: EntityState, at: int) -> bool:
@@ -188,20 +187,20 @@ class EntityOperator(Operator[EntityState]):
 
     def _state(self, watermark: int, states: dict[int, Any]) -> EntityState:
         n = len(self._slots)
-        fresh = [None if place in states else default for place, default in enumerate(self._defaults)]
-        return EntityState(watermark, [states.get(place) for place in range(n)], fresh)
+        cached = [None if place in states else default for place, default in enumerate(self._defaults)]
+        return EntityState(watermark, [states.get(place) for place in range(n)], cached)
 
-    def _fresh(self, state: EntityState, at: int) -> list[Fresh]:
-        """What each state's features say at `at`."""
-        fresh = state.fresh
-        for place, known in enumerate(fresh):
+    def _values(self, state: EntityState, at: int) -> list[Cached]:
+        """The values of each state's features as of `at`."""
+        cached = state.cached
+        for place, known in enumerate(cached):
             if known is None or not known[0] <= at < known[1]:
-                fresh[place] = self._read(state.states[place], self._of_slot[place], at)
-        return fresh  # type: ignore[return-value]
+                cached[place] = self._read(state.states[place], self._of_slot[place], at)
+        return cached  # type: ignore[return-value]
 
-    def _read(self, state: Any, features: tuple[Feature, ...], at: int) -> Fresh:
+    def _read(self, state: Any, features: tuple[Feature, ...], at: int) -> Cached:
         first = features[0]
-        if first.scope.decays:  # who needs no scale reads another accumulator than who does
+        if first.scope.decays:  # scale-free features read another accumulator
             values = [f.values(state, at) for f in features]
         else:
             acc = first.read(state, at)
@@ -211,12 +210,12 @@ class EntityOperator(Operator[EntityState]):
             due = feature.due(state, at)
             if due is not None and due < until:
                 until = due
-        return Fresh(at, until, values)
+        return Cached(at, until, values)
 
-    # -- the way of a signal -------------------------------------------------------------------
+    # -- applying a signal ---------------------------------------------------------------------
 
     def _apply(self, of: EntityState, signal: Signal) -> None:
-        states, fresh = of.states, of.fresh
+        states, cached = of.states, of.cached
         plan = self._plans.get(signal.event_type)
         if plan is None:
             plan = self._plans[signal.event_type] = self._plan(signal.event_type)
@@ -232,25 +231,25 @@ class EntityOperator(Operator[EntityState]):
                     if state is None:
                         state = states[place] = new()
                     take(state, value, signal)
-                    fresh[place] = None
-        for passes, read, (place, new, take) in plan.heard:
+                    cached[place] = None
+        for passes, read, (place, new, take) in plan.unfiltered:
             state = states[place]
             if state is None:
                 state = states[place] = new()
             take(state, read(signal) if passes is None or passes(signal) else None, signal)
-            fresh[place] = None
+            cached[place] = None
 
     def _plan(self, event_type: str) -> Plan:
-        """For every event of this type, what can be known beforehand."""
+        """The plan for all events of this type."""
         filtered: dict[str, tuple[Read | None, dict[str, tuple[Read, list[Slot]]]]] = {}
-        heard: list[tuple[Read | None, Read, Slot]] = []
+        unfiltered: list[tuple[Read | None, Read, Slot]] = []
         for place, feature in enumerate(self._slots):
             known = feature.events.decide(event_type)
-            passes = {True: None, False: refuse, None: feature.events.read}[known]
+            passes = {True: None, False: reject, None: feature.events.read}[known]
             slot = Slot(place, feature.new, self._takes[place])
-            if feature.scope.hears_all:
-                heard.append((passes, feature.reads.read, slot))
+            if feature.scope.needs_all_events:
+                unfiltered.append((passes, feature.reads.read, slot))
             elif known is not False:
                 _, values = filtered.setdefault("" if known else repr(feature.events), (passes, {}))
                 values.setdefault(repr(feature.reads), (feature.reads.read, []))[1].append(slot)
-        return Plan([(passes, list(values.values())) for passes, values in filtered.values()], heard)
+        return Plan([(passes, list(values.values())) for passes, values in filtered.values()], unfiltered)

@@ -1,17 +1,18 @@
-"""Expressions over an event: what features filter by, aggregate and are keyed by.
+"""Expressions over an event: features filter by them, aggregate them and are keyed by them.
 
     click = event.event_type == "click"
     dear = (event.properties.price > 50) & ~event.item.categories.contains("toys")
     spent = event.properties.price * event.properties.quantity.fill(1)
 
-A comparison that cannot hold is a FeatureError where it is written. A field without a value in one event is missing:
-a comparison with it is false, a calculation with it missing as well.
+A comparison that can never hold is a FeatureError at its declaration. A field without a value in an event is missing:
+a comparison with it is false, and a calculation with it is missing too.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from operator import add, eq, ge, gt, le, lt, mul, ne, sub, truediv
 from typing import Any, Literal, TypeAlias
 
@@ -40,8 +41,8 @@ class Expression:
     def __init__(
         self, text: str, kind: Kind, read: Read, fields: Iterable[str] = (), decide: Decide = undecided
     ) -> None:
-        """`read` gives the value or None; `fields` are the paths it reads; `decide` says what a flag is for
-        every event of a type, where the type alone decides."""
+        """`read` returns the value or None; `fields` are the paths that it reads; `decide` returns a flag's value for
+        all events of a type, or None where the type alone does not decide it."""
         self._text, self.kind, self.read = text, kind, read
         self.fields = tuple(dict.fromkeys(fields))
         self.decide = decide
@@ -213,21 +214,10 @@ def _condition(symbol: str, value: Any) -> Read:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean …?" with the known name that takes the fewest changes, where that is few."""
-    ranked = sorted((_distance(name, other), other) for other in known)
-    if not ranked or ranked[0][0] > max(2, len(name) // 2):
-        return f"; there are {', '.join(sorted(known))}"
-    return f"; did you mean {ranked[0][1]}?"
-
-
-def _distance(a: str, b: str) -> int:
-    """Levenshtein's: insertions, deletions and replacements of a letter."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
+    """ "; did you mean …?" with the known name that is most like `name`; all of them where none is like it."""
+    names = sorted(known)
+    found = get_close_matches(name, names, 1)
+    return f"; did you mean {found[0]}?" if found else f"; there are {', '.join(names)}"
 
 
 def check(value: Any, kinds: tuple[Kind, ...], what: str) -> Expression:

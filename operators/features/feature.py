@@ -1,16 +1,16 @@
-"""A feature: a declaration that is an aggregation (contract.py), made of a monoid and a scope.
+"""Features: declarations that are aggregations (contract.py), each a monoid under a scope.
 
-A family (Count, Mean, TopK, …) says what an accumulator is and how values enter and merge, as Chronon's aggregators
-do (prepare, update, merge, finalize); the scope says which events' values are together. Neither knows of the other:
+A family (Count, Mean, TopK, …) defines an accumulator and how values enter it and merge, like Chronon's aggregators
+(prepare, update, merge, finalize); the scope defines which events' values are aggregated together:
 
-    read      event → value, or None where it says nothing          of the signal alone
+    read      event → value, or None where the event has none       of the signal alone
     zero      → accumulator of no event
     add       accumulator, value → accumulator                      may change the one it is given
     merge     accumulator, accumulator → accumulator                may change the first, never the second
     finalize  accumulator, time → one value a field                 changes nothing
 
-`add` and `merge` do not depend on the order of events, but for the last digit of a float and a sketch's error.
-Under decay a family needs `add` with a weight and `scale` as well, and says so by `weighted`.
+The results of `add` and `merge` do not depend on the order of events, except for a float's last digit and a sketch's
+error. Under decay a family also needs `add_weighted` and `scale`, and declares them by `weighted`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from operators.contract import Dtype, Field, Signal, World
 from operators.features.entity import Entity
 from operators.features.expressions import Expression, Kind, check
 from operators.features.fields import INTERACTIONS
-from operators.features.scopes import LIFETIME, Scope, Take
+from operators.features.monoid import Take
+from operators.features.scopes import LIFETIME, Scope
 from operators.features.windows import Sliding
 from operators.history import hash64
 from schemas.errors import FeatureError, declared_at
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TEXT_BYTES = 40
-"""a usual id; the contract allows 256 characters"""
+"""length of a typical id; the contract allows 256 characters"""
 
 DTYPES: dict[Kind, Dtype] = {"text": "string", "int": "int64", "number": "float64", "flag": "bool"}
 LIST_DTYPES: dict[Kind, Dtype] = {
@@ -43,7 +44,7 @@ EMPTY: dict[Kind, Any] = {"text": "", "int": 0, "number": 0.0, "flag": False}
 
 
 class Column(NamedTuple):
-    """A field's part of a family: the suffix to the feature's name, type and meaning."""
+    """One output field of a family: suffix to the feature's name, type and meaning."""
 
     suffix: str
     dtype: Dtype
@@ -52,10 +53,10 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """What is declared once: whose, of which events, over which scope.
+    """A declaration: entity, filter of events and scope.
 
-    `window` is a duration in ms (a sliding window) or a Scope; without one, the feature is of a lifetime. Two features
-    are equal only if they are one; their declarations compare by `state_key`.
+    `window` is a duration in ms (a sliding window) or a Scope; without one, all events count. Features
+    compare by identity, and their declarations by `state_key`.
     """
 
     name: str
@@ -65,15 +66,15 @@ class Feature:
     window: int | Scope = LIFETIME
     doc: str = ""
     replaces: Feature | None = None
-    """the feature whose place in the entity's service this one is to take: it runs in its shadow until promoted"""
+    """the feature that this one replaces in the entity's service once it is promoted; until then both are computed"""
     scope: Scope = field(init=False, repr=False)
     where: str = field(init=False, repr=False)
     """the declaration's "file:line" """
     state_key: int = field(init=False, repr=False)
-    """hash of all that the state depends on: features of one key share their state, and a state is read again for as
-    long as its key is declared, whatever else is added, removed or renamed"""
+    """hash of everything that the state depends on. Features with the same key share a state, and a saved state is
+    restored as long as a feature with its key is declared, whatever else is added, removed or renamed"""
     reads: Expression = field(init=False, repr=False)
-    """an event's value, as the family takes it"""
+    """the event's value, as the family aggregates it"""
 
     def __post_init__(self) -> None:
         self._set("where", declared_at())
@@ -96,11 +97,11 @@ class Feature:
 
     @classmethod
     def family(cls) -> str:
-        """What the state's layout is called; families that share accumulators share the name."""
+        """The name of the state's layout; families with the same accumulators share it."""
         return cls.__name__
 
     def layout(self) -> tuple[Any, ...]:
-        """The parameters that the state depends on, beside filter, value and scope."""
+        """Parameters that the state depends on, other than filter, value and scope."""
         return ()
 
     def value(self) -> Expression:
@@ -108,7 +109,7 @@ class Feature:
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raises FeatureError where the feature makes no sense as declared."""
+        """Raises FeatureError where the declaration is not valid."""
 
     # -- the contract's Aggregation ------------------------------------------------------------
 
@@ -125,7 +126,7 @@ class Feature:
         raise NotImplementedError
 
     def taker(self, world: World) -> Take:
-        """How a value is taken into a state; a scope that hears all is given None for what the filter refused."""
+        """The function that adds a value to a state; where the scope needs all events, those rejected have None."""
         raise NotImplementedError
 
     def read(self, state: Any, at: int) -> Any:
@@ -140,7 +141,7 @@ class Feature:
 
     def update(self, state: Any, signal: Signal, world: World) -> None:
         value = self.reads.read(signal) if self.events.read(signal) else None
-        if value is not None or self.scope.hears_all:
+        if value is not None or self.scope.needs_all_events:
             self.taker(world)(state, value, signal)
 
     def values(self, state: Any, at: int) -> tuple[Any, ...]:
@@ -153,14 +154,14 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class Composed(Feature):
-    """A monoid under a scope. A family fills in what is below."""
+    """A monoid under a scope. Families override the methods below."""
 
     weighted: ClassVar[bool] = False
-    """whether values can weigh less with time"""
+    """whether values may have weights, as decay needs"""
     scale_free: ClassVar[bool] = False
-    """whether the fields stay the same where all weights change alike, so that decay needs no timers"""
+    """whether the fields are the same where all weights change by one factor, so that decay needs no timers"""
     ages: ClassVar[bool] = False
-    """whether the fields change with time though the accumulator does not (`changes` says when)"""
+    """whether the fields change with time while the accumulator does not (`changes` returns when)"""
     take: Take = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +170,7 @@ class Composed(Feature):
             raise FeatureError(
                 f"{self.name}: {type(self).__name__} has no weights that could decay; give it a window instead"
             )
-        if self.scope.hears_all and not any("user_id" in key.fields for key in self.entity.keys):
+        if self.scope.needs_all_events and not any("user_id" in key.fields for key in self.entity.keys):
             raise FeatureError(
                 f"{self.name}: a session is one person's, and a {self.entity.name} has many at once; "
                 "the scope needs an entity keyed by user_id (of entity=session, a lifetime is the session)"
@@ -181,11 +182,11 @@ class Composed(Feature):
         self._set("take", self.scope.taker(self))
 
     def accumulator(self) -> Any:
-        """Its type."""
+        """The accumulator's type."""
         raise NotImplementedError
 
     def value_type(self) -> Any:
-        """The type of what `reads` gives: what the last k events are kept as."""
+        """The type of the values of `reads`, as LastEvents stores them."""
         return TYPES[self.reads.kind]
 
     def columns(self) -> Sequence[Column]:
@@ -201,14 +202,14 @@ class Composed(Feature):
         raise NotImplementedError
 
     def scale(self, acc: Any, factor: float) -> Any:
-        """A new accumulator in which everything weighs `factor` as much."""
+        """A new accumulator in which every value counts `factor` times as much."""
         raise NotImplementedError
 
     def merge(self, acc: Any, other: Any) -> Any:
         raise NotImplementedError
 
     def merged(self, found: list[Any]) -> Any:
-        """All of them merged, which leaves them as they are."""
+        """All accumulators as one; they are left as they are."""
         if len(found) == 1:
             return found[0]
         acc = self.zero()
@@ -225,7 +226,7 @@ class Composed(Feature):
         raise NotImplementedError
 
     def value_bytes(self, text: int) -> int:
-        """The same of one value."""
+        """Worst-case size of one value, encoded."""
         return {"text": text + 2, "texts": 64 * (text + 2) + 3}.get(self.reads.kind, 9)
 
     @property
@@ -263,7 +264,7 @@ class Composed(Feature):
 
 
 def each(of: Expression) -> Expression:
-    """The expression's texts as a tuple, whether it is one text or a list: for families that take names."""
+    """The expression's texts as a tuple, whether it is one text or a list: for families over names."""
     read = of.read
     if of.kind == "texts":
         return Expression(f"each({of})", "texts", lambda s: None if (v := read(s)) is None else tuple(v), of.fields)
@@ -271,7 +272,7 @@ def each(of: Expression) -> Expression:
 
 
 def timed(read: Callable[[Signal], Any], of: Expression) -> Expression:
-    """(time, value) of the event: for families to which the order matters."""
+    """(time, value) of the event: for families that depend on the order of events."""
     return Expression(
         f"timed({of})",
         of.kind,

@@ -1,6 +1,6 @@
-"""The fields of an event, as Avro and the joined item and user have them: `event.item.brand`, `event.properties.price`.
+"""The fields of an event, with those of its item and user: `event.item.brand`, `event.properties.price`.
 
-A field that no event has is a FeatureError where it is written, with the nearest name that exists.
+A field that does not exist is a FeatureError at its declaration, which names the most similar one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.events import NUMERIC_PROPERTIES, TEXT_PROPERTIES
 
 
 def _column(name: str, position: str, kind: Kind) -> Expression:
-    """A field of its own place in the signal; an empty text is a missing one."""
+    """A field that is a column of the signal; an empty text is missing."""
     place = itemgetter(Signal._fields.index(position))
     always = name in ("event.event_type", "event.user_id", "event.timestamp")
     plain = always or kind in ("number", "int")
@@ -25,7 +25,7 @@ def _column(name: str, position: str, kind: Kind) -> Expression:
 
 
 def _entry(name: str, position: str, key: str, kind: Kind) -> Expression:
-    """A field within a map, where apps may send anything: a value of another type is a missing one."""
+    """An entry of a map that apps fill freely: a value of another type is missing."""
     place = itemgetter(Signal._fields.index(position))
     wanted = {"text": (str,), "texts": (list, tuple), "int": (int,), "number": (int, float), "flag": (bool,)}[kind]
 
@@ -37,7 +37,7 @@ def _entry(name: str, position: str, key: str, kind: Kind) -> Expression:
 
 
 class Fields:
-    """A part of the event: its attributes are expressions, or parts again."""
+    """A group of fields: its attributes are expressions or further groups."""
 
     def __init__(self, path: str, known: Mapping[str, Expression | Fields]) -> None:
         self._path, self._known = path, dict(known)
@@ -56,7 +56,7 @@ class Fields:
 
 
 class Event(Fields):
-    """An event as features see it: an interaction, or one shown item of an impression (type "impression")."""
+    """The fields of an interaction, or of one shown item of an impression (its type is "impression")."""
 
     def __init__(
         self,
@@ -98,8 +98,8 @@ class Event(Fields):
         item: Mapping[str, type] | None = None,
         user: Mapping[str, type] | None = None,
     ) -> Event:
-        """The event with further properties, item attributes and user attributes: name → str, int, float, bool or,
-        of an item or user, list. Such as `event.with_fields(properties={"coupon": str}).properties.coupon`."""
+        """The event with more properties, item attributes and user attributes: name → str, int, float, bool or, for
+        items and users, list. Such as `event.with_fields(properties={"coupon": str}).properties.coupon`."""
         for given in (properties, item, user):
             for name, kind in (given or {}).items():
                 if kind not in KINDS:
@@ -116,5 +116,5 @@ def _entries(path: str, position: str, declared: Mapping[str, type]) -> Fields:
 
 event = Event()
 INTERACTIONS = event.event_type != IMPRESSION
-"""what a person did: every event but an item being shown"""
+"""all events but impressions"""
 EVERYTHING = INTERACTIONS | (event.event_type == IMPRESSION)

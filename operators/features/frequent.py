@@ -1,4 +1,4 @@
-"""Which names come most often, and how mixed they are."""
+"""Most frequent names, and the entropy of names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from operators.history import hash64
 from schemas.errors import FeatureError
 
 EXACT = 128
-"""different names in one accumulator up to which each is counted"""
+"""distinct names of one accumulator that are counted exactly"""
 LG_SIZE = 9
 ERROR = 3.5 / 2**LG_SIZE
-"""a sketch's count of a name is off by at most this share of all counted, 0.7 %"""
+"""largest error of a sketch's count of a name, as a share of all that was counted: 0.7 %"""
 
 
 class Frequencies(Struct, array_like=True, gc=False):
-    """Weight by name, and a sketch of what came when the names were too many."""
+    """Weight by name, and a sketch of the names that came after there were too many."""
 
     counts: dict[str, float]
     sketch: frequent_strings_sketch | None = None
@@ -31,13 +31,13 @@ class Frequencies(Struct, array_like=True, gc=False):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TopK(Composed):
-    """The `k` names of most events (a list-valued field has several), most frequent first, ties by name: string[];
-    and `<name>_shares`, the share of all names' events that each has: float32[].
+    """The `k` most frequent names, ties in order of name: string[]; and `<name>_shares`, each one's share of all names'
+    events: float32[]. A list-valued field has several names.
 
     Exact while no tile has more than 128 names; beyond, a frequent-items sketch (Anderson et al., IMC 2017) whose
-    counts are off by at most 0.7 % of all. With a `weight` (an expression, such as `event.event_type.map(...)`, where
-    a negative one counts against) or under decay, the least of the names beyond 128 is dropped, and the shares
-    are of the absolute weights.
+    counts are off by at most 0.7 % of all. With a `weight` (an expression, such as `event.event_type.map(...)`; a
+    negative weight counts against a name) or under decay, the least of more than 128 names is dropped, and shares are
+    of the absolute weights.
     """
 
     of: Expression
@@ -104,7 +104,7 @@ class TopK(Composed):
         return Frequencies({name: count * factor for name, count in acc.counts.items()})
 
     def merge(self, acc: Frequencies, other: Frequencies) -> Frequencies:
-        """Exact counts stay exact, however many: what is merged is read, and not kept."""
+        """Exact counts stay exact whatever their number, as a merged accumulator is read and not stored."""
         for name, count in other.counts.items():
             acc.counts[name] = acc.counts.get(name, 0) + count
         if other.sketch is not None:
@@ -136,7 +136,7 @@ class TopK(Composed):
 
 
 def _sketched(acc: Frequencies) -> Frequencies:
-    """The counts in a sketch."""
+    """The accumulator with its counts in a sketch."""
     acc.sketch = frequent_strings_sketch(LG_SIZE)
     for name, count in acc.counts.items():
         acc.sketch.update(name, int(count))
@@ -149,10 +149,10 @@ BUCKETS = 4096
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entropy(Composed):
-    """How mixed the names are: -Σ p log2 p in bits, p being a name's share of all. float64; 0 for one name or none.
+    """The entropy of names: -Σ p log2 p in bits, where p is a name's share of all. float64; 0 for one name or none.
 
-    Names are counted by 4,096 buckets of their hash, so that state is bounded: two names in one bucket count as one,
-    which never makes more of it than there is.
+    Names are counted in 4,096 buckets by hash, so that the state is bounded: two names in one bucket count as one,
+    which can only lower the entropy.
     """
 
     of: Expression

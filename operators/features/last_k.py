@@ -1,4 +1,4 @@
-"""The last k: values, combinations of values, interactions, and the set of what was ever touched."""
+"""The last k values, combinations of values and interactions, and the set of values met."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from schemas.errors import FeatureError
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LastK(Composed):
-    """The last `k` values, newest first: one list a field of `of`, position by position of the same event.
+    """The last `k` values, newest first: one list for each field of `of`, aligned by event.
 
-    One field makes `<name>`; several make `<name>_<field>` each, missing values being "" or 0. With `distinct`, a
-    value (or a combination of several) is kept once, at its latest time. A list-valued field gives each element.
+    One field makes the list `<name>`; several make `<name>_<field>` each, with "" or 0 for missing values. With
+    `distinct`, a value (or a combination of several) is kept once, at its latest time. A list-valued field gives each
+    element.
     """
 
     of: Expression | tuple[Expression, ...]
@@ -82,7 +83,7 @@ class LastK(Composed):
         return dict[one, int] if self.distinct else list[tuple[int, one]]  # type: ignore[valid-type]
 
     def suffixes(self) -> tuple[str, ...]:
-        """What each field's name ends in."""
+        """The suffix of each field's name."""
         return tuple(f"_{part.fields[0].split('.')[-1]}" for part in self._parts) if len(self._parts) > 1 else ("",)
 
     def columns(self) -> list[Column]:
@@ -113,7 +114,7 @@ class LastK(Composed):
         return acc
 
     def _touch(self, acc: dict[Any, int], at: int, one: Any) -> None:
-        """Keeps the values in the order of (time, value), so that the first is the one to forget."""
+        """Keeps the values in the order of (time, value), so that the first is the next to drop."""
         if acc.get(one, at) > at:
             return
         acc.pop(one, None)
@@ -150,7 +151,7 @@ class LastK(Composed):
 class Sequence(LastK):
     """The last `k` interactions with items, newest first: `<name>_items`, `<name>_types` and `<name>_times`.
 
-    A filter of one's own says itself whether events without an item belong: those that it lets in have the item "".
+    By default events without an item are ignored. An `events` filter that passes them gives them the item "".
     """
 
     events: Expression = INTERACTIONS & event.item_id.exists()
@@ -164,8 +165,8 @@ class Sequence(LastK):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InteractedWith(LastK):
-    """The set of an item field's values that were touched, such as brands: string[], last touched first. The `k`
-    last touched are kept."""
+    """The set of an item field's values that the key interacted with, such as brands: string[], the `k` most recent,
+    latest first."""
 
     k: int = 1000
     distinct: bool = field(init=False, default=True)

@@ -1,4 +1,4 @@
-"""What values come to: sum, mean, standard deviation, smallest, largest."""
+"""Sum, mean, standard deviation, minimum and maximum."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _OfNumbers(Composed):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _OfSum(_OfNumbers):
-    """(weight, weighted sum): what a sum and a mean are made of, so that both share one state."""
+    """Accumulates (weight, weighted sum), so that a sum and a mean of one value share a state."""
 
     weighted: ClassVar[bool] = True
 
@@ -65,7 +65,7 @@ class _OfSum(_OfNumbers):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sum(_OfSum):
-    """Their sum. With `of=event.event_type.map({...})`, events by weight."""
+    """The sum of the values. With `of=event.event_type.map({...})`, a weighted count of events."""
 
     def finalize(self, acc: Pair, at: int) -> tuple[float]:
         return (acc[1] if acc[0] else self.default,)
@@ -73,7 +73,7 @@ class Sum(_OfSum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Mean(_OfSum):
-    """Their mean."""
+    """The mean of the values."""
 
     scale_free: ClassVar[bool] = True
 
@@ -83,7 +83,7 @@ class Mean(_OfSum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Std(_OfNumbers):
-    """Their standard deviation: the population's, √(Σ w (x - mean)² / Σ w).
+    """The standard deviation of the values: the population's, √(Σ w (x - mean)² / Σ w).
 
     (weight, mean, Σ w (x - mean)²) as values come by West (CACM 1979), merged by Chan, Golub and LeVeque (1979):
     nothing cancels where the values are large and alike.
@@ -127,7 +127,7 @@ class Std(_OfNumbers):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Extreme(_OfNumbers):
-    """The value that is ahead of all others."""
+    """The base of the extremes."""
 
     def accumulator(self) -> Any:
         return float | None
@@ -147,7 +147,7 @@ class _Extreme(_OfNumbers):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Min(_Extreme):
-    """The smallest."""
+    """The smallest value."""
 
     def add(self, acc: float | None, value: float) -> float:
         return value if acc is None or value < acc else acc
@@ -155,7 +155,7 @@ class Min(_Extreme):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Max(_Extreme):
-    """The largest."""
+    """The largest value."""
 
     def add(self, acc: float | None, value: float) -> float:
         return value if acc is None or value > acc else acc

@@ -1,4 +1,4 @@
-"""How values are spread: quantiles."""
+"""Quantiles."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from operators.features.feature import Column, Composed
 from schemas.errors import FeatureError
 
 EXACT = 256
-"""values in one accumulator up to which they are kept, and by which they enter the digest"""
+"""values that an accumulator buffers exactly before they enter its digest together"""
 K = 200
 RANK_ERROR = 0.02
-"""how far from q the share of values below its estimate is, at most, by measurement; less towards 0 and 1"""
+"""largest measured difference between q and the share of values below its estimate; smaller near 0 and 1"""
 DIGEST_BYTES = 32 + 16 * (2 * K + 10)
 
 
 class Spread(Struct, array_like=True, gc=False):
-    """Values as they came, and a digest of those before them."""
+    """The latest values, and a digest of those before them."""
 
     values: list[float]
     digest: tdigest_double | None = None
@@ -33,9 +33,9 @@ class Quantiles(Composed):
     """The values below which shares `qs` of all values lie: float64 if there is one, as `<name>`, else one field each:
     `<name>_p50`, `<name>_p99_9`. `default` where there is no value.
 
-    Exact while no tile has more than 255 values, with linear interpolation as SQL's `percentile_cont`. Beyond, a
-    t-digest (Dunning and Ertl, 2019): unlike KLL, whose error is proven, it tosses no coins, so that a replay comes to
-    the very same number. It takes values in at fixed places only, whenever state is saved, for the same reason.
+    Exact while no tile has more than 255 values, with linear interpolation like SQL's `percentile_cont`. Beyond, a
+    t-digest (Dunning and Ertl, 2019): unlike KLL, whose error is proven, it is deterministic, so that a replay gives
+    the same number. For the same reason values enter the digest after a fixed number of them, whenever state is saved.
     """
 
     of: Expression
@@ -73,7 +73,7 @@ class Quantiles(Composed):
         return acc
 
     def merge(self, acc: Spread, other: Spread) -> Spread:
-        """Kept values stay kept, however many: what is merged is read, and not kept."""
+        """Exact values stay exact whatever their number, as a merged accumulator is read and not stored."""
         acc.values += other.values
         if other.digest is not None:
             if acc.digest is None:
@@ -94,7 +94,7 @@ class Quantiles(Composed):
 
 
 def _digest(acc: Spread) -> tdigest_double:
-    """One of all that the accumulator holds. Compressed, as it comes back when it has been saved."""
+    """A digest of the accumulator's values, compressed as it is after having been saved and restored."""
     digest = tdigest_double(K)
     if acc.digest is not None:
         digest.merge(acc.digest)
@@ -105,7 +105,7 @@ def _digest(acc: Spread) -> tdigest_double:
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:
-    """With linear interpolation between the two values nearest to rank q · (n - 1)."""
+    """The q quantile, interpolated linearly between the two values nearest to rank q · (n - 1)."""
     place = q * (len(ordered) - 1)
     below = int(place)
     if below + 1 == len(ordered):

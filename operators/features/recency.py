@@ -1,4 +1,4 @@
-"""What came first and last, and how long ago it was."""
+"""First and last values, and the time since the last event."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ LADDER = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TimeSinceLast(Composed):
-    """How long ago the latest event was: seconds, rounded down to a rung of `ladder` (ms), -1 where there is none;
-    and beside it, as `<name>_at`, the event's exact time in epoch ms, 0 where there is none. Both int64.
+    """The time since the latest event: seconds, rounded down to a step of `ladder` (ms), -1 where there is none; and as
+    `<name>_at` the event's exact time in epoch ms, 0 where there is none. Both int64.
 
-    Time never stops passing, and a row that is written when a rung is reached is right at any moment without being
-    written at every one. Who reads at a known time may subtract `<name>_at` instead.
+    The steps bound how often a row is written while no event comes: a row that is written at each step is right in
+    between. A reader that knows the time may subtract `<name>_at` instead.
     """
 
     ladder: tuple[int, ...] = LADDER

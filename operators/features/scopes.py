@@ -1,49 +1,44 @@
-"""Which events a value is made of: scopes arrange a feature's accumulators in time.
+"""Scopes: which events a value is made of, by arranging a feature's accumulators in time.
 
-    Lifetime   ├──────────────────────────────────────────┤  all there ever were
+    Lifetime   ├──────────────────────────────────────────┤  all events
     Tumbling                   ├────────┤┈┈┈┈┈┈┈┈┤          the current (or the last whole) window, aligned to the epoch
     Sliding                         ├─────────────────────┤  the last W, in steps of a tile
     Session                                  ├────────────┤  the current session
-    Decay           ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄▅▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████  all, each half as much after every half-life
+    Decay           ▁▁▁▁▁▂▂▂▂▂▃▃▃▃▃▄▄▄▄▄▅▅▅▅▅▆▆▆▆▆▇▇▇▇▇█████  all events, their weights halved every half-life
     LastEvents                              ├ ×  × ×    × ┤  the last k events
 
 Windows and decay are exact at the resolution of their tiles: an event counts from the start of its tile, and time
-passes in whole tiles. A scope knows a feature by `zero`, `add`, `merge` and, to decay, `scale` (see feature.py).
-Windows are in windows.py.
+passes in whole tiles. Scopes use a feature as a Monoid (monoid.py). Windows are in windows.py.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from msgspec import Struct
 
 from operators.contract import Signal
 from operators.decay import REBASE_AFTER
-from operators.time import DAY, MINUTE, label
+from operators.features.limits import within
+from operators.features.monoid import Monoid, Take
+from operators.membership import Membership, assign
+from operators.time import DAY, label
 from schemas.errors import FeatureError
 
-if TYPE_CHECKING:
-    from operators.features.feature import Composed
-
 A = TypeVar("A")
-Take: TypeAlias = Callable[[Any, Any, Signal], None]
-"""Takes an event's value into a state, in place."""
 
-SHORTEST, LONGEST = MINUTE, 90 * DAY
 STEPS = 8
 """tiles in a half-life: a decayed value is within a factor of 2^(1/8), 9 %, of that of continuous decay"""
 GONE = 16
-"""half-lives after the last event when a decayed amount is nothing, so that its timers end"""
+"""half-lives after the last event when a decayed amount is read as zero, so that its timers end"""
 HEAD_BYTES = 24
-"""a state's own numbers, encoded"""
+"""size of a state's own numbers, encoded"""
 
 
 class Scope:
-    """How one feature's events are arranged."""
+    """Arranges one feature's events. `state` is the scope's own state of the feature, for one key."""
 
     def __str__(self) -> str:
         """For people: "sliding 1h", "last_events 5"."""
@@ -51,24 +46,26 @@ class Scope:
         return " ".join([name, *(label(length) for length in list(vars(self).values())[:1])])
 
     decays: ClassVar[bool] = False
-    hears_all: ClassVar[bool] = False
-    """whether events that the feature's filter refuses matter too (they are taken with the value None)"""
+    needs_all_events: ClassVar[bool] = False
+    """whether events that the feature's filter rejects change the state too; their value is None"""
 
     def state(self, accumulator: Any, value: Any) -> Any:
         """The type of state for accumulators and values of these types."""
         raise NotImplementedError
 
-    def new(self, feature: Composed) -> Any:
+    def new(self, feature: Monoid) -> Any:
+        """The state before the first event."""
         raise NotImplementedError
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
+        """The function that adds an event's value to a state."""
         raise NotImplementedError
 
-    def read(self, feature: Composed, state: Any, at: int) -> Any:
-        """The accumulator as of `at` (never before the latest event); it is not to be changed."""
+    def read(self, feature: Monoid, state: Any, at: int) -> Any:
+        """The accumulator as of `at`, which is never before the latest event; it must not be changed."""
         raise NotImplementedError
 
-    def due(self, feature: Composed, state: Any, at: int) -> int | None:
+    def due(self, feature: Monoid, state: Any, at: int) -> int | None:
         """The first time after `at` when `read` may change without an event."""
         return None
 
@@ -77,12 +74,7 @@ class Scope:
         raise NotImplementedError
 
 
-def within(what: str, length: int, longest: int = LONGEST) -> None:
-    if not isinstance(length, int) or not SHORTEST <= length <= longest:
-        raise FeatureError(f"{what} of {length!r} ms; from 1 minute to {longest // DAY} days is possible")
-
-
-class Whole(Struct, Generic[A], array_like=True, gc=False):
+class WholeState(Struct, Generic[A], array_like=True, gc=False):
     """One accumulator."""
 
     whole: A
@@ -90,30 +82,30 @@ class Whole(Struct, Generic[A], array_like=True, gc=False):
 
 @dataclass(frozen=True)
 class Lifetime(Scope):
-    """Every event there ever was."""
+    """All events."""
 
     def state(self, accumulator: Any, value: Any) -> Any:
-        return Whole[accumulator]
+        return WholeState[accumulator]
 
-    def new(self, feature: Composed) -> Whole[Any]:
-        return Whole(feature.zero())
+    def new(self, feature: Monoid) -> WholeState[Any]:
+        return WholeState(feature.zero())
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
         add = feature.add
 
-        def take(state: Whole[Any], value: Any, signal: Signal) -> None:
+        def take(state: WholeState[Any], value: Any, signal: Signal) -> None:
             state.whole = add(state.whole, value)
 
         return take
 
-    def read(self, feature: Composed, state: Whole[Any], at: int) -> Any:
+    def read(self, feature: Monoid, state: WholeState[Any], at: int) -> Any:
         return state.whole
 
     def bytes(self, accumulator: int, value: int) -> int:
         return HEAD_BYTES + accumulator
 
 
-class Decaying(Struct, Generic[A], array_like=True, gc=False):
+class DecayState(Struct, Generic[A], array_like=True, gc=False):
     """An accumulator whose weights are relative to the tile `origin`; `newest` is the latest event's tile."""
 
     origin: int
@@ -123,8 +115,8 @@ class Decaying(Struct, Generic[A], array_like=True, gc=False):
 
 @dataclass(frozen=True)
 class Decay(Scope):
-    """Every event, weighing half as much after every `half_life` ms: forward decay (see operators/decay.py), with
-    ages in whole tiles of an eighth of a half-life."""
+    """All events, their weights halved every `half_life` ms: forward decay (see operators/decay.py), with ages in whole
+    tiles of an eighth of a half-life."""
 
     half_life: int
     decays: ClassVar[bool] = True
@@ -135,15 +127,15 @@ class Decay(Scope):
             raise FeatureError(f"a half-life of {self.half_life} ms is not a multiple of {STEPS} ms")
 
     def state(self, accumulator: Any, value: Any) -> Any:
-        return Decaying[accumulator]
+        return DecayState[accumulator]
 
-    def new(self, feature: Composed) -> Decaying[Any]:
-        return Decaying(0, 0, feature.zero())
+    def new(self, feature: Monoid) -> DecayState[Any]:
+        return DecayState(0, 0, feature.zero())
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
         add, scale, tile = feature.add_weighted, feature.scale, self.half_life // STEPS
 
-        def take(state: Decaying[Any], value: Any, signal: Signal) -> None:
+        def take(state: DecayState[Any], value: Any, signal: Signal) -> None:
             index = signal.timestamp // tile
             if not state.newest:
                 state.origin = index
@@ -157,7 +149,7 @@ class Decay(Scope):
 
         return take
 
-    def read(self, feature: Composed, state: Decaying[Any], at: int) -> Any:
+    def read(self, feature: Monoid, state: DecayState[Any], at: int) -> Any:
         if feature.scale_free or not state.newest:
             return state.whole
         now = at // (self.half_life // STEPS)
@@ -165,7 +157,7 @@ class Decay(Scope):
             return feature.zero()
         return feature.scale(state.whole, 2.0 ** ((state.origin - now) / STEPS))
 
-    def due(self, feature: Composed, state: Decaying[Any], at: int) -> int | None:
+    def due(self, feature: Monoid, state: DecayState[Any], at: int) -> int | None:
         tile = self.half_life // STEPS
         now = at // tile
         if feature.scale_free or not state.newest or now - state.newest > GONE * STEPS:
@@ -176,8 +168,8 @@ class Decay(Scope):
         return HEAD_BYTES + accumulator
 
 
-class Open(Struct, Generic[A], array_like=True, gc=False):
-    """The current session and its accumulator; `last` is 0 where there was none."""
+class OpenSession(Struct, Generic[A], array_like=True, gc=False):
+    """The current session and its accumulator; `last` is 0 before the first event."""
 
     id: str
     start: int
@@ -189,47 +181,40 @@ class Open(Struct, Generic[A], array_like=True, gc=False):
 class Session(Scope):
     """The current session of a person: the event's session id decides, else a `gap` in ms between events of any kind.
 
-    `gap` after its last event the session is over, and the value that of no event. A late event of a session that has
-    ended is left out: which session an event is of is decided when it arrives.
+    `gap` after its last event the session is over, and the value is that of no event. A late event of a session that
+    has ended is left out (operators/membership.py).
     """
 
     gap: int
-    hears_all: ClassVar[bool] = True
+    needs_all_events: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("a session's gap", self.gap, DAY)
 
     def state(self, accumulator: Any, value: Any) -> Any:
-        return Open[accumulator]
+        return OpenSession[accumulator]
 
-    def new(self, feature: Composed) -> Open[Any]:
-        return Open("", 0, 0, feature.zero())
+    def new(self, feature: Monoid) -> OpenSession[Any]:
+        return OpenSession("", 0, 0, feature.zero())
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
         add, zero, gap = feature.add, feature.zero, self.gap
 
-        def take(state: Open[Any], value: Any, signal: Signal) -> None:
-            at, given = signal.timestamp, signal.session_id
-            same = given == state.id if given else at <= state.last + gap
-            if not state.last or (not same and at > state.last):
-                state.id = given or f"s-{at}"
-                state.start = state.last = at
-                state.whole = zero()
-            elif not same or (not given and at < state.start):
+        def take(state: OpenSession[Any], value: Any, signal: Signal) -> None:
+            found = assign(state, signal.timestamp, signal.session_id, gap)
+            if found is Membership.ENDED:
                 return
-            if at > state.last:
-                state.last = at
-            elif at < state.start:
-                state.start = at
+            if found is Membership.NEW:
+                state.whole = zero()
             if value is not None:
                 state.whole = add(state.whole, value)
 
         return take
 
-    def read(self, feature: Composed, state: Open[Any], at: int) -> Any:
+    def read(self, feature: Monoid, state: OpenSession[Any], at: int) -> Any:
         return state.whole if state.last and at <= state.last + self.gap else feature.zero()
 
-    def due(self, feature: Composed, state: Open[Any], at: int) -> int | None:
+    def due(self, feature: Monoid, state: OpenSession[Any], at: int) -> int | None:
         end = state.last + self.gap + 1
         return end if state.last and end > at else None
 
@@ -237,7 +222,7 @@ class Session(Scope):
         return HEAD_BYTES + 48 + accumulator
 
 
-class Kept(Struct, Generic[A], array_like=True, gc=False):
+class LastEventsState(Struct, Generic[A], array_like=True, gc=False):
     """(time, value) of the last k events, oldest first."""
 
     events: list[A]
@@ -257,15 +242,15 @@ class LastEvents(Scope):
         return f"last {self.k} events"
 
     def state(self, accumulator: Any, value: Any) -> Any:
-        return Kept[tuple[int, value]]
+        return LastEventsState[tuple[int, value]]
 
-    def new(self, feature: Composed) -> Kept[Any]:
-        return Kept([])
+    def new(self, feature: Monoid) -> LastEventsState[Any]:
+        return LastEventsState([])
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
         k = self.k
 
-        def take(state: Kept[Any], value: Any, signal: Signal) -> None:
+        def take(state: LastEventsState[Any], value: Any, signal: Signal) -> None:
             entry, events = (signal.timestamp, value), state.events
             if not events or entry >= events[-1]:
                 events.append(entry)
@@ -276,7 +261,7 @@ class LastEvents(Scope):
 
         return take
 
-    def read(self, feature: Composed, state: Kept[Any], at: int) -> Any:
+    def read(self, feature: Monoid, state: LastEventsState[Any], at: int) -> Any:
         acc = feature.zero()
         for _, value in state.events:
             acc = feature.add(acc, value)

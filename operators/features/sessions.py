@@ -1,4 +1,4 @@
-"""What a session was like: its length, its depth, and whether it was left at once."""
+"""Session length, session depth and bounces."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from schemas.errors import FeatureError
 
 
 def _check(feature: Composed) -> None:
-    """A window would cut sessions in two."""
+    """Raises FeatureError unless the feature is of whole sessions: a window would cut them in two."""
     of_session = feature.entity.keys[0].fields == ("session_id",) and isinstance(feature.scope, Lifetime)
-    if not (feature.scope.hears_all or of_session):
+    if not (feature.scope.needs_all_events or of_session):
         raise FeatureError(
             f"{feature.name}: {type(feature).__name__} is of a session: window=Session(gap), or entity=session for life"
         )
@@ -59,7 +59,7 @@ class SessionLength(Composed):
 
 @dataclass(frozen=True, eq=False)
 class SessionDepth(Count):
-    """How many events the session has so far. int64."""
+    """The number of events of the session so far. int64."""
 
     def check(self) -> None:
         _check(self)

@@ -1,4 +1,4 @@
-"""How the sketches of Apache DataSketches are saved: as msgpack sees nothing but their own bytes."""
+"""Serialization of Apache DataSketches' sketches in msgpack, as their own bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datasketches import frequent_strings_sketch, hll_sketch, tdigest_double
 
 
 def encode(found: Any) -> bytes:
-    """msgspec's hook for what it does not know."""
+    """msgspec's `enc_hook`: the bytes of a sketch. Raises NotImplementedError for any other type."""
     if isinstance(found, hll_sketch):
         return bytes(found.serialize_compact())
     if isinstance(found, (frequent_strings_sketch, tdigest_double)):
@@ -17,7 +17,7 @@ def encode(found: Any) -> bytes:
 
 
 def decode(wanted: Any, blob: Any) -> Any:
-    """msgspec's hook for the types that `encode` saves. Raises ValueError where the bytes are not of one."""
+    """msgspec's `dec_hook`: the sketch of type `wanted`. Raises ValueError where the bytes are not one."""
     try:
         return wanted.deserialize(blob)
     except (RuntimeError, TypeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""Where an entity stands in the embedding space of the items it met."""
+"""Vectors of entities in the embedding space of items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from operators.contract import Field, Signal, Weights, World
 from operators.features.expressions import TYPES_OF_EVENTS, Expression, nearest
 from operators.features.feature import TEXT_BYTES, Feature
-from operators.features.scopes import Decay, Take
+from operators.features.monoid import Take
+from operators.features.scopes import Decay
 from operators.vector import UserVector, VectorState
 from schemas.errors import FeatureError
 

@@ -1,24 +1,23 @@
-"""Windows: tiles that merge, the newest included, and expire one by one."""
+"""Windows: accumulators by tile, which merge into a value and expire one by one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from operators.contract import Signal
-from operators.features.scopes import HEAD_BYTES, Scope, Take, within
+from operators.features.limits import within
+from operators.features.monoid import Monoid, Take
+from operators.features.scopes import HEAD_BYTES, Scope
 from operators.windows import tile_of
 from schemas.errors import FeatureError
-
-if TYPE_CHECKING:
-    from operators.features.feature import Composed
 
 A = TypeVar("A")
 
 
-class Tiles(Struct, Generic[A], array_like=True, gc=False):
+class TilesState(Struct, Generic[A], array_like=True, gc=False):
     """Accumulators by tile index, and the newest index."""
 
     newest: int
@@ -26,7 +25,7 @@ class Tiles(Struct, Generic[A], array_like=True, gc=False):
 
 
 class _Tiled(Scope):
-    """Tiles that merge: one of index j is read while the current index is from j + first to j + last."""
+    """A value merges tiles: that of index j is read while the current index is from j + first to j + last."""
 
     tile: int
     first: int
@@ -34,41 +33,42 @@ class _Tiled(Scope):
     offset: int = 0
 
     def state(self, accumulator: Any, value: Any) -> Any:
-        return Tiles[accumulator]
+        return TilesState[accumulator]
 
-    def new(self, feature: Composed) -> Tiles[Any]:
-        return Tiles(0, {})
+    def new(self, feature: Monoid) -> TilesState[Any]:
+        return TilesState(0, {})
 
-    def taker(self, feature: Composed) -> Take:
+    def taker(self, feature: Monoid) -> Take:
         add, zero = feature.add, feature.zero
         tile, last, offset = self.tile, self.last, self.offset
 
-        def take(state: Tiles[Any], value: Any, signal: Signal) -> None:
+        def take(state: TilesState[Any], value: Any, signal: Signal) -> None:
             index = (signal.timestamp - offset) // tile
             tiles = state.tiles
             if index > state.newest:
                 state.newest = index
                 oldest = index - last
-                # Tiles come nearly in order: a late one hides behind a newer one until that goes, or there are many.
+                # Tiles are inserted nearly in order. One of a late event stands behind newer ones: it is dropped when
+                # those are, or below where there are too many.
                 while tiles and (first := next(iter(tiles))) < oldest:
                     del tiles[first]
                 if len(tiles) > last:
                     for hidden in [t for t in tiles if t < oldest]:
                         del tiles[hidden]
             elif index < state.newest - last:
-                return  # late, and out of every window by now
+                return  # a late event that is out of the window already
             found = tiles.get(index)
             tiles[index] = add(zero() if found is None else found, value)
 
         return take
 
-    def read(self, feature: Composed, state: Tiles[Any], at: int) -> Any:
+    def read(self, feature: Monoid, state: TilesState[Any], at: int) -> Any:
         now = (at - self.offset) // self.tile
         newest, oldest = now - self.first, now - self.last
         return feature.merged([acc for index, acc in state.tiles.items() if oldest <= index <= newest])
 
-    def due(self, feature: Composed, state: Tiles[Any], at: int) -> int | None:
-        """A tile enters `first` tiles after its own, and leaves when `last` have passed."""
+    def due(self, feature: Monoid, state: TilesState[Any], at: int) -> int | None:
+        """A tile enters the value `first` tiles after its own, and leaves it when `last` have passed."""
         now = (at - self.offset) // self.tile
         first, last = self.first, self.last
         leaving = [index for index in state.tiles if now - last <= index <= now - first]
@@ -84,7 +84,7 @@ class _Tiled(Scope):
 
 @dataclass(frozen=True)
 class Sliding(_Tiled):
-    """The last `length` ms, in steps of `tile_of(length)`, the current tile included."""
+    """The last `length` ms, the current tile included; it slides in steps of `tile_of(length)`."""
 
     length: int
 

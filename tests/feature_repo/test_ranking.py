@@ -112,7 +112,9 @@ def ctr(p: Plain, id: str) -> float:
 
 def age(p: Plain, id: str) -> float:
     created = p.item(id).created_at
-    return -1 if created is None else math.log(1 + max(T0 - created, 0) / 86_400_000)
+    if created is None or created > T0 + 300_000:  # more than a clock may be ahead: its time is still to come
+        return -1
+    return math.log(1 + max(T0 - created, 0) / 86_400_000)
 
 
 def history(p: Plain, id: str) -> float:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.contract import Signal, Space
-from operators.decay import POPULARITY_ORIGIN, Affinity, Popularity
-from operators.history import Recent, Seen, Session, hash64
+from operators.decay import POPULARITY_ORIGIN, AffinityShares, Popularity
+from operators.history import CurrentSession, Recent, Seen, hash64
 from operators.vector import UserVector
 from operators.windows import Counts, tile_of
 
@@ -41,7 +41,7 @@ def counts(declared: Counts, signals: Signals, at: int) -> list[Any]:
         inside = [s for s in signals if at // tile - s.timestamp // tile < window // tile]
         by_type = Counter(s.event_type for s in inside)
         out.append([by_type[name] for name in declared.types])
-        out += [(by_type[r.top] + r.prior[0]) / (by_type[r.bottom] + r.prior[1]) for r in declared.rates]
+        out += [(by_type[r.top] + r.prior[0]) / (by_type[r.bottom] + r.prior[1]) for r in declared.ratios]
     return out
 
 
@@ -56,7 +56,7 @@ def counts_due(declared: Counts, signals: Signals, at: int) -> int | None:
     return min((end for end in ends if end > at), default=None)
 
 
-def affinity(declared: Affinity, signals: Signals) -> dict[str, float]:
+def affinity(declared: AffinityShares, signals: Signals) -> dict[str, float]:
     """Name → signed share of the decayed attention, as of the latest signal that says anything."""
     told = [(s, s.categories if declared.of == "categories" else [s.brand] * bool(s.brand)) for s in signals]
     told = [(s, names) for s, names in told if names and weight(declared.weights, s)]
@@ -80,7 +80,7 @@ def popularity(declared: Popularity, signals: Signals) -> float:
     return math.log2(decayed) + (now - POPULARITY_ORIGIN) / declared.half_life
 
 
-def session(declared: Session, signals: Signals, at: int) -> tuple[list[Signal], str]:
+def session(declared: CurrentSession, signals: Signals, at: int) -> tuple[list[Signal], str]:
     """The signals of the session that is open at `at`, and its id."""
     members: list[Signal] = []
     id = ""
@@ -102,7 +102,7 @@ def session(declared: Session, signals: Signals, at: int) -> tuple[list[Signal],
     return members, id
 
 
-def session_values(declared: Session, signals: Signals, at: int) -> list[Any]:
+def session_values(declared: CurrentSession, signals: Signals, at: int) -> list[Any]:
     members, id = session(declared, signals, at)
     if not members:
         return ["", 0, 0.0, [0] * len(declared.types), 0, []]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.contract import Signal
-from operators.decay import POPULARITY_ORIGIN, Affinity, Popularity, weight_of
+from operators.decay import POPULARITY_ORIGIN, AffinityShares, Popularity, weight_of
 from operators.time import DAY, HOUR, MINUTE
 from tests.operators import oracles
 from tests.operators.signals import T0, latest, logs, run
@@ -25,7 +25,7 @@ HALF_LIVES = [MINUTE, HOUR, 14 * DAY]
 @pytest.mark.parametrize("of", ["categories", "brand"])
 @given(signals=logs())
 def test_affinity_is_the_share_of_decayed_attention(half_life: int, of: str, signals: list[Signal]) -> None:
-    declared = Affinity("taste", of, half_life, WEIGHTS)
+    declared = AffinityShares("taste", of, half_life, WEIGHTS)
     names, scores = declared.values(run(declared, signals), latest(signals))
     expected = oracles.affinity(declared, signals)
     # What cancels out to nothing, or has decayed to nothing, may be there with a score of nothing.
@@ -38,7 +38,7 @@ def test_affinity_is_the_share_of_decayed_attention(half_life: int, of: str, sig
 
 @given(logs())
 def test_affinity_does_not_depend_on_the_order_of_arrival(signals: list[Signal]) -> None:
-    declared = Affinity("taste", "categories", HOUR, WEIGHTS)
+    declared = AffinityShares("taste", "categories", HOUR, WEIGHTS)
     forth, back = ({}, {})  # type: dict[str, float], dict[str, float]
     for found, order in ((forth, signals), (back, signals[::-1])):
         found.update(zip(*declared.values(run(declared, order), latest(signals)), strict=True))
@@ -48,20 +48,20 @@ def test_affinity_does_not_depend_on_the_order_of_arrival(signals: list[Signal])
 
 @given(logs(), st.integers(0, 400 * DAY))
 def test_affinity_holds_as_time_passes(signals: list[Signal], after: int) -> None:
-    declared = Affinity("taste", "categories", HOUR, WEIGHTS)
+    declared = AffinityShares("taste", "categories", HOUR, WEIGHTS)
     state, at = run(declared, signals), latest(signals)
     assert declared.due(state, at) is None
     assert declared.values(state, at + after) == declared.values(state, at)
 
 
 def test_affinity_forgets_by_half() -> None:
-    declared = Affinity("taste", "categories", DAY, {"click": 1.0})
+    declared = AffinityShares("taste", "categories", DAY, {"click": 1.0})
     signals = [Signal("click", T0, categories=["old"]), Signal("click", T0 + DAY, categories=["new"])]
     assert declared.values(run(declared, signals), T0 + DAY) == (["new", "old"], pytest.approx([2 / 3, 1 / 3]))
 
 
 def test_a_dislike_counts_against() -> None:
-    declared = Affinity("taste", "categories", DAY, WEIGHTS)
+    declared = AffinityShares("taste", "categories", DAY, WEIGHTS)
     signals = [Signal("purchase", T0, categories=["good"]), Signal("dislike", T0, categories=["bad"])]
     assert declared.values(run(declared, signals), T0) == (["good", "bad"], [0.5, -0.5])
 
@@ -69,7 +69,7 @@ def test_a_dislike_counts_against() -> None:
 @pytest.mark.parametrize("each", [1, 3, 64])
 def test_affinity_keeps_a_bounded_number_of_names_the_most_loved(each: int) -> None:
     """However many categories one item has."""
-    declared = Affinity("taste", "categories", DAY, {"click": 1.0}, top=10, keep=20)
+    declared = AffinityShares("taste", "categories", DAY, {"click": 1.0}, top=10, keep=20)
     loved = [Signal("click", T0, categories=["loved"])] * 100
     signals = loved + [Signal("click", T0 + n, categories=[f"c{n}-{k}" for k in range(each)]) for n in range(40)]
     state = run(declared, signals)

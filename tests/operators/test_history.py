@@ -1,4 +1,4 @@
-"""Session, recents, met items and the place in the log, against the raw list."""
+"""CurrentSession, recents, met items and the place in the log, against the raw list."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.contract import Signal
-from operators.history import Applied, Recent, Seen, Session, hash64
+from operators.history import Applied, CurrentSession, Recent, Seen, hash64
 from operators.time import DAY, MINUTE
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles
 from tests.operators.signals import T0, changes, later, latest, logs, run
 
 GAP = 30 * MINUTE
-SESSION = Session(GAP, EVENT_TYPES, categories=3)
+SESSION = CurrentSession(GAP, EVENT_TYPES, categories=3)
 RECENT = Recent({"click": 1.0, "dislike": -3.0, "rating": 3.0}, k=5)
 SEEN = Seen(frozenset({"click", "purchase", "dislike"}), keep=4)
 

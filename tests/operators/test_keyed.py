@@ -20,7 +20,7 @@ from operators.contract import Record, Signal, View
 from operators.decay import Popularity
 from operators.features import WithFeatures
 from operators.keyed import SENT, Aggregator, ItemOperator, KeyedState
-from operators.subject import Catalogue
+from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE, minutes
 from operators.windows import Counts
 from schemas.errors import Duplicate, EventError, InvalidEvent, StateError, TooFarInFuture, TooLate
@@ -339,4 +339,4 @@ def test_every_field_falls_back_to_its_default() -> None:
         values = made.values(made.new(), T0)
         for declared, value in zip([f for a in view.aggregations for f in a.fields], values, strict=True):
             assert value == declared.default, declared.name
-    assert isinstance(views.item.aggregations[-1], Catalogue)
+    assert isinstance(views.item.aggregations[-1], CatalogueEntry)

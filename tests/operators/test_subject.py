@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.contract import Signal
-from operators.subject import Catalogue, Profile
+from operators.subject import CatalogueEntry, Profile
 from schemas.events import Item, User
 from tests.operators.signals import T0, logs, run, saved
 from tests.schemas import strategies
@@ -31,14 +31,14 @@ def test_profile_is_the_latest_said(signals: list[Signal]) -> None:
 
 @given(mixed(strategies.items))
 def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
-    state = run(Catalogue(), signals, save=2)
+    state = run(CatalogueEntry(), signals, save=2)
     said = [s.subject for s in signals if isinstance(s.subject, Item)] or [Item("i1")]
     item = said[-1]
-    assert Catalogue().values(state, T0) == (
+    assert CatalogueEntry().values(state, T0) == (
         item.title, item.categories, item.brand or "", -1.0 if item.price is None else item.price,
         item.created_at or 0, item.available,
     )  # fmt: skip
-    assert Catalogue().due(state, T0) is None
+    assert CatalogueEntry().due(state, T0) is None
 
 
 def test_a_profile_without_what_was_said_before_takes_it_back() -> None:

@@ -7,13 +7,13 @@ from hypothesis import given
 
 from operators.contract import Signal
 from operators.time import DAY, HOUR, MINUTE, SECOND
-from operators.windows import Counts, Rate, tile_of
+from operators.windows import Counts, Ratio, tile_of
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles
 from tests.operators.signals import T0, Anywhere, changes, later, latest, logs, run
 
 TYPES = ("view", "click", "impression")
-CTR = Rate("ctr", top="click", bottom="impression", prior=(1, 20))
+CTR = Ratio("ctr", top="click", bottom="impression", prior=(1, 20))
 COUNTS = Counts("events", TYPES, (5 * MINUTE, HOUR, DAY, 7 * DAY), (CTR,))
 SEEN = (*TYPES, "purchase")
 """one type that is not counted"""

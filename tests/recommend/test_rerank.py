@@ -63,9 +63,17 @@ def test_much_better_beats_being_unlike() -> None:
     assert order(named("", "", "", ""), [1.0, 0.9, 0.5, 0.0], vectors=vectors)[1] == "i1"
 
 
-@pytest.mark.parametrize(("days", "lifted"), [(0, True), (13, False), (100, False), (None, False)])
-def test_what_is_new_is_lifted_a_little(days: int | None, lifted: bool) -> None:
-    items = [Item("i0"), Item("i1"), Item("i2", created_at=None if days is None else NOW - days * DAY), Item("i3")]
+@pytest.mark.parametrize(
+    ("days", "lifted"),
+    [(0, True), (13, False), (100, False), (None, False), (-1 / 1440, True), (-1, False), (-73_000, False)],
+)
+def test_what_is_new_is_lifted_a_little(days: float | None, lifted: bool) -> None:
+    items = [
+        Item("i0"),
+        Item("i1"),
+        Item("i2", created_at=None if days is None else NOW - round(days * DAY)),
+        Item("i3"),
+    ]
     assert (order(items, [1.0, 0.6, 0.5, 0.0])[1] == "i2") is lifted
 
 

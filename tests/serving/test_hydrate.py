@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from feature_repo.views import user, user_operator
 from operators.contract import Record
+from operators.time import DAY, HOUR
 from schemas.events import Interaction, Item, User
 from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
@@ -41,10 +42,10 @@ def row_of(records: list[Record], at: int = NOW, world: Any = WORLD) -> dict[str
 class Setting:
     """A hydrator named "me" over a fake store, ten seconds after NOW."""
 
-    def __init__(self, world: Any = WORLD) -> None:
+    def __init__(self, world: Any = WORLD, lateness: int = DAY) -> None:
         self.rows, self.own = Rows(), OwnEvents(60_000)
         self.store = Store(lambda: self.rows, 100.0)
-        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000)
+        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000, lateness)
 
     def person(self, after: Token | None = None, meanwhile: Callable[[], None] = lambda: None) -> Person:
         """The person u1; `meanwhile` happens 10 ms after the question."""
@@ -100,6 +101,23 @@ def test_own_events_are_applied_as_the_stream_applies_them(kinds: list[Any], dat
     else:
         assert found.features == row_of(records, NOW + 10_000)
         assert found.freshness.lag_ms == 10_000
+
+
+@pytest.mark.parametrize(("lateness", "shown"), [(HOUR, ["i1"]), (2 * HOUR, ["i1", "i2"]), (DAY, ["i1", "i2"])])
+def test_events_are_admitted_by_the_jobs_allowed_lateness(lateness: int, shown: list[str]) -> None:
+    setting = Setting(lateness=lateness)
+    setting.own.add(record(click("e1", item_id="i1"), 0), NOW)
+    setting.own.add(record(click("e2", item_id="i2", at=NOW - 2 * HOUR), 1), NOW)
+    assert setting.person().features["recent_items"] == shown
+
+
+@pytest.mark.parametrize("skew", [90_000, 240_000])
+def test_an_own_event_ahead_of_the_servers_clock_counts_at_once(skew: int) -> None:
+    setting = Setting()
+    setting.own.add(record(click("e1", item_id="i1", at=NOW + 10_000 + skew), 0), NOW)
+    features = setting.person().features
+    assert [sum(features[name]) for name in ("events_5m", "events_1h", "events_24h", "events_7d")] == [1] * 4
+    assert features["session_items"] == 1
 
 
 def test_a_repeated_event_counts_once_and_is_waited_for_no_longer() -> None:

@@ -67,6 +67,12 @@ def test_the_verdict_is_that_of_the_job(drawn: list[tuple[str, str, int, bool]])
     assert admission.refused.total() == len(told) - len(accepted)
 
 
+@pytest.mark.parametrize(("allowed", "expected"), [(hours(1), 1), (hours(2), 2), (None, 2)])
+def test_lateness_is_the_jobs(allowed: int | None, expected: int) -> None:
+    log = Log.taken(records(click("a", T), click("late", T - hours(2))), [], lateness=allowed)
+    assert len(log.interactions) == expected
+
+
 def test_a_late_event_stands_where_it_was_known() -> None:
     events = (
         click("a", T),

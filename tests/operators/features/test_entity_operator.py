@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.contract import Record, Row, Signal
+from operators.contract import Record, Row
 from operators.features import (
     Count,
     EntityOperator,
@@ -33,12 +33,12 @@ from tests.operators.signals import T0
 
 FEATURES = matrix()
 ALONE = {feature: EntityOperator(user, [feature], world()) for feature in FEATURES}
-WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.hears_all]
+WITHOUT_SESSIONS = [f for f in FEATURES if not f.scope.needs_all_events]
 later = st.sampled_from([0, 0, 1, MINUTE, 31 * MINUTE, HOUR, DAY, 8 * DAY, 91 * DAY])
 
 
-def made(features: list[Feature] = FEATURES, **more: Any) -> EntityOperator:
-    return EntityOperator(user, features, world(), **more)
+def made(features: list[Feature] = FEATURES) -> EntityOperator:
+    return EntityOperator(user, features, world())
 
 
 EVERYTHING = made()
@@ -229,16 +229,7 @@ def test_a_cut_or_changed_state_is_refused_or_whole(log: list[Record], data: Any
     assert len(found.states) == len({f.state_key for f in FEATURES})
 
 
-def test_the_row_carries_the_state_where_a_server_continues_from_it() -> None:
-    operator = made([Count("clicks", entity=user, events=click)], with_state=True)
-    state = operator.new()
-    operator.on_event("", state, Record(Signal("click", T0, "i1", user_id="u1")))
-    row = operator.row("u1", "", state, T0)
-    assert [f.name for f in operator.view.fields] == ["clicks", "state"]
-    assert operator.row("u1", "", operator.decode("", row.values[1]), T0) == row
-
-
-# -- who goes where --------------------------------------------------------------------------------
+# -- rejections ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", [Interaction("e", "click", "u", T0, "i"), Item("i")])

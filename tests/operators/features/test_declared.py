@@ -11,7 +11,7 @@ from feature_repo.views import item_operator, user_operator
 from operators.attribution import Attribution
 from operators.contract import Record, Signal, owner
 from operators.features import EVERYTHING, Count, Entity, Feature, WithFeatures, event, item, user, user_category
-from operators.features.beside import part_of
+from operators.features.declared import part_of
 from operators.stepping import apply
 from operators.time import END
 from schemas.errors import EventError

@@ -1,11 +1,11 @@
-"""The declared features of a key beside the operator that has the key, so that a key's events cross into Python once.
+"""Runs declared features inside the operator that owns the key, so that an event crosses into Python once for all.
 
-    record ─► operator ─► signals ─┬─► features of entities with this key (a user's own, and user × category)
-         └──► attribution          └─► listeners: items, sessions, categories …, keyed anew
+    record ─► operator ─► signals ─┬─► features of entities with this key (user, and user × category)
+         └──► attribution          └─► listeners: items, sessions, categories …, by their own keys
 
-A part of the operator keeps its name. One of an entity is called NUL entity NUL second key, the second key being empty
-where the entity is not a pair; that of attribution has a name of the same kind, which no entity can have. Attribution
-hears of the record itself, once the operator has let it in.
+The operator's own parts keep their names. The part of an entity is named NUL entity NUL second key, with an empty
+second key where the entity is not a pair; the part of attribution has a name of the same form that no entity can have.
+Attribution takes the record itself, after the operator has accepted it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from operators.features.entity_operator import EntityOperator
 from schemas.events import Example
 
 PARTS_KEPT = 20_000
-"""names of parts whose operator need not be looked for"""
+"""names of parts whose operators are cached"""
 
 
 def part_of(entity: str, second: str = "") -> str:
-    """What a part of an entity's features is called."""
+    """The name of the part with an entity's features."""
     return f"{MARK}{entity}{MARK}{second}"
 
 
 class WithFeatures:
-    """`operator`, `own` and `attribution`, which have their keys in common, as one operator."""
+    """`operator`, `own` and `attribution`, which are keyed alike, as one operator."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class WithFeatures:
         others: Sequence[Entity] = (),
         attribution: Attribution | None = None,
     ) -> None:
-        """`others` are the entities whose features listen to this operator's signals under keys of their own."""
+        """`others` are entities with other keys, whose features take this operator's signals downstream."""
         self.name = operator.name
-        self.hears_itself = bool(own)
+        self.applies_own_signals = bool(own)
         self._operator = operator
         self._features = {found.name: found for found in own}
         self._own: dict[str, Operator[Any]] = {**self._features}
@@ -52,7 +52,7 @@ class WithFeatures:
             self._own[attribution.name] = attribution
             self._after = (part_of(attribution.name),)
         self.owners: Collection[str] = ("", *self._own)
-        self._of = lru_cache(PARTS_KEPT)(self._find)  # an event asks seven times for each of its parts
+        self._of = lru_cache(PARTS_KEPT)(self._find)  # looked up seven times for each part of an event
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         found = self._operator.parts(key, record)
@@ -84,9 +84,9 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.decode(second, blob)
 
-    def adopt(self, part: str, state: Any, seed: bytes, saved: bytes | None) -> None:
+    def adopt(self, part: str, state: Any, backfilled: bytes, saved: bytes | None) -> None:
         operator, second = self._of(part)
-        operator.adopt(second, state, seed, saved)
+        operator.adopt(second, state, backfilled, saved)
 
     def watermark(self, state: Any) -> int:
         return int(state.watermark)

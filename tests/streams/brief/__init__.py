@@ -1,0 +1,1 @@
+"""Definitions whose windows end within a minute."""
