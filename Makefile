@@ -59,11 +59,12 @@ format: setup  ## mend what ruff can mend
 typecheck: setup  ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup  ## freshness, throughput and feed latency, each on a stack of its own
-	$(BIN)/freshet bench freshness
-	$(BIN)/freshet bench throughput
-	$(BIN)/freshet bench throughput --rounds 1 --features 40
-	$(BIN)/freshet bench feed
+bench: setup  ## freshness, ingest, throughput, cost by history and feed latency, each on stacks of its own
+	$(BIN)/freshet bench freshness --features 0,8
+	$(BIN)/freshet bench ingest
+	$(BIN)/freshet bench throughput --features 0,40
+	$(BIN)/freshet bench history
+	$(BIN)/freshet bench feed --items 10000,100000,1000000 --processes 1,2
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
 	$(BIN)/python -m training.quality

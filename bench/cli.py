@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, Token
+
+from bench.quiet import quiet
 
 app = App(
     name="bench",
-    help="Measure freshness, throughput and feed latency, each on a stack of its own that is stopped at the end.\n\n"
-    "Prints a table with the targets, draws a picture and prints one JSON line. The exit status is 0 even where a "
-    "target is missed, and 1 where the measurement itself is not sound.",
+    help="Measure the stack: freshness, ingest, throughput, history and feed, each on stacks of its own that are "
+    "stopped at the end.\n\n"
+    "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
+    "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
+    "where the measurement itself is not sound; its figures are shown even so.",
 )
 
+
+def numbers(least: int) -> Callable[[type[Any], Sequence[Token]], tuple[int, ...]]:
+    """A converter of whole numbers from `least`, separated by commas, to a tuple without repetition."""
+
+    def convert(kind: type[Any], tokens: Sequence[Token]) -> tuple[int, ...]:
+        words = [part.strip() for token in tokens for part in token.value.split(",")]
+        if not all(word.isdecimal() and int(word) >= least for word in words):
+            raise ValueError(f"whole numbers from {least}, separated by commas")
+        return tuple(dict.fromkeys(map(int, words)))
+
+    return convert
+
+
+Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1)]
+Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1)]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
 Out = Annotated[Path, Parameter(help="Folder for the picture.")]
+Attempts = Annotated[int, Parameter(help="How often a round is measured at most, where the machine disturbs it.")]
 OUT = Path(".freshet/bench")
 
 
@@ -25,55 +46,116 @@ def _say(message: str) -> None:
 
 
 @app.command
-def freshness(*, seconds: float = 90, features: int = 0, json: Json = False, out: Out = OUT) -> int:
+def freshness(
+    *, seconds: float = 90, features: Features = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
     """Produce → visible in Feast, and HTTP click → changed feed, at 300 events/s.
 
     Parameters
     ----------
     seconds
-        How long to measure, after 20 s of warm-up.
+        How long to measure each number of features, after 20 s of warm-up.
     features
-        How many features are declared beside those of the main path: 0, 8 (those that the repository comes with), 10
-        or 40.
+        How many features are declared besides those of the main path: 0, 8 (the repository's own), 10 or 40. Several,
+        such as 0,8, are compared.
     """
+    quiet()
     from bench.freshness import run
 
-    run(seconds, features, _say).show(out, json)
-    return 0
+    return run(seconds, features, attempts, _say).show(out, json)
 
 
 @app.command
-def throughput(*, rounds: int = 3, features: int = 0, json: Json = False, out: Out = OUT) -> int:
-    """Interactions a second through the job to Redis, on one slot.
+def ingest(
+    *, seconds: float = 30, connections: int = 200, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """`POST /v1/events` without and with 75 feeds a second, over many connections, and feeds beyond the capacity.
+
+    Parameters
+    ----------
+    seconds
+        How long each phase takes.
+    connections
+        How many clients post, and then ask for feeds, at once.
+    """
+    quiet()
+    from bench.ingest import run
+
+    return run(seconds, connections, attempts, _say).show(out, json)
+
+
+@app.command
+def throughput(
+    *, rounds: int = 3, features: Features = (0,), attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """Interactions a second through the job to Redis on one slot, compared with a bare PyFlink job.
 
     Parameters
     ----------
     rounds
         How many times over the 100,000 events of MovieLens are sent, each time as new ones.
     features
-        How many features are declared beside those of the main path: 0, 8 (those that the repository comes with), 10
-        or 40, of people, items and categories.
+        How many features are declared besides those of the main path: 0, 8 (the repository's own), 10 or 40, of people,
+        items and categories. Several, such as 0,40, are compared.
     """
+    quiet()
     from bench.throughput import run
 
-    run(rounds, features, _say).show(out, json)
-    return 0
+    return run(rounds, features, attempts, _say).show(out, json)
 
 
 @app.command
-def feed(*, items: int = 100_000, users: int = 2_000, seconds: float = 20, json: Json = False, out: Out = OUT) -> int:
-    """Feed latency and rate over a large catalogue, beside the sum of its bare parts.
+def history(
+    *,
+    rounds: int = 3,
+    events: int = 1200,
+    met: Numbers = (50, 500, 5000),
+    attempts: Attempts = 2,
+    json: Json = False,
+    out: Out = OUT,
+) -> int:
+    """Cost and bytes of an event, and feed latency, by how many items the person has met.
+
+    Parameters
+    ----------
+    rounds
+        How many rounds of events, in which the groups of people take turns.
+    events
+        How many events each group gets in a round.
+    met
+        How many items the people of each group have met.
+    """
+    quiet()
+    from bench.history import run
+
+    return run(rounds, events, sorted(met), attempts, _say).show(out, json)
+
+
+@app.command
+def feed(
+    *,
+    items: Numbers = (100_000,),
+    users: int = 2_000,
+    seconds: float = 20,
+    processes: Numbers = (1,),
+    attempts: Attempts = 2,
+    json: Json = False,
+    out: Out = OUT,
+) -> int:
+    """Feed latency, rate and memory over large catalogues, compared with the sum of a feed's bare parts.
 
     Parameters
     ----------
     items
-        Size of the catalogue.
+        Size of the catalogue. Several, such as 10000,100000,1000000, are compared.
     users
         How many people ask.
     seconds
         How long each phase runs: one request at a time, eight at a time, the bare parts.
+    processes
+        Numbers of server processes, such as 1,2, whose rates are compared.
     """
+    quiet()
     from bench.feed import run
 
-    run(items, users, seconds, _say).show(out, json)
-    return 0
+    return run(items, users, seconds, processes, attempts, _say).show(out, json)

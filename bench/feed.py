@@ -1,229 +1,240 @@
-"""Feed latency and rate over a large catalogue, beside the sum of the bare parts of a feed, on one core.
+"""Feed latency, rate and memory over catalogues of several sizes, and the sum of the bare parts of a feed.
 
-The server has one core to itself; the client, Kafka and Redis share the other. The parts are a Feast read of the
-person, the same `knn_query`s as the retrievers' and `session.run` over the inputs of 500 candidates, as a feed ranks
-them, timed one after the other on the server's core. Feeds and parts take turns of a second or two, so that whatever
-else the machine does happens to both.
+Each size has a stack of its own, all of them at the same time. One core is the servers', the other one is shared by the
+client, Kafka and Redis. The parts are a Feast read of the person, the same `knn_query`s as the retrievers' and
+`session.run` over the inputs of as many candidates as a feed ranks, timed one after the other on the servers' core.
+Feeds and parts of all sizes take turns of a few seconds, so that the machine's drift falls on all of them alike.
 """
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
-import random
-import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 
-import msgspec
 import numpy as np
 import psutil
-import uvloop
 
-from bench import parts
+from bench import catalogues, clients, parts, servers
 from bench.errors import Unsound
-from bench.report import Report, Target
+from bench.machine import Rounds
+from bench.quiet import quiet
+from bench.report import Report, Samples, Target, percentile, ratio
 from bench.stacks import Say, own_stack, send
-from feature_repo.store import Writer
-from feature_repo.views import item_operator, user, user_operator
-from freshet.data.producer import Producer
-from freshet.features import feast
-from freshet.local import processes
-from freshet.settings import Settings
-from operators.contract import Record, Row
-from operators.time import DAY
-from recommend import filters
-from recommend.model import Model
-from schemas import bundle
-from schemas.events import EventType, Interaction, Item
-from schemas.topics import ITEM_FEATURES, features_key
-from serving.feeds import FeedAnswer
-from serving.hydrate import now_ms
-from training import factors, train
-from training.accepted import Log
-from training.datasets import movielens
-from training.replay import Catalogue as Items
-from training.replay import Replay
+from freshet.local.stack import Stack
 
-DIM = 64
-SHOWN = 20
-CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
-EVENTS_A_USER = 40
 SERVER_CORE, OTHER_CORE = 0, 1
-CANDIDATES = filters.RANKED
-TURNS = 10
+TURNS = 5
+CONNECTIONS = 8
 WARM_UP_S = 5.0
 FELL_BACK = 0.01
-"""of more feeds than this share that fell back, nothing is reported: a feed with less in it takes less time"""
+"""greatest share of feeds with a stage that fell back: a feed with less in it takes less time"""
+USUAL = 100_000
 TARGETS = (
     Target("feed_ms.p50", "≤", 8),
     Target("feed_ms.p99", "≤", 20),
-    Target("feed_to_parts", "≤", 2.5),
+    Target("feed_to_parts", "≤", 1.6),
     Target("feeds_per_s", "≥", 120),
+    Target("size_ratio", "≤", 1.15),
+    Target("memory_ratio", "≤", 1.5),
+    Target("processes_ratio", "≥", 1.7),
 )
 
 
-def run(n_items: int, n_users: int, seconds: float, say: Say) -> Report:
-    """Measures for `seconds` each: one request at a time, eight at a time, and the parts."""
+@dataclass
+class ServedCatalogue:
+    """A stack with a catalogue of `items`, the people in it, and what was measured of it."""
+
+    items: int
+    stack: Stack
+    users: list[str]
+    index_s: float
+    bare: Executor
+    feeds: list[float] = field(default_factory=list)
+    sums: list[float] = field(default_factory=list)
+    eight: list[float] = field(default_factory=list)
+    eight_s: float = 0.0
+    asked: int = 0
+    fell_back: Counter[str] = field(default_factory=Counter)
+    bad: Counter[str] = field(default_factory=Counter)
+    ranked: float = 0.0
+    arrays: int = 0
+    rss: int = 0
+
+    @property
+    def source(self) -> parts.PartsSource:
+        settings = self.stack.settings
+        return parts.PartsSource(settings.bundles, settings.feature_store, settings.kafka, tuple(self.users))
+
+    def take(self, found: clients.FeedAnswers) -> list[float]:
+        self.asked += len(found.ms) + found.bad.total()
+        self.fell_back += found.fell_back
+        self.bad += found.bad
+        return found.ms
+
+
+def run(
+    sizes: Sequence[int], n_users: int, seconds: float, processes_: Sequence[int], attempts: int, say: Say
+) -> Report:
+    """Measures for `seconds` each: one request at a time, eight at a time, the parts, and each number of server
+    processes."""
     if (psutil.cpu_count() or 1) <= max(SERVER_CORE, OTHER_CORE):
         raise Unsound("two cores are needed: one for the server, one for the client")
-    with own_stack(say) as stack:
-        settings = stack.settings
-        say(f"a model of {n_items:,} items")
-        items = _catalogue(n_items)
-        _publish(items, settings.bundles)
-        say("catalogue, item features and people")
-        send(settings, items)
-        users = _people(settings, items, n_users)
-        stack.up(["server"])
-        _pin(settings)
-        spawn = multiprocessing.get_context("spawn")
-        asked = settings.host, settings.http_port, users
-        bare = SERVER_CORE, settings.bundles, settings.feature_store, settings.kafka, tuple(users), CANDIDATES
-        with ProcessPoolExecutor(1, spawn) as client, ProcessPoolExecutor(1, spawn) as other:
-            client.submit(ask, *asked, 1, min(WARM_UP_S, seconds)).result()
-            other.submit(parts.measure, *bare, 0.0).result()
-            say("feeds one at a time, and their bare parts, in turn")
-            feeds, sums = [], []
-            for _ in range(TURNS):
-                feeds += client.submit(ask, *asked, 1, seconds / TURNS).result()
-                sums += other.submit(parts.measure, *bare, seconds / TURNS).result()
-            say("feeds eight at a time")
-            eight = client.submit(ask, *asked, 8, seconds).result()
-    samples = {"feed_ms": np.array(feeds), "feed_at_8_ms": np.array(eight), "parts_ms": np.array(sums)}
-    ratio = float(np.median(samples["feed_ms"]) / np.median(samples["parts_ms"]))
-    figures = {"feeds_per_s": round(len(eight) / seconds, 1), "feed_to_parts": round(ratio, 2)}
-    notes = {"items": n_items, "candidates": CANDIDATES, "people": n_users}
-    return Report("feed", samples, figures, targets=TARGETS, notes=notes)
+    rounds = Rounds(say, attempts)
+    spawn = multiprocessing.get_context("spawn")
+    with ExitStack() as open_until_the_end:
+        client = open_until_the_end.enter_context(ProcessPoolExecutor(1, spawn, quiet))
+        served = []
+        for n in sorted(set(sizes)):
+            bare = open_until_the_end.enter_context(ProcessPoolExecutor(1, spawn, quiet))
+            stack = open_until_the_end.enter_context(own_stack(say, start_timeout=servers.START_S))
+            served.append(_prepare(n, stack, n_users, bare, say))
+        for each in served:
+            _warm(each, client, seconds)
+        turn_s = seconds / TURNS
+        for turn in range(TURNS):
+            name = f"feeds and parts, turn {turn + 1}"
+            for each, (feeds, sums) in zip(served, rounds.measure(name, partial(_turn, served, client, turn_s)),
+                                           strict=True):  # fmt: skip
+                each.feeds += each.take(feeds)
+                each.sums += sums
+        for each in served:
+            name = f"{CONNECTIONS} at a time, {each.items:,} items"
+            found = rounds.measure(name, partial(_ask, each, client, CONNECTIONS, seconds, OTHER_CORE))
+            each.eight, each.eight_s = each.take(found), seconds
+            each.rss = servers.rss(each.stack.settings)
+        usual = min(served, key=lambda each: abs(each.items - USUAL))
+        rates = _processes(usual, client, processes_, seconds, rounds, say)
+    return _report(served, usual, rates, n_users, rounds)
 
 
-# -- what is there to be asked for -----------------------------------------------------------------
+def _prepare(n: int, stack: Stack, n_users: int, bare: Executor, say: Say) -> ServedCatalogue:
+    settings = stack.settings
+    say(f"a bundle of {n:,} items")
+    index_s = catalogues.publish(n, settings.bundles)
+    say(f"its index took {index_s:.0f} s to build; catalogue, item features and people")
+    items = list(catalogues.catalogue(n))
+    send(settings, items)
+    users = catalogues.people(settings, items, n_users)
+    del items
+    stack.up(["server"])
+    servers.pin(settings, ("kafka", "redis"), [OTHER_CORE])
+    servers.pin(settings, ("server",), [SERVER_CORE])
+    return ServedCatalogue(n, stack, users, index_s, bare)
 
 
-def _catalogue(n: int) -> list[Item]:
-    chance = random.Random(3)
-    now = now_ms()
-    return [
-        Item(
-            f"i{k}", f"Item number {k}", [f"c{c}" for c in sorted(chance.sample(range(CATEGORIES), 2))],
-            f"b{chance.randrange(BRANDS)}", round(chance.uniform(1, 99), 2), now - chance.randrange(900) * DAY,
-        )
-        for k in range(n)
-    ]  # fmt: skip
+def _warm(each: ServedCatalogue, client: Executor, seconds: float) -> None:
+    _ask(each, client, 1, min(WARM_UP_S, seconds), OTHER_CORE)
+    each.bare.submit(parts.measure, SERVER_CORE, each.source, 0.0).result()
+    each.ranked, each.arrays = each.bare.submit(parts.sizes, each.source).result()
 
 
-def _publish(items: list[Item], bundles: Path) -> None:
-    """Clustered unit vectors in an index built as training builds it, and the ranker of MovieLens-100K."""
-    rng = np.random.default_rng(4)
-    centres = rng.normal(size=(CLUSTERS, DIM))
-    vectors = factors.unit(
-        centres[rng.integers(CLUSTERS, size=len(items))] + 0.7 * rng.normal(size=(len(items), DIM))
-    ).astype(np.float32)
-    content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
-    tokens = [f"category:c{c}" for c in range(CATEGORIES)]
-    space = factors.Space([i.item_id for i in items], vectors, tokens, content)
-    data = movielens()
-    with train.Steps(show=False) as steps:
-        models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
-        train.write(train.Models(space, models.ranker, {}), bundles, 0, steps.step("bundle"))
+def _turn(
+    served: list[ServedCatalogue], client: Executor, seconds: float
+) -> list[tuple[clients.FeedAnswers, list[float]]]:
+    """One turn of feeds and of parts at each size."""
+    found = []
+    for each in served:
+        feeds = _ask(each, client, 1, seconds, OTHER_CORE)
+        found.append((feeds, each.bare.submit(parts.measure, SERVER_CORE, each.source, seconds).result()))
+    return found
 
 
-def _people(settings: Settings, items: list[Item], n: int) -> list[str]:
-    """Rows of people and items as the job would write them, made by the replay driver."""
-    chance = random.Random(5)
-    kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
-    now = now_ms()
-    world = Items(items)
-    found = bundle.current(settings.bundles)
-    assert found is not None
-    world.space = Model.of(found, world.item).space
-    replay = Replay(user_operator(world), item_operator(world))
-    users = [f"u{k}" for k in range(n)]
-    popular = [item.item_id for item in items[:: max(1, len(items) // 5000)]]
-    total = n * EVENTS_A_USER
-    for k in range(total):
-        at = now - 5 * DAY * (total - k) // total
-        event = Interaction(
-            f"e{k}", chance.choice(kinds), users[k % n], at, chance.choice(popular),
-            properties={"region": chance.choice(("DE", "FR"))},
-        )  # fmt: skip
-        replay.feed(Record(event, "interactions", 0, k))
-    feast.apply(settings, lambda _: None)
-    writer = Writer(settings.feature_store)
-    names = [f.name for f in user.fields]
-    rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
-    for start in range(0, len(rows), 200):
-        writer.write(rows[start : start + 200])
-    encode = msgspec.msgpack.Encoder().encode
-    with Producer(settings) as producer:
-        for (item_id, part), state in replay.items.items():
-            row = replay.item_operator.row(item_id, part, state, now)
-            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), encode(row))
-        producer.flush()
-    return users
+def _ask(
+    each: ServedCatalogue,
+    client: Executor,
+    connections: int,
+    seconds: float,
+    core: int | None,
+    also: Sequence[int] = (),
+) -> clients.FeedAnswers:
+    settings = each.stack.settings
+    asked = settings.host, [settings.http_port, *also], each.users
+    return client.submit(clients.feeds, *asked, connections, seconds, core).result()
 
 
-def _pin(settings: Settings) -> None:
-    """The server has its core to itself."""
-    for name in ("kafka", "redis", "server"):
-        record = processes.load(settings.run, name)
-        assert record is not None
-        core = SERVER_CORE if name == "server" else OTHER_CORE
-        for process in (psutil.Process(record.pid), *psutil.Process(record.pid).children(recursive=True)):
-            for thread in process.threads():
-                psutil.Process(thread.id).cpu_affinity([core])
+# -- several server processes ----------------------------------------------------------------------
 
 
-# -- asking, in a process of its own ---------------------------------------------------------------
+def _processes(
+    each: ServedCatalogue, client: Executor, counts: Sequence[int], seconds: float, rounds: Rounds, say: Say
+) -> dict[int, float]:
+    """Feeds a second by number of server processes, none of them pinned to a core; the numbers take turns."""
+    if len(counts) < 2:
+        return {}
+    every = list(range(psutil.cpu_count() or 1))
+    settings = each.stack.settings
+    servers.pin(settings, ("kafka", "redis", "server"), every)
+    served: Counter[int] = Counter()
+    with servers.more_servers(each.stack, max(counts) - 1, say) as others:
+        for turn in range(2):
+            for count in counts if turn % 2 == 0 else tuple(reversed(counts)):
+                also = servers.serving(each.stack, count, others)
+                connections = CONNECTIONS * count
+                name = f"{count} server processes, turn {turn + 1}"
+                found = rounds.measure(name, partial(_ask, each, client, connections, seconds / 2, None, also))
+                served[count] += len(each.take(found))
+    return {count: round(served[count] / seconds, 1) for count in counts}
 
 
-def ask(host: str, port: int, users: list[str], at_once: int, seconds: float) -> list[float]:
-    """Milliseconds of each feed, `at_once` connections asking again as soon as they are answered.
-
-    Raises Unsound where an answer is not a feed of SHOWN items, or where too many fell back.
-    """
-    psutil.Process().cpu_affinity([OTHER_CORE])
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the client's own time is in the samples
-        return runner.run(_ask(host, port, users, at_once, seconds))
+# -- the report ------------------------------------------------------------------------------------
 
 
-async def _ask(host: str, port: int, users: list[str], at_once: int, seconds: float) -> list[float]:
-    samples: list[float] = []
-    until = time.perf_counter() + seconds
-    people = _endless(users)
-    fell_back = sum(
-        await asyncio.gather(*(_client(host, port, people, until, samples) for _ in range(at_once))), Counter[str]()
-    )
-    if fell_back.total() > FELL_BACK * len(samples):
-        raise Unsound(f"of {len(samples)} feeds, stages fell back: {dict(fell_back)}")
-    return samples
+def _report(
+    served: list[ServedCatalogue], usual: ServedCatalogue, rates: dict[int, float], n_users: int, rounds: Rounds
+) -> Report:
+    samples: dict[str, Samples] = {}
+    figures: dict[str, float | None] = {}
+    failures = []
+    for each in (usual, *(other for other in served if other is not usual)):
+        end = "" if each is usual else f"_{each.items}"
+        samples |= {
+            f"feed_ms{end}": np.array(each.feeds),
+            f"feed_at_{CONNECTIONS}_ms{end}": np.array(each.eight),
+            f"parts_ms{end}": np.array(each.sums),
+        }
+        figures |= {
+            f"feeds_per_s{end}": round(len(each.eight) / each.eight_s, 1) if each.eight_s else None,
+            f"feed_to_parts{end}": ratio(percentile(each.feeds, 50), percentile(each.sums, 50)),
+            f"rss_mb{end}": round(each.rss / 2**20, 1),
+            f"arrays_mb{end}": round(each.arrays / 2**20, 1),
+            f"rss_to_arrays{end}": ratio(each.rss, each.arrays),
+            f"index_built_s{end}": round(each.index_s, 1),
+        }
+        failures += faults(each)
+    figures["memory_ratio"] = ratio(served[-1].rss, served[-1].arrays)
+    if len(served) > 1:
+        figures["size_ratio"] = ratio(percentile(served[-1].feeds, 50), percentile(served[0].feeds, 50))
+    for count, rate in rates.items():
+        figures[f"feeds_per_s_{count}_processes"] = rate
+    if rates:
+        figures["processes_ratio"] = ratio(rates[max(rates)], rates[min(rates)])
+    targets = tuple(target for target in TARGETS if target.name.partition(".")[0] in samples | figures)
+    notes = {
+        "items": usual.items,
+        "sizes": [each.items for each in served],
+        "candidates": usual.ranked,
+        "people": n_users,
+        "method": "memory_ratio: resident memory of the server at the largest size / its columns, vectors and index "
+        "file; size_ratio: p50 at the largest / the smallest size; processes: "
+        + ("one port" if servers.has_setting(usual.stack.settings) else "a port each")
+        + ", no core pinned, client on the same cores",
+    }
+    return Report("feed", samples, figures, targets=targets, notes=notes, failures=failures, rounds=rounds)
 
 
-def _endless(users: list[str]) -> Iterator[str]:
-    chance = random.Random(6)
-    while True:
-        yield chance.choice(users)
-
-
-async def _client(host: str, port: int, people: Iterator[str], until: float, samples: list[float]) -> Counter[str]:
-    """Returns how often each stage fell back."""
-    fell_back: Counter[str] = Counter()
-    reader, writer = await asyncio.open_connection(host, port)
-    decode = msgspec.json.Decoder(FeedAnswer).decode
-    while time.perf_counter() < until:
-        who = next(people)
-        started = time.perf_counter()
-        writer.write(f"GET /v1/users/{who}/feed?n={SHOWN} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        samples.append((time.perf_counter() - started) * 1000)
-        answer = decode(body)
-        fell_back.update(answer.degraded)
-        if b" 200 " not in head[:20] or len(answer.items) != SHOWN:
-            raise Unsound(f"an answer is not a whole feed: {head[:40]!r} {body[:200]!r}")
-    writer.close()
-    await writer.wait_closed()
-    return fell_back
+def faults(each: ServedCatalogue) -> list[str]:
+    """Why the samples are not those of whole feeds."""
+    found = []
+    of = f"with {each.items:,} items"
+    if each.bad:
+        found.append(f"{of}, {each.bad.total()} of {each.asked} answers are not a whole feed: {dict(each.bad)}")
+    if each.fell_back.total() > FELL_BACK * each.asked:
+        found.append(f"{of}, stages fell back in {each.asked} feeds: {dict(each.fell_back)}")
+    if each.ranked < parts.CANDIDATES and each.items >= 10 * parts.CANDIDATES:
+        found.append(f"{of}, feeds rank {each.ranked:.0f} candidates instead of {parts.CANDIDATES}")
+    return found

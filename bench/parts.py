@@ -1,4 +1,4 @@
-"""The bare parts of a feed, in a process of their own: Feast read, the retrievers' `knn_query`s, `session.run`."""
+"""The bare parts of a feed, timed in a process of their own: Feast read, retrievers' `knn_query`s, `session.run`."""
 
 from __future__ import annotations
 
@@ -6,34 +6,49 @@ import functools
 import gc
 import random
 import time
+import types
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import psutil
 
 from bench.errors import Unsound
-from feature_repo.ranking import matrix
+from bench.quiet import quiet
+from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
-from recommend import filters, retrievers
+from follow.connection import Connection
+from follow.follower import Follower
 from recommend.catalogue import Catalogue
 from recommend.model import Model
-from recommend.pipeline import retrieve
-from recommend.popular import Popular
-from recommend.query import FeedRequest, Query
+from recommend.pipeline import Pipeline
+from recommend.retrievers import NEAREST, RECENTS, SIMILAR
+from recommend.retrievers.allowance import allowance
+from recommend.surfaces import home
 from schemas import bundle
-from schemas.follow import Follower
+from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
-from serving.hydrate import now_ms
 
 PEOPLE = 200
-"""so many that what one of them touched is out of the processor's caches before it is asked for again"""
-READ_WITHIN_S = 300.0
+"""so many that what one of them touched is out of the processor's caches before it is used again"""
+READ_WITHIN_S = 900.0
+LARGE = 10_000
+"""containers with more elements are not searched for arrays"""
+CANDIDATES = home.ranked
+
+
+class PartsSource(NamedTuple):
+    """Where the parts are read from, and for whom."""
+
+    bundles: Path
+    feature_store: Path
+    kafka: str
+    users: tuple[str, ...]
 
 
 class Inputs(NamedTuple):
-    """What a feed of one person hands to the parts."""
+    """The arguments of the parts in one person's feed."""
 
     user_id: str
     vector: npt.NDArray[np.float32]
@@ -42,64 +57,107 @@ class Inputs(NamedTuple):
     ranked: npt.NDArray[np.float32]
 
 
-def measure(
-    core: int, bundles: Path, feature_store: Path, kafka: str, users: tuple[str, ...], n: int, seconds: float
-) -> list[float]:
-    """Milliseconds of the parts, one after the other on this core, for people at random.
+class Opened(NamedTuple):
+    """What is open in this process; `arrays` is the size of the columns, vectors and index in bytes."""
 
-    Raises Unsound where most of their feeds would not rank `n` candidates.
-    """
+    reader: UserReader
+    model: Model
+    people: list[Inputs]
+    ranked: float
+    arrays: int
+
+
+def measure(core: int, source: PartsSource, seconds: float) -> list[float]:
+    """Milliseconds of the parts, one after the other on this core, for people at random."""
     psutil.Process().cpu_affinity([core])
-    reader, model, people = _opened(bundles, feature_store, kafka, users, n)
+    reader, model, people, _, _ = _opened(source)
     chance = random.Random()
+    parts = model.parts(home.name)
+    assert parts.space is not None
+    assert parts.space.index is not None
+    assert parts.ranker is not None
+    index, ranker = parts.space.index, parts.ranker
     samples: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         user_id, vector, k, recent, ranked = chance.choice(people)
         started = time.perf_counter()
         reader.read(user_id)
-        model.index.nearest(vector, k)
-        model.index.nearest(recent, retrievers.SIMILAR + 1)
-        model.ranker.score(ranked)
+        index.search(vector, k)
+        index.search(recent, SIMILAR + 1)
+        ranker.score(ranked)
         samples.append((time.perf_counter() - started) * 1000)
     return samples
 
 
+def sizes(source: PartsSource) -> tuple[float, int]:
+    """(median number of candidates that a feed ranks, bytes of the arrays)."""
+    opened = _opened(source)
+    return opened.ranked, opened.arrays
+
+
 @functools.cache
-def _opened(
-    bundles: Path, feature_store: Path, kafka: str, users: tuple[str, ...], n: int
-) -> tuple[UserReader, Model, list[Inputs]]:
-    """The store and the model, and inputs made from columns that follow the same topics as the server's."""
+def _opened(source: PartsSource) -> Opened:
+    """The store and the model, and inputs made from columns that follow the same topics as the server's.
+
+    Raises Unsound where the catalogue cannot be read.
+    """
+    quiet()
+    bundles, feature_store, kafka, users = source
     found = bundle.current(bundles)
     assert found is not None
     catalogue = Catalogue()
-    model = Model.of(found, catalogue.item)
-    catalogue.install(model)
-    follower = Follower(kafka, [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
+    model = catalogue.load(found)
+    catalogue.serve(model)
+    follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
-    columns = catalogue.generation.columns
-    reader, popular = UserReader(feature_store, 5.0), Popular(columns, 3600.0)
+    columns = catalogue.columns
+    reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
     people = []
     for user_id in users[:PEOPLE]:
         row = reader.read(user_id)
         assert row is not None
-        query = Query(FeedRequest(row, now_ms()), columns, model, popular)
-        retrieve(query)
-        filters.apply(query)
+        query = pipeline.query(at=now_ms(), user=row)
+        shortlist = pipeline.candidates(home, query)
         people.append(
             Inputs(
                 user_id,
                 np.asarray(row["vector"], np.float32)[None],
-                retrievers.NEAREST + min(len(query.seen), retrievers.ALLOWANCE),
-                columns.vectors[query.anchors.rows[: retrievers.RECENTS]],
-                matrix(query.ranking, query.rows),
+                NEAREST + allowance(query),
+                query.vectors(query.anchors.rows[:RECENTS]),
+                matrix(query.ranking, shortlist.rows),
             )
         )
     ranked = float(np.median([len(inputs.ranked) for inputs in people]))
-    if ranked < n:
-        raise Unsound(f"feeds rank {ranked:.0f} candidates instead of {n}")
+    index = sum(file.stat().st_size for file in found.path.rglob("*.hnsw"))
+    arrays = array_bytes(catalogue, model) + index
     gc.collect()
     gc.freeze()  # as the server does
-    return reader, model, people
+    return Opened(reader, model, people, ranked, arrays)
+
+
+def array_bytes(*roots: object) -> int:
+    """Bytes of all NumPy arrays that can be reached from the roots, each memory block once."""
+    blocks: dict[int, int] = {}
+    seen: set[int] = set()
+    todo: list[Any] = list(roots)
+    skipped = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.FrameType)
+    while todo:
+        found = todo.pop()
+        if id(found) in seen or isinstance(found, skipped):
+            continue
+        seen.add(id(found))
+        if isinstance(found, np.ndarray):
+            base = _base(found)
+            blocks[base.__array_interface__["data"][0]] = base.nbytes
+        elif not (isinstance(found, (dict, list, set, tuple)) and len(found) > LARGE):
+            todo += gc.get_referents(found)
+    return sum(blocks.values())
+
+
+def _base(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Cross, Reads, Value
-from feature_repo.ranking import Candidates, Request
+from feature_repo.crosses import Cross
+from feature_repo.item_vectors import HeldVectors
+from feature_repo.reads import Reads
+from feature_repo.value import Value
 from operators.contract import Record, Space, Vector
 from operators.features import EntityOperator, Feature
-from operators.gate import Door, Gate
+from operators.gate import Admissions, Gate
 from operators.space import EmptySpace
 from schemas.errors import EventError, FeatureError
 from schemas.events import Impression, Interaction, Item, User
@@ -88,7 +91,7 @@ class _World:
 
 class _Kept:
     def __init__(self) -> None:
-        self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
+        self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
 
 def within(*modules: ModuleType) -> Iterator[Example]:
@@ -134,9 +137,12 @@ def _cross(example: Example) -> float:
 
     reads = Reads.of([cross])
     space = _World(example).space
-    columns = ItemColumns(space.dim, 1, reads)
+    columns = ItemColumns(1, reads)
+    vectors = np.zeros((len(example.items), space.dim), np.float32)
     for item in example.items:
-        columns.put_item(item, space.vector(item.item_id))
+        row, vector = columns.put_item(item), space.vector(item.item_id)
+        if vector is not None:
+            vectors[row] = vector
     columns.put_values(item_id, {value.field.name: read(value, item_id) for value in reads.item})
 
     def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -144,7 +150,11 @@ def _cross(example: Example) -> float:
 
     at = example.at or max((event.timestamp for event in example.events if not isinstance(event, User)), default=0)
     request = Request(
-        {value.key: read(value, user_id) for value in reads.user}, columns, at, space_id=space.id, pairs=pairs
+        {value.key: read(value, user_id) for value in reads.user},
+        columns,
+        at,
+        space=HeldVectors(space.id, vectors),
+        pairs=pairs,
     )
     return float(cross(Candidates(request, columns.rows([item_id])))[0])
 

@@ -23,8 +23,9 @@ from feast import (
 )
 from feast import types as feast_types
 
-from feature_repo import on_demand, registry, views
-from feature_repo.crosses import Reads, Value
+from feature_repo import on_demand, promotions, registry, views
+from feature_repo.reads import Reads
+from feature_repo.value import Value
 from operators.contract import Dtype, View
 
 TYPES: dict[Dtype, feast_types.FeastType] = {
@@ -80,7 +81,7 @@ DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
 
 # Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
 # another feature's shadow.
-_declared, _promoted = registry.declared(), registry.promoted(home())
+_declared, _promoted = registry.declared(), promotions.promoted(home())
 for _entity in _declared.features:
     _view = _declared.view(_entity)
     VIEWS[_view.name], DECLARED[_view.name] = feature_view(_view), _view

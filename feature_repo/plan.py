@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from feature_repo import views
-from feature_repo.registry import Repository
-from operators.keyed import Aggregator
+from feature_repo.repository import Repository
+from operators.aggregator import Aggregator
 
 Kind = Literal["new", "rebuilt", "changed", "removed"]
 Snapshot = dict[str, Any]

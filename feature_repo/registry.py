@@ -7,88 +7,21 @@ repository.beside_user(world), repository.beside_item(world)
 
 from __future__ import annotations
 
-import json
 import os
 import pkgutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
-from feature_repo.crosses import Cross, Reads
-from operators.attribution import Attribution
-from operators.contract import Operator, View, World
-from operators.features import Entity, EntityOperator, Feature, WithFeatures
+from feature_repo.crosses import Cross
+from feature_repo.inputs import NAMES
+from feature_repo.repository import Repository
+from operators.features import Entity, Feature
 from schemas.errors import FeatureError
 
-
-@dataclass(frozen=True)
-class Repository:
-    """Every declared feature, by entity, and every cross, in the order of declaration."""
-
-    features: Mapping[Entity, tuple[Feature, ...]] = field(default_factory=dict)
-    crosses: tuple[Cross, ...] = ()
-    """inputs of the ranker beside the main path's"""
-
-    @property
-    def views(self) -> dict[str, View[Any]]:
-        """By name: one view an entity, its fields in the order of `Row.values`."""
-        return {view.name: view for view in map(self.view, self.features)}
-
-    def view(self, entity: Entity) -> View[Any]:
-        """The view of an entity's features."""
-        return View(entity.view, entity.joins, self.features[entity], entity.doc)
-
-    @property
-    def others(self) -> tuple[Entity, ...]:
-        """The entities whose first key is not the user's."""
-        return tuple(entity for entity in self.features if not entity.of_user)
-
-    def in_service(self, entity: Entity, promoted: Collection[str]) -> tuple[Feature, ...]:
-        """The features that the entity's service gives: where some replace one another, the promoted one.
-
-        `promoted` are full names, entity.name.
-        """
-        found = self.features[entity]
-        chosen = {f for f in found if full_name(f) in promoted}
-        replaced = {f.replaces for f in chosen}
-        return tuple(f for f in found if (f.replaces is None or f in chosen) and f not in replaced)
-
-    @property
-    def reads(self) -> Reads:
-        """What crosses read."""
-        return Reads.of(self.crosses)
-
-    def for_crosses(self) -> Repository:
-        """The crosses, and of the features those that they read."""
-        read = {value.feature for cross in self.crosses for value in cross.values}
-        kept = {e: tuple(f for f in found if f in read) for e, found in self.features.items()}
-        return Repository({entity: found for entity, found in kept.items() if found}, self.crosses)
-
-    def only(self, state_keys: Collection[int]) -> Repository:
-        """The features of these states, and no more."""
-        kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
-        return Repository({entity: found for entity, found in kept.items() if found})
-
-    def beside_user(
-        self, operator: Operator[Any], world: World, attribution: Attribution | None = None
-    ) -> Operator[Any]:
-        """The user operator with the features of users and of pairs with a user, and attribution where it is given."""
-        own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
-        return WithFeatures(operator, own, self.others, attribution) if self.features or attribution else operator
-
-    def beside_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
-        """The item operator with the features of all other entities."""
-        own = [EntityOperator(entity, self.features[entity], world) for entity in self.others]
-        return WithFeatures(operator, own) if own else operator
-
-
-EMPTY = Repository()
 DEFINITIONS = "feature_repo.definitions"
-PROMOTED = "promoted.json"
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -124,43 +57,6 @@ def package_name() -> str:
 def declared() -> Repository:
     """What the package of that name declares."""
     return load(package_name())
-
-
-def full_name(feature: Feature) -> str:
-    """A feature's name among those of all entities."""
-    return f"{feature.entity.name}.{feature.name}"
-
-
-def promoted(home: Path) -> frozenset[str]:
-    """The full names of features that have taken the place of what they replace, as kept in `home`."""
-    try:
-        return frozenset(json.loads((home / PROMOTED).read_text()))
-    except FileNotFoundError:
-        return frozenset()
-
-
-def keep_promoted(home: Path, names: Collection[str]) -> None:
-    """Keeps them for `promoted`."""
-    aside = home / f".{PROMOTED}"
-    aside.write_text(json.dumps(sorted(names)))
-    aside.replace(home / PROMOTED)
-
-
-def promote(repository: Repository, feature: Feature, before: Collection[str]) -> frozenset[str]:
-    """What is promoted once the service gives this feature: of all that in the end replaces the same one, it alone, and
-    what stands between."""
-    every = [f for found in repository.features.values() for f in found]
-    beside = {full_name(f) for f in every if _line(f)[-1] is _line(feature)[-1]}
-    kept = {full_name(f) for f in every} & set(before) - beside
-    return frozenset(kept | {full_name(f) for f in _line(feature) if f.replaces})
-
-
-def _line(feature: Feature) -> list[Feature]:
-    """The feature, what it replaces, what that replaces …"""
-    found = [feature]
-    while found[-1].replaces is not None:
-        found.append(found[-1].replaces)
-    return found
 
 
 def collect(*modules: ModuleType) -> Repository:
@@ -215,9 +111,7 @@ def _check_names(by_entity: Mapping[Entity, Mapping[str, Feature]]) -> None:
 
 
 def _check_crosses(crosses: Sequence[Cross], declared: Collection[Feature | Cross]) -> None:
-    from feature_repo.ranking import NAMES  # it reads views, which are made of repositories
-
-    owners: dict[str, str] = dict.fromkeys(NAMES, "feature_repo/ranking.py")
+    owners: dict[str, str] = dict.fromkeys(NAMES, "feature_repo/inputs.py")
     for cross in crosses:
         if cross.name in owners:
             raise FeatureError(f"there is an input {cross.name} already ({owners[cross.name]})", cross.where)

@@ -7,7 +7,8 @@ what a row has to say. A test holds the two together, byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,32 @@ from feast.infra.online_stores.helpers import _redis_key
 from feast.protos.feast.types import Value_pb2 as pb
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.repo_config import RepoConfig
-from feast.type_map import feast_value_type_to_python_type
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis import Redis
 
 from feature_repo import features
-from feature_repo.crosses import NOTHING, Reads
-from feature_repo.registry import EMPTY, Repository
-from feature_repo.values import ENCODE
+from feature_repo.reads import NO_READS, Reads
+from feature_repo.redis_access import RedisAccess
+from feature_repo.repository import EMPTY, Repository
+from feature_repo.values import DECODE, ENCODE
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
 
 KEYS_KEPT = 20_000
 """keys whose serialized form is kept"""
+ROWS_KEPT = 20_000
+"""rows whose values are kept, so that the next write has what has changed alone: some 6 kB each"""
+
+log = logging.getLogger(__name__)
 
 
-def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConfig:
+def config(file: Path | None = None, timeout_s: float | None = None, access: RedisAccess | None = None) -> RepoConfig:
     """The configuration in `file` (a feature_store.yaml; the repository's own by default), with
-    Redis socket timeouts where given."""
+    Redis socket timeouts where given, and the password and TLS of `access`, the environment's where not given."""
     document = yaml.safe_load((file or FOLDER / "feature_store.yaml").read_text())
+    online = document["online_store"]
+    online["connection_string"] = (access or RedisAccess()).connection_string(online["connection_string"])
     if timeout_s is not None:
         document["online_store"]["connection_string"] += (
             f",socket_timeout={timeout_s},socket_connect_timeout={timeout_s}"
@@ -46,11 +53,23 @@ def config(file: Path | None = None, timeout_s: float | None = None) -> RepoConf
 
 
 class Writer:
-    """Writes whole rows of any views in one round trip."""
+    """Writes rows of any views in one round trip.
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 5.0, declared: Repository = EMPTY) -> None:
-        """`file` is a feature_store.yaml, as in `config`; `declared` is what there is beside the main path's views."""
-        self._store = FeatureStore(config=config(file, timeout_s))
+    It writes the fields that have changed since it wrote the row last, which is right because no other process writes
+    the same keys meanwhile: Flink gives a key to one task, and a task that is restarted has a new writer. A row of
+    which the store has lost fields (it was emptied, or the row expired) shows in the store's answer, and is written
+    whole.
+    """
+
+    def __init__(
+        self,
+        file: Path | None = None,
+        timeout_s: float = 5.0,
+        declared: Repository = EMPTY,
+        access: RedisAccess | None = None,
+    ) -> None:
+        """`file` and `access` as in `config`; `declared` is what there is beside the main path's views."""
+        self._store = FeatureStore(config=config(file, timeout_s, access))
         online: Any = self._store._get_provider().online_store
         settings: Any = self._store.config.online_store
         client = online._get_client(settings)
@@ -68,44 +87,76 @@ class Writer:
             for view in (features.DECLARED | declared.views).values()
         }
         self._key = lru_cache(KEYS_KEPT)(self._redis_key)
+        self._written: dict[tuple[str, tuple[str, ...]], tuple[Any, ...]] = {}
+        """the values last written, by view and key, the oldest first"""
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Writes the rows. Raises redis.exceptions.RedisError where the store cannot be reached;
-        writing the same rows again is harmless."""
+        """Writes the rows: whole where this writer has not written them lately, else the fields that have changed.
+
+        Raises redis.exceptions.RedisError where the store cannot be reached; writing the same rows again is harmless.
+        """
+        try:
+            lost = self._write(rows)
+            if lost:
+                log.warning("%d rows were not in the store any more; they are written anew", len(lost))
+                self._write(lost)
+        except BaseException:
+            # What has arrived is not known, and a store that comes back may have lost all: every row is written whole.
+            self._written.clear()
+            raise
+
+    def _write(self, rows: Iterable[Row]) -> list[Row]:
+        """Writes the rows. Returns those of which the store had lost fields that were not written."""
         now = Timestamp()
         now.GetCurrentTime()
-        written = now.SerializeToString()
+        at = now.SerializeToString()
         commands: list[tuple[Any, ...]] = []
+        partial: dict[int, Row] = {}
+        written = self._written
         for row in rows:
-            joins, at, names, encoders = self._columns[row.view]
-            key = self._key(joins, row.key)
-            cells = ["HSET", key, at, written]
-            for name, encode, value in zip(names, encoders, row.values, strict=True):
-                cells.append(name)
-                cells.append(encode(value))
+            joins, stamp, names, encoders = self._columns[row.view]
+            known = (row.view, row.key)
+            key, before = self._key(joins, row.key), written.pop(known, None)
+            cells = ["HSET", key, stamp, at]
+            if before is None:
+                for name, encode, value in zip(names, encoders, row.values, strict=True):
+                    cells.append(name)
+                    cells.append(encode(value))
+            else:
+                for name, encode, value, old in zip(names, encoders, row.values, before, strict=True):
+                    if value is not old and value != old:
+                        cells.append(name)
+                        cells.append(encode(value))
+                partial[len(commands)] = row
+            written[known] = row.values
             commands.append(tuple(cells))
             if self._ttl:
                 commands.append(("EXPIRE", key, self._ttl))
-        if commands:
-            self._send(commands)
+        while len(written) > ROWS_KEPT:
+            del written[next(iter(written))]
+        # HSET answers how many fields are new: none of a row that is there whole.
+        answers = self._send(commands) if commands else []
+        lost = {(row.view, row.key): row for n, row in partial.items() if answers[n]}
+        for place in lost:
+            written.pop(place, None)
+        return list(lost.values())
 
-    def _by_connection(self, commands: list[tuple[Any, ...]]) -> None:
+    def _by_connection(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """One server: without what a pipeline does beside sending and reading, 7 % of a small write."""
         connection: Any = self._connection
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            for _ in commands:
-                connection.read_response()
+            return [connection.read_response() for _ in commands]
         except BaseException:
             connection.disconnect()  # or the answers that are left would be taken for those of the next rows
             raise
 
-    def _by_pipeline(self, commands: list[tuple[Any, ...]]) -> None:
+    def _by_pipeline(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A cluster: each to the server that has its key."""
         with self._client.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
-            pipe.execute()
+            return list(pipe.execute())
 
     def _redis_key(self, joins: tuple[str, ...], of: tuple[str, ...]) -> bytes:
         config = self._store.config
@@ -127,14 +178,23 @@ class UserReader:
     which takes longer than the read.
     """
 
-    def __init__(self, file: Path | None = None, timeout_s: float = 0.05, reads: Reads = NOTHING) -> None:
-        """`file` is a feature_store.yaml, as in `config`; `reads` is what crosses read of pairs."""
-        self._store = FeatureStore(config=config(file, timeout_s))
+    def __init__(
+        self,
+        file: Path | None = None,
+        timeout_s: float = 0.05,
+        reads: Reads = NO_READS,
+        access: RedisAccess | None = None,
+    ) -> None:
+        """`file` and `access` as in `config`; `reads` is what crosses read of pairs."""
+        self._store = FeatureStore(config=config(file, timeout_s, access))
         self._online: Any = self._store._get_provider().online_store
         main = features.user_activity.name
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections
         found = [(view.name, feature.name) for view in asked for feature in view.features]
-        self._names = [name if view == main else f"{view}:{name}" for view, name in found]
+        dtypes = {(v.name, f.name): f.dtype for v in features.DECLARED.values() for f in v.fields}
+        self._decoders = [
+            (name if view == main else f"{view}:{name}", DECODE[dtypes[view, name]]) for view, name in found
+        ]
         self._hashed = [
             key
             for view in asked
@@ -145,31 +205,42 @@ class UserReader:
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
             joins = [f"{entity}_id" for entity in view.entities]
-            self._pairs[name] = joins, fields, _hashed(self._online, name, fields)
+            decoders = [(value.field.name, DECODE[value.field.dtype]) for value in values]
+            self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
         """Field name → value, and view:field → value of what crosses read; None for a person never heard of.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
-        (packed,) = self._read([_entity_key(["user_id"], [user_id])], self._hashed)
-        row = _unpacked(self._names, packed)
+        (packed,) = self._read([_entity_key(["user_id"], [user_id])], [self._hashed])
+        row = _unpacked(self._decoders, packed)
         if "state" not in row:
             return None
         return {**self._defaults, **row}
 
-    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The person's rows in a view of pairs, in one round trip: second key → field name → value, of those that
-        there are. Raises as `read`."""
-        joins, fields, hashed = self._pairs[view]
-        found = self._read([_entity_key(joins, [user_id, name]) for name in names], hashed)
-        rows = {name: _unpacked(fields, packed) for name, packed in zip(names, found, strict=True)}
-        return {name: row for name, row in rows.items() if row}
+    def read_pairs(
+        self, user_id: str, asked: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """The person's rows in views of pairs, all in one round trip: view → second key → field name → value, of those
+        that there are. Raises as `read`."""
+        keys, hashed = [], []
+        for view, names in asked.items():
+            joins, _, own = self._pairs[view]
+            keys += [_entity_key(joins, [user_id, name]) for name in names]
+            hashed += [own] * len(names)
+        packed = iter(self._read(keys, hashed))
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for view, names in asked.items():
+            _, fields, _ = self._pairs[view]
+            rows = {name: _unpacked(fields, next(packed)) for name in names}
+            found[view] = {name: row for name, row in rows.items() if row}
+        return found
 
-    def _read(self, keys: list[EntityKey], hashed: list[Any]) -> list[list[bytes | None]]:
+    def _read(self, keys: list[EntityKey], hashed: list[list[Any]]) -> list[list[bytes | None]]:
         config, online = self._store.config, self._online
         found = online._generate_redis_keys_for_entities(config, keys)
-        return list(online._read_hash_fields(config, [(key, hashed) for key in found]))
+        return list(online._read_hash_fields(config, list(zip(found, hashed, strict=True))))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -186,15 +257,9 @@ def _entity_key(joins: Sequence[str], values: Sequence[str]) -> EntityKey:
     return EntityKey(join_keys=joins, entity_values=[pb.Value(string_val=value) for value in values])
 
 
-def _unpacked(names: Sequence[str], packed: Iterable[bytes | None]) -> dict[str, Any]:
-    """Name → value of what is there."""
-    found = {}
-    for name, each in zip(names, packed, strict=True):
-        if each:
-            value = feast_value_type_to_python_type(pb.Value.FromString(each))
-            if value is not None:
-                found[name] = value
-    return found
+def _unpacked(decoders: Sequence[tuple[str, Callable[[bytes], Any]]], packed: Iterable[bytes | None]) -> dict[str, Any]:
+    """Name → value of what is there; a value that is null takes no bytes."""
+    return {name: decode(each) for (name, decode), each in zip(decoders, packed, strict=True) if each}
 
 
 def close(store: FeatureStore) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from feature_repo.registry import EMPTY, Repository
-from operators.attribution import Attribution
-from operators.contract import Operator, View, World
+from operators.aggregator import state_fields
+from operators.contract import CellAggregation, View
 from operators.decay import AffinityShares, Popularity
-from operators.history import Applied, CurrentSession, Recent, Seen
-from operators.keyed import IMPRESSION, STATE_FIELD, ItemOperator, UserOperator
+from operators.history import Applied, CurrentSession, Recent
+from operators.keyed import IMPRESSION
+from operators.seen import Seen
 from operators.subject import CatalogueEntry, Profile
-from operators.time import DEFAULT_LATENESS, days, hours, minutes
+from operators.time import days, hours, minutes
 from operators.vector import UserVector
 from operators.windows import Counts, Ratio
 from schemas.events import EVENT_TYPES
@@ -32,23 +31,29 @@ ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
 
 CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
+USER_VECTOR = UserVector(half_life=days(7), weights=TASTE)
+OF_USER: tuple[CellAggregation[Any], ...] = (
+    CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
+    Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
+    Recent(TASTE, k=50),
+    AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
+    AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
+    USER_VECTOR,
+    Seen(MET),
+    Profile(),
+    Applied(),
+)
+
 user: View[Any] = View(
     "user_activity",
     entities=("user",),
-    aggregations=(
-        CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
-        Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
-        Recent(TASTE, k=50),
-        AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
-        AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
-        UserVector(half_life=days(7), weights=TASTE),
-        Seen(MET),
-        Profile(),
-        Applied(),
-    ),
-    extra=(STATE_FIELD,),
+    aggregations=OF_USER,
+    extra=state_fields(OF_USER),
     doc="one person: session, counts, recents, affinities, vector",
 )
+
+VECTOR_AT = user.aggregations.index(USER_VECTOR)
+"""position of the user vector's state among the parts of a state of `user`"""
 
 item: View[Any] = View(
     "item_activity",
@@ -74,37 +79,3 @@ item_region: View[Any] = View(
 
 SERVED = frozenset({item.name, item_region.name})
 """views whose rows servers keep as columns"""
-
-
-def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
-    """Views whose rows servers hear of: places and names of the fields that crosses read, none for a whole row."""
-    found: dict[str, tuple[tuple[int, str], ...]] = dict.fromkeys(SERVED, ())
-    for value in declared.reads.item:
-        fields = [field.name for field in declared.view(value.entity).fields]
-        name = value.field.name
-        found[value.entity.view] = (*found.get(value.entity.view, ()), (fields.index(name), name))
-    return found
-
-
-def user_operator(
-    world: World,
-    lateness: int | None = DEFAULT_LATENESS,
-    declared: Repository = EMPTY,
-    attribution: Attribution | None = None,
-) -> Operator[Any]:
-    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too."""
-    return declared.beside_user(UserOperator(user, world, lateness), world, attribution)
-
-
-def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
-    return declared.beside_item(ItemOperator(item, item_region, world), world)
-
-
-def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
-    """The two operators with nothing but the door and what is declared, for archived events: they have been let in."""
-    of_user, of_item, of_region = (replace(view, aggregations=()) for view in (user, item, item_region))
-    return (
-        declared.beside_user(UserOperator(of_user, world, None), world),
-        declared.beside_item(ItemOperator(of_item, of_region, world), world),
-    )

@@ -3,15 +3,19 @@
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from feature_repo.redis_access import RedisAccess
+from follow.connection import Connection, KafkaSecurity
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Heap = Annotated[str, Field(pattern=r"^\d+[mg]$")]
 
 PARTITIONS = 4
+ENV_FILE = ".env"
 
 
 def _default_cache() -> Path:
@@ -22,17 +26,19 @@ def _default_cache() -> Path:
 class Settings(BaseSettings):
     """Where the local stack lives and listens. Every field is an environment variable: `FRESHET_` and its name."""
 
-    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FRESHET_", env_file=ENV_FILE, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path(".freshet"), description="data, logs, checkpoints and process records")
     cache: Path = Field(default_factory=_default_cache, description="downloaded jars, shared by all homes")
 
     host: str = Field("127.0.0.1", description="address that everything binds to")
+    kafka: str = Field("", description="bootstrap servers; the local stack's own broker where not given")
     kafka_port: Port = 19092
     kafka_controller_port: Port = 19093
     redis_port: Port = 16379
     flink_port: Port = Field(18081, description="Flink's REST API and web page")
     http_port: Port = Field(8000, description="the recommendation server")
+    server_processes: int = Field(1, ge=1, le=64, description="processes of the server on its port")
 
     partitions: int = Field(PARTITIONS, ge=1, description="partitions of the topics that are keyed by user")
 
@@ -46,10 +52,31 @@ class Settings(BaseSettings):
     start_timeout: float = Field(120.0, gt=0, description="seconds that one component has to become healthy")
 
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
+    list_users: bool = Field(False, description="GET /v1/users lists profiles although no API key is set")
+
+    kafka_security: KafkaSecurity = Field(default_factory=lambda: KafkaSecurity(_env_file=ENV_FILE))
+    redis_access: RedisAccess = Field(default_factory=lambda: RedisAccess(_env_file=ENV_FILE))
+
+    @model_validator(mode="after")
+    def _own_broker(self) -> Self:
+        if not self.kafka:
+            self.kafka = self.own_kafka
+        return self
 
     @property
-    def kafka(self) -> str:
+    def own_kafka(self) -> str:
+        """The address of the local stack's broker."""
         return f"{self.host}:{self.kafka_port}"
+
+    @property
+    def connection(self) -> Connection:
+        """How Kafka is reached."""
+        return Connection(self.kafka, self.kafka_security)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Variables that let another process reach Kafka and Redis as this one does."""
+        return self.kafka_security.environment() | self.redis_access.environment()
 
     @property
     def redis(self) -> str:
@@ -128,7 +155,13 @@ def check_all() -> list[str]:
     kinds: tuple[type[BaseSettings], ...] = (Settings, JobSettings, ServingSettings)
     for kind in kinds:
         kind()
-    known = {setting_name(field) for kind in kinds for field in kind.model_fields}
+    parts: tuple[type[BaseSettings], ...] = (KafkaSecurity, RedisAccess)  # which the others hold as fields
+    known = {
+        f"{kind.model_config['env_prefix']}{name.upper()}"
+        for kind in (*kinds, *parts)
+        for name, field in kind.model_fields.items()
+        if field.annotation not in parts
+    }
     unknown = sorted(name for name in os.environ if name.startswith("FRESHET_") and name not in known)
     near = {name: get_close_matches(name, known, 1) for name in unknown}
     return [f"{name} is no setting" + (f"; {near[name][0]} is" if near[name] else "") for name in unknown]

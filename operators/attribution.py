@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from operators.contract import NO_ROW, Cells, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.errors import StateError
-from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Example, Impression, Interaction
+from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Impression, Interaction, LabelledExample
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
@@ -62,7 +62,7 @@ class Attributed(Struct, array_like=True):
     watermark: int
     pending: list[Open]
     early: list[Early]
-    closed: list[Example]
+    closed: list[LabelledExample]
 
 
 def held(state: Attributed) -> Iterator[Open | Early]:
@@ -96,19 +96,19 @@ class Attribution(Operator[Attributed]):
     def new(self, part: str = "") -> Attributed:
         return Attributed(0, [], [], [])
 
-    def encode(self, part: str, state: Attributed) -> bytes:
-        return _encode((state.watermark, state.pending, state.early))
+    def encode(self, part: str, state: Attributed) -> Cells:
+        return {"state": _encode((state.watermark, state.pending, state.early))}
 
-    def decode(self, part: str, blob: bytes) -> Attributed:
+    def decode(self, part: str, cells: Cells) -> Attributed:
         try:
-            return Attributed(*_decode(blob), [])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return Attributed(*_decode(cells["state"]), [])
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.name}: {error}") from None
 
     def watermark(self, state: Attributed) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: Attributed, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: Attributed, at: int, cells: Cells | None = None) -> Row:
         return NO_ROW
 
     def on_event(self, part: str, state: Attributed, record: Record) -> list[Signal] | None:
@@ -126,7 +126,7 @@ class Attribution(Operator[Attributed]):
             return None
         return []
 
-    def on_timer(self, part: str, state: Attributed, at: int) -> list[Example]:
+    def on_timer(self, part: str, state: Attributed, at: int) -> list[LabelledExample]:
         """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
         it is first seen here, so that what is read from a backlog has its time too; the end of a log closes all."""
         settled = self.since + self.late
@@ -209,13 +209,13 @@ class Attribution(Operator[Attributed]):
             each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)
 
 
-def examples(each: Open, complete: bool = True) -> list[Example]:
+def examples(each: Open, complete: bool = True) -> list[LabelledExample]:
     """What an impression has become, in the order of its positions."""
     shown, labels, watched = each.shown, each.labels, each.watched
     features: Any = shown.features
     width = len(features) // len(shown.items) if features is not None else FLOAT_BYTES
     return [
-        Example(
+        LabelledExample(
             shown.request_id, shown.user_id, item_id, position, shown.timestamp, shown.surface, shown.region,
             shown.device, shown.model_version, shown.variant, labels.get(position, {}), watched.get(position),
             shown.propensities[position] if shown.propensities is not None else None,

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeV
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Example, Impression, Interaction, Item, User
+from schemas.events import Impression, Interaction, Item, LabelledExample, User
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 Dtype: TypeAlias = Literal[
@@ -102,6 +102,11 @@ class World(Protocol):
 State = TypeVar("State")
 
 
+Cells: TypeAlias = Mapping[str, bytes]
+"""a state in named pieces, of which those that have not changed need not be stored again"""
+NO_CELLS: Cells = {}
+
+
 class Aggregation(Protocol[State]):
     """One group of features over the signals of one part."""
 
@@ -134,6 +139,34 @@ def read_time(watermark: int, at: int) -> int:
     return at if at > watermark else watermark
 
 
+class CellAggregation(Aggregation[State], Protocol[State]):
+    """An aggregation whose state is encoded in parts: what it remembers for long is split off its *head* into cells, so
+    that an event rewrites the head and few of the cells. Without a long memory the head is the whole state.
+    """
+
+    @property
+    def head(self) -> type[Any]:
+        """The type of the head, as msgspec reads it."""
+        return self.state
+
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        """The cells that a row holds as well, for a server to continue from; names are the view's own."""
+        return ()
+
+    def split(self, state: State) -> tuple[Any, Cells]:
+        """The head, and the cells by name. A cell that is the same as before should be the same object."""
+        return state, NO_CELLS
+
+    def join(self, head: Any, cells: Cells) -> State:
+        """The state that `split` made these of. Raises StateError where they do not belong together."""
+        return head
+
+    def of_row(self, head: Any, row: Mapping[str, Any]) -> State:
+        """The same from a row, field name → value: where the row's features say what a cell would, it has no cell."""
+        return self.join(head, {cell.name: row[cell.name] for cell in self.cells})
+
+
 class Operator(Protocol[State]):
     """A pure state machine that runs in Flink through one adapter, and over logs through one replay driver. Methods
     with a body are optional."""
@@ -149,14 +182,22 @@ class Operator(Protocol[State]):
 
     def new(self, part: str) -> State: ...
 
-    def encode(self, part: str, state: State) -> bytes: ...
+    def encode(self, part: str, state: State) -> Cells:
+        """The whole state in cells. One that has not changed since the last call is mostly the same object, so that
+        comparing two encodings costs little."""
 
-    def decode(self, part: str, blob: bytes) -> State: ...
+    def decode(self, part: str, cells: Cells) -> State:
+        """The state of these cells. Raises StateError where they are of another declaration, or broken."""
 
-    def adopt(self, part: str, state: State, backfilled: bytes, saved: bytes | None) -> None:
+    def adopt(self, part: str, state: State, backfilled: Cells, saved: Cells | None) -> None:
         """Copies into `state` what the encoded state `backfilled` has and `saved` lacks. `saved` is the encoded state
         that `state` was restored from."""
         return
+
+    def refuse(self, part: str, state: State, record: Record) -> bool:
+        """Notes that `on_event` has refused the record, so that a row says how far the log has been read. Returns
+        whether the row has changed."""
+        return False
 
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
         """Applies the record to a part of its key, in place. Returns its signals, which go to other parts of the key
@@ -172,11 +213,11 @@ class Operator(Protocol[State]):
     def watermark(self, state: State) -> int:
         """The latest event time in the state, epoch ms."""
 
-    def row(self, key: str, part: str, state: State, at: int, encoded: bytes | None = None) -> Row:
-        """The part's row in the online store as of `read_time(watermark, at)`; `encoded` is the encoded state where the
+    def row(self, key: str, part: str, state: State, at: int, cells: Cells | None = None) -> Row:
+        """The part's row in the online store as of `read_time(watermark, at)`; `cells` is the encoded state where the
         caller has it."""
 
-    def on_timer(self, part: str, state: State, at: int) -> Sequence[Example]:
+    def on_timer(self, part: str, state: State, at: int) -> Sequence[LabelledExample]:
         """The examples that are complete by `at` or by what was applied, each returned once. To be called before
         `row`."""
         return ()

@@ -11,11 +11,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from operators.contract import Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
+from schemas.errors import StateError
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 REBASE_AFTER = 64
@@ -25,15 +27,37 @@ POPULARITY_ORIGIN = 1_577_836_800_000
 """2020-01-01: the instant to which every item's popularity is brought, so that they compare"""
 
 
-class AffinitySharesState(Struct, array_like=True, gc=False):
-    """Sums relative to `origin`, by name."""
+COMPACT_AFTER = 12
+"""names of changed sums from which on all sums are encoded anew: fewer than a cell of 200 would take"""
+
+
+class AffinityHead(Struct, array_like=True, gc=False):
+    """What has changed since the cell of all sums was encoded; None for a name that was dropped."""
 
     origin: int
+    changed: dict[str, float | None]
+
+
+class AffinitySharesState(Struct, array_like=True, gc=False):
+    """Sums relative to the head's origin, by name, and the cell of those as of before `head.changed`."""
+
+    head: AffinityHead
     sums: dict[str, float]
+    base: bytes = b""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AffinitySharesState) and (self.head.origin, self.sums) == (
+            other.head.origin,
+            other.sums,
+        )
+
+
+_pack_sums = msgspec.msgpack.Encoder().encode
+_unpack_sums = msgspec.msgpack.Decoder(dict[str, float]).decode
 
 
 @dataclass(frozen=True)
-class AffinityShares:
+class AffinityShares(CellAggregation[AffinitySharesState]):
     """What share of a person's decayed, weighted attention each category (or brand) has.
 
     Scores are signed shares of the total absolute attention, largest first; a dislike counts
@@ -47,8 +71,9 @@ class AffinityShares:
     weights: Weights
     top: int = 20
     keep: int = 200
-    """names kept in state; the least loved is dropped first"""
+    """names that stay in the state when there are a quarter more; the least loved are dropped"""
     state: type[AffinitySharesState] = AffinitySharesState
+    head: type[AffinityHead] = AffinityHead
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -57,8 +82,32 @@ class AffinityShares:
             Field(f"{self.name}_scores", "float32[]", [], "their signed shares of attention"),
         )
 
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        return (Field(f"state_{self.name}", "bytes", b"", "state: all sums, but for the latest changes"),)
+
     def new(self) -> AffinitySharesState:
-        return AffinitySharesState(0, {})
+        return AffinitySharesState(AffinityHead(0, {}), {})
+
+    def split(self, state: AffinitySharesState) -> tuple[AffinityHead, Cells]:
+        head = state.head
+        if len(head.changed) > COMPACT_AFTER:
+            state.base = _pack_sums(state.sums)
+            head.changed = {}
+        return head, {f"state_{self.name}": state.base}
+
+    def join(self, head: AffinityHead, cells: Cells) -> AffinitySharesState:
+        base = cells.get(f"state_{self.name}", b"")
+        try:
+            sums = _unpack_sums(base) if base else {}
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"{self.name}_sums: {error}") from None
+        for name, value in head.changed.items():
+            if value is None:
+                sums.pop(name, None)
+            else:
+                sums[name] = value
+        return AffinitySharesState(head, sums, base)
 
     def update(self, state: AffinitySharesState, signal: Signal, world: World) -> None:
         found: Any = getattr(signal, self.of)
@@ -68,27 +117,33 @@ class AffinityShares:
         if not weight:
             return
         names = (found,) if isinstance(found, str) else found
-        sums = state.sums
+        head, sums = state.head, state.sums
+        changed = head.changed
         if not sums:
-            state.origin = signal.timestamp
-        age = (signal.timestamp - state.origin) / self.half_life
+            head.origin = signal.timestamp
+        age = (signal.timestamp - head.origin) / self.half_life
         if age > REBASE_AFTER:
             factor = 2.0**-age
             for name in sums:
                 sums[name] *= factor
-            state.origin, age = signal.timestamp, 0.0
+            changed.update(sums)
+            head.origin, age = signal.timestamp, 0.0
         gain = weight / len(names) * 2.0**age
         for name in names:
-            sums[name] = sums.get(name, 0.0) + gain
-        while len(sums) > self.keep:
-            del sums[min(sums, key=lambda name: abs(sums[name]))]
+            sums[name] = changed[name] = sums.get(name, 0.0) + gain
+        if len(sums) > self.keep + self.keep // 4:  # rarely: it takes as long as the rest of an update
+            for name in sorted(sums, key=lambda name: (abs(sums[name]), name))[: -self.keep]:
+                del sums[name]
+                changed[name] = None
 
     def values(self, state: AffinitySharesState, at: int) -> tuple[Any, ...]:
-        total = sum(map(abs, state.sums.values()))
+        sums = state.sums
+        total = math.fsum(map(abs, sums.values()))  # in any order the same: a restored state has another one
         if not total:
             return [], []
-        best = sorted(state.sums.items(), key=lambda pair: (-pair[1], pair[0]))[: self.top]
-        return [name for name, _ in best], [value / total for _, value in best]
+        least = sorted(sums.values(), reverse=True)[: self.top][-1]
+        best = sorted((-value, name) for name, value in sums.items() if value >= least)[: self.top]
+        return [name for _, name in best], [-value / total for value, _ in best]
 
     def due(self, state: AffinitySharesState, at: int) -> int | None:
         return None
@@ -102,7 +157,7 @@ class PopularityState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(CellAggregation[PopularityState]):
     """log2 of the decayed, weighted number of events, as of `POPULARITY_ORIGIN`.
 
     As a logarithm at one common instant it neither under- nor overflows for logs of any age,

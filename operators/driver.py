@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
-from operators.stepping import apply, expire, step, timers
+from operators.stepping import apply, expire, refuse, step, timers
 from operators.time import END
-from schemas.events import Example
+from schemas.errors import EventError
+from schemas.events import LabelledExample
 
 Emit = Callable[[Row, int], None]
 States = dict[tuple[str, str], Any]
@@ -24,7 +25,7 @@ class Driver:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[Example], None] | None = None,
+        tell: Callable[[LabelledExample], None] | None = None,
         states: States | None = None,
     ) -> None:
         self.operator = operator
@@ -35,8 +36,8 @@ class Driver:
         self._tell = tell
 
     def take(self, key: str, record: Record) -> list[Signal]:
-        """Applies one record and returns its signals. Raises EventError, with all states unchanged, where the record is
-        rejected."""
+        """Applies one record and returns its signals. Raises EventError, with all features unchanged, where the record
+        is rejected."""
         operator, states = self.operator, self.states
 
         def one(part: str, record: Record) -> list[Signal] | None:
@@ -56,7 +57,14 @@ class Driver:
                 states[key, part] = state
             return signals
 
-        return apply(operator, key, record, one)
+        try:
+            return apply(operator, key, record, one)
+        except EventError:
+            parts = operator.parts(key, record)
+            own = {part: found for part in parts if (found := states.get((key, part))) is not None}
+            for part in refuse(operator, key, record, own):
+                states[key, part] = own[part]
+            raise
 
     def finish(self, until: int | None = None) -> None:
         """Fires every remaining timer, or those up to `until`, epoch ms: key by key, each key's in order."""
@@ -69,7 +77,7 @@ class Driver:
         for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
             self._expire(key, part, states.pop((key, part)), at)
 
-    def _tell_all(self, examples: Iterable[Example]) -> None:
+    def _tell_all(self, examples: Iterable[LabelledExample]) -> None:
         if self._tell:
             for example in examples:
                 self._tell(example)

@@ -1,72 +1,122 @@
-"""The door: who is let in, once, and what the features behind it are told.
+"""Admits a user's events: rejects repeated, late and future ones, and enriches the rest.
 
-Every event passes here first, keyed by its user; what leaves has been accepted exactly once and is
-enriched with the catalogue entry of its item and the profile of its user.
+Every event passes here first, keyed by its user; what is admitted is admitted exactly once, and carries the catalogue
+entry of its item and the profile of its user.
 """
 
 from __future__ import annotations
 
+import re
+from array import array
 from typing import Any, Protocol
 
-from msgspec import Struct
-
-from operators.contract import Record, Signal, World
-from operators.history import hash64
+from operators.contract import Cells, Record, Signal, World
+from operators.hashes import WIDTH, HashLog, hash64
 from operators.time import DEFAULT_LATENESS, HOUR
-from schemas.errors import Duplicate, InvalidEvent, TooFarInFuture, TooLate
+from schemas.errors import Duplicate, InvalidEvent, StateError, TooFarInFuture, TooLate
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, User
 
 IMPRESSION = "impression"
+LATEST = 8
+"""ids that a row has of the last interactions, so that a server refuses what is sent twice within moments"""
 
 
-class Door(Struct, array_like=True, gc=False):
-    """What is remembered of one kind of messages of a user: the latest event time, and the hashes of accepted ids by
-    hour of event time."""
+class Admissions:
+    """What one kind of messages of a user is deduplicated by: the latest event time, and the hashes of admitted ids by
+    hour of event time. As large as the ids that a person sends within the allowed lateness: some 100 bytes each in
+    memory, 8 in Flink's state.
+    """
 
-    latest: int
-    ids: dict[int, set[int]]
+    __slots__ = ("hours", "known", "last", "latest")
 
-    @classmethod
-    def new(cls) -> Door:
-        return cls(0, {})
+    def __init__(self, latest: int = 0, last: bytes = b"") -> None:
+        self.latest = latest
+        self.hours: dict[int, HashLog] = {}
+        self.last = array("Q", last)
+        """the LATEST ids, in order of arrival"""
+        self.known = set(self.last)
 
-    def admit(self, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
-        """Lets the message in or raises TooFarInFuture, TooLate or Duplicate, nothing changed.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Admissions) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
 
-        A repeated id is caught while its first message is within the allowed lateness; after that
-        the repetition itself is too late. So duplicates are never counted, in bounded memory.
+    __hash__ = None  # type: ignore[assignment]
+
+    def admit(self, name: str, lateness: int, id: str, at: int, arrived: int, field: str) -> None:
+        """Admits a message of the kind `name`, or raises TooFarInFuture, TooLate or Duplicate, nothing changed.
+
+        A repeated id is found while its first message is within the allowed lateness; after that the repetition itself
+        is too late. So duplicates are never counted, in bounded memory.
         """
         if at > arrived + MAX_FUTURE_MS:
             raise TooFarInFuture(f"{(at - arrived) // 1000} s ahead of the broker's clock", "timestamp")
         if at < self.latest - lateness:
             raise TooLate(f"{(self.latest - at) // 1000} s behind this user's latest", "timestamp")
-        hashed, ids = hash64(id), self.ids
-        for known in ids.values():
-            if hashed in known:
-                raise Duplicate("it was applied before under this id", field)
+        hashed = hash64(id)
+        if hashed in self.known:
+            raise Duplicate("it was applied before under this id", field)
         if at > self.latest:
             self.latest = at
         hour = at // HOUR
-        if hour in ids:
-            ids[hour].add(hashed)
-        else:
-            ids[hour] = {hashed}
+        log = self.hours.get(hour)
+        if log is None:
             oldest = (self.latest - lateness) // HOUR
-            for expired in [h for h in ids if h < oldest]:
-                del ids[expired]
+            for expired in [h for h in self.hours if h < oldest]:
+                self.known.difference_update(self.hours.pop(expired).hashes)
+            log = self.hours[hour] = HashLog(f"{name}.{hour}")
+        log.append(hashed)
+        self.known.add(hashed)
+        self.last.append(hashed)
+        if len(self.last) > LATEST:
+            del self.last[0]
+
+    def cells(self) -> dict[str, bytes]:
+        """Those of the logs of all hours, `<name>.<hour>`."""
+        found: dict[str, bytes] = {}
+        for log in self.hours.values():
+            found.update(log.cells)
+        return found
+
+    @property
+    def head(self) -> Head:
+        return self.latest, self.last.tobytes()
+
+    @classmethod
+    def of(cls, head: Head, name: str, cells: Cells) -> Admissions:
+        """What `head` and `cells` were made of. Raises StateError where they do not belong together."""
+        latest, last = head
+        if len(last) % WIDTH:
+            raise StateError(f"{name}: {len(last)} bytes are not hashes")
+        found = cls(latest, last)
+        heads = re.compile(rf"{name}\.(-?\d+)")
+        for cell in cells:
+            if match := heads.fullmatch(cell):
+                log = found.hours[int(match[1])] = HashLog.of(cells, cell)
+                found.known.update(log.hashes)
+        return found
+
+    @classmethod
+    def of_row(cls, head: Head) -> Admissions:
+        """The same from a row, which has the last ids alone."""
+        return cls(head[0], head[1][: len(head[1]) // WIDTH * WIDTH])
+
+
+Head = tuple[int, bytes]
+"""the latest time, and the packed hashes of the last ids"""
 
 
 class Admitted(Protocol):
-    """What is remembered of one user: `watermark` is the latest event time of all, `profile` the attributes of the
-    latest profile: which of them features will read is not known beforehand.
+    """The state of one user's admissions: `watermark` is the latest event time of all, `profile` the attributes of the
+    latest profile, all of them: declared features may read any.
 
-    What somebody was shown has a door of its own. It happens now, also to a person whose history is still being
-    imported, and must not make that history too late.
+    Impressions are admitted by themselves. They happen now, also to a person whose history is still being imported, and
+    must not make that history too late.
     """
 
     watermark: int
-    did: Door
-    shown: Door
+    did: Admissions
+    shown: Admissions
     profile: dict[str, Any]
 
 
@@ -74,7 +124,8 @@ class Gate:
     """Interactions, impressions and profiles of one user → signals."""
 
     def __init__(self, world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
-        """`lateness` is the allowed lateness in ms; with None everything is let in, as for what had been already."""
+        """`lateness` is the allowed lateness in ms; with None everything is admitted, as archived events have been
+        already."""
         self._world = world
         self._lateness = lateness
 
@@ -85,10 +136,10 @@ class Gate:
         """
         event = record.event
         if type(event) is Interaction:
-            self._admit(state, state.did, event.event_id, event.timestamp, record.arrived, "event_id")
+            self._admit(state, "did", event.event_id, event.timestamp, record.arrived, "event_id")
             return [self._signal(state, record, event.event_type, event, event.item_id or "", event.properties)]
         if type(event) is Impression:
-            self._admit(state, state.shown, event.request_id, event.timestamp, record.arrived, "request_id")
+            self._admit(state, "shown", event.request_id, event.timestamp, record.arrived, "request_id")
             shown = {
                 name: value
                 for name in ("surface", "region", "device", "model_version", "variant")
@@ -103,9 +154,10 @@ class Gate:
             return []
         raise InvalidEvent(f"a {type(event).__name__} does not belong to a user")
 
-    def _admit(self, state: Admitted, door: Door, id: str, at: int, arrived: int, field: str) -> None:
+    def _admit(self, state: Admitted, kind: str, id: str, at: int, arrived: int, field: str) -> None:
         if self._lateness is not None:
-            door.admit(self._lateness, id, at, arrived, field)
+            admissions: Admissions = getattr(state, kind)
+            admissions.admit(kind, self._lateness, id, at, arrived, field)
         if at > state.watermark:
             state.watermark = at
 

@@ -1,42 +1,49 @@
-"""What a person did lately: the session, the last interactions, the items already met."""
+"""A person's recent history: the session, the last interactions, the items already met."""
 
 from __future__ import annotations
 
-from array import array
+import struct
 from bisect import insort
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import mmh3
+import msgspec
 from msgspec import Struct
 
-from operators.contract import Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
 from operators.decay import weight_of
+from operators.hashes import CHUNK, HashLog
+from operators.hashes import hash64 as hash64  # re-exported
 from operators.membership import Membership, assign
-
-
-def hash64(text: str) -> int:
-    """Unsigned 64-bit Murmur3 of the text: how ids are kept where only equality matters."""
-    return mmh3.hash64(text, signed=False)[0]
-
+from schemas.errors import StateError
 
 MOST_ITEMS = 1000
 """distinct items of a session that are told apart: an app's session id may be its device's, and last for years"""
 
 
-class SessionState(Struct, array_like=True, gc=False):
-    """The current session; `counts` by event type, `items` as hashes."""
+ITEMS = "state_session"
+
+
+class SessionHead(Struct, array_like=True, gc=False):
+    """The current session without its items; `counts` in the order of the types."""
 
     id: str
     start: int
     last: int
-    counts: dict[str, int]
-    items: set[int]
+    counts: list[int]
     categories: list[str]
 
 
+class SessionState(Struct, array_like=True, gc=False):
+    """The current session, and its distinct items."""
+
+    head: SessionHead
+    items: HashLog
+
+
 @dataclass(frozen=True)
-class CurrentSession:
+class CurrentSession(CellAggregation[SessionState]):
     """The current session: the event's session id decides, else a gap in time ends it.
 
     An event older than the session's start (late) belongs to one that has ended and is left out.
@@ -59,39 +66,60 @@ class CurrentSession:
             Field("session_categories", "string[]", [], "last distinct categories, newest first"),
         )
 
+    head: type[SessionHead] = SessionHead
+
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        chunks = (Field(f"{ITEMS}_{n}", "bytes", b"", "more of them") for n in range(-(-MOST_ITEMS // CHUNK)))
+        return (Field(ITEMS, "bytes", b"", "state: hash64 of the session's items, packed"), *chunks)
+
     def new(self) -> SessionState:
-        return SessionState("", 0, 0, {}, set(), [])
+        return SessionState(SessionHead("", 0, 0, [0] * len(self.types), []), HashLog(ITEMS))
+
+    def split(self, state: SessionState) -> tuple[SessionHead, Cells]:
+        return state.head, state.items.cells
+
+    def join(self, head: SessionHead, cells: Cells) -> SessionState:
+        if len(head.counts) != len(self.types):
+            raise StateError(f"session: {len(head.counts)} counts of {len(self.types)} types")
+        return SessionState(head, HashLog.of(cells, ITEMS))
 
     def update(self, state: SessionState, signal: Signal, world: World) -> None:
-        found = assign(state, signal.timestamp, signal.session_id, self.gap)
+        head = state.head
+        found = assign(head, signal.timestamp, signal.session_id, self.gap)
         if found is Membership.ENDED:
             return
         if found is Membership.NEW:
-            state.counts, state.items, state.categories = {}, set(), []
-        state.counts[signal.event_type] = state.counts.get(signal.event_type, 0) + 1
+            head.counts, head.categories = [0] * len(self.types), []
+            state.items = HashLog(ITEMS)
+        if signal.event_type in self.types:
+            head.counts[self.types.index(signal.event_type)] += 1
         if signal.item_id and len(state.items) < MOST_ITEMS:
-            state.items.add(hash64(signal.item_id))
+            hashed = hash64(signal.item_id)
+            if not state.items.contains(hashed):
+                state.items.append(hashed)
         for name in reversed(signal.categories):
-            if name in state.categories:
-                state.categories.remove(name)
-            state.categories.insert(0, name)
-        del state.categories[self.categories :]
+            if name in head.categories:
+                head.categories.remove(name)
+            head.categories.insert(0, name)
+        del head.categories[self.categories :]
 
     def values(self, state: SessionState, at: int) -> tuple[Any, ...]:
-        if not state.last or at > state.last + self.gap:
+        head = state.head
+        if not head.last or at > head.last + self.gap:
             return tuple(f.default for f in self.fields)
         return (
-            state.id,
-            state.start,
-            (state.last - state.start) / 1000,
-            [state.counts.get(name, 0) for name in self.types],
+            head.id,
+            head.start,
+            (head.last - head.start) / 1000,
+            list(head.counts),
             len(state.items),
-            list(state.categories),
+            list(head.categories),
         )
 
     def due(self, state: SessionState, at: int) -> int | None:
-        end = state.last + self.gap + 1
-        return end if state.last and end > at else None
+        end = state.head.last + self.gap + 1
+        return end if state.head.last and end > at else None
 
 
 class RecentState(Struct, array_like=True, gc=False):
@@ -100,13 +128,19 @@ class RecentState(Struct, array_like=True, gc=False):
     events: list[tuple[int, str, str, float]]
 
 
+_float32 = struct.Struct("<f")
+_pack_events = msgspec.msgpack.Encoder().encode
+_unpack_events = msgspec.msgpack.Decoder(list[tuple[int, str, str, float]]).decode
+
+
 @dataclass(frozen=True)
-class Recent:
+class Recent(CellAggregation[RecentState]):
     """The last k interactions with items, newest first, and what each says of taste: two ratings may say opposites."""
 
     weights: Weights
     k: int = 50
     state: type[RecentState] = RecentState
+    head: Any = None
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -120,10 +154,25 @@ class Recent:
     def new(self) -> RecentState:
         return RecentState([])
 
+    def split(self, state: RecentState) -> tuple[None, Cells]:
+        return None, {"recent": _pack_events(state.events)}
+
+    def join(self, head: None, cells: Cells) -> RecentState:
+        try:
+            return RecentState(_unpack_events(cells["recent"]))
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"recent: {error}") from None
+
+    def of_row(self, head: None, row: Mapping[str, Any]) -> RecentState:
+        names = ("recent_times", "recent_items", "recent_types", "recent_tastes")
+        return RecentState(list(zip(*(row[name][::-1] for name in names), strict=True)))
+
     def update(self, state: RecentState, signal: Signal, world: World) -> None:
         if not signal.item_id:
             return
-        entry = (signal.timestamp, signal.item_id, signal.event_type, weight_of(self.weights, signal))
+        # In the precision that the row has it in, so that the row says all that the state does.
+        (taste,) = _float32.unpack(_float32.pack(weight_of(self.weights, signal)))
+        entry = (signal.timestamp, signal.item_id, signal.event_type, taste)
         events = state.events
         if not events or entry >= events[-1]:
             events.append(entry)
@@ -133,58 +182,28 @@ class Recent:
             del events[0]
 
     def values(self, state: RecentState, at: int) -> tuple[Any, ...]:
-        events = state.events[::-1]
-        return [e[1] for e in events], [e[2] for e in events], [e[0] for e in events], [e[3] for e in events]
+        if not state.events:
+            return [], [], [], []
+        times, items, types, tastes = zip(*state.events[::-1], strict=True)
+        return list(items), list(types), list(times), list(tastes)
 
     def due(self, state: RecentState, at: int) -> int | None:
         return None
 
 
-class SeenState(Struct, array_like=True, gc=False):
-    """Item hashes, in order of first meeting."""
-
-    items: dict[int, None]
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Items a person already met, as packed little-endian uint64 hashes: what a feed leaves out."""
-
-    types: frozenset[str]
-    keep: int = 5000
-    """the oldest meeting is forgotten first"""
-    state: type[SeenState] = SeenState
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return (Field("seen", "bytes", b"", "hash64 of each item met, packed uint64"),)
-
-    def new(self) -> SeenState:
-        return SeenState({})
-
-    def update(self, state: SeenState, signal: Signal, world: World) -> None:
-        if signal.item_id and signal.event_type in self.types:
-            state.items[hash64(signal.item_id)] = None
-            if len(state.items) > self.keep:
-                del state.items[next(iter(state.items))]
-
-    def values(self, state: SeenState, at: int) -> tuple[Any, ...]:
-        return (array("Q", state.items).tobytes(),)
-
-    def due(self, state: SeenState, at: int) -> int | None:
-        return None
-
-
 class AppliedState(Struct, array_like=True, gc=False):
-    """The place in Kafka of the last interaction taken in, and the latest event time."""
+    """The place in Kafka of the last interaction applied, the latest event time, and the place of the last interaction
+    that was applied or refused."""
 
     partition: int
     offset: int
     last: int
+    read_partition: int
+    read_offset: int
 
 
 @dataclass(frozen=True)
-class Applied:
+class Applied(CellAggregation[AppliedState]):
     """How far into the log the row reaches: what a read-your-own-click token is compared with."""
 
     state: type[AppliedState] = AppliedState
@@ -193,20 +212,28 @@ class Applied:
     def fields(self) -> tuple[Field, ...]:
         return (
             Field("applied_partition", "int64", -1, "partition of the person's interactions"),
-            Field("applied_offset", "int64", -1, "offset of the last interaction taken in"),
+            Field("applied_offset", "int64", -1, "offset of the last interaction applied"),
             Field("last_event_at", "int64", 0, "latest interaction's time, epoch ms"),
+            Field("read_partition", "int64", -1, "partition of the last interaction, applied or refused"),
+            Field("read_offset", "int64", -1, "its offset"),
         )
 
     def new(self) -> AppliedState:
-        return AppliedState(-1, -1, 0)
+        return AppliedState(-1, -1, 0, -1, -1)
 
     def update(self, state: AppliedState, signal: Signal, world: World) -> None:
         if signal.offset >= 0:
             state.partition, state.offset = signal.partition, signal.offset
+            state.read_partition, state.read_offset = signal.partition, signal.offset
         state.last = max(state.last, signal.timestamp)
 
+    def refuse(self, state: AppliedState, partition: int, offset: int) -> None:
+        """Notes an interaction that was refused: a reader who waits for it need not wait any longer."""
+        if offset >= 0:
+            state.read_partition, state.read_offset = partition, offset
+
     def values(self, state: AppliedState, at: int) -> tuple[Any, ...]:
-        return state.partition, state.offset, state.last
+        return state.partition, state.offset, state.last, state.read_partition, state.read_offset
 
     def due(self, state: AppliedState, at: int) -> int | None:
         return None

@@ -1,109 +1,42 @@
 """The two operators of the main path: one keyed by user, one keyed by item.
 
-Both run the aggregations of a view; the user operator also guards the door (duplicates, lateness,
-times in the future), so that what reaches the item operator has been accepted exactly once.
+Both run the aggregations of a view; the user operator also admits events (no duplicates, none too late or in the
+future), so that what reaches the item operator has been admitted exactly once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
+from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Struct
-
-from operators.contract import Aggregation, Field, Operator, Record, Row, Signal, View, World, read_time
+from operators.aggregator import REBUILD as REBUILD  # re-exported
+from operators.aggregator import STATE as STATE
+from operators.aggregator import STATE_FIELD as STATE_FIELD
+from operators.aggregator import Aggregator, KeyedState
+from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
-from operators.gate import Door, Gate
-from operators.history import hash64
+from operators.gate import Gate
+from operators.history import Applied
+from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
-from schemas.errors import InvalidEvent, StateError
+from operators.vector import UserVector
+from schemas.errors import InvalidEvent
 from schemas.events import Interaction, Item, User
 
-STATE_FIELD = Field("state", "bytes", b"", "operator state: what a server continues from")
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
-FORMAT = 3
-"""of KeyedState itself: another number makes saved states of before unreadable, and known to be so"""
-REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
 
-class KeyedState(Struct, array_like=True, gc=False):
-    """State of one part: what the gate remembers (empty where there is none), and each aggregation's state.
+class _InSpace(NamedTuple):
+    """A world with another space."""
 
-    `layout` is a hash of the view's declaration: state of another one is refused rather than misread.
-    """
-
-    layout: int
-    watermark: int
-    did: Door
-    shown: Door
-    profile: dict[str, Any]
-    parts: tuple[Any, ...]
-
-
-class Aggregator:
-    """The states of one view's aggregations: made, encoded, updated and read together."""
-
-    def __init__(self, view: View[Any]) -> None:
-        self.view = view
-        self._all = view.aggregations
-        kinds = tuple(a.state for a in self._all)
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(
-            tuple[int, int, Door, Door, dict[str, Any], tuple[kinds]]  # type: ignore[valid-type]
-        )
-        self.layout = hash64(repr((FORMAT, view.name, [_declaration(a) for a in self._all]))) >> 40
-
-    def new(self) -> KeyedState:
-        return KeyedState(self.layout, 0, Door.new(), Door.new(), {}, tuple(a.new() for a in self._all))
-
-    def encode(self, state: KeyedState) -> bytes:
-        return self._encoder.encode(state)
-
-    def decode(self, blob: bytes) -> KeyedState:
-        """Raises StateError where the blob is another view's, or an older version's of this one."""
-        try:
-            state = KeyedState(*self._decoder.decode(blob))
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
-        if state.layout != self.layout:
-            raise StateError(f"{self.view.name}: the view has changed; {REBUILD}")
-        return state
-
-    def update(self, state: KeyedState, signal: Signal, world: World) -> None:
-        for aggregation, part in zip(self._all, state.parts, strict=True):
-            aggregation.update(part, signal, world)
-
-    def values(self, state: KeyedState, at: int) -> tuple[Any, ...]:
-        found: list[Any] = []
-        at = read_time(state.watermark, at)
-        for aggregation, part in zip(self._all, state.parts, strict=True):
-            found += aggregation.values(part, at)
-        return tuple(found)
-
-    def due(self, state: KeyedState, at: int) -> int | None:
-        soonest = None
-        at = read_time(state.watermark, at)
-        for aggregation, part in zip(self._all, state.parts, strict=True):
-            time = aggregation.due(part, at)
-            if time is not None and (soonest is None or time < soonest):
-                soonest = time
-        return soonest
-
-
-def _declaration(aggregation: Aggregation[Any]) -> tuple[Any, ...]:
-    """Its kind, fields and parameters; counts kept by another order of types would be read as other events'."""
-    parameters = [
-        (name, sorted(value) if isinstance(value, frozenset) else value)
-        for name, value in sorted(vars(aggregation).items())
-        if not name.startswith("_") and name not in ("state", "fields")
-    ]
-    return type(aggregation).__name__, [(f.name, f.dtype) for f in aggregation.fields], parameters
+    space: Space
+    item: Callable[[str], Item | None]
 
 
 class UserOperator(Operator[KeyedState]):
-    """Interactions, impressions and profiles of one user → the user's row, and news of items.
+    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -113,11 +46,16 @@ class UserOperator(Operator[KeyedState]):
     name = "user"
 
     def __init__(self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
-        """`view` ends with STATE_FIELD; `lateness` is the allowed lateness in ms, None as for `Gate`."""
+        """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
+        `Gate`."""
         self.world = world
         self.view = view
-        self._features = Aggregator(view)
+        self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
+        self._held = tuple(f.name for f in view.extra)
+        self._profile = self._features.of_kind(Profile)
+        self._applied = self._features.of_kind(Applied)
+        self._vector = self._features.of_kind(UserVector)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
@@ -125,18 +63,36 @@ class UserOperator(Operator[KeyedState]):
     def new(self, part: str = "") -> KeyedState:
         return self._features.new()
 
-    def encode(self, part: str, state: KeyedState) -> bytes:
+    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
         return self._features.encode(state)
 
-    def decode(self, part: str, blob: bytes) -> KeyedState:
-        return self._features.decode(blob)
+    def decode(self, part: str, cells: Cells) -> KeyedState:
+        return self._features.decode(cells)
+
+    def of_row(self, row: Mapping[str, Any]) -> KeyedState:
+        """The state to continue from outside the stream, from a row (field name → value). Its user vector is in the
+        row's precision, and it has the last ids alone. Raises StateError where the row is of another declaration."""
+        return self._features.of_row(row)
+
+    def embed(self, state: KeyedState, space: Space | None = None) -> None:
+        """Takes the user vector into a space, the world's where not given, if it is not there yet."""
+        if self._vector:
+            place, vector = self._vector
+            vector.embed(state.parts[place], _InSpace(space or self.world.space, self.world.item))
+
+    def vector(self, state: KeyedState) -> dict[str, Any]:
+        """The fields of the user vector, by name."""
+        assert self._vector is not None
+        place, vector = self._vector
+        return dict(zip((f.name for f in vector.fields), vector.values(state.parts[place], 0), strict=True))
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         values = self._features.values(state, at)
-        return Row(self.view.name, (key,), (*values, self._features.encode(state) if encoded is None else encoded))
+        found = self._features.encode(state) if cells is None else cells
+        return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._features.due(state, at)
@@ -150,15 +106,22 @@ class UserOperator(Operator[KeyedState]):
         if type(event) is Interaction:
             self._features.update(state, signals[0], self.world)
         elif type(event) is User:
-            said = Signal("profile", state.watermark, subject=event)
-            for aggregation, own in zip(self.view.aggregations, state.parts, strict=True):
-                if hasattr(own, "interests"):
-                    aggregation.update(own, said, self.world)
+            state.attributes = None
+            if self._profile:
+                place, profile = self._profile
+                profile.take(state.parts[place], record)
         return signals
+
+    def refuse(self, part: str, state: KeyedState, record: Record) -> bool:
+        if type(record.event) is not Interaction or not self._applied:
+            return False
+        place, applied = self._applied
+        applied.refuse(state.parts[place], record.partition, record.offset)
+        return True
 
 
 class ItemOperator(Operator[KeyedState]):
-    """News of items and catalogue entries → the item's row, overall and in each region."""
+    """Signals about items and catalogue entries → the item's row, overall and in each region."""
 
     name = "item"
 
@@ -183,16 +146,16 @@ class ItemOperator(Operator[KeyedState]):
     def new(self, part: str = "") -> KeyedState:
         return self._of(part).new()
 
-    def encode(self, part: str, state: KeyedState) -> bytes:
+    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
         return self._of(part).encode(state)
 
-    def decode(self, part: str, blob: bytes) -> KeyedState:
-        return self._of(part).decode(blob)
+    def decode(self, part: str, cells: Cells) -> KeyedState:
+        return self._of(part).decode(cells)
 
     def watermark(self, state: KeyedState) -> int:
         return state.watermark
 
-    def row(self, key: str, part: str, state: KeyedState, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         features = self._of(part)
         return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
 

@@ -17,12 +17,12 @@ from when it was taken, as it did in the online store, although it is read as of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
 from operators.time import DAY
-from schemas.events import Example, Item, User
+from schemas.events import Item, LabelledExample, User
 
 LINGERS = 2 * DAY
 """How long after its last write a state that is over is kept, ms. While a backlog is read, every state in it may be
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
     emissions: list[Emission]
     forwarded: list[Signal] | None
-    examples: Sequence[Example]
+    examples: Sequence[LabelledExample]
 
 
 def apply(
@@ -57,6 +57,19 @@ def apply(
         for part in operator.parts(key, following):
             one(part, following)
     return signals
+
+
+def refuse(operator: Operator[Any], key: str, record: Record, states: MutableMapping[str, Any]) -> list[str]:
+    """Notes in the key's states, by part, that the operator has refused a record. Returns the parts whose rows that
+    changes."""
+    changed = []
+    for part in operator.parts(key, record):
+        state = states.get(part)
+        state = operator.new(part) if state is None else state
+        if operator.refuse(part, state, record):
+            states[part] = state
+            changed.append(part)
+    return changed
 
 
 def event_time(record: Record) -> int:

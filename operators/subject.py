@@ -1,29 +1,40 @@
-"""What is said about the person or the item themselves, rather than done."""
+"""The latest profile of a person, and the latest catalogue entry of an item."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from operators.contract import Field, Signal, World
+from operators.contract import CellAggregation, Cells, Field, Record, Signal, World
+from schemas.errors import StateError
 from schemas.events import Item, User
 
 
 class ProfileState(Struct, array_like=True, gc=False):
-    """The latest profile."""
+    """The latest profile, and its place in Kafka; `arrived` is the broker's time, epoch ms."""
 
     interests: list[str]
     country: str
     consent: bool
+    partition: int
+    offset: int
+    arrived: int
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(ProfileState).decode
 
 
 @dataclass(frozen=True)
-class Profile:
-    """The person's stated interests, country and consent."""
+class Profile(CellAggregation[ProfileState]):
+    """The person's stated interests, country and consent, and which of their profiles said so."""
 
     state: type[ProfileState] = ProfileState
+    head: Any = None
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -31,19 +42,42 @@ class Profile:
             Field("interests", "string[]", [], "stated interests"),
             Field("country", "string", "", "attributes.country of the profile"),
             Field("consent", "bool", True, "whether personalization is allowed"),
+            Field("profile_partition", "int64", -1, "partition of that profile in Kafka"),
+            Field("profile_offset", "int64", -1, "its offset"),
+            Field("profile_arrived", "int64", 0, "when the broker had it, epoch ms"),
         )
 
     def new(self) -> ProfileState:
-        return ProfileState([], "", True)
+        return ProfileState([], "", True, -1, -1, 0)
+
+    def split(self, state: ProfileState) -> tuple[None, Cells]:
+        return None, {"profile": _pack(state)}
+
+    def join(self, head: None, cells: Cells) -> ProfileState:
+        try:
+            return _unpack(cells["profile"])
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise StateError(f"profile: {error}") from None
+
+    def of_row(self, head: None, row: Mapping[str, Any]) -> ProfileState:
+        return ProfileState(*(row[field.name] for field in self.fields))
 
     def update(self, state: ProfileState, signal: Signal, world: World) -> None:
-        if isinstance(signal.subject, User):
-            state.interests = list(signal.subject.interests)
-            state.country = str(signal.subject.attributes.get("country", ""))
-            state.consent = signal.subject.consent
+        return
+
+    def take(self, state: ProfileState, record: Record) -> None:
+        """Takes the record of a profile in, instead of an earlier one. One that states no consent leaves it as it was:
+        a deleted profile grants nothing."""
+        user = record.event
+        if isinstance(user, User):
+            state.interests, state.country = list(user.interests), str(user.attributes.get("country", ""))
+            if user.consent is not None:
+                state.consent = user.consent
+            state.partition, state.offset, state.arrived = record.partition, record.offset, record.arrived
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:
-        return list(state.interests), state.country, state.consent
+        s = state
+        return list(s.interests), s.country, s.consent, s.partition, s.offset, s.arrived
 
     def due(self, state: ProfileState, at: int) -> int | None:
         return None
@@ -61,7 +95,7 @@ class CatalogueEntryState(Struct, array_like=True, gc=False):
 
 
 @dataclass(frozen=True)
-class CatalogueEntry:
+class CatalogueEntry(CellAggregation[CatalogueEntryState]):
     """The item's entry in the catalogue."""
 
     state: type[CatalogueEntryState] = CatalogueEntryState

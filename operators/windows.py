@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from operators.contract import Field, Signal, World
+from operators.contract import CellAggregation, Cells, Field, Signal, World
 from operators.time import DAY, HOUR, MINUTE, SECOND, label
+from schemas.errors import StateError
 
 TILES = ((5 * MINUTE, 15 * SECOND), (HOUR, MINUTE), (DAY, 30 * MINUTE), (7 * DAY, 4 * HOUR))
 
@@ -38,15 +39,39 @@ class Ratio:
     prior: tuple[float, float]
 
 
-class CountsState(Struct, array_like=True, gc=False):
-    """For each window: counts by tile index · number of types + type's position, and the newest tile's index."""
+class Window(Struct, gc=False):
+    """One window's tiles: counts by tile index · number of types + type's position. `newest` is the newest index.
 
-    windows: list[dict[int, int]]
-    newest: list[int]
+    What follows from those is kept until it changes: `encoded`, the cell of all tiles but the newest, and of the tiles
+    from key `first` on, the `totals` by type and the `oldest` key.
+    """
+
+    tiles: dict[int, int]
+    newest: int
+    encoded: bytes | None = None
+    first: int = -1
+    totals: list[int] = []
+    oldest: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Window) and (self.tiles, self.newest) == (other.tiles, other.newest)
+
+
+class CountsState(Struct, gc=False):
+    """In the order of the windows."""
+
+    windows: list[Window]
+
+
+Newest = list[tuple[int, dict[int, int]]]
+"""of each window the newest tile's index, and its counts by the type's position"""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(tuple[int, list[int]]).decode
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(CellAggregation[CountsState]):
     """Events by type over each window: int64[] in the order of `types`, and ratios between them."""
 
     name: str
@@ -54,15 +79,18 @@ class Counts:
     windows: tuple[int, ...]
     ratios: tuple[Ratio, ...] = ()
     state: type[CountsState] = CountsState
+    head: Any = Newest
     _index: dict[str, int] = field(init=False, repr=False, compare=False)
     _spans: Sequence[tuple[int, int]] = field(init=False, repr=False, compare=False)
     _ratios: Sequence[tuple[int, int, float, float]] = field(init=False, repr=False, compare=False)
+    _cells: Sequence[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         index = {name: i for i, name in enumerate(self.types)}
         object.__setattr__(self, "_index", index)
         object.__setattr__(self, "_spans", [(w // tile_of(w), tile_of(w)) for w in self.windows])
         object.__setattr__(self, "_ratios", [(index[r.top], index[r.bottom], *r.prior) for r in self.ratios])
+        object.__setattr__(self, "_cells", [f"state_{self.name}_{label(w)}" for w in self.windows])
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -89,39 +117,68 @@ class Counts:
             )
         )
 
+    @property
+    def cells(self) -> tuple[Field, ...]:
+        return tuple(Field(name, "bytes", b"", "state: counts of all tiles but the newest") for name in self._cells)
+
     def new(self) -> CountsState:
-        return CountsState([{} for _ in self.windows], [0] * len(self.windows))
+        return CountsState([Window({}, 0) for _ in self.windows])
+
+    def split(self, state: CountsState) -> tuple[Newest, Cells]:
+        k = len(self.types)
+        head, cells = [], {}
+        for name, window in zip(self._cells, state.windows, strict=True):
+            newest, tiles = window.newest, window.tiles
+            start = newest * k
+            if window.encoded is None:
+                window.encoded = _sealed(tiles, start)
+            cells[name] = window.encoded
+            head.append((newest, {kind: tiles[start + kind] for kind in range(k) if start + kind in tiles}))
+        return head, cells
+
+    def join(self, head: Newest, cells: Cells) -> CountsState:
+        if len(head) != len(self.windows):
+            raise StateError(f"{self.name}: {len(head)} windows of {len(self.windows)}")
+        k = len(self.types)
+        windows = []
+        for name, (newest, counts) in zip(self._cells, head, strict=True):
+            encoded = cells.get(name, b"")
+            tiles = _unsealed(name, encoded)
+            tiles.update((newest * k + kind, count) for kind, count in counts.items())
+            windows.append(Window(tiles, newest, encoded))
+        return CountsState(windows)
 
     def update(self, state: CountsState, signal: Signal, world: World) -> None:
         kind = self._index.get(signal.event_type)
         if kind is None:
             return
-        k, newest, time = len(self.types), state.newest, signal.timestamp
-        for w, (n, tile) in enumerate(self._spans):
+        k, time = len(self.types), signal.timestamp
+        for window, (n, tile) in zip(state.windows, self._spans, strict=True):
             at = time // tile
-            counts = state.windows[w]
-            if at > newest[w]:
-                newest[w] = at
-                # Tiles are inserted nearly in order: one of a late event is dropped with the newer one before it.
+            tiles = window.tiles
+            if at > window.newest:
                 first = (at - n + 1) * k
-                old = list(takewhile(first.__gt__, counts))
-                for key in old:
-                    del counts[key]
-            elif at <= newest[w] - n:
-                continue  # already out of the window
+                window.newest, window.encoded = at, None
+                for key in [key for key in tiles if key < first]:
+                    del tiles[key]
+                window.first = -1
+            elif at < window.newest:
+                if at <= window.newest - n:
+                    continue  # already out of the window
+                window.encoded = None
             key = at * k + kind
-            counts[key] = counts.get(key, 0) + 1
+            tiles[key] = tiles.get(key, 0) + 1
+            if key >= window.first >= 0:
+                window.totals[kind] += 1
+                if window.oldest is None or key < window.oldest:
+                    window.oldest = key
 
     def values(self, state: CountsState, at: int) -> tuple[Any, ...]:
         out: list[Any] = []
-        k = len(self.types)
-        for (n, tile), counts in zip(self._spans, state.windows, strict=True):
-            totals = [0] * k
-            first = (at // tile - n + 1) * k
-            for key, count in counts.items():
-                if key >= first:
-                    totals[key % k] += count
-            out.append(totals)
+        for window, (n, tile) in zip(state.windows, self._spans, strict=True):
+            self._total(window, at // tile - n + 1)
+            totals = window.totals
+            out.append(totals.copy())
             for top, bottom, a, b in self._ratios:
                 out.append((totals[top] + a) / (totals[bottom] + b))
         return tuple(out)
@@ -129,12 +186,44 @@ class Counts:
     def due(self, state: CountsState, at: int) -> int | None:
         k = len(self.types)
         soonest: int | None = None
-        for (n, tile), counts in zip(self._spans, state.windows, strict=True):
-            first = (at // tile - n + 1) * k
-            oldest = min(counts, default=None)
-            if oldest is not None and oldest < first:  # out of the window, and not yet dropped
-                oldest = min((key for key in counts if key >= first), default=None)
-            if oldest is not None:
-                end = (oldest // k + n) * tile
+        for window, (n, tile) in zip(state.windows, self._spans, strict=True):
+            self._total(window, at // tile - n + 1)
+            if window.oldest is not None:
+                end = (window.oldest // k + n) * tile
                 soonest = end if soonest is None else min(soonest, end)
         return soonest
+
+    def _total(self, window: Window, first_tile: int) -> None:
+        """Sees to the totals of the tiles from this one on: anew where time has passed a tile, as `update` left them
+        else."""
+        k = len(self.types)
+        first = max(first_tile * k, 0)
+        if first == window.first:
+            return
+        totals, oldest = [0] * k, None
+        for key, count in window.tiles.items():
+            if key >= first:
+                totals[key % k] += count
+                if oldest is None or key < oldest:
+                    oldest = key
+        window.first, window.totals, window.oldest = first, totals, oldest
+
+
+def _sealed(tiles: dict[int, int], before: int) -> bytes:
+    """The counts of keys below `before`, each key as its distance from there."""
+    numbers: list[int] = []
+    for key, count in tiles.items():
+        if key < before:
+            numbers += (before - key, count)
+    return _pack((before, numbers)) if numbers else b""
+
+
+def _unsealed(name: str, encoded: bytes) -> dict[int, int]:
+    """Raises StateError where `_sealed` has not made this."""
+    if not encoded:
+        return {}
+    try:
+        before, numbers = _unpack(encoded)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateError(f"{name}: {error}") from None
+    return {before - distance: count for distance, count in zip(numbers[::2], numbers[1::2], strict=False)}

@@ -9,18 +9,17 @@ the per-message work, where speed does. Each `<topic>.avsc` is a topic's current
 from __future__ import annotations
 
 import json
-import struct
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import avro.schema
 import fastavro
 from msgspec import structs
 
-from schemas.errors import EventError, SchemaError, Undecodable, UnknownSchema
-from schemas.events import Event, Example, from_fields
+from schemas.errors import SchemaError, Undecodable, UnknownSchema
+from schemas.events import Event, LabelledExample, from_fields
 from schemas.topics import TYPES_OF, topic_of
 
 MARKER = b"\xc3\x01"
@@ -28,18 +27,11 @@ HEADER_BYTES = 10
 MAX_MESSAGE_BYTES = 1 << 20
 
 
-class WriterSchemas(Protocol):
-    """Finds the writer's schema of a Confluent-framed message (magic byte 0)."""
-
-    def by_id(self, schema_id: int) -> dict[str, Any]: ...
-
-
 class Codec:
     """Encodes and decodes events with the schemas of one folder."""
 
-    def __init__(self, folder: Path | None = None, registry: WriterSchemas | None = None) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         """Raises SchemaError where a file is not Avro or two topics share a fingerprint."""
-        self._registry = registry
         self._readers: dict[str, Any] = {}
         self._writers: dict[bytes, tuple[str, Any]] = {}
         self._headers: dict[str, bytes] = {}
@@ -58,7 +50,7 @@ class Codec:
                 self._readers[topic] = parsed
                 self._headers[topic] = MARKER + fingerprint
 
-    def encode(self, event: Event | Example) -> bytes:
+    def encode(self, event: Event | LabelledExample) -> bytes:
         """The event as one Kafka value."""
         topic = topic_of(event)
         out = BytesIO()
@@ -99,14 +91,6 @@ class Codec:
             if known[0] != topic:
                 raise UnknownSchema(f"the schema is one of topic {known[0]}, not of {topic}")
             return known[1], HEADER_BYTES
-        if value[:1] == b"\x00" and len(value) >= 5 and self._registry is not None:
-            try:
-                (schema_id,) = struct.unpack(">I", value[1:5])
-                return self._registry.by_id(schema_id), 5
-            except EventError:
-                raise
-            except Exception as error:
-                raise UnknownSchema(f"schema registry: {error}") from error
         raise Undecodable("does not start with the single-object marker C3 01")
 
 
@@ -116,7 +100,7 @@ def default() -> Codec:
     return Codec()
 
 
-def encode(event: Event | Example) -> bytes:
+def encode(event: Event | LabelledExample) -> bytes:
     """`default().encode`."""
     return default().encode(event)
 

@@ -1,18 +1,22 @@
 """Typed events, one struct a topic, with the limits that hold wherever an event comes from.
 
-The structs are the single place of the rules: JSON from people, Avro from Kafka and the replay
-of a file all pass through them, so that an event accepted at one door is accepted at each.
+All rules are here: JSON, Avro from Kafka and the replay of a file all pass through these structs, so that an event is
+accepted or refused alike wherever it comes from.
 Times are epoch milliseconds, UTC.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, TypeAlias
+import re
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from schemas.errors import InvalidEvent
+from schemas.faults import ID_PATTERN as ID_PATTERN
+from schemas.faults import NO_CONTROL as NO_CONTROL
+from schemas.faults import entry_of, field_of
 
 EventType: TypeAlias = Literal[
     "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share"
@@ -20,22 +24,31 @@ EventType: TypeAlias = Literal[
 EVENT_TYPES: tuple[str, ...] = EventType.__args__  # type: ignore[attr-defined]
 
 EARLIEST_MS = 631_152_000_000
-"""1990-01-01: nothing that happened in an app is older, so an older time is a unit mistake
-(seconds sent as milliseconds fall here) and is refused rather than kept for ever."""
+"""1990-01-01: nothing that happened in an app is older. Seconds sent as milliseconds fall before it and are refused."""
+
+SENT_TIMES = ("timestamp", "shown_at")
 
 MAX_FUTURE_MS = 5 * 60_000
 """How far ahead of the broker's clock an event's time may be: client clocks drift."""
 
-Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+"""No control characters: names of categories, regions and surfaces are parameters of URLs. The last
+group is for Python, where `$` lets a newline follow."""
+TEXT_PATTERN = NAME_PATTERN.replace("+", "*")
+"""the same, or nothing"""
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=ID_PATTERN)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=NAME_PATTERN)]
+Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Text: TypeAlias = Annotated[str, Meta(max_length=8192)]
 Millis: TypeAlias = Annotated[int, Meta(ge=EARLIEST_MS, le=2**53)]
 Date: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 Whole: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar: TypeAlias = bool | Whole | float | Annotated[str, Meta(max_length=2048)]
-Properties: TypeAlias = Annotated[dict[Name, Scalar], Meta(max_length=64)]
+Properties: TypeAlias = Annotated[dict[Key, Scalar], Meta(max_length=64)]
 Attributes: TypeAlias = Annotated[
-    dict[Name, Scalar | Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(max_length=256)]],
+    dict[Key, Scalar | Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(max_length=256)]],
     Meta(max_length=64),
 ]
 Names: TypeAlias = Annotated[list[Name], Meta(max_length=64)]
@@ -45,9 +58,35 @@ FLOAT_BYTES = 4
 MAX_INPUTS = 1024
 """of a ranker, an item: what is logged of them is kept in state until its window ends"""
 
-NUMERIC_PROPERTIES = ("quantity", "price", "rating", "watch_seconds", "position")
 MOST_WATCHED_S = 1e9
-"""thirty years: more is no time that somebody has watched, and sums of it would end in infinity"""
+"""thirty years; sums of larger values would end in infinity"""
+
+
+class Range(NamedTuple):
+    """Bounds of a number, both inclusive unless `above` says that the lower one is not."""
+
+    least: float
+    most: float = math.inf
+    above: bool = False
+
+    def holds(self, value: float) -> bool:
+        return (self.least < value if self.above else self.least <= value) and value <= self.most
+
+    def __str__(self) -> str:
+        if math.isinf(self.most):
+            return f"{'more than' if self.above else 'at least'} {self.least:g}"
+        return f"{self.least:g} to {self.most:.0f}"
+
+
+NUMERIC_PROPERTIES = {
+    "quantity": Range(0, above=True),
+    "price": Range(0),
+    "rating": Range(0, 10),
+    "watch_seconds": Range(0, MOST_WATCHED_S),
+    "position": Range(0),
+}
+"""Properties that features calculate with, and their ranges. Ratings: the scales in use are 1 to 5 and 0 to 10; a
+percentage is to be divided by 10."""
 TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency")
 
 
@@ -78,12 +117,20 @@ class Item(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class User(Struct, forbid_unknown_fields=True, frozen=True):
-    """What a person (or the app for them) has said about themself."""
+    """A person's profile. A later one with the same id replaces it, but for a consent that the later one leaves out."""
 
     user_id: Id
     attributes: Attributes = {}
     interests: Names = []
-    consent: bool = True
+    consent: bool | None = None
+    """None: not said. The consent that was in force stays, and is True for a person who never said anything"""
+
+    def after(self, earlier: User | None) -> User:
+        """This profile as it holds after `earlier`, the same person's before it: with that one's consent where this one
+        says none."""
+        if self.consent is not None or earlier is None or earlier.consent is None:
+            return self
+        return structs.replace(self, consent=earlier.consent)
 
 
 class Impression(Struct, forbid_unknown_fields=True, frozen=True):
@@ -116,7 +163,7 @@ SERVERS_OWN = ("applied_offset", "own_offsets")
 """fields of an impression that nobody posts: they say that a server of Freshet's made the list"""
 
 
-class Example(Struct, forbid_unknown_fields=True, frozen=True):
+class LabelledExample(Struct, forbid_unknown_fields=True, frozen=True):
     """One item of an impression and what came of it: what operators/attribution.py makes of the two."""
 
     request_id: Id
@@ -138,41 +185,9 @@ class Example(Struct, forbid_unknown_fields=True, frozen=True):
     """False where it was closed before its window had ended"""
 
 
+SECONDS = "looks like seconds: send milliseconds (multiply by 1000) or ISO 8601"
+
 Event: TypeAlias = Interaction | Item | User | Impression
-
-
-def field_of(error: ValidationError) -> tuple[str, str]:
-    """(path of the field at fault, what is wrong) from a msgspec message.
-
-    msgspec says "Expected `str`, got `int` - at `$.item_id`" or "Object contains unknown field `x`" or
-    "Object missing required field `x`"; receipts need the two halves apart.
-    """
-    message = str(error)
-    for start, detail in (
-        ("Object contains unknown field `", "is not a field of this event"),
-        ("Object missing required field `", "is required"),
-    ):
-        if message.startswith(start):
-            return message[len(start) : -1], detail
-    detail, at, where = message.rpartition(" - at `")
-    if not at:
-        return "", message
-    path = where.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
-    return path, f"a name in it: {detail}" if where.startswith("key`") else detail
-
-
-def _entry_of(kind: type[Any], fields: dict[str, Any], path: str) -> str:
-    """The path with the name of the map's entry, which msgspec leaves out: `properties[...]` → `properties.query`."""
-    where, _, rest = path.partition("[...]")
-    wanted = next((field.type for field in structs.fields(kind) if field.name == where), None)
-    if wanted is None:
-        return path  # somebody's field has this for its name
-    for name, value in fields[where].items():
-        try:
-            convert({name: value}, wanted)
-        except ValidationError:
-            return f"{where}.{name}{rest}"
-    return where
 
 
 def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
@@ -185,10 +200,17 @@ def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
     except ValidationError as error:
         path, detail = field_of(error)
         if "[...]" in path:
-            path = _entry_of(kind, fields, path)
+            path = entry_of(kind, fields, path)
+        if path in SENT_TIMES and _is_seconds(fields.get(path)):
+            detail = SECONDS
         raise InvalidEvent(detail, path) from None
     check(event)
     return event
+
+
+def _is_seconds(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and EARLIEST_MS / 1000 <= value < EARLIEST_MS
 
 
 def check(event: Event) -> None:
@@ -223,16 +245,22 @@ def _check_shown(event: Impression) -> None:
 
 def _check_properties(properties: dict[str, Any]) -> None:
     _check_finite(properties, "properties")
-    for name in NUMERIC_PROPERTIES:
+    for name, bounds in NUMERIC_PROPERTIES.items():
         value = properties.get(name)
-        if value is not None and (isinstance(value, (str, bool))):
+        if value is None:
+            continue
+        if isinstance(value, (str, bool)):
             raise InvalidEvent("must be a number", f"properties.{name}")
-    if not 0 <= properties.get("watch_seconds", 0) <= MOST_WATCHED_S:
-        raise InvalidEvent(f"must be 0 to {MOST_WATCHED_S:.0f}", "properties.watch_seconds")
+        if not bounds.holds(value):
+            raise InvalidEvent(f"must be {bounds}", f"properties.{name}")
     for name in TEXT_PROPERTIES:
         value = properties.get(name)
-        if value is not None and not isinstance(value, str):
+        if value is None:
+            continue
+        if not isinstance(value, str):
             raise InvalidEvent("must be text", f"properties.{name}")
+        if name != "query" and CONTROL.search(value):
+            raise InvalidEvent(NO_CONTROL, f"properties.{name}")
 
 
 def _check_finite(values: dict[str, Any], where: str) -> None:

@@ -1,6 +1,6 @@
-"""The JSON that people write, read strictly: an unknown or wrong field is an error that names it.
+"""Reads events from JSON strictly: an unknown or wrong field is an error that names it.
 
-`timestamp` and `created_at` may be ISO 8601 (a missing offset means UTC) or epoch milliseconds.
+`timestamp` and `created_at` are ISO 8601 (UTC where there is no offset) or epoch milliseconds.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ def parse(topic: str, document: Any) -> Any:
         raise InvalidEvent("an event is a JSON object")
     fields = dict(document)
     for name in TIME_FIELDS:
-        if isinstance(fields.get(name), str):
-            fields[name] = _millis(name, fields[name])
+        value = fields.get(name)
+        if isinstance(value, str):
+            fields[name] = _millis(name, value)
+        elif isinstance(value, float) and value.is_integer():
+            fields[name] = int(value)  # to JSON, 1.0 is a whole number
     return from_fields(EVENT_TYPES_OF[topic], fields)
 
 
@@ -45,4 +48,4 @@ def _millis(name: str, text: str) -> int:
             time = time.replace(tzinfo=UTC)
         return round(time.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise InvalidEvent("must be ISO 8601 or epoch milliseconds", name) from None
+        raise InvalidEvent("must be ISO 8601 or epoch milliseconds (a number, without quotes)", name) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from schemas.events import Event, Example, Impression, Interaction, Item, User
+from schemas.events import Event, Impression, Interaction, Item, LabelledExample, User
 
 INTERACTIONS = "interactions"
 IMPRESSIONS = "impressions"
@@ -17,8 +17,9 @@ ITEM_FEATURES = "item_features"
 EXAMPLES = "examples"
 """Labelled examples, which the job makes of impressions and interactions."""
 
-WAKE = {"user": "wake_users", "item": "wake_items"}
-"""By operator: a key in here is loaded, so that it takes its seed (streams/seeds.py); values say nothing."""
+REFRESH = {"user": "refresh_users", "item": "refresh_items"}
+"""By operator: a key in here is loaded, so that it takes its backfilled state (streams/backfilled.py) and its rows are
+written; values are empty."""
 
 EVENT_TYPES_OF: dict[str, type[Event]] = {
     INTERACTIONS: Interaction,
@@ -27,10 +28,15 @@ EVENT_TYPES_OF: dict[str, type[Event]] = {
     ITEMS: Item,
 }
 EVENT_TOPICS = tuple(EVENT_TYPES_OF)
-TYPES_OF: dict[str, type[Event | Example]] = {**EVENT_TYPES_OF, EXAMPLES: Example}
+TYPES_OF: dict[str, type[Event | LabelledExample]] = {**EVENT_TYPES_OF, EXAMPLES: LabelledExample}
 """whatever is Avro"""
 USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
 COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
+
+
+JOB_GROUP = "freshet"
+JOB_EVENTS, JOB_CATALOGUE = f"{JOB_GROUP}-events", f"{JOB_GROUP}-catalogue"
+"""the job's consumer groups: one for the topics keyed by user, one for items. Offsets are committed at checkpoints."""
 
 
 def dlq(topic: str) -> str:
@@ -43,7 +49,7 @@ def features_key(view: str, key: Sequence[str]) -> str:
     return json.dumps((view, *key), ensure_ascii=False)
 
 
-def topic_of(event: Event | Example) -> str:
+def topic_of(event: Event | LabelledExample) -> str:
     """The topic that carries events of this type."""
     for topic, kind in TYPES_OF.items():
         if type(event) is kind:
@@ -51,6 +57,6 @@ def topic_of(event: Event | Example) -> str:
     raise TypeError(f"{type(event).__name__} is not an event")
 
 
-def key_of(event: Event | Example) -> bytes:
+def key_of(event: Event | LabelledExample) -> bytes:
     """The Kafka key: the item for an item, else the user, so that one user's events keep their order."""
     return (event.item_id if isinstance(event, Item) else event.user_id).encode()

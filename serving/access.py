@@ -1,4 +1,4 @@
-"""ASGI middleware: who may call, and how long it took."""
+"""ASGI middleware: the API key, and the time of each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GUARDED = "/v1/"
 
 
 class RequireKey:
-    """Asks for the key on every call under /v1/."""
+    """Answers 401 to calls under /v1/ that do not carry the key."""
 
     def __init__(self, app: ASGIApp, key: SecretStr) -> None:
         self._app = app
@@ -60,8 +60,7 @@ class Timed:
         try:
             await self._app(scope, receive, watch)
         finally:
-            # The route is known once the router has run; unknown paths share one name, or anybody could
-            # make as many series as they like.
-            route = scope.get("route")
-            name = getattr(route, "name", None) or "none"
+            # Known once the router has run. Unknown paths and requests that were refused before it share one name, so
+            # that nobody can make as many series as they like.
+            name = scope.get("operation") or getattr(scope.get("route"), "name", None) or "none"
             self._seconds.labels(name, str(status)).observe(time.perf_counter() - started)

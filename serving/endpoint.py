@@ -1,4 +1,4 @@
-"""What an endpoint is: a value in a list, from which both the routes and the OpenAPI document are made."""
+"""An endpoint as a value: the routes and the OpenAPI document are both made from the list of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 USER_ID = Parameter(name="id", doc="the person", path=True)
 ITEM_ID = Parameter(name="id", doc="the item", path=True)
 N = Whole(name="n", doc="how many items", default=20)
-REGION = Parameter(name="region", doc="where the person is, as in the events' `properties.region`")
+REGION = Parameter(name="region", doc="the person's region, as in the events' `properties.region`")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One call. `body` and `answer` are msgspec types; `many` says that a list of bodies is taken too."""
+    """One method of one path. `body` and `answer` are msgspec types; with `many`, a list of bodies is accepted too."""
 
     method: str
     path: str

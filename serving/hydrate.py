@@ -1,22 +1,21 @@
-"""Who is asking: a person's features, with their own last clicks in them whether the store shows those or not."""
+"""Loads a person's features and applies their own events that the store does not show yet."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from cachetools import LRUCache
 from msgspec import Struct
 
 from feature_repo import views
-from feature_repo.views import user_operator
-from operators.contract import Record, World
-from operators.keyed import KeyedState
+from operators.aggregator import REBUILD, STATE, KeyedState, readable
+from operators.contract import Record, Space, World
+from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
-from operators.vector import UserVector
+from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
@@ -26,10 +25,13 @@ from serving.tokens import Token
 log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
+Rows = Mapping[str, Mapping[str, Any]]
+"""rows of a view of pairs: second key → field name → value"""
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
-VECTOR, EMBEDDING = next((i, a) for i, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
-REMEMBERED = 1000
+REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
+"""by topic, the fields that say up to where a row has it"""
+ROWS_KEPT = 1000
 """people whose last row is kept for when the store is away"""
 EMBEDDED = 10_000
 """vectors kept of people whose row is of an older space"""
@@ -43,9 +45,9 @@ class Freshness(Struct, frozen=True):
     applied_offset: int | None
     """Kafka offset of the last interaction in them"""
     lag_ms: int
-    """for how long the store has owed events that this server knows of, 0 where it owes none"""
+    """age of the oldest event that this server wrote and the store's row lacks, 0 where it lacks none"""
     caught_up: bool
-    """whether everything that the request's token names is in them"""
+    """whether all of the person's events that the request's token names are in them"""
 
 
 class Person(NamedTuple):
@@ -54,7 +56,7 @@ class Person(NamedTuple):
     features: Features
     freshness: Freshness
     degraded: bool
-    """whether the store could not be asked"""
+    """whether the store did not answer, or ceased to while it was waited for"""
     pairs: PersonsPairs
     row_offset: int
     """of the last interaction in the store's row, -1 where there is none"""
@@ -63,21 +65,49 @@ class Person(NamedTuple):
 
 
 class PersonsPairs:
-    """The person's features of pairs, read once the candidates are known: defaults where the store is away."""
+    """The person's rows in views of pairs: none where the store is away.
+
+    `prefetch` reads them once the candidates are known, all views in one round trip and without blocking the event
+    loop; a call gives what it has read. A call for what was not prefetched reads it there and then, and blocks.
+    """
 
     def __init__(self, store: Store, user_id: str, consent: bool) -> None:
         self._store, self._user_id, self._consent = store, user_id, consent
+        self._read: dict[str, dict[str, Mapping[str, Any] | None]] = {}
         self.degraded = False
-        """whether the store could not be asked"""
+        """whether the store did not answer"""
 
-    def __call__(self, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        if not self._consent:
-            return {}
+    async def prefetch(self, asked: Mapping[str, Sequence[str]]) -> None:
+        """Reads the rows of these second keys, by view."""
+        missing = {view: [name for name in names if name not in self._known(view)] for view, names in asked.items()}
+        missing = {view: names for view, names in missing.items() if names}
+        if not missing or not self._consent:
+            return
         try:
-            return self._store.read_pairs(self._user_id, view, names)
+            found = await self._store.pairs(self._user_id, missing)
         except StoreAway:
             self.degraded = True
+            found = {}
+        for view, names in missing.items():
+            rows = found.get(view, {})
+            self._known(view).update((name, rows.get(name)) for name in names)
+
+    def __call__(self, view: str, names: Sequence[str]) -> Rows:
+        if not self._consent:
             return {}
+        known = self._known(view)
+        missing = [name for name in names if name not in known]
+        if missing:
+            try:
+                rows = self._store.read_pairs(self._user_id, view, missing)
+            except StoreAway:
+                self.degraded = True
+                rows = {}
+            known.update((name, rows.get(name)) for name in missing)
+        return {name: row for name in names if (row := known[name]) is not None}
+
+    def _known(self, view: str) -> dict[str, Mapping[str, Any] | None]:
+        return self._read.setdefault(view, {})
 
 
 class Hydrator:
@@ -100,21 +130,24 @@ class Hydrator:
         self._world = world
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
-        self._operator = user_operator(world, lateness)
+        self._operator = UserOperator(views.user, world, lateness)
         self._clock = clock or now_ms
-        self._remembered: OrderedDict[str, Features] = OrderedDict()
-        self._embedded: OrderedDict[tuple[str, int, int, str], tuple[list[float], str]] = OrderedDict()
+        self._last: LRUCache[str, Features] = LRUCache(ROWS_KEPT)
+        self._embedded: LRUCache[tuple[str, int, int, str], Features] = LRUCache(EMBEDDED)
+        self._warned = False
 
-    async def person(self, user_id: str, after: Token | None = None) -> Person:
-        """The person's features, those of the events in the token `after` included where that can be."""
+    async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
+        """The person's features, those of their events in the token `after` included where that can be; their vector is
+        in `space`, that of the model that the request is answered with."""
+        space = space or self._world.space
         row, degraded = self._read(user_id)
         caught_up = after is None or self._covered(user_id, row, after)
         if after is not None and not caught_up and not degraded:
-            row, caught_up = await self._wait(user_id, row, after)
+            row, caught_up, degraded = await self._wait(user_id, row, after)
         now = self._clock()
         pending = self._own.pending(user_id, row)
         features, owed = (
-            self._applied(user_id, row, pending, now) if pending else (self._in_space(user_id, row, now), [])
+            self._applied(user_id, row, pending, now, space) if pending else (self._in_space(user_id, row, space), [])
         )
         lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
         if features is None:
@@ -132,50 +165,50 @@ class Hydrator:
         return Person(features if consent else _unknown(), freshness, degraded, pairs, row_offset, own_offsets)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
+        """The person's row, and whether the store is away; then the last row that was read is given."""
         try:
             row = self._store.read(user_id)
         except StoreAway:
-            return self._remembered.get(user_id), True
-        if row is not None:
-            self._remembered[user_id] = row
-            self._remembered.move_to_end(user_id)
-            if len(self._remembered) > REMEMBERED:
-                self._remembered.popitem(last=False)
+            return self._last.get(user_id), True
+        if row is None:
+            return None, False
+        if not readable(row[STATE]):
+            if not self._warned:
+                self._warned = True
+                log.warning("the store has rows of an older version, which are not used: %s", REBUILD)
+            return None, False
+        self._last[user_id] = row
         return row, False
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
-        places = after.places.get(INTERACTIONS)
+        """Whether the row, with this server's own events on top, has all of the person's events in the token."""
         if after.issuer == self._issuer and self._own.covers(user_id, row):
             return True
-        if not places:
-            return not after.places.get(USERS)  # a row does not say how many profiles are in it
-        if row is None:
-            return False
-        wanted = places.get(row["applied_partition"])
-        if wanted is None:
-            return bool(row["applied_partition"] >= 0)  # the token is of other people's partitions
-        return bool(row["applied_offset"] >= wanted)
+        return all(_reached(row, *place) for place in after.wanted(user_id))
 
-    async def _wait(self, user_id: str, row: Features | None, after: Token) -> tuple[Features | None, bool]:
+    async def _wait(self, user_id: str, row: Features | None, after: Token) -> tuple[Features | None, bool, bool]:
+        """The row once it has the token's events or the time is over, whether it has them, and whether the store is
+        away."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
         while loop.time() < deadline:
             await asyncio.sleep(self._poll_s)
-            row, degraded = self._read(user_id)
+            found, degraded = self._read(user_id)
             if degraded:
-                break
+                return row, False, True
+            row = found
             if self._covered(user_id, row, after):
-                return row, True
-        return row, False
+                return row, True, False
+        return row, False, False
 
     # -- the operator --------------------------------------------------------------------------
 
     def _applied(
-        self, user_id: str, row: Features | None, pending: list[Record], now: int
+        self, user_id: str, row: Features | None, pending: list[Record], now: int, space: Space
     ) -> tuple[Features, list[Record]]:
         """The row with `pending` put on top, and those of them that could be."""
         operator = self._operator
-        state = operator.new("") if row is None else self._state_of(row)
+        state = operator.new() if row is None else self._state_of(row)
         if state is None:
             assert row is not None
             return row, []
@@ -188,49 +221,46 @@ class Hydrator:
                 self._own.forget(user_id, record)
             else:
                 taken.append(record)
-        self._embed(state)
+        operator.embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
         return {**(row or {}), **self._row(user_id, state, now)}, taken
 
-    def _in_space(self, user_id: str, row: Features | None, now: int) -> Features | None:
-        """The row with its vector in the space in force. A bundle can be newer than the person's last event."""
-        space = self._world.space.id
-        if row is None or row["vector_space"] == space or not row["recent_items"]:
+    def _in_space(self, user_id: str, row: Features | None, space: Space) -> Features | None:
+        """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""
+        if row is None or row["vector_space"] == space.id or not row["recent_items"]:
             return row
-        key = (user_id, row["applied_partition"], row["applied_offset"], space)
+        key = (user_id, row["applied_partition"], row["applied_offset"], space.id)
         found = self._embedded.get(key)
         if found is None:
             state = self._state_of(row)
             if state is None:
                 return row
-            self._embed(state)
-            vector, space_id = EMBEDDING.values(state.parts[VECTOR], now)
-            found = self._embedded[key] = vector, space_id
-            if len(self._embedded) > EMBEDDED:
-                self._embedded.popitem(last=False)
-        return {**row, "vector": found[0], "vector_space": found[1]}
+            self._operator.embed(state, space)
+            found = self._embedded[key] = self._operator.vector(state)
+        return {**row, **found}
 
     def _state_of(self, row: Features) -> KeyedState | None:
-        """None where another version of the job wrote the row and has not written it again: its features still hold."""
+        """None where a job of another declaration wrote the row and has not written it again: its features still
+        hold."""
         try:
-            return self._operator.decode("", row["state"])
+            return self._operator.of_row(row)
         except StateError as error:
             log.warning("%s", error)
             return None
-
-    def _embed(self, state: KeyedState) -> None:
-        EMBEDDING.embed(state.parts[VECTOR], self._world)
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
         row = self._operator.row(user_id, "", state, now)
         return dict(zip(NAMES, row.values, strict=True))
 
 
+def _reached(row: Features | None, topic: str, partition: int, offset: int) -> bool:
+    """Whether the row reaches so far; of topics that change nobody's features every row does."""
+    if topic not in REACHED:
+        return True
+    of, reached = REACHED[topic]
+    return row is not None and bool(row[of] == partition and row[reached] >= offset)
+
+
 def _unknown() -> Features:
     """Somebody who has not agreed to personalization gets what a stranger gets."""
     return {**DEFAULTS, "consent": False}
-
-
-def now_ms() -> int:
-    """Epoch ms."""
-    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""Posting events: validated one by one, written to Kafka, and acknowledged only once the broker has."""
+"""Posting events: each is validated on its own, written to Kafka, and acknowledged once the broker has."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from starlette.responses import Response
 
 from operators.contract import Record
 from schemas import codec, json_reader
+from schemas.clock import now_ms
 from schemas.errors import EventError, InvalidEvent, TooFarInFuture
 from schemas.events import MAX_FUTURE_MS, SERVERS_OWN, Event, Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
+from serving import parameters
+from serving.body import read_body
 from serving.endpoint import Endpoint
-from serving.hydrate import now_ms
-from serving.problems import BadRequest, BodyTooLarge, Fault, Unavailable, Unprocessable, document
+from serving.problems import BadRequest, Fault, Unavailable, Unprocessable, document
 from serving.producer import KafkaAway, Place
 from serving.services import Services
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 
 MOST = 1000
 LARGEST = 1_000_000
-"""bytes of one event in Kafka, whose own limit is a little higher: more would look like a broker that is away"""
+"""bytes of one event in Kafka, whose own limit is a little higher"""
 ALONE = 16
-"""up to this many events are read in the event loop; more of them in a thread, so that others need not wait"""
+"""Up to this many events are validated on the event loop, more of them in a thread, so that other requests go on."""
 
 
 class Rejection(Struct, frozen=True):
-    """Why an event of the body was not taken. `index` is its place in the list, 0 for a single one."""
+    """Why an event was not accepted. `index` is its place in the posted list, 0 for a single event."""
 
     index: int
     reason: str
@@ -40,7 +42,7 @@ class Rejection(Struct, frozen=True):
 
 
 class Receipt(Struct, frozen=True):
-    """What has been stored. `token` is for `feed?after=`."""
+    """How many events are stored. `token` is for `feed?after=`."""
 
     accepted: int
     token: str
@@ -52,7 +54,6 @@ class Ingest:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._limit = services.settings.body_limit
 
     def endpoints(self) -> list[Endpoint]:
         """One for each topic."""
@@ -65,7 +66,7 @@ class Ingest:
         return [
             Endpoint(
                 method="POST", path=path, name=f"post_{name}", summary=summary, handler=self._handler(topic),
-                body=kind, many=True, status=202, answer=Receipt, problems=(400, 413, 422, 503),
+                body=kind, many=True, status=202, answer=Receipt, problems=(400, 408, 413, 415, 422, 503),
             )
             for topic, path, name, summary, kind in topics
         ]  # fmt: skip
@@ -77,12 +78,9 @@ class Ingest:
         return handle
 
     async def _post(self, topic: str, request: Request) -> Response:
-        if request.query_params:
-            name = next(iter(request.query_params))[:100]
-            raise Unprocessable(
-                f"{name}: is not a parameter; there are none here", [Fault(name, "is not a parameter; leave it out")]
-            )
-        body = await self._body(request)
+        parameters.read(request, ())
+        settings = self._services.settings
+        body = await read_body(request, settings.body_limit, settings.body_wait_s)
         documents, large = _documents(body), len(body) > LARGEST
         if len(documents) > ALONE:
             events, rejected = await asyncio.to_thread(_read, topic, documents, large)
@@ -103,22 +101,6 @@ class Ingest:
         count.labels(topic, "accepted").inc(receipt.accepted)
         return document(receipt, 202)
 
-    async def _body(self, request: Request) -> bytes:
-        declared = request.headers.get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self._limit:
-            raise self._too_large()
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > self._limit:
-                raise self._too_large()
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The limit is {self._limit} bytes; send less at a time.")
-
     def _receipt(
         self,
         topic: str,
@@ -127,15 +109,15 @@ class Ingest:
         rejected: list[Rejection],
     ) -> Receipt:
         now = now_ms()
-        stored: list[Place] = []
+        stored: list[EventPlace] = []
         for (index, event), place in zip(events, places, strict=True):
             if place is None:
                 detail = "the broker did not acknowledge it in time; send the same again"
                 rejected.append(Rejection(index, "not_stored", "", detail))
                 continue
-            stored.append(place)
+            stored.append(EventPlace(*place[:3], "" if isinstance(event, Item) else event.user_id))
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
-        token = Token.of(self._services.issuer, [place[:3] for place in stored])
+        token = Token.of(self._services.issuer, stored)
         return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))
 
 
@@ -152,7 +134,7 @@ def _documents(body: bytes) -> list[Any]:
 
 
 def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int, Event]], list[Rejection]]:
-    """Events with their places in the list, and what is wrong with the others; `large` where one may be too large."""
+    """Valid events with their places in the list, and the rejections. `large`: sizes in Kafka are checked too."""
     events: list[tuple[int, Event]] = []
     rejected: list[Rejection] = []
     latest = now_ms() + MAX_FUTURE_MS
@@ -173,10 +155,10 @@ def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int
 
 
 def _check_not_ours(shown: Impression) -> None:
-    """What an app says that a server knew would be compared as if a server had said it."""
+    """Consistency checks trust these fields, so that only a server may set them."""
     for name in SERVERS_OWN:
         if getattr(shown, name) is not None:
-            raise InvalidEvent("is said by the server alone, of the lists that it makes; leave it out", name)
+            raise InvalidEvent("is set by the server alone, for the lists that it makes; leave it out", name)
 
 
 def _fault(rejection: Rejection) -> Fault:

@@ -1,8 +1,14 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from follow.loop import LoopHealth
 
 SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -17,8 +23,22 @@ class Metrics:
             ("endpoint", "status"), buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stages = Histogram(
-            "freshet_stage_seconds", "Time of one stage of a feed", ("stage",), buckets=SECONDS, registry=self.registry
+            "freshet_stage_seconds", "Time of one step of an answer, by surface", ("surface", "stage"),
+            buckets=SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.removed = Counter(
+            "freshet_removed",
+            "Candidates removed, by surface and filter",
+            ("surface", "filter"),
+            registry=self.registry,
         )
+        self.stage_failures = Counter(
+            "freshet_stage_failures", "Failures of a stage, by surface", ("surface", "stage"), registry=self.registry
+        )
+        self.over_budget = Counter(
+            "freshet_stage_over_budget", "Runs of a stage that took longer than its budget, by surface",
+            ("surface", "stage"), registry=self.registry,
+        )  # fmt: skip
         self.degraded = Counter(
             "freshet_degraded", "Stages of feeds that fell back", ("stage",), registry=self.registry
         )
@@ -33,9 +53,49 @@ class Metrics:
             "freshet_freshness_lag_seconds", "For how long the store owed events of the person who asked",
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,
         )  # fmt: skip
-        self.store_up = Gauge("freshet_store_up", "1 while the online store answers", registry=self.registry)
-        self.items = Gauge("freshet_items", "Items in the columns", registry=self.registry)
+        self.shed = Counter(
+            "freshet_shed", "Requests answered with 503 since too many wait", ("lane", "reason"), registry=self.registry
+        )
+        self.in_work = Gauge("freshet_requests_in_work", "Requests in work", ("lane",), registry=self.registry)
+        self.queued = Gauge("freshet_requests_queued", "Requests that wait", ("lane",), registry=self.registry)
+        self._set = {
+            name: Gauge(name, doc, registry=self.registry)
+            for name, doc in (
+                ("freshet_store_up", "1 while the online store answers"),
+                ("freshet_items", "Items in the columns"),
+                ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
+            )
+        }
+        self._gauges: Callable[[], dict[str, float]] = dict
+
+    def watch(self, gauges: Callable[[], dict[str, float]], loops: Callable[[], Iterable[LoopHealth]]) -> None:
+        """Reads the gauges, and how the background threads are, whenever metrics are asked for."""
+        self.registry.register(_Loops(loops))
+        self._gauges = gauges
 
     def text(self) -> bytes:
         """In Prometheus's text format."""
+        for name, value in self._gauges().items():
+            self._set[name].set(value)
         return generate_latest(self.registry)
+
+
+class _Loops(Collector):
+    """How the background threads are."""
+
+    def __init__(self, loops: Callable[[], Iterable[LoopHealth]]) -> None:
+        self._loops = loops
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("freshet_follower_up", "1 where the thread's last step succeeded", labels=("name",))
+        errors = CounterMetricFamily(
+            "freshet_follower_errors", "Errors of the thread and its records", labels=("name",)
+        )
+        for loop in self._loops():
+            up.add_metric([loop.name], float(loop.up))
+            errors.add_metric([loop.name], loop.errors)
+        yield up
+        yield errors
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())

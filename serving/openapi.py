@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from schemas.events import SERVERS_OWN, Impression
+from schemas.events import (
+    NUMERIC_PROPERTIES,
+    SERVERS_OWN,
+    TEXT_PATTERN,
+    TEXT_PROPERTIES,
+    Impression,
+    Interaction,
+    Range,
+)
 from schemas.json_reader import TIME_FIELDS
 from serving.endpoint import Endpoint
 from serving.problems import MEDIA_TYPE, ProblemDetails
@@ -26,8 +35,8 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
     schema_of = dict(zip(types, schemas, strict=True))
     for name in {endpoint.body.__name__ for endpoint in endpoints if endpoint.body is not None}:
         _widen_times(components[name]["properties"])
-    for name in SERVERS_OWN:
-        components.get(Impression.__name__, {"properties": {}})["properties"].pop(name, None)
+    _narrow_interaction(components.get(Interaction.__name__))
+    _narrow_impression(components.get(Impression.__name__))
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schema_of, secured)
@@ -49,8 +58,48 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
     return document
 
 
+def _narrow_interaction(component: dict[str, Any] | None) -> None:
+    """The rules that the types do not hold: schemas/events.py checks them."""
+    if component is None:
+        return
+    component["anyOf"] = [
+        {"properties": {"event_type": {"const": "search"}}},
+        {"properties": {"item_id": {"type": "string"}}, "required": ["item_id"]},
+    ]
+    numbers = {name: _range(bounds) for name, bounds in NUMERIC_PROPERTIES.items()}
+    texts: dict[str, Any] = {name: {"type": "string", "pattern": TEXT_PATTERN} for name in TEXT_PROPERTIES}
+    texts["query"] = {"type": "string"}
+    component["properties"]["properties"]["properties"] = {**numbers, **texts}
+
+
+def _range(bounds: Range) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "number", "exclusiveMinimum" if bounds.above else "minimum": bounds.least}
+    return found if math.isinf(bounds.most) else {**found, "maximum": bounds.most}
+
+
+def _narrow_impression(component: dict[str, Any] | None) -> None:
+    if component is None:
+        return
+    fields = component["properties"]
+    for name in SERVERS_OWN:
+        fields.pop(name, None)
+    fields["features"]["description"] = (
+        "the ranker's inputs as served: little-endian float32, base64, equally many for each of `items`, row by row; "
+        "needs `model_version`"
+    )
+    fields["propensities"]["description"] = "one for each of `items`"
+    component["dependentSchemas"] = {
+        "features": {
+            "anyOf": [
+                {"properties": {"features": {"type": "null"}}},
+                {"properties": {"model_version": {"type": "string"}}, "required": ["model_version"]},
+            ]
+        }
+    }
+
+
 def _widen_times(properties: dict[str, Any]) -> None:
-    """People may write times in two ways, and the types know how they are kept."""
+    """Times may be written in two ways; the types hold one."""
     for name in properties.keys() & set(TIME_FIELDS):
         kept = properties[name]
         text = {"type": "string", "format": "date-time"}
@@ -85,7 +134,8 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> 
         schema = {"oneOf": [one, several]} if endpoint.many else one
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     problem = {MEDIA_TYPE: {"schema": schema_of[ProblemDetails]}}
-    for status in (*endpoint.problems, *((401,) if secured and guarded else ())):
+    common = ((401, 503) if secured else (503,)) if guarded else ()
+    for status in sorted({*endpoint.problems, *common}):
         found["responses"][str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
     if secured and guarded:
         found["security"] = [{"bearer": []}, {"key": []}]

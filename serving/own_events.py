@@ -1,4 +1,4 @@
-"""Events that this server wrote to Kafka lately, by person: what the store may not show yet."""
+"""Events that this server wrote to Kafka lately, by person: those that the store may not show yet."""
 
 from __future__ import annotations
 
@@ -6,102 +6,125 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from operators.contract import Record
 from schemas.events import Interaction, User
 
 PER_PERSON = 1000
 """as many as one POST may hold"""
 TOTAL = 100_000
+PERSON_BYTES, TOTAL_BYTES = 4 << 20, 64 << 20
+"""of events as MessagePack: in memory they take some three times as much"""
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class _Own:
-    """What is remembered of one person, in the order of writing."""
+    """The events of one person, in the order of writing."""
 
-    __slots__ = ("lost", "records", "settled")
+    __slots__ = ("bytes", "lost", "records", "sizes")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.sizes: list[int] = []
+        """of each record, bytes"""
+        self.bytes = 0
         self.lost: Record | None = None
-        """the last interaction that had to give way"""
-        self.settled: Record | None = None
-        """the profile that a row has shown: a later one may come through another server"""
+        """the last interaction that was dropped for want of room or for its age"""
 
 
 class OwnEvents:
-    """Bounded by number and by age; the person whose last event is oldest is forgotten first.
+    """Bounded by number, bytes and age; the person whose last event is oldest is forgotten first.
 
     Used from the event loop alone.
     """
 
-    def __init__(self, keep_ms: float, total: int = TOTAL) -> None:
+    def __init__(self, keep_ms: float, total: int = TOTAL, total_bytes: int = TOTAL_BYTES) -> None:
         self._keep_ms = keep_ms
-        self._total = total
+        self._total, self._total_bytes = total, total_bytes
         self._of: OrderedDict[str, _Own] = OrderedDict()
-        self._n = 0
+        self._n = self._bytes = 0
 
     def __len__(self) -> int:
         return self._n
 
+    @property
+    def size(self) -> int:
+        """Bytes of all events, as MessagePack."""
+        return self._bytes
+
     def add(self, record: Record, now: int) -> None:
-        """Remembers an acknowledged interaction or profile; impressions do not change a person. Of profiles the last
-        one counts: an older one would seem not to be shown for ever."""
+        """Takes an acknowledged interaction or profile; impressions do not change a person. Of profiles the last one
+        is kept, and the last one that states consent."""
         event = record.event
         if not isinstance(event, (Interaction, User)):
             return
         own = self._of.setdefault(event.user_id, _Own())
         self._of.move_to_end(event.user_id)
-        own.records.append(record)
-        self._n += 1
         if isinstance(event, User):
-            self._keep(own, [r for r in own.records if r is record or not isinstance(r.event, User)])
+            for place in range(len(own.records) - 1, -1, -1):
+                earlier = own.records[place].event
+                # One that states no consent leaves that of the one before in force.
+                if isinstance(earlier, User) and (event.consent is not None or earlier.consent is None):
+                    self._drop(own, place)
+        own.records.append(record)
+        own.sizes.append(len(_encode(event)))
+        self._n += 1
+        own.bytes += own.sizes[-1]
+        self._bytes += own.sizes[-1]
         oldest = now - self._keep_ms
-        while len(own.records) > PER_PERSON or (len(own.records) > 1 and own.records[0].arrived < oldest):
+        while len(own.records) > 1 and (
+            len(own.records) > PER_PERSON or own.bytes > PERSON_BYTES or own.records[0].arrived < oldest
+        ):
             if isinstance(own.records[0].event, Interaction):
                 own.lost = own.records[0]
-            self._keep(own, own.records[1:])
-        while self._n > self._total or next(iter(self._of.values())).records[-1].arrived < oldest:
+            self._drop(own, 0)
+        while self._of and (
+            self._n > self._total
+            or self._bytes > self._total_bytes
+            or next(iter(self._of.values())).records[-1].arrived < oldest
+        ):
             _, dropped = self._of.popitem(last=False)
             self._n -= len(dropped.records)
-            if not self._of:
-                return
+            self._bytes -= dropped.bytes
 
     def covers(self, user_id: str, row: Mapping[str, Any] | None) -> bool:
-        """Whether the row and what is remembered are all that this server wrote of the person lately."""
+        """Whether the row and the events here are all that this server wrote of the person lately."""
         own = self._of.get(user_id)
-        return own is not None and (own.lost is None or _shown(own.lost, row))
+        return own is not None and (own.lost is None or shown(own.lost, row))
 
     def forget(self, user_id: str, record: Record) -> None:
-        """Drops an event of which nothing is to be expected any more."""
+        """Drops an event that no row will show."""
         own = self._of.get(user_id)
-        if own is not None:
-            self._keep(own, [r for r in own.records if r != record])
+        if own is not None and record in own.records:
+            self._drop(own, own.records.index(record))
             if not own.records:
                 del self._of[user_id]
 
     def pending(self, user_id: str, row: Mapping[str, Any] | None) -> list[Record]:
-        """What the row does not show yet, in Kafka's order."""
+        """The events that the row does not show yet, in Kafka's order."""
         own = self._of.get(user_id)
-        if own is None:
-            return []
-        found = []
-        for record in own.records:
-            if not _shown(record, row):
-                found += [record] if record is not own.settled else []
-            elif isinstance(record.event, User):
-                own.settled = record
-        return found
+        return [] if own is None else [record for record in own.records if not shown(record, row)]
 
-    def _keep(self, own: _Own, records: list[Record]) -> None:
-        self._n -= len(own.records) - len(records)
-        own.records = records
+    def _drop(self, own: _Own, place: int) -> None:
+        del own.records[place]
+        self._n -= 1
+        size = own.sizes.pop(place)
+        own.bytes -= size
+        self._bytes -= size
 
 
-def _shown(record: Record, row: Mapping[str, Any] | None) -> bool:
+def shown(record: Record, row: Mapping[str, Any] | None) -> bool:
+    """Whether the row was written after the record had been applied, refused, or followed by a later profile.
+
+    A person's events of one topic lie in one partition, unless producers choose partitions in different ways: then the
+    broker's time says which of two profiles is the later one.
+    """
     if row is None:
         return False
-    event = record.event
-    if isinstance(event, User):
-        country = str(event.attributes.get("country", ""))
-        stated = (list(event.interests), country, event.consent)
-        return (list(row["interests"]), row["country"], row["consent"]) == stated
-    return bool(row["applied_partition"] == record.partition and row["applied_offset"] >= record.offset)
+    if not isinstance(record.event, User):
+        return bool(row["read_partition"] == record.partition and row["read_offset"] >= record.offset)
+    if row["profile_partition"] == record.partition:
+        return bool(row["profile_offset"] >= record.offset)
+    return bool(row["profile_offset"] >= 0 and row["profile_arrived"] >= record.arrived)

@@ -1,18 +1,19 @@
-"""Reading path and query parameters, strictly: an unknown one is an error that names those there are."""
+"""Reading path and query parameters strictly: an unknown one is an error that names the nearest known one."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from starlette.requests import Request
 
+from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
-from serving.tokens import InvalidToken, Token
+from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+TOKEN_FORMAT = "receipt-token"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,14 @@ class Parameter:
         if not 1 <= len(text) <= self.longest:
             raise ValueError(f"must have 1 to {self.longest} characters")
         if CONTROL.search(text):
-            raise ValueError("must not hold control characters")
+            raise ValueError(NO_CONTROL)
         return text
 
     @property
     def schema(self) -> dict[str, Any]:
         """As JSON Schema."""
-        found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest}
+        pattern = ID_PATTERN if self.path else NAME_PATTERN
+        found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": pattern}
         return found if self.default is None else {**found, "default": self.default}
 
 
@@ -73,14 +75,36 @@ class Flag(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice(Parameter):
+    """One of a few words."""
+
+    among: tuple[str, ...]
+
+    def read(self, text: str) -> str:
+        if text not in self.among:
+            raise ValueError(f"must be one of: {', '.join(self.among)}")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.among), "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
 class After(Parameter):
     """A token from a receipt."""
+
+    longest: int = MAX_LENGTH
 
     def read(self, text: str) -> Token:
         try:
             return Token.decode(text)
         except InvalidToken as error:
             raise ValueError(f"{error}; send the `token` of the receipt as it came") from None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": TOKEN_FORMAT, "minLength": 1, "maxLength": self.longest}
 
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
@@ -103,8 +127,15 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
             faults.append(Fault(name, str(error)))
     if known < len(given):
         names = [p.name for p in parameters if not p.path]
-        there = f"there are {', '.join(names)}" if names else "there are none here"
-        faults += [Fault(name[:100], f"is not a parameter; {there}") for name in given if name not in names]
+        faults += [Fault(name[:100], _unknown(name, names)) for name in given if name not in names]
     if faults:
         raise Unprocessable(f"{faults[0].name}: {faults[0].detail}", faults)
     return values
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "is not a parameter; leave it out: there are none here"
+    near = get_close_matches(name[:100].lower(), names, 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"is not a parameter; {meant}there are {', '.join(names)}"

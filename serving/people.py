@@ -1,4 +1,7 @@
-"""Some people with a profile, for pages on which one is picked: read from the end of the topic when asked."""
+"""GET /v1/users: some people who have a profile, read from the end of the topic at a request.
+
+Profiles are personal data: they are listed only where an API key is set, or where the setting `list_users` allows it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,21 @@ import asyncio
 import logging
 import time
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas import codec
+from follow import to_end
+from follow.connection import Connection
+from follow.to_end import KafkaUnreadable
+from schemas import messages
 from schemas.errors import EventError
 from schemas.events import User
-from schemas.follow import knock
 from schemas.topics import USERS
 from serving import parameters
 from serving.endpoint import Endpoint
 from serving.parameters import Whole
-from serving.problems import document
+from serving.problems import Forbidden, document
 from serving.services import Services
 
 log = logging.getLogger(__name__)
@@ -38,10 +41,12 @@ class Profiles(Struct, frozen=True):
 
 
 class People:
-    """One endpoint; its answer is kept for a while, as every miss opens a consumer."""
+    """One endpoint. Its answer is cached, as every read opens a consumer."""
 
     def __init__(self, services: Services) -> None:
-        self._kafka = services.settings.kafka
+        settings = services.settings
+        self._connection = settings.connection
+        self._allowed = settings.api_key is not None or settings.list_users
         self._lock = asyncio.Lock()
         self._found: list[User] = []
         self._read_at = -KEEP_S
@@ -50,53 +55,45 @@ class People:
         return [
             Endpoint(
                 method="GET", path="/v1/users", name="users", summary="Some people who have a profile",
-                handler=self.users, parameters=(N_PEOPLE,), answer=Profiles, problems=(422,),
+                handler=self.users, parameters=(N_PEOPLE,), answer=Profiles, problems=(403, 422),
             )
         ]  # fmt: skip
 
     async def users(self, request: Request) -> Response:
-        """Profiles near the end of the topic; none while Kafka is away."""
+        """Profiles near the end of the topic, of people who have not withdrawn their consent; none while Kafka is
+        away."""
         n = parameters.read(request, (N_PEOPLE,))["n"]
+        if not self._allowed:
+            raise Forbidden(
+                "Profiles are listed only where the server has an API key (FRESHET_API_KEY), or where "
+                "FRESHET_LIST_USERS=true allows everybody to read them."
+            )
         async with self._lock:
             if time.monotonic() - self._read_at >= KEEP_S:
-                self._found = await asyncio.to_thread(latest, self._kafka)
+                self._found = await asyncio.to_thread(latest, self._connection)
                 self._read_at = time.monotonic() if self._found else -KEEP_S
         return document(Profiles(self._found[:n]))
 
 
-def latest(kafka: str, n: int = MOST) -> list[User]:
-    """Up to n profiles, from the last records of each partition; none where Kafka does not answer."""
+def latest(connection: Connection, n: int = MOST) -> list[User]:
+    """Up to n profiles from the last records of each partition; empty where Kafka does not answer."""
     users: dict[str, User] = {}
     try:
-        knock(kafka)
-        consumer = KafkaConsumer(
-            bootstrap_servers=kafka, enable_auto_commit=False, bootstrap_timeout_ms=int(DEADLINE_S * 1000)
-        )
-        try:
-            numbers = sorted(consumer.partitions_for_topic(USERS) or ())
-            partitions = [TopicPartition(USERS, number) for number in numbers]
-            consumer.assign(partitions)
-            ends = consumer.end_offsets(partitions)
-            for partition, end in ends.items():
-                consumer.seek(partition, max(0, end - n // len(partitions) - 1))
-            deadline = time.monotonic() + DEADLINE_S
-            while time.monotonic() < deadline and any(consumer.position(p) < e for p, e in ends.items()):
-                for records in consumer.poll(timeout_ms=200).values():
-                    for record in records:
-                        _take(users, record.key, record.value)
-        finally:
-            consumer.close()
-    except (KafkaError, OSError, ValueError) as error:
+        for message in to_end.read(connection, [USERS], n, DEADLINE_S):
+            _take(users, message.key, message.value)
+    except KafkaUnreadable as error:
         log.warning("profiles cannot be read: %s", error)
-    return list(users.values())[:n]
+    return [user for user in users.values() if user.consent is not False][:n]
 
 
 def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> None:
-    if value is None:
-        users.pop((key or b"").decode(errors="replace"), None)
-        return
     try:
-        user = codec.decode(USERS, value)
+        user = messages.read(USERS, key, value)
     except EventError:
         return
-    users[user.user_id] = user
+    assert isinstance(user, User)
+    known = user.after(users.get(user.user_id))
+    if value is None and known.consent is not False:
+        users.pop(user.user_id, None)
+    else:
+        users[user.user_id] = known

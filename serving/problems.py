@@ -1,11 +1,15 @@
-"""Errors for callers, as RFC 9457 problem documents that name the parameter at fault and the fix.
+"""Errors as RFC 9457 problem documents, which name the parameter at fault and the fix.
 
 Problem
-├── BadRequest          400  the body is not what it should be, as a whole
+├── BadRequest          400  the body as a whole cannot be read
 ├── Unauthorized        401
+├── Forbidden           403  a setting of the server does not allow it
 ├── NotFound            404
+├── SlowBody            408  the body did not arrive in time
 ├── BodyTooLarge        413
+├── UnsupportedBody     415  a type or an encoding of the body that is not read
 ├── Unprocessable       422  fields or parameters at fault, each named
+├── Overloaded          503  more requests than can be served; with Retry-After
 └── Unavailable         503  with Retry-After
 """
 
@@ -24,7 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """One thing to mend: the parameter or field, and how. `index` is its place in a posted list."""
+    """A parameter or field at fault, and how to correct it. `index` is its place in a posted list."""
 
     name: str
     detail: str
@@ -75,16 +79,38 @@ class Unauthorized(Problem):
         )
 
 
+class Forbidden(Problem):
+    status, type, title = 403, "/problems/forbidden", "The server is not set up to allow this"
+
+
 class NotFound(Problem):
     status, type, title = 404, "/problems/not-found", "There is no such thing"
+
+
+class SlowBody(Problem):
+    status, type, title = 408, "/problems/slow-body", "The body did not arrive in time"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Connection": "close"})
 
 
 class BodyTooLarge(Problem):
     status, type, title = 413, "/problems/body-too-large", "The body is too large"
 
 
+class UnsupportedBody(Problem):
+    status, type, title = 415, "/problems/unsupported-body", "The body's type or encoding is not supported"
+
+
 class Unprocessable(Problem):
     status, type, title = 422, "/problems/unprocessable", "Something in the request is not right"
+
+
+class Overloaded(Problem):
+    status, type, title = 503, "/problems/overloaded", "More is asked than can be served"
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(f"{detail} Try again later.", headers={"Retry-After": str(retry_after_s)})
 
 
 class Unavailable(Problem):
@@ -110,7 +136,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler of anything else; what went wrong is in the log and not for callers."""
+    """Starlette's handler of any other exception: details go to the log, not to the caller."""
     return Problem("The server failed to answer; its log says why.").response()
 
 

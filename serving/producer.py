@@ -1,34 +1,51 @@
-"""Writing to Kafka: nothing is claimed that the broker has not acknowledged."""
+"""Writing to Kafka: an event counts as stored only once the broker has acknowledged it.
+
+The client is librdkafka: its network threads run outside Python's interpreter lock. Delivery reports are collected on
+the event loop, so that no Python thread competes with the requests that the loop answers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from follow.connection import Connection
 from schemas import codec
 from schemas.events import Event
-from schemas.follow import knock
 from schemas.topics import key_of, topic_of
 
 log = logging.getLogger(__name__)
 
-THREADS = 8
+PARTITIONER = "murmur2_random"
+"""What Kafka's Java client and kafka-python do: murmur2 of the key. librdkafka's own default is another hash."""
+MAX_MESSAGE_BYTES = 1 << 20
+"""as the broker's `message.max.bytes`"""
+MAX_QUEUE_KB = 64 * 1024
 REFUSE_S = 1.0
-"""for this long after a failed delivery, others are refused at once"""
-GRACE_S = 1.0
-"""for this long after its timeout, the client is waited for to say that a delivery has failed"""
+"""After a failed delivery, events are refused without an attempt for this long."""
+GRACE_S = 2.0
+"""librdkafka looks for expired messages once a second: its report may come this long after the timeout."""
+POLL_S = 0.001
+IDLE_POLL_S = 0.25
+"""with nothing under way, for errors of the client itself"""
+CONNECT_S = 0.5
+ALONE = 16
+"""Up to this many events are encoded on the event loop, more of them in a thread."""
+
+Done = Callable[["Place | None"], None]
 
 
 class KafkaAway(Exception):
     """The broker does not acknowledge."""
+
+
+class TooLarge(Exception):
+    """The broker would not take a message of this size."""
 
 
 class Place(NamedTuple):
@@ -41,140 +58,200 @@ class Place(NamedTuple):
 
 
 class EventLog:
-    """An idempotent producer with acks=all, made when it is first needed, and made anew after a failed delivery."""
+    """An idempotent producer with acks=all. All methods are for the event loop's thread, and none of them blocks.
 
-    def __init__(self, kafka: str, delivery_timeout_ms: float) -> None:
-        self._kafka = kafka
+    The client is made with the first event. It reconnects by itself; after a fatal error it is replaced.
+    """
+
+    def __init__(self, connection: Connection, delivery_timeout_ms: float) -> None:
+        self._connection = connection
         self._timeout_ms = int(delivery_timeout_ms)
-        self._lock = threading.Lock()
-        self._producer: KafkaProducer | None = None
-        self._suspect: KafkaProducer | None = None
+        self._producer: Producer | None = None
+        self._polling: asyncio.TimerHandle | None = None
         self._refuse_until = 0.0
-        self._threads = ThreadPoolExecutor(THREADS, "kafka-send")
+        self._unreachable = False
+        self._fatal = False
 
     async def append(self, events: Sequence[Event]) -> list[Place | None]:
         """Writes the events; for each its place, or None where the broker has not acknowledged it.
 
         Raises KafkaAway where none of them has been acknowledged.
         """
-        self._refuse()
-        loop = asyncio.get_running_loop()
-        done = asyncio.Event()
-        pending = _Pending(len(events), lambda: loop.call_soon_threadsafe(done.set))
-        producer = await loop.run_in_executor(self._threads, self._send, events, pending)
+        if self._unreachable and not await self._listens():
+            self._refuse_until = time.monotonic() + REFUSE_S
+        values = await asyncio.to_thread(_encoded, events) if len(events) > ALONE else _encoded(events)
+        pending = _Pending(len(events))
+        for index, event in enumerate(events):
+            try:
+                self._produce(event, values[index], pending.report(index))
+            except TooLarge as error:
+                log.warning("not sent: %s", error)
+                pending.report(index)(None)
+            except KafkaAway as error:
+                log.warning("not sent: %s", error)
+                if index == 0:
+                    raise
+                pending.give_up(index)
+                break
         try:
-            await asyncio.wait_for(done.wait(), self._timeout_ms / 1000 + GRACE_S)
+            async with asyncio.timeout(self._timeout_ms / 1000 + GRACE_S):
+                await pending.done.wait()
         except TimeoutError:
-            self._suspect = producer
+            log.warning("no delivery report within %d ms", self._timeout_ms)
         places = pending.places
         if not any(places):
             self._refuse_until = time.monotonic() + REFUSE_S
             raise KafkaAway("Kafka did not acknowledge in time")
         return places
 
-    def send(self, event: Event) -> Any:
-        """Hands over one event without waiting; a kafka-python future. May block for as long as the delivery
-        timeout, so not for the event loop. Raises KafkaAway."""
-        return self._hand_over(event)[0]
+    def send(self, event: Event, done: Done) -> None:
+        """Hands one event over and returns. `done` is called once, with the place or with None where the broker has not
+        acknowledged it; the event may still be stored then, so whoever sends it again sends the same id.
 
-    def close(self) -> None:
-        """Gives what is under way a moment to arrive."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._producer:
-            _end(self._producer, 2)
+        Raises KafkaAway or TooLarge where the event was not taken; `done` is not called then.
+        """
+        self._produce(event, codec.encode(event), done)
 
-    def _hand_over(self, event: Event) -> tuple[Any, KafkaProducer]:
-        try:
-            producer = self._open()
-            sent = producer.send(topic_of(event), key=key_of(event), value=codec.encode(event))
-        except (KafkaError, OSError, ValueError) as error:
-            raise KafkaAway(str(error)) from error
-        return sent.add_errback(self._suspicious, producer), producer
-
-    def _send(self, events: Sequence[Event], pending: _Pending) -> KafkaProducer | None:
-        """Returns the producer that took them."""
-        producer: KafkaProducer | None = None
-        for index, event in enumerate(events):
-            try:
-                future, producer = self._hand_over(event)
-            except KafkaAway as error:
-                log.warning("not sent: %s", error)
-                for rest in range(index, len(events)):  # the others would wait as long, in vain
-                    pending.failed(rest)
-                break
-            future.add_callback(pending.stored, index)
-            future.add_errback(pending.failed, index)
-        return producer
-
-    def _refuse(self) -> None:
+    def _produce(self, event: Event, value: bytes, done: Done) -> None:
         if time.monotonic() < self._refuse_until:
             raise KafkaAway("Kafka did not acknowledge a moment ago")
-
-    def _open(self) -> KafkaProducer:
-        with self._lock:
-            self._refuse()  # who has waited for somebody else's attempt need not make another
-            if self._producer is not None and self._producer is self._suspect:
-                # kafka-python's idempotent producer, once a batch that it has sent before expires, sends nothing
-                # more and lets nothing else expire, even when the broker is back.
-                _end(self._producer, 0)
-                self._producer = None
-            if self._producer is None:
-                self._producer = self._made()
-            return self._producer
-
-    def _made(self) -> KafkaProducer:
+        producer = self._open()
+        topic = topic_of(event)
         try:
-            knock(self._kafka)
-            return KafkaProducer(
-                bootstrap_servers=self._kafka,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=min(2000, self._timeout_ms),
-                max_block_ms=self._timeout_ms,
-                request_timeout_ms=max(self._timeout_ms - 500, 500),
-                delivery_timeout_ms=self._timeout_ms,
-                reconnect_backoff_max_ms=1000,
-            )
-        except (KafkaError, OSError, ValueError):
-            self._refuse_until = time.monotonic() + REFUSE_S
-            raise
+            producer.produce(topic, value, key_of(event), on_delivery=_report(topic, done))
+        except BufferError as error:
+            raise KafkaAway(f"the queue to Kafka is full: {error}") from None
+        except KafkaException as error:
+            fault = error.args[0]
+            if fault.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise TooLarge(str(error)) from error
+            self._fatal = self._fatal or fault.fatal()
+            raise KafkaAway(str(error)) from error
+        self._poll_within(POLL_S)
 
-    def _suspicious(self, producer: KafkaProducer, error: Exception) -> None:
-        self._suspect = producer
+    async def close(self) -> None:
+        """Gives what is under way a moment to arrive; what has not is reported as not acknowledged."""
+        producer, self._producer = self._producer, None
+        if self._polling:
+            self._polling.cancel()
+            self._polling = None
+        if producer:
+            await asyncio.to_thread(producer.flush, 2)
+            _end(producer)
+
+    def _open(self) -> Producer:
+        if self._producer is not None and self._fatal:
+            _end(self._producer)
+            self._producer, self._fatal = None, False
+        if self._producer is None:
+            self._producer = Producer(self._settings())
+        return self._producer
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            **self._connection.librdkafka(),
+            "acks": "all",
+            "enable.idempotence": True,
+            "partitioner": PARTITIONER,
+            "linger.ms": 0,
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "queue.buffering.max.kbytes": MAX_QUEUE_KB,
+            "message.timeout.ms": self._timeout_ms,
+            "request.timeout.ms": max(self._timeout_ms - 500, 500),
+            "socket.nagle.disable": True,
+            "socket.keepalive.enable": True,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,  # what goes wrong is reported to `_on_error` and with each delivery
+            "error_cb": self._on_error,
+        }
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._fatal = True
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._unreachable = True
+        log.warning("Kafka's client: %s", error)
+
+    async def _listens(self) -> bool:
+        """Whether any broker takes connections again: known in a millisecond, where a delivery would take seconds to
+        fail."""
+        for address in self._connection.bootstrap.split(","):
+            host, _, port = address.strip().rpartition(":")
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            except (OSError, ValueError, TimeoutError):
+                continue
+            writer.close()
+            self._unreachable = False
+            return True
+        return False
+
+    # -- delivery reports ---------------------------------------------------------------------------
+
+    def _poll_within(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._polling and not self._polling.cancelled():
+            if self._polling.when() <= loop.time() + seconds:
+                return
+            self._polling.cancel()
+        self._polling = loop.call_later(seconds, self._poll)
+
+    def _poll(self) -> None:
+        self._polling = None
+        if self._producer is None:
+            return
+        try:
+            self._producer.poll(0)
+        except Exception:  # a callback's fault must not end the reports of everybody else
+            log.exception("a delivery report failed")
+        self._poll_within(POLL_S if len(self._producer) else IDLE_POLL_S)
 
 
-def _end(producer: KafkaProducer, patience_s: float) -> None:
-    """Closes the producer; what is not delivered by then fails."""
-    try:
-        producer.close(timeout=patience_s)
-    except KafkaError:
-        # close() waits for deliveries first, and where those take too long it raises and closes nothing.
-        producer._sender.force_close()
+def _encoded(events: Sequence[Event]) -> list[bytes]:
+    return [codec.encode(event) for event in events]
+
+
+def _report(topic: str, done: Done) -> Callable[[KafkaError | None, Message], None]:
+    def report(error: KafkaError | None, message: Message) -> None:
+        partition, offset, (_, arrived) = message.partition(), message.offset(), message.timestamp()
+        # A batch that was stored twice over a broken connection may be acknowledged without its offset.
+        if error is not None or offset is None or offset < 0 or partition is None:
+            log.warning("not acknowledged: %s", error or "no offset in the report")
+            done(None)
+        else:
+            done(Place(topic, partition, offset, arrived))
+
+    return report
+
+
+def _end(producer: Producer) -> None:
+    """Drops what is not delivered, with a report for each message."""
+    producer.purge()
+    producer.poll(0)
 
 
 class _Pending:
-    """Counts acknowledgements down; called from the producer's thread."""
+    """Counts the delivery reports of one request down."""
 
-    def __init__(self, n: int, finish: Callable[[], object]) -> None:
+    def __init__(self, n: int) -> None:
         self.places: list[Place | None] = [None] * n
+        self.done = asyncio.Event()
         self._left = n
-        self._lock = threading.Lock()
-        self._finish = finish
 
-    def stored(self, index: int, metadata: Any) -> None:
-        self.places[index] = Place(metadata.topic, metadata.partition, metadata.offset, metadata.timestamp)
-        self._count()
+    def report(self, index: int) -> Done:
+        def done(place: Place | None) -> None:
+            self.places[index] = place
+            self._count(1)
 
-    def failed(self, index: int, error: Exception | None = None) -> None:
-        if error is not None:
-            log.warning("not acknowledged: %s", error)
-        self._count()
+        return done
 
-    def _count(self) -> None:
-        with self._lock:
-            self._left -= 1
-            last = self._left == 0
-        if last:
-            self._finish()
+    def give_up(self, start: int) -> None:
+        """No report will come for the events from `start` on."""
+        self._count(len(self.places) - start)
+
+    def _count(self, n: int) -> None:
+        self._left -= n
+        if self._left == 0:
+            self.done.set()

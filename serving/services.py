@@ -10,25 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from feature_repo import registry
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
+from follow.follower import Follower
+from follow.loop import LoopHealth
 from recommend.catalogue import Catalogue
-from recommend.model import Model
 from recommend.pipeline import Pipeline
-from schemas import bundle
-from schemas.errors import BundleError
-from schemas.follow import Follower
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
+from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.producer import EventLog
 from serving.settings import ServingSettings
+from serving.siblings import Siblings
 from serving.store import Store, UserRows
+from serving.variants import Variants
 
 log = logging.getLogger(__name__)
-
-POPULAR_AGE_S = 1.0
 
 
 @dataclass
@@ -45,11 +44,14 @@ class Services:
     metrics: Metrics
     issuer: str
     declared: Repository
-    pipeline: Pipeline
+    models: ModelLoader
+    siblings: Siblings | None = None
+    """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
-    _bundles: asyncio.Task[None] | None = None
-    _version: str | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
     def of(
@@ -66,13 +68,22 @@ class Services:
         hydrator = Hydrator(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms, lateness=settings.lateness
         )
-        events = events or EventLog(settings.kafka, settings.delivery_timeout_ms)
+        events = events or EventLog(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
-        generation = catalogue.generation
-        pipeline = Pipeline(generation.columns, generation.model)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, pipeline)
+        models = ModelLoader(settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s)
+        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
+
+    @property
+    def variants(self) -> Variants:
+        """The models that serve now: a request takes this once."""
+        return self.models.variants
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the model in force."""
+        return self.variants.default.pipeline
 
     @property
     def ready(self) -> bool:
@@ -81,76 +92,59 @@ class Services:
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`."""
+        """Parts that are not there: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
+        for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
             "model": self.pipeline.model is None,
             "store": not self.store.healthy,
         }
-        return [name for name, is_missing in missing.items() if is_missing]
+        absent = [name for name, is_missing in missing.items() if is_missing]
+        return absent + [loop.name for loop in self.background if not loop.up] + self.models.faults
+
+    @property
+    def background(self) -> list[LoopHealth]:
+        """How each background thread is."""
+        followed = [self._follower.health] if self._follower else []
+        return [*followed, self.models.health, self.impressions.health]
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "freshet_items": self.catalogue.columns.n,
+            "freshet_store_up": self.store.healthy,
+            "freshet_item_rows_refused": self.catalogue.refused,
+        }
 
     async def start(self, follow: bool = True) -> None:
         """Opens everything; what cannot be opened is tried again in the background."""
         await self.store.start()
         await self.refresh_model()
         self.impressions.start()
-        self._bundles = asyncio.create_task(self._watch_bundles())
+        self.models.start()
         if follow:
             self._follower = Follower(
-                self.settings.kafka, [ITEMS, ITEM_FEATURES], self._on_record, self._on_idle
+                self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
             ).start()
 
     async def stop(self) -> None:
-        if self._bundles:
-            self._bundles.cancel()
         await self.store.stop()
-        await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
+        await asyncio.to_thread(self.models.stop)
         if self._follower:
-            self._follower.stop()
-        self.impressions.stop()
-        self.events.close()
+            await asyncio.to_thread(self._follower.stop)
+        await self.impressions.stop()
+        await self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes a newly published bundle; one that cannot be used leaves the old one in force, and is tried again only
-        where it could not be read: what it holds will not change."""
-        name = None
-        try:
-            name = bundle.current_name(self.settings.bundles)
-            if name and name != self._version:
-                await asyncio.to_thread(self._install, name)
-                self._version = name
-        except BundleError as error:
-            self._version = name or self._version
-            log.warning("bundle ignored: %s", error)
-        except OSError as error:
-            log.warning("bundle not read, to be tried again: %s", error)
-
-    def _install(self, name: str) -> None:
-        started = time.monotonic()
-        model = Model.of(bundle.load(self.settings.bundles / name), self.catalogue.item, self.declared.crosses)
-        self.catalogue.install(model)
-        generation = self.catalogue.generation
-        self.pipeline = Pipeline(generation.columns, generation.model, POPULAR_AGE_S)
-        log.info("bundle %s is in force, %.1f s after it was found", name, time.monotonic() - started)
-
-    async def _watch_bundles(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.bundle_poll_s)
-            await self.refresh_model()
-            self.metrics.items.set(self.pipeline.columns.n)
-            self.metrics.store_up.set(self.store.healthy)
+        """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""
+        await asyncio.to_thread(self.models.look)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()
         self.catalogue.on_record(topic, key, value)
 
-    def _on_idle(self) -> None:
-        follower = self._follower
-        if follower and follower.caught_up.is_set() and not self.catalogue.complete:
-            self.catalogue.set_complete()
-            log.info("the catalogue has been read: %d items", self.catalogue.generation.columns.n)
+    def _on_caught_up(self) -> None:
+        self.catalogue.set_complete()
+        log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
 
 
 def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:

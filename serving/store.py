@@ -14,6 +14,8 @@ from redis.exceptions import TimeoutError as ReadTimeout
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
+READERS = 4
+"""threads that read pairs: a read waits for a round trip, and takes the interpreter for most of its time"""
 PROBE = "freshet-probe"
 """a person whom nobody is: reading them says whether the store answers"""
 
@@ -24,8 +26,22 @@ class UserRows(Protocol):
 
     def read(self, user_id: str) -> Mapping[str, Any] | None: ...
 
-    def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The person's rows in a view of pairs: second key → field name → value, of those that there are."""
+    def read_pairs(
+        self, user_id: str, asked: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """The person's rows in views of pairs, all in one round trip: by view and second key, of those that there
+        are."""
+
+
+def _tried(rows: UserRows, read: Callable[[UserRows], Found]) -> Found | Exception:
+    """The answer, or why there is none."""
+    try:
+        try:
+            return read(rows)
+        except ReadTimeout:
+            return read(rows)
+    except Exception as error:
+        return error
 
 
 class StoreAway(Exception):
@@ -42,6 +58,7 @@ class Store:
         self._rows: UserRows | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "store-probe")
+        self._readers = ThreadPoolExecutor(READERS, "store-reader")
 
     @property
     def healthy(self) -> bool:
@@ -58,6 +75,7 @@ class Store:
         if self._recovering:
             self._recovering.cancel()
         self._thread.shutdown(wait=False)
+        self._readers.shutdown(wait=False)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
         """The person's row. Raises StoreAway, at once where that is known already. A read that takes too long is
@@ -69,23 +87,34 @@ class Store:
         return self._ask(lambda rows: rows.read(user_id))
 
     def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The person's rows in a view of pairs. Raises as `read`."""
-        return self._ask(lambda rows: rows.read_pairs(user_id, view, names))
+        """The person's rows in a view of pairs. Raises and blocks as `read`."""
+        return self._ask(lambda rows: rows.read_pairs(user_id, {view: names}).get(view, {}))
+
+    async def pairs(
+        self, user_id: str, asked: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """The person's rows in views of pairs, by view and second key, in one round trip that does not block the event
+        loop. Raises as `read`."""
+        if self._rows is None or self._recovering is not None:
+            raise StoreAway("the online store is away")
+        rows, loop = self._rows, asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._readers, lambda: _tried(rows, lambda r: r.read_pairs(user_id, asked)))
+        return self._checked(answer)
 
     def _ask(self, read: Callable[[UserRows], Found]) -> Found:
         if self._rows is None or self._recovering is not None:
             raise StoreAway("the online store is away")
-        try:
-            try:
-                return read(self._rows)
-            except ReadTimeout:
-                return read(self._rows)
-        except (RedisError, OSError) as error:
-            self._fail(error)
-            raise StoreAway(str(error)) from error
-        except Exception as error:  # a row that cannot be read is one person's trouble
-            log.warning("a row could not be read: %s", error)
-            raise StoreAway(str(error)) from error
+        return self._checked(_tried(self._rows, read))
+
+    def _checked(self, answer: Found | Exception) -> Found:
+        """The answer, or the failure of the store's; in the event loop's thread."""
+        if not isinstance(answer, Exception):
+            return answer
+        if isinstance(answer, (RedisError, OSError)):
+            self._fail(answer)
+        else:  # a row that cannot be read is one person's trouble
+            log.warning("a row could not be read: %s", answer)
+        raise StoreAway(str(answer)) from answer
 
     def _fail(self, error: Exception) -> None:
         if self._recovering is None:

@@ -7,9 +7,11 @@ JSON, so that a replay of the archive is a replay of what was let in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
+from pyflink.common import Row as FlinkRow
 from pyflink.common import Types
 from pyflink.datastream import DataStream, OutputTag
 from pyflink.table import StatementSet, StreamTableEnvironment
@@ -42,9 +44,23 @@ ROW, COLUMN = "\x1e", "\x1f"
 _encode = msgspec.json.Encoder().encode
 
 
-def text(records: Iterable[Record]) -> str:
-    """What `ACCEPTED` carries of these records."""
-    return ROW.join(_line(record) for record in records)
+TEXT_CHARACTERS = 1 << 20
+"""from how many on a text of rows is not added to"""
+
+
+def out(records: Iterable[Record]) -> Iterator[Any]:
+    """What leaves the operator of these records: several texts where one would be too long."""
+    lines: list[str] = []
+    size = 0
+    for record in records:
+        line = _line(record)
+        lines.append(line)
+        size += len(line)
+        if size >= TEXT_CHARACTERS:
+            yield ACCEPTED, FlinkRow(ROW.join(lines))
+            lines, size = [], 0
+    if lines:
+        yield ACCEPTED, FlinkRow(ROW.join(lines))
 
 
 def _line(record: Record) -> str:

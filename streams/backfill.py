@@ -1,6 +1,6 @@
 """A backfill as a batch job of Flink: each key's archived events in their order, on as many machines as there are.
 
-    archive ─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
+    archive ─ keyed by user ─► user operator ─ signals ─ keyed by item, category … ─► item operator
                                     └──────── rows, states at the end ────────────────┴─► Parquet
 
 Flink sorts what it keys by time in batch mode, so that a key's events come one after another, and then no more: an
@@ -12,12 +12,12 @@ operator holds the state of one key. The same driver takes them as in a backfill
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+from cyclopts import App
 from pyflink.common import Row as FlinkRow
 from pyflink.common import Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
@@ -31,7 +31,8 @@ from pyflink.datastream import (
 from pyflink.table import StreamTableEnvironment
 
 from feature_repo import registry
-from feature_repo.views import declared_alone
+from feature_repo.builders import declared_alone
+from operators import cells
 from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END
@@ -95,7 +96,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         declared = registry.load(settings.definitions)
         if self._asked.states:
             declared = declared.only(self._asked.states)
-        operators = declared_alone(world.shared(settings.kafka, settings.bundles), declared)
+        operators = declared_alone(world.shared(settings.connection, settings.bundles), declared)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
         self._rows: list[tuple[OutputTag, FlinkRow]] = []
         emit = self._emit if self._asked.output == "rows" else None
@@ -107,7 +108,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
             for record in _records(value):
                 for signal in self._driver.take(key, record):
                     for listener in self._operator.listeners(signal):
-                        yield wire.news(listener, [signal], None, record.taken)
+                        yield wire.downstream(listener, [signal], None, record.taken)
         except EventError as error:  # rules may have changed since; a replay leaves it out as well
             log.warning("an archived event of %s is left out: %s", key, error)
         yield from self._left()
@@ -120,9 +121,9 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._driver.finish(until)
         yield from self._left()
         for (key, part), state in self._driver.states.items() if self._asked.output == "states" else ():
-            # The users' door too: it holds their profiles, which whoever goes on from here needs.
+            # The users' own part too: it holds their profiles, which a backfill that goes on from here needs.
             if owner(part) or self._name == "user":
-                yield STATES, FlinkRow(self._name, key, part, self._operator.encode(part, state))
+                yield STATES, FlinkRow(self._name, key, part, cells.pack(self._operator.encode(part, state)))
         self._driver.states.clear()
 
     def _emit(self, row: Row, at: int) -> None:
@@ -134,7 +135,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
 
 
 def _records(message: Any) -> list[Record]:
-    """Those in a MESSAGE: an archived event as JSON, or news."""
+    """Those in a MESSAGE: an archived event as JSON, or signals."""
     _, event, topic, partition, offset, taken = message
     if not topic:
         return [record._replace(taken=taken) for record in wire.records(message)]
@@ -199,17 +200,28 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     from streams import backfill  # workers cannot import functions of `__main__`
 
-    told = argparse.ArgumentParser(description="Features over archived events, in batch mode.")
-    told.add_argument("--events", required=True, help="folder of the archived events, a URI")
-    told.add_argument("--out", required=True, help="folder for rows and states, a URI")
-    told.add_argument("--output", required=True, choices=list(OUTPUTS), help="what to leave there")
-    told.add_argument("--until", required=True, type=int, help="epoch ms until which time goes on")
-    told.add_argument("--state", action="append", default=[], type=int, help="a feature, by its state's key")
-    asked = told.parse_args()
-    states = frozenset(asked.state)
-    backfill.BackfillJob(
-        JobSettings(), backfill.Asked(asked.events, asked.out, asked.output, asked.until, states)
-    ).run()
+    def run(
+        *, events: str, out: str, output: Literal["rows", "states"], until: int, state: tuple[int, ...] = ()
+    ) -> None:
+        """Features over archived events, in batch mode.
+
+        Parameters
+        ----------
+        events
+            Folder of the archived events, a URI.
+        out
+            Folder for rows and states, a URI.
+        output
+            What to leave there.
+        until
+            Epoch ms until which time goes on.
+        state
+            A feature, by its state's key; all that are declared where none is named.
+        """
+        backfill.BackfillJob(JobSettings(), backfill.Asked(events, out, output, until, frozenset(state))).run()
+
+    # The client of a cluster goes on after this module; cyclopts would end the process.
+    App(default_command=run)(result_action="return_value")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 PUBLISH_MS = 200
@@ -15,7 +16,14 @@ class Counts:
         self._group = group
         self._counters: dict[str, Any] = {}
         self._tally: dict[str, int] = {}
+        self._followed: dict[str, int] = {}
+        self._totals: dict[str, Callable[[], int]] = {}
         self._published_ms = self._awaited_ms = 0
+
+    def follow(self, name: str, total: Callable[[], int]) -> None:
+        """Publishes a count that is kept elsewhere: `total` gives what it has come to."""
+        self._totals[name] = total
+        self._tally[name] = 0
 
     def add(self, name: str, n: int = 1) -> None:
         self._tally[name] = self._tally.get(name, 0) + n
@@ -32,6 +40,9 @@ class Counts:
         if not at_once and now < self._published_ms + PUBLISH_MS:
             return
         self._published_ms = now
+        for name, total in self._totals.items():
+            before, self._followed[name] = self._followed.get(name, 0), total()
+            self._tally[name] = self._followed[name] - before
         for name, n in self._tally.items():
             if name not in self._counters:
                 self._counters[name] = self._group.counter(name)

@@ -1,4 +1,4 @@
-"""What an operator keeps in memory of its keys."""
+"""The states of an operator's keys that are in memory."""
 
 from __future__ import annotations
 
@@ -6,31 +6,49 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from operators.contract import Record, Signal
+from operators.cells import changed
+from operators.contract import Cells, Record, Signal
 
 
 class Entry:
-    """What is kept in memory of one key, by part."""
+    """What is in memory of one key, by part."""
 
-    __slots__ = ("accepted", "boundary", "changed", "due", "news", "states", "tail", "unsaved")
+    __slots__ = (
+        "accepted", "arrived", "changed", "downstream", "due", "flush_at", "saved", "states", "tail", "unsaved"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
         self.changed: set[str] = set()
-        """parts whose rows have changed since they last left"""
-        self.boundary = 0
-        """when those leave; 0 where there are none"""
-        self.news: list[Signal] = []
-        """what the next operator is told then"""
+        """parts whose rows have changed since they were last flushed"""
+        self.flush_at = 0
+        """when those are flushed, epoch ms; 0 where none is scheduled"""
+        self.downstream: list[Signal] = []
+        """for the next operator, since the last flush"""
         self.accepted: list[Record] = []
-        """what is archived then"""
-        self.unsaved: dict[str, tuple[bytes, int]] = {}
-        """encoded states whose rows have left, and as of when, until they are put into the snapshot: by the
-        key's own timer where they left at a boundary"""
+        """for the archive, since the last flush"""
+        self.arrived = 0
+        """the broker's time of the latest element, epoch ms"""
+        self.saved: dict[str, Cells] = {}
+        """cells as Flink's state has them, `unsaved` put on top"""
+        self.unsaved: dict[str, tuple[dict[str, bytes | None], int]] = {}
+        """flushed cells that Flink's state does not have yet, None for those that it has to drop; and as of when"""
         self.tail = False
-        """whether Flink's state holds elements that the snapshot lacks"""
+        """whether Flink's state has elements whose effect its cells do not have"""
         self.due: dict[str, int] = {}
         """when each part's row next changes by itself (a tile or session ends)"""
+
+    def encoded(self, part: str, cells: Cells, at: int) -> None:
+        """Takes a part's encoded state, whose row is being written as of `at`."""
+        before, _ = self.unsaved.get(part, ({}, 0))
+        self.unsaved[part] = {**before, **changed(self.saved.get(part, {}), cells)}, at
+        self.saved[part] = cells
+
+    def flushed(self) -> None:
+        """All that was to leave has left."""
+        self.changed.clear()
+        self.downstream, self.accepted = [], []
+        self.flush_at = 0
 
 
 class Entries:
@@ -53,15 +71,15 @@ class Entries:
     def keep(self, key: str, entry: Entry) -> None:
         self._entries[key] = entry
 
-    def due(self, keys: Iterable[str], boundary: int) -> list[tuple[str, Entry]]:
-        """Those of the keys which leave at this boundary; the others have left before."""
-        known = ((key, self._entries.get(key)) for key in keys)
-        return [(key, entry) for key, entry in known if entry is not None and entry.boundary == boundary]
+    def due(self, keys: Iterable[str], flush_at: int) -> list[tuple[str, Entry]]:
+        """Those of the keys which are flushed at this time; the others have been flushed before."""
+        known = ((key, self._entries.get(key)) for key in dict.fromkeys(keys))
+        return [(key, entry) for key, entry in known if entry is not None and entry.flush_at == flush_at]
 
     def forget_idle(self) -> None:
         """Keeps no more than the limit, or those whose state is not all in Flink's."""
         excess = len(self._entries) - self._limit
         if excess > 0:
-            idle = (key for key, entry in self._entries.items() if not entry.boundary and not entry.unsaved)
+            idle = (key for key, entry in self._entries.items() if not entry.flush_at and not entry.unsaved)
             for key in list(islice(idle, excess)):
                 del self._entries[key]

@@ -16,7 +16,7 @@ from pyflink.datastream import DataStream, OutputTag
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from schemas import codec
-from schemas.events import Example
+from schemas.events import LabelledExample
 from streams.archive import COLUMN, ROW
 from streams.counts import Counts
 
@@ -47,7 +47,7 @@ COLUMNS = {
 _json = msgspec.json.Encoder().encode
 
 
-def out(found: Sequence[Example], counts: Counts) -> Iterator[Any]:
+def out(found: Sequence[LabelledExample], counts: Counts) -> Iterator[Any]:
     """What leaves the operator of these examples."""
     if found:
         counts.add("examples", len(found))
@@ -56,13 +56,13 @@ def out(found: Sequence[Example], counts: Counts) -> Iterator[Any]:
         yield CLOSED, FlinkRow(text(found[start : start + SENT_AT_ONCE]))
 
 
-def text(found: Sequence[Example]) -> str:
+def text(found: Sequence[LabelledExample]) -> str:
     """What `CLOSED` carries of these examples: a row each, the Kafka value and then COLUMNS; nothing where there is
     none. Bytes are in hexadecimal."""
     return ROW.join(_line(example) for example in found)
 
 
-def _line(example: Example) -> str:
+def _line(example: LabelledExample) -> str:
     cells = [codec.encode(example).hex()]
     for name in COLUMNS:
         value = getattr(example, name)

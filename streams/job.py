@@ -1,7 +1,7 @@
 """The main job: Kafka → user operator → item operator → online store, dead letters, item features, examples, archive.
 
     interactions ┐                       ┌─ accepted, examples ─► archive; topic examples
-    impressions  ├─ keyed by user ─► user operator ─ news ─ keyed by item, category … ─► item operator
+    impressions  ├─ keyed by user ─► user operator ─ signals ─ keyed by item, category … ─► item operator
     users        ┘                                    ▲
     items ────────────────────────────────────────────┘
 
@@ -19,14 +19,20 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, USER_KEYED, WAKE, dlq
+from schemas.topics import EVENT_TOPICS, EXAMPLES, ITEM_FEATURES, ITEMS, JOB_GROUP, REFRESH, USER_KEYED, dlq
 from streams import archive, examples
-from streams.adapter import OperatorFunction
-from streams.event_clock import EventClockFunction
+from streams.event_clock import ItemEventClock, UserEventClock
+from streams.functions import ItemFunction, UserFunction
 from streams.settings import JobSettings
 from streams.wire import DEAD, FEATURES, KEYED_MESSAGE, MESSAGE
 
-GROUP = "freshet"
+FUNCTIONS = {
+    ("user", "wall"): UserFunction,
+    ("item", "wall"): ItemFunction,
+    ("user", "event"): UserEventClock,
+    ("item", "event"): ItemEventClock,
+}
+"""by operator and clock"""
 
 
 def configuration(settings: JobSettings) -> Configuration:
@@ -80,8 +86,8 @@ class Job:
 
     def build(self) -> None:
         """Source to sinks."""
-        users = self._operator("user", self._source("events", (*USER_KEYED, WAKE["user"])), KEYED_MESSAGE)
-        everything = users.union(self._source("catalogue", (ITEMS, WAKE["item"])))
+        users = self._operator("user", self._source("events", (*USER_KEYED, REFRESH["user"])), KEYED_MESSAGE)
+        everything = users.union(self._source("catalogue", (ITEMS, REFRESH["item"])))
         items = self._operator("item", everything, FEATURES)
         dead = users.get_side_output(DEAD).union(items.get_side_output(DEAD))
         statements = self.tables.create_statement_set()
@@ -123,7 +129,7 @@ class Job:
             " topic STRING NOT NULL METADATA VIRTUAL, `partition` INT NOT NULL METADATA VIRTUAL,"
             " `offset` BIGINT NOT NULL METADATA VIRTUAL,"
             " arrived TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL) WITH ("
-            f"{self._kafka(topics)}, 'properties.group.id' = '{GROUP}-{name}',"
+            f"{self._kafka(topics)}, 'properties.group.id' = '{JOB_GROUP}-{name}',"
             " 'scan.startup.mode' = 'earliest-offset', 'key.format' = 'raw', 'key.fields' = 'k',"
             f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
         )
@@ -138,16 +144,21 @@ class Job:
         return stream
 
     def _operator(self, name: str, stream: DataStream, out: Types) -> DataStream:
-        kind = OperatorFunction if self.settings.clock == "wall" else EventClockFunction
+        function = FUNCTIONS[name, self.settings.clock]
         # What closes files at a checkpoint is chained to the operator. In a task of its own it would not hold clicks up
         # for 40 ms then, but each event would wake its thread: the 99th percentile was four times as late.
-        return keyed(stream).process(kind(name, self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
+        return keyed(stream).process(function(self.settings), out).name(f"{name} operator").uid(f"{name}-operator")
 
     def _kafka(self, topics: tuple[str, ...] | list[str]) -> str:
-        return (
-            f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}',"
-            f" 'properties.bootstrap.servers' = '{self.settings.kafka}'"
+        found = self.settings.connection.java()
+        return f"'connector' = 'kafka', 'topic' = '{';'.join(topics)}', " + ", ".join(
+            f"'properties.{name}' = {_literal(value)}" for name, value in found.items()
         )
+
+
+def _literal(text: str) -> str:
+    """A string of Flink's SQL, in which nothing but the quotation mark is special."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def described(stream: DataStream) -> Any:

@@ -9,7 +9,9 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from feature_repo.lateness import LatenessSettings
+from feature_repo.redis_access import RedisAccess
 from feature_repo.registry import DEFINITIONS
+from follow.connection import Connection, KafkaSecurity
 from operators.attribution import Attribution
 from operators.time import minutes
 
@@ -20,6 +22,10 @@ class JobSettings(LatenessSettings):
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     kafka: str = "127.0.0.1:19092"
+    kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity)
+    """TLS and SASL, from variables of their own (`FRESHET_KAFKA_…`)"""
+    redis_access: RedisAccess = Field(default_factory=RedisAccess)
+    """password and TLS of the online store, from variables of their own (`FRESHET_REDIS_…`)"""
     feature_store: Path | None = None
     """feature_store.yaml; the feature repository's own where not given"""
     bundles: Path = Path(".freshet/bundles")
@@ -36,7 +42,7 @@ class JobSettings(LatenessSettings):
     archive: str = ""
     """where accepted events are kept in Parquet, a URI; nowhere where empty or where no checkpoints are taken"""
     seeds: Path | None = None
-    """states of new features, from a backfill (streams/seeds.py)"""
+    """states of new features, from a backfill (streams/backfilled.py)"""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
     flink_port: int = 0
     """set where the job runs in a mini cluster of its own: the port of Flink's page"""
@@ -67,6 +73,11 @@ class JobSettings(LatenessSettings):
             return None
         since = since if self.clock == "wall" else 0
         return Attribution(minutes(self.attribution_minutes), minutes(self.attribution_late_minutes), since)
+
+    @property
+    def connection(self) -> Connection:
+        """How Kafka is reached."""
+        return Connection(self.kafka, self.kafka_security)
 
     @property
     def examples(self) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from redis.exceptions import RedisError
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from feature_repo.registry import Repository
+from feature_repo.redis_access import RedisAccess
+from feature_repo.repository import Repository
 from operators.contract import Row
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ class StoreSink:
     checkpoint, so that a stop of the job is never blocked for ever.
     """
 
-    def __init__(self, feature_store: Path | None, declared: Repository) -> None:
-        self._writer = _writer(feature_store, declared)
+    def __init__(self, feature_store: Path | None, declared: Repository, access: RedisAccess | None = None) -> None:
+        """`access` is how Redis is reached, as the environment says where not given."""
+        self._writer = _writer(feature_store, declared, access)
         self._retrying = Retrying(
             retry=retry_if_exception_type(FAILURES),
             wait=wait_exponential(multiplier=0.01, max=1.0),
@@ -56,7 +58,7 @@ class StoreSink:
             self._retrying(self._writer.write, found)
 
 
-def _writer(feature_store: Path | None, declared: Repository) -> Writer:
+def _writer(feature_store: Path | None, declared: Repository, access: RedisAccess | None) -> Writer:
     """Feast's writer, imported in the worker only: it takes seconds, which a submitting client need not pay.
 
     Feast imports dask, which imports scipy where it is installed (with the extra `train`), and loading
@@ -67,7 +69,7 @@ def _writer(feature_store: Path | None, declared: Repository) -> Writer:
         sys.modules["scipy"] = None  # type: ignore[assignment]
     from feature_repo.store import Writer
 
-    return Writer(feature_store, declared=declared)
+    return Writer(feature_store, declared=declared, access=access)
 
 
 class FileSink:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,17 +12,18 @@ from pyflink.common import Row as FlinkRow
 from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
+from feature_repo import item_rows
 from operators.contract import Record, Row, Signal
-from schemas import codec
-from schemas.errors import EventError, InvalidEvent, Undecodable
-from schemas.events import Item, User
-from schemas.topics import ITEMS, USERS, WAKE, dlq, features_key
+from schemas import messages
+from schemas.clock import now_ms
+from schemas.errors import EventError
+from schemas.topics import REFRESH, dlq, features_key
 
-_WAKE = frozenset(WAKE.values())
+_REFRESH = frozenset(REFRESH.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
 MESSAGE = Types.ROW([Types.STRING(), BYTES, Types.STRING(), Types.INT(), Types.LONG(), Types.LONG()])
-"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for news"""
+"""(Kafka key, value, topic, partition, offset, broker's time in ms); topic "" for downstream signals"""
 
 KEYED_MESSAGE = Types.ROW([Types.STRING(), MESSAGE])
 """What Flink's embedded keyed operators expect: the key, then what the function is given"""
@@ -43,40 +43,24 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def news(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """What concerns one key, on its way to the next operator: of each signal the first `fields`, or all;
+def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
+    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one, or all of a key's news; none where the key is only woken.
+    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is only to be loaded.
 
-    Raises EventError where the bytes are not an event of their key.
+    Raises EventError where the message is not an event of its key.
     """
     key, value, topic, partition, offset, arrived = message
     if not topic:
         return [Record(Signal(*fields)) for fields in _unpack(value)]
-    if topic in _WAKE:
+    if topic in _REFRESH:
         return []
-    if value is None:
-        event = _tombstone(topic, key)
-    else:
-        event = codec.decode(topic, value)
-    field = "item_id" if topic == ITEMS else "user_id"
-    if key != getattr(event, field):
-        raise InvalidEvent(f"the Kafka key is {key[:256]!r}; it must be the {field}", field)
-    return [Record(event, topic, partition, offset, arrived)]
-
-
-def _tombstone(topic: str, key: str) -> Item | User:
-    """A deleted key of a compacted topic: an item that cannot be had, a person without a profile."""
-    if topic == ITEMS:
-        return Item(key, available=False)
-    if topic == USERS:
-        return User(key)
-    raise Undecodable("the value is empty")
+    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
 def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
@@ -91,7 +75,7 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
         "field": error.field[:LETTER_TEXT],
         "detail": error.detail[:LETTER_TEXT],
         "arrived_at": arrived,
-        "rejected_at": int(time.time() * 1000),
+        "rejected_at": now_ms(),
         "payload_bytes": len(payload),
         "payload": base64.b64encode(payload[:LETTER_PAYLOAD_BYTES]).decode(),
     }
@@ -101,5 +85,4 @@ def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
 def features(row: Row, fields: Sequence[tuple[int, str]] = ()) -> FlinkRow:
     """A row for the compacted topic from which servers keep their item columns. Of a row of declared features go the
     values at the places of `fields`, by name: a server may know of others than the job does."""
-    values = {name: row.values[place] for place, name in fields} if fields else row.values
-    return FlinkRow(features_key(row.view, row.key), _pack((row.view, row.key, values)))
+    return FlinkRow(features_key(row.view, row.key), item_rows.encode(row, fields))

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from pydantic_settings import BaseSettings
 
-from freshet.settings import Settings, setting_name
+from feature_repo.redis_access import RedisAccess
+from follow.connection import KafkaSecurity
+from freshet.settings import Settings
 from serving.settings import ServingSettings
 from streams.settings import JobSettings
 
@@ -159,9 +161,23 @@ def test_the_readme_links_to_the_other_documents() -> None:
 # -- settings --------------------------------------------------------------------------------------
 
 
+OF_CONNECTIONS = (KafkaSecurity, RedisAccess)
+"""settings of their own, with a prefix of their own; the others hold them as a field"""
+
+
+def variables(kind: type[BaseSettings]) -> dict[str, Any]:
+    """Environment variable → default."""
+    prefix = kind.model_config["env_prefix"]
+    held = {name for name, field in kind.model_fields.items() if field.annotation in OF_CONNECTIONS}
+    return {f"{prefix}{n.upper()}": field.default for n, field in kind.model_fields.items() if n not in held}
+
+
 def declared() -> dict[str, Any]:
     """Environment variable → default. Parts that share a setting agree on it where it has one of its own."""
-    return {setting_name(name): field.default for kind in CLASSES for name, field in kind.model_fields.items()}
+    found: dict[str, Any] = {}
+    for kind in (*CLASSES, *OF_CONNECTIONS):
+        found |= {name: default for name, default in variables(kind).items() if not found.get(name)}
+    return found
 
 
 def table() -> dict[str, str]:
@@ -176,7 +192,7 @@ def test_every_setting_is_in_the_operators_table_and_no_other() -> None:
 
 def test_the_tables_defaults_are_the_real_ones() -> None:
     said_otherwise = {"none", "bundled", "the repository's own", "~/.cache/freshet"}
-    owner = {setting_name(n): f.default for kind in CLASSES[::-1] for n, f in kind.model_fields.items()}
+    owner = declared()
     for name, said in table().items():
         if said not in said_otherwise:
             default = owner[name]
@@ -187,6 +203,7 @@ def test_the_tables_defaults_are_the_real_ones() -> None:
     "name", sorted({n for n, t in texts().items() if "FRESHET_" in t} if (ROOT / ".git").exists() else [])
 )
 def test_no_file_names_a_setting_that_does_not_exist(name: str) -> None:
-    ours = {"FRESHET_PROCESS"}  # by which the stack knows its own processes: not a setting
+    # What the stack finds its own processes by, and the prefix of several: no settings.
+    ours = {"FRESHET_PROCESS", "FRESHET_REDIS"}
     named = set(re.findall(r"FRESHET_[A-Z]+(?:_[A-Z]+)*", (ROOT / name).read_text()))
     assert named - set(declared()) - ours == set()

@@ -26,14 +26,14 @@ NEVER = 2**53
 """epoch ms; an event that arrives then is never ahead of the clock"""
 
 
-class Timed(NamedTuple):
+class TimedEvent(NamedTuple):
     """An event and its effective time, epoch ms."""
 
     at: int
     event: Interaction | Impression
 
 
-class Admission:
+class LogAdmission:
     """The job's own rules of acceptance, applied to a log: late, future and repeated events are refused."""
 
     def __init__(self, lateness: int | None = DEFAULT_LATENESS) -> None:
@@ -124,7 +124,7 @@ class Log:
 
         `lateness` as the job allows it, ms. `withdrawn` are people known to have withdrawn consent elsewhere.
         """
-        admission, consent = Admission(lateness), Consent(opt_in)
+        admission, consent = LogAdmission(lateness), Consent(opt_in)
         accepted: list[Interaction | Impression] = []
         profiles: list[tuple[int, User]] = []
         latest: dict[str, int] = {}
@@ -233,11 +233,11 @@ class Consent:
         return self._said.get(user_id, not self._opt_in)
 
 
-def effective(events: Iterable[Interaction | Impression]) -> Iterator[Timed]:
+def effective(events: Iterable[Interaction | Impression]) -> Iterator[TimedEvent]:
     """Each event with its effective time, in the order given. Interactions and impressions count apart: what somebody
     is shown now does not make a history late that is still being imported."""
     latest: dict[tuple[bool, str], int] = {}
     for event in events:
         kind = isinstance(event, Impression), event.user_id
         at = latest[kind] = max(latest.get(kind, 0), event.timestamp)
-        yield Timed(at, event)
+        yield TimedEvent(at, event)

@@ -19,15 +19,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import views
-from feature_repo.registry import Repository
-from operators.contract import Dtype, Operator, Record, Row, View, World, owner
+from feature_repo import builders
+from feature_repo.repository import Repository
+from operators import cells
+from operators.contract import Cells, Dtype, Operator, Record, Row, View, World, owner
 from operators.driver import States
 from operators.stepping import LINGERS, event_time
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
-Seeds = Callable[[str], Iterable[tuple[str, bytes]]]
+Seeds = Callable[[str], Iterable[tuple[str, Cells]]]
 """a key's parts, and their encoded states"""
 NEVER = 2**62
 SWEPT_AFTER = 100_000
@@ -130,7 +131,7 @@ class Backfill:
         """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier(operator)` gives states to go
         on from."""
         self._replay = Replay(
-            *views.declared_alone(world, declared),
+            *builders.declared_alone(world, declared),
             emit,
             emits=lambda part: owner(part) != "",
             begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else {},
@@ -162,7 +163,7 @@ class Backfill:
         ):
             for (key, part), state in found.items():
                 if owner(part):
-                    yield operator.name, key, part, operator.encode(part, state)
+                    yield operator.name, key, part, cells.pack(operator.encode(part, state))
 
 
 class Seeded(States):
@@ -184,8 +185,8 @@ class Seeded(States):
 def write_seeds(
     file: Path, states: Iterable[tuple[str, str, str, bytes]], earlier: Path | None = None
 ) -> dict[str, set[str]]:
-    """Writes the states for the job to read (streams/seeds.py), under a new epoch; those of an `earlier` file where
-    there is no newer one. Returns the keys by operator."""
+    """Writes the states for the job to read (streams/backfilled.py), under a new epoch; those of an `earlier` file
+    where there is no newer one. Returns the keys by operator."""
     aside = _aside(file)
     aside.unlink(missing_ok=True)
     keys: defaultdict[str, set[str]] = defaultdict(set)
@@ -199,7 +200,7 @@ def write_seeds(
         found.executemany("INSERT INTO seeds VALUES (?, ?, ?, ?)", states)
         if earlier:
             with closing(sqlite3.connect(earlier)) as before:
-                kept = before.execute("SELECT * FROM seeds WHERE part <> ''")  # the job has doors of its own
+                kept = before.execute("SELECT * FROM seeds WHERE part <> ''")  # the job has admissions of its own
                 found.executemany("INSERT OR IGNORE INTO seeds VALUES (?, ?, ?, ?)", kept)
         for operator, key in found.execute("SELECT DISTINCT operator, key FROM seeds"):
             keys[operator].add(key)

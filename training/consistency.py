@@ -21,25 +21,29 @@ import numpy as np
 from msgspec import structs
 
 from feature_repo import views
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
-from feature_repo.crosses import Reads
-from feature_repo.ranking import names
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.inputs import names
+from feature_repo.reads import Reads
+from feature_repo.repository import Repository
 from operators.contract import Record, Space
 from operators.history import Applied
-from operators.vector import UserVector
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
 from training.live import LiveColumns, LivePeople
-from training.replay import END, Catalogue, Replay
+from training.replay import END, KnownItems, Replay
+from training.sample import LatestImpressions
 from training.watch import Features, Watch
 
 Archive = Callable[[], Iterable[Record]]
+Progress = Callable[[str, Iterable[Record]], Iterable[Record]]
+"""(what the pass is for, its records) → the same records"""
+PASSES = ("impressions to compare", "people's rows", "items and comparison")
+MOST, OVERLAP = 500, 16
 
 DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
-VECTOR, EMBEDDING = next((n, a) for n, a in enumerate(views.user.aggregations) if isinstance(a, UserVector))
+VECTOR, EMBEDDING = views.VECTOR_AT, views.USER_VECTOR
 APPLIED = next(n for n, a in enumerate(views.user.aggregations) if isinstance(a, Applied))
 
 
@@ -64,7 +68,7 @@ class Compared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class Comparison:
     """What was compared, and how many impressions were not, in whole or in an input, by reason."""
 
     rows: list[Compared]
@@ -79,46 +83,53 @@ class Report:
 
 
 def compare(
-    archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 7_000, most: int = 2_000
-) -> Report:
+    archive: Archive,
+    items: Iterable[Item],
+    load: Load,
+    declared: Repository,
+    within: int = 7_000,
+    most: int = MOST,
+    overlap: int = OVERLAP,
+    progress: Progress = lambda pass_, records: records,
+) -> Comparison:
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 
     `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `declared` has the crosses
-    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be.
+    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be. All that a
+    server can have known within that time is in memory for each impression of it, so that of those served within it
+    `overlap` are compared. `progress` wraps the records of each pass.
     """
     declared = declared.for_crosses()
     bundles = Bundles(items, load, declared)
     skipped: Counter[str] = Counter()
-    chosen = _chosen(archive(), bundles, within, most, skipped)
-    people = _people(archive(), bundles, chosen, within)
+    chosen = _chosen(progress(PASSES[0], archive()), bundles, within, most, overlap, skipped)
+    people = _people(progress(PASSES[1], archive()), bundles, chosen, within)
     skipped["the events that they knew of are not in the archive"] += len(chosen) - len(people)
     known = [shown for shown in chosen if shown.request_id in people]
     counts = {name: np.zeros(4, np.int64) for name in names(declared.crosses)}
     compared = 0
-    for watch in _watched(archive(), bundles, known, people, declared, within):
+    for watch in _watched(progress(PASSES[2], archive()), bundles, known, people, declared, within):
         compared += 1
         for name, column in zip(watch.served.names, watch.judge().T, strict=True):
             counts[name] += np.bincount(column, minlength=4)
         for name in watch.served.undeclared:
             skipped[f"{name} is not declared any more"] += 1
     rows = [Compared(name, int(own.sum()), *own.tolist()) for name, own in counts.items() if own.any()]
-    return Report(rows, compared, {reason: n for reason, n in skipped.items() if n})
+    return Comparison(rows, compared, {reason: n for reason, n in skipped.items() if n})
 
 
 def _chosen(
-    records: Iterable[Record], bundles: Bundles, within: int, most: int, skipped: Counter[str]
+    records: Iterable[Record], bundles: Bundles, within: int, most: int, overlap: int, skipped: Counter[str]
 ) -> list[Impression]:
     """The impressions to compare, in the order of their times."""
-    found: dict[str, Impression] = {}
+    sample = LatestImpressions(most, within, overlap)
+    catalogue = bundles.world.items
     last = 0
     for record in records:
         last = max(last, record.taken)
-        event = record.event
-        if type(event) is Impression and event.features is not None and event.applied_offset is not None:
-            found[event.request_id] = event
-    catalogue = bundles.world.items
-    chosen = []
-    for shown in sorted(found.values(), key=lambda shown: shown.timestamp)[-most:]:
+        shown = record.event
+        if type(shown) is not Impression or shown.features is None or shown.applied_offset is None:
+            continue
         served = bundles.of(shown)
         if served is None:
             skipped["their bundle is gone"] += 1
@@ -126,10 +137,14 @@ def _chosen(
             skipped["their ranker had other inputs"] += 1
         elif catalogue and not catalogue.keys() >= set(shown.items):
             skipped["an item is not in the catalogue"] += 1
-        elif shown.timestamp >= last - within:
-            skipped["the archive ends with them"] += 1
         else:
-            chosen.append(shown)
+            sample.add(shown)
+    found = sample.impressions()
+    chosen = [shown for shown in found if shown.timestamp < last - within]
+    skipped["the archive ends with them"] += len(found) - len(chosen)
+    skipped[f"the sample is of the last {most:,}, at most {overlap} of any {within / 1000:g} s"] += (
+        sample.offered - len(found)
+    )
     return chosen
 
 
@@ -188,7 +203,7 @@ def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: in
     found: list[Features] = []
     vector = _vector(state, space)
     for at in (shown.timestamp, shown.timestamp - within):
-        row = operator.row(shown.user_id, "", state, at, b"")
+        row = operator.row(shown.user_id, "", state, at)
         person = dict(zip(DEFAULTS, row.values, strict=True)) | vector
         person = person if person["consent"] else DEFAULTS | {"consent": False}
         if person not in found:
@@ -200,7 +215,7 @@ def _vector(state: Any, space: Space) -> Features:
     """The person's vector in the space that the impression was made in, which a server makes whatever the row's is."""
     own = state.parts[VECTOR]
     own = structs.replace(own, recent=list(own.recent))
-    EMBEDDING.embed(own, Catalogue(space=space))
+    EMBEDDING.embed(own, KnownItems(space=space))
     return dict(zip((f.name for f in EMBEDDING.fields), EMBEDDING.values(own, 0), strict=True))
 
 
@@ -267,12 +282,12 @@ def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> N
             watch.look(columns)
 
 
-def _columns(world: Catalogue, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
+def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
     """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
     watch has those of its own space."""
-    columns = ItemColumns(0, max(len(world.items), 1), reads)
+    columns = ItemColumns(max(len(world.items), 1), reads)
     for item in world.items.values():
-        columns.put_item(item, None)
+        columns.put_item(item)
     for shown in chosen:
         for item_id in shown.items:
             columns.row(item_id)

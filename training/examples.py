@@ -14,20 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.candidates import Column, Request
 from feature_repo.columns import ItemColumns, Rows
-from feature_repo.crosses import NOTHING, Reads
-from feature_repo.ranking import Column, Request, matrix
-from feature_repo.registry import EMPTY, Repository
-from feature_repo.views import MET, item_operator, user_operator
-from operators import contract
+from feature_repo.inputs import matrix
+from feature_repo.item_vectors import NO_VECTORS, HeldVectors, ItemVectors
+from feature_repo.reads import NO_READS, Reads
+from feature_repo.repository import EMPTY, Repository
+from feature_repo.views import MET
 from operators.contract import Record, World
+from operators.seen import seen_hashes
 from operators.time import END, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
-from schemas.events import Impression, Interaction
+from schemas.events import Impression, Interaction, Item
 from training.accepted import Arrivals, Log
-from training.factors import Space, taste
+from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
@@ -57,13 +60,22 @@ class Moment(NamedTuple):
     """the list that the person met the event's item in, if it is known"""
 
 
-def world_of(log: Log, space: Space, reads: Reads = NOTHING) -> tuple[Catalogue, ItemColumns, Arrivals]:
-    """What a replay of the log starts from: its catalogue over the space, empty columns with what crosses read, and
-    the items that join them as they begin to exist."""
-    world = Catalogue(log.items)
+def world_of(
+    log: Log, space: FittedSpace, reads: Reads = NO_READS
+) -> tuple[KnownItems, ItemColumns, Arrivals, HeldVectors]:
+    """What a replay of the log starts from: its catalogue over the space; empty columns with what crosses read; the
+    items that join them as they begin to exist, and the vectors that these bring along."""
+    world = KnownItems(log.items)
     world.space = found = space.over(world.item)
-    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1), reads)
-    return world, columns, Arrivals(log, lambda item: columns.put_item(item, found.vector(item.item_id)))
+    columns = ItemColumns(max(len(log.arrivals), 1), reads)
+    vectors = HeldVectors(space.id, np.zeros((len(log.arrivals), space.vectors.shape[1]), np.float32))
+
+    def put(item: Item) -> None:
+        row, vector = columns.put_item(item), found.vector(item.item_id)
+        if vector is not None:
+            vectors.put(row, vector)
+
+    return world, columns, Arrivals(log, put), vectors
 
 
 def replay(
@@ -71,6 +83,7 @@ def replay(
     world: World,
     columns: ItemColumns,
     arrivals: Arrivals,
+    vectors: ItemVectors = NO_VECTORS,
     moments: Sequence[int] = (),
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
@@ -108,7 +121,7 @@ def replay(
         if number in wanted:
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
-            look(Moment(number, event, request_of(people, live, event, world.space), met_in))
+            look(Moment(number, event, request_of(people, live, event, vectors), met_in))
         live.hear(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
@@ -118,7 +131,7 @@ def replay(
     return people, live
 
 
-def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: contract.Space) -> Request:
+def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: ItemVectors) -> Request:
     """The request that the event's person would have made just before it."""
     at = max(event.timestamp, people.watermark(event.user_id))
     # No query, even where the event is a search: a feed asks without one.
@@ -128,7 +141,7 @@ def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space:
         live.at(at),
         at,
         region,
-        space.id,
+        space,
         device,
         pairs=people.pairs(event.user_id, at),
     )
@@ -196,7 +209,7 @@ def grade_of(weight: float) -> int:
 
 def examples(
     log: Log,
-    space: Space,
+    space: FittedSpace,
     start: int,
     limit: int,
     seed: int,
@@ -222,7 +235,7 @@ def examples(
         for item_id, value in grades(moment.number).items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(request, chance)
+        rows = candidates(request, vectors, chance)
         rows = rows[unseen(request, rows)]
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
@@ -230,7 +243,9 @@ def examples(
             positions = stood(moment.shown, request.items, rows)
             groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
 
-    replay(log, *world_of(log, space, declared.reads), sample(log, start, limit, seed), look, progress, declared)
+    world, columns, arrivals, vectors = world_of(log, space, declared.reads)
+    moments = sample(log, start, limit, seed)
+    replay(log, world, columns, arrivals, vectors, moments, look, progress, declared)
     return groups
 
 
@@ -244,14 +259,14 @@ def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
     return place[rows]
 
 
-def candidates(request: Request, chance: np.random.Generator) -> Rows:
+def candidates(request: Request, vectors: HeldVectors, chance: np.random.Generator) -> Rows:
     """Rows as retrieval finds them (near the person, near what they met last, popular there and
     everywhere), and some at random, so that the ranker also knows what nobody would retrieve."""
     columns = request.items
     queries = [] if request.vector is None else [(request.vector, NEAREST)]
     recent = columns.rows(request.user["recent_items"][:RECENTS])
-    queries += [(columns.vectors[row], SIMILAR) for row in recent]
-    found = [top(columns.vectors @ vector, k) for vector, k in queries]
+    queries += [(vector, SIMILAR) for vector in vectors.vectors_of(recent)]
+    found = [top(vectors.cosines(vector, columns.n), k) for vector, k in queries]
     found.append(top(columns.popularity, POPULAR))
     regional = columns.popular_in(request.region)
     if regional is not None:
@@ -269,5 +284,4 @@ def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
 
 def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
     """Which rows the person has not met."""
-    seen = np.frombuffer(request.user["seen"], "<u8")
-    return np.isin(request.items.hashes[rows], seen, invert=True)
+    return np.isin(request.items.hashes[rows], seen_hashes(request.user), invert=True)

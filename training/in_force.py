@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo import ranking
+from feature_repo import inputs
 from feature_repo.crosses import Cross
-from feature_repo.ranking import NAMES
-from feature_repo.registry import Repository
+from feature_repo.inputs import NAMES
+from feature_repo.repository import Repository
 from operators.space import BundleSpace
 from schemas.bundle import Bundle
 from schemas.events import FLOAT_BYTES, Impression, Item
-from training.replay import Catalogue
+from training.replay import KnownItems
 
 Load = Callable[[str], Bundle | None]
 """a bundle by its version, None where it is gone"""
@@ -35,7 +35,7 @@ class Served:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The inputs that can be computed again, in the order of `matrix`."""
-        return ranking.names(self.crosses)
+        return inputs.names(self.crosses)
 
     @property
     def undeclared(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Bundles:
     """Each bundle once, over one catalogue."""
 
     def __init__(self, items: Iterable[Item], load: Load, declared: Repository) -> None:
-        self.world = Catalogue(items)
+        self.world = KnownItems(items)
         self._load = load
         self._crosses = {cross.name: cross for cross in declared.crosses}
         self._found: dict[str, Served | None] = {}
@@ -81,6 +81,7 @@ class Bundles:
             self.world.space = served.space
 
     def _served(self, bundle: Bundle) -> Served:
-        inputs = tuple(bundle.manifest.features)
+        ranker = bundle.manifest.surfaces["home"].ranker if "home" in bundle.manifest.surfaces else None
+        inputs = tuple(bundle.manifest.rankers[ranker].inputs) if ranker else ()
         crosses = tuple(self._crosses[name] for name in inputs if name in self._crosses)
         return Served(BundleSpace.of(bundle, self.world.item), inputs, crosses)

@@ -6,10 +6,10 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from feature_repo.builders import served
+from feature_repo.candidates import Pairs
 from feature_repo.columns import ItemColumns
-from feature_repo.ranking import Pairs
-from feature_repo.registry import Repository
-from feature_repo.views import served
+from feature_repo.repository import Repository
 from operators.contract import Signal
 from operators.features.declared import part_of
 from training.replay import Replay

@@ -34,13 +34,13 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from feature_repo import registry
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from schemas import bundle
 from schemas.events import Interaction
 from training import factors
 from training.accepted import Log
 from training.datasets import Dataset, movielens
-from training.feed import Feed
+from training.feed import ReplayedFeed
 from training.train import train
 
 K = 20
@@ -141,7 +141,7 @@ def at_split(split: Split, recommenders: Mapping[str, Recommend]) -> dict[str, F
     return out
 
 
-def before_each(split: Split, baselines: Baselines, feed: Feed) -> dict[str, Figures]:
+def before_each(split: Split, baselines: Baselines, feed: ReplayedFeed) -> dict[str, Figures]:
     """One list before each rating of the test; what has been rated by then is left out."""
     hits: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for event in split.test:
@@ -187,7 +187,7 @@ def measure(
         train(split.past, dataset.items, Path(folder), seed=seed, show_progress=bars, declared=declared)
         found = bundle.current(Path(folder))
         assert found is not None
-        feed = Feed(found, Log(split.past, dataset.items), dict(_regions(dataset)), declared)
+        feed = ReplayedFeed(found, Log(split.past, dataset.items), dict(_regions(dataset)), declared)
     baselines = Baselines(split.past, seed)
     moment = split.test[0].timestamp
     trending = feed.popular(moment)

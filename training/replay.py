@@ -15,10 +15,10 @@ from operators.driver import Driver, Emit, States
 from operators.space import EmptySpace
 from operators.time import END as END
 from schemas.errors import EventError
-from schemas.events import Example, Item
+from schemas.events import Item, LabelledExample
 
 
-class Catalogue:
+class KnownItems:
     """The world of a replay: the items told so far, and one embedding space."""
 
     def __init__(self, items: Iterable[Item] = (), space: Space | None = None) -> None:
@@ -50,7 +50,7 @@ class Replay:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[Example], None] | None = None,
+        tell: Callable[[LabelledExample], None] | None = None,
         begins: Callable[[Operator[Any]], States] = lambda operator: {},
     ) -> None:
         """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only

@@ -11,7 +11,7 @@ whole log. The two spaces are rotations of one another; its inputs are cosines, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,25 +19,26 @@ from pathlib import Path
 from typing import Any
 
 import hnswlib
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from feature_repo.ranking import NAMES, names
-from feature_repo.registry import EMPTY, Repository
-from schemas import bundle
-from schemas.bundle import Manifest
+from feature_repo.inputs import NAMES, names
+from feature_repo.repository import EMPTY, Repository
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
+from schemas.manifest import Manifest, Use
+from schemas.publish import publish
 from training import examples, factors, ranker
 from training.accepted import Log
 from training.examples import Group
-from training.factors import Space, Vectors
+from training.factors import FittedSpace, Vectors
 
 PREFIX = 0.8
 """share of the log that the vectors of the ranker's examples know"""
 MOMENTS = 6000
+SPACE, RANKER = "items", "feed"
+"""names of the bundle's parts"""
 M, EF_CONSTRUCTION = 16, 200
 """links a node and search width while building (Malkov and Yashunin, TPAMI 2018, section 4.1)"""
 
@@ -50,7 +51,7 @@ class NothingToTrain(FreshetError):
 class Models:
     """What a bundle is made of; `metrics` are for people."""
 
-    space: Space
+    space: FittedSpace
     ranker: bytes
     metrics: dict[str, float]
     inputs: tuple[str, ...] = NAMES
@@ -72,14 +73,14 @@ class Steps:
     def __exit__(self, *problem: Any) -> None:
         (self._progress or nullcontext()).__exit__(*problem)
 
-    def step(self, name: str) -> Step:
+    def step(self, name: str) -> StepProgress:
         """A new step; call it with the share done."""
-        return Step(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
+        return StepProgress(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
 
 
 @dataclass(frozen=True)
-class Step:
-    """Hears how far one step has come, 0 to 1."""
+class StepProgress:
+    """Shows how far one step has come; called with the share done, 0 to 1."""
 
     progress: Progress | None
     task: TaskID
@@ -101,25 +102,48 @@ def train(
     seed: int = 0,
     show_progress: bool = False,
 ) -> Manifest:
-    """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order. The
-    ranker's inputs are the main path's and the crosses of `declared`.
+    """`train_log` of events in any order."""
+    log = Log.of(interactions, items, impressions, users)
+    return train_log(log, bundles, declared=declared, dim=dim, seed=seed, show_progress=show_progress)
+
+
+def train_log(
+    log: Log,
+    bundles: Path,
+    *,
+    labelled: Sequence[Group] = (),
+    declared: Repository = EMPTY,
+    dim: int = 64,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Manifest:
+    """Fits the models and publishes them as the bundle in force in the folder `bundles`. The ranker's inputs are the
+    main path's and the crosses of `declared`; it learns from moments of the log and from `labelled` impressions, whose
+    features are of the same inputs.
 
     Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
     """
     with Steps(show_progress) as steps:
-        log = Log.of(interactions, items, impressions, users)
-        models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared)
+        models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared, labelled=labelled)
         return write(models, bundles, seed, steps.step("bundle"))
 
 
-def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = EMPTY) -> Models:
-    """Space and ranker of a log. Deterministic for a seed."""
+def fit(
+    log: Log,
+    *,
+    dim: int,
+    seed: int,
+    steps: Steps,
+    declared: Repository = EMPTY,
+    labelled: Sequence[Group] = (),
+) -> Models:
+    """Vectors and ranker of a log, and of `labelled` impressions. Deterministic for a seed."""
     started = time.perf_counter()
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
     inputs = names(declared.crosses)
     told = steps.step("examples, as of their time")
-    groups = examples.examples(log, early, past, MOMENTS, seed, told, declared)
+    groups = [*examples.examples(log, early, past, MOMENTS, seed, told, declared), *labelled]
     rising = [cross.name for cross in declared.crosses if cross.rising]
     booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
     model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)
@@ -132,37 +156,37 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
         {
             "events": float(len(log.interactions)),
             "examples": float(len(groups)) if booster else 0.0,
+            "labelled": float(len(labelled)) if booster else 0.0,
             "seconds": round(time.perf_counter() - started, 1),
         },
         inputs,
     )
 
 
-def write(models: Models, bundles: Path, seed: int, progress: Step) -> Manifest:
-    """Publishes the models."""
-    space = models.space
+def write(
+    models: Models,
+    bundles: Path,
+    seed: int,
+    progress: StepProgress,
+    build: Callable[[Vectors, int], Any] | None = None,
+) -> Manifest:
+    """Publishes the models: one space, which every surface searches, and one ranker of one head. `build(vectors, seed)`
+    makes the HNSW index, as `index` does."""
+    found = models.space
     now = time.time()
-    version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{space.id[:8]}"
-    with bundle.publish(bundles, version) as folder:
-        (folder / "items.json").write_bytes(msgspec.json.encode(space.item_ids))
-        (folder / "tokens.json").write_bytes(msgspec.json.encode(space.tokens))
-        np.save(folder / "vectors.npy", space.vectors)
-        np.save(folder / "content.npy", space.content)
-        index(space.vectors, seed).save_index(str(folder / "index.hnsw"))
-        (folder / "ranker.onnx").write_bytes(models.ranker)
-        progress(0.9)
-        manifest = bundle.seal(
-            folder,
-            version=version,
-            space_id=space.id,
-            dim=space.vectors.shape[1],
-            items=len(space.item_ids),
-            features=list(models.inputs),
-            created_at=round(now * 1000),
-            metrics=models.metrics,
+    version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{found.id[:8]}"
+    with publish(bundles, version) as bundle:
+        bundle.created_at, bundle.metrics, bundle.user_vectors = round(now * 1000), models.metrics, SPACE
+        built = (build or index)(found.vectors, seed)
+        bundle.space(
+            SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
+        bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
+        bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
+        bundle.surfaces["similar"] = Use(space=SPACE)
+        progress(0.9)
     progress(1.0)
-    return manifest
+    return bundle.manifest
 
 
 def index(vectors: Vectors, seed: int) -> Any:

@@ -1,4 +1,4 @@
-"""The usual features of people, items and categories: counts, means, rates and what is most frequent, over windows."""
+"""Typical features of people, items and categories: counts, means, rates and most frequent values over windows."""
 
 from __future__ import annotations
 

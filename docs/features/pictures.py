@@ -20,9 +20,9 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import RelativePrice
-from feature_repo.ranking import Candidates, Request
 from operators.contract import Record, Signal, Space, Vector
 from operators.features import (
     Bounce,

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from feature_repo.crosses.cross import USER, Column, Cross, Value
+from feature_repo.crosses.cross import Column, Cross
+from feature_repo.value import USER, Value
 from operators.features import Feature
 from schemas.errors import FeatureError
 
 if TYPE_CHECKING:
-    from feature_repo.ranking import Candidates, Request
+    from feature_repo.candidates import Candidates, Request
 
 
 @lru_cache(4096)

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from operators.contract import Dtype, Field
-from operators.features import Entity, Feature
+from feature_repo.value import ANYTHING, Value
+from operators.contract import Dtype
+from operators.features import Feature
 from operators.features.expressions import nearest
 from operators.features.feature import NAME
 from schemas.errors import FeatureError, declared_at
 
 if TYPE_CHECKING:
-    from feature_repo.ranking import Candidates
+    from feature_repo.candidates import Candidates
 
 Column = npt.NDArray[np.floating[Any]]
 NUMBERS: tuple[Dtype, ...] = ("int64", "float32", "float64", "bool")
-ANYTHING = ""
-"""as the keys of a pair: whatever the second is"""
-
-
-class Value(NamedTuple):
-    """A field of a declared feature, as a cross reads it."""
-
-    feature: Feature
-    field: Field
-
-    @property
-    def entity(self) -> Entity:
-        return self.feature.entity
-
-    @property
-    def key(self) -> str:
-        """What it is called among all others: Feast's view:field."""
-        return f"{self.entity.view}:{self.field.name}"
-
-    @property
-    def second(self) -> str:
-        """Of a pair of the person and something of items, the field of items; "" of anything else."""
-        keys = self.entity.keys
-        return str(keys[1]).removeprefix("event.") if len(keys) == 2 else ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,8 +95,3 @@ class Cross:
                 f"{self.name}: {chosen.name} is {chosen.dtype}, and {type(self).__name__} needs {' or '.join(dtypes)}"
             )
         return Value(feature, chosen)
-
-
-USER = ("user_id",)
-ITEM = ("item_id",)
-USER_AND = ("user_id", ANYTHING)

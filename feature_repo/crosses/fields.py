@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feature_repo.crosses.cross import ITEM, NUMBERS, USER, Column, Cross, Value
+from feature_repo.crosses.cross import NUMBERS, Column, Cross
+from feature_repo.value import ITEM, USER, Value
 from operators.features import Feature
 
 if TYPE_CHECKING:
-    from feature_repo.ranking import Candidates
+    from feature_repo.candidates import Candidates
 
 
 @dataclass(frozen=True, eq=False, repr=False)

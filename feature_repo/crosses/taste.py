@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feature_repo.age import ages
-from feature_repo.crosses.cross import NUMBERS, USER, USER_AND, Column, Cross, Value
+from feature_repo.crosses.cross import NUMBERS, Column, Cross
+from feature_repo.value import USER, USER_AND, Value
 from operators.features import Feature, Mean, Quantiles
 from operators.features.last_k import LastK
 from operators.time import days
 from schemas.errors import FeatureError
 
 if TYPE_CHECKING:
-    from feature_repo.ranking import Candidates
+    from feature_repo.candidates import Candidates
 
 SEVERAL = ("item.categories", "item.brand")
 """fields of items whose values people have features of"""

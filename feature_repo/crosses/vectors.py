@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feature_repo.crosses.cross import USER, Column, Cross, Value
+from feature_repo.crosses.cross import Column, Cross
+from feature_repo.value import USER, Value
 from operators.features import Feature, Vector
 from schemas.errors import FeatureError
 
 if TYPE_CHECKING:
-    from feature_repo.ranking import Candidates
+    from feature_repo.candidates import Candidates
 
 
 @dataclass(frozen=True, eq=False, repr=False)

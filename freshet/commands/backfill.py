@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.console import Console
 from freshet.errors import FeaturesError
 from freshet.features import declared, distributed, refill
 from freshet.settings import Settings
+from schemas.clock import now_ms
 
 console = Console(highlight=False)
 
@@ -30,18 +30,19 @@ def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: b
         No progress.
     """
     from feature_repo import registry
+    from feature_repo.repository import Repository
     from training.backfill import RowFiles
 
     settings, repository = Settings(), registry.declared()
     entities = [declared.named(repository, name)[0] for name in names] or list(repository.features)
-    asked = registry.Repository({entity: repository.features[entity] for entity in entities})
+    asked = Repository({entity: repository.features[entity] for entity in entities})
     files = refill.events(settings)
     if not files:
         raise FeaturesError(
             f"there are no archived events in {settings.archive}: the job writes them with each checkpoint"
         )
     folder = out or settings.archive
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     with RowFiles(folder, asked.views.values()) as rows:
         if flink:
             states = {feature.state_key for _, feature in declared.features(asked)}

@@ -31,7 +31,7 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         Do not stop at showing the page: take a real person's feed, click three films, take the feed again and print
         both. Exit status 0 only if the feed changed because of the clicks.
     """
-    settings = Settings()
+    settings = Settings(list_users=True)  # the data set's people are public, and the page offers them
     stack = Stack(settings, report=_say)
     stack.up(["kafka", "redis"])
     dataset = datasets.movielens()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from freshet.errors import NotReady
 from freshet.settings import Settings
+from schemas.clock import now_ms
 from schemas.events import Item
 from training.datasets import Dataset
 
@@ -78,7 +79,7 @@ def _last_event(client: httpx.Client, user: str) -> int | None:
 
 
 def _feed(client: httpx.Client, user: str, **query: str) -> dict[str, Any]:
-    answer = client.get(f"/v1/users/{user}/feed", params={"n": str(SHOWN), "explain": "true", **query})
+    answer = client.get(f"/v1/users/{user}/feed", params={"n": str(SHOWN), "explain": "reason", **query})
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 
@@ -97,7 +98,7 @@ def _unlike(dataset: Dataset, user: str, feed: dict[str, Any]) -> list[Item]:
 
 
 def _click(client: httpx.Client, user: str, items: list[Item]) -> tuple[str, float]:
-    now = round(time.time() * 1000)
+    now = now_ms()
     events = [
         {"event_id": uuid.uuid4().hex, "event_type": "click", "user_id": user, "item_id": item.item_id}
         | {"timestamp": now + position, "properties": {"surface": "home"}}

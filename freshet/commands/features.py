@@ -13,7 +13,7 @@ from rich.table import Table
 from freshet.commands.backfill import backfill
 from freshet.commands.consistency import consistency
 from freshet.errors import FeaturesError
-from freshet.features import declared, feast
+from freshet.features import declared, feast, rewrite
 from freshet.features.refill import Refill
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
@@ -24,7 +24,7 @@ from freshet.settings import Settings
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change
-    from feature_repo.registry import Repository
+    from feature_repo.repository import Repository
 
 app = App(name="features", help="Features that are declared in `feature_repo/definitions`: see docs/features.md.")
 app.command(consistency)
@@ -35,10 +35,10 @@ console = Console(highlight=False)
 @app.command(name="list")
 def show_all() -> int:
     """Every declared feature, by entity, and every cross. One in the shadow of another is not in the service."""
-    from feature_repo import registry
+    from feature_repo import promotions
 
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
-    repository, promoted = _repository(), registry.promoted(Settings().root)
+    repository, promoted = _repository(), promotions.promoted(Settings().root)
     served = {feature for entity in repository.features for feature in repository.in_service(entity, promoted)}
     for entity, feature in declared.features(repository):
         dtypes = ", ".join(field.dtype for field in feature.fields)
@@ -181,6 +181,22 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
     return 0
 
 
+@app.command(name="rewrite")
+def rewrite_rows() -> int:
+    """Have the running job write every row of the online store again, from its own state: after Redis has lost data.
+
+    The job goes on meanwhile. Rows arrive over the seconds or minutes that follow; writing one again changes nothing.
+    """
+    settings = Settings()
+    if not any(status.name == "flink" and status.state in ("running", "busy") for status in Stack(settings).status()):
+        raise FeaturesError("the job does not run: `freshet up` starts it")
+    with console.status("reading the keys from Kafka"):
+        found = rewrite.known(settings)
+    rewrite.send(settings, found)
+    console.print(f"the job writes the rows of {len(found['user']):,} people and {len(found['item']):,} other keys")
+    return 0
+
+
 @app.command
 def promote(name: str) -> int:
     """Let the entity's service give this feature, instead of what it replaces or of what replaces it.
@@ -193,17 +209,18 @@ def promote(name: str) -> int:
     name
         The feature's name, or entity.name where two entities have one of that name.
     """
-    from feature_repo import registry
+    from feature_repo import promotions
+    from feature_repo.repository import full_name
 
     settings, repository = Settings(), _repository()
     entity, feature = declared.named(repository, name)
-    full = registry.full_name(feature)
+    full = full_name(feature)
     if full not in (declared.applied(settings) or {"features": ()})["features"]:
         raise FeaturesError(f"the job does not compute {full} yet: `freshet features apply`")
-    before = registry.promoted(settings.root)
-    after = registry.promote(repository, feature, before)
+    before = promotions.promoted(settings.root)
+    after = promotions.promote(repository, feature, before)
     old, new = ([f.name for f in repository.in_service(entity, promoted)] for promoted in (before, after))
-    registry.keep_promoted(settings.root, after)
+    promotions.keep_promoted(settings.root, after)
     feast.apply(settings, report=lambda message: None)
     if old == new:
         console.print(f"{full} is what the service gives")

@@ -8,12 +8,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from freshet.data import importer, json_lines
+from freshet.commands.refused import report
+from freshet.data import files, importer
+from freshet.data.dead_letters import SentPlaces
 from freshet.data.producer import Producer
-from freshet.data.rejections import Rejections, collected
+from freshet.data.rejections import RejectedLines, collected
 from freshet.errors import InputError
 from freshet.settings import Settings
 from schemas import topics
+from schemas.clock import now_ms
 
 
 def load(
@@ -24,10 +27,12 @@ def load(
     impressions: Path | None = None,
     rejects: Path | None = None,
     restart: Annotated[bool, Parameter(negative=())] = False,
+    wait: bool = True,
 ) -> int:
     """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import goes on when it is called again.
 
-    Exit status 1 if a line was rejected, now or by an earlier run over the same file.
+    A file of events that is not in the order of time is sorted first. Exit status 1 if a line was rejected, now or by
+    an earlier run over the same file, or if the job refused an event that this run sent.
 
     Parameters
     ----------
@@ -43,6 +48,8 @@ def load(
         Write each rejected line's number and reason to this file, as JSON lines.
     restart
         Begin at the first line again, whatever has been sent before.
+    wait
+        Wait until a checkpoint of the running job covers what was sent, and report what it refused of it.
     """
     chosen = [
         (topics.ITEMS, items),
@@ -50,33 +57,40 @@ def load(
         (topics.IMPRESSIONS, impressions),
         (topics.INTERACTIONS, interactions),
     ]
-    files = [(topic, path) for topic, path in chosen if path is not None]
-    for _, path in files:
-        json_lines.check(path)
-    if not files:
+    named = [(topic, path) for topic, path in chosen if path is not None]
+    for _, path in named:
+        files.check(path)
+    if not named:
         raise InputError("nothing to import: name a file with --items, --users, --interactions or …")
-    return run(Settings(), files, rejects=rejects, restart=restart)
+    return run(Settings(), named, rejects=rejects, restart=restart, wait=wait)
 
 
 def run(
-    settings: Settings, files: list[tuple[str, Path]], *, rejects: Path | None = None, restart: bool = False
+    settings: Settings,
+    named: list[tuple[str, Path]],
+    *,
+    rejects: Path | None = None,
+    restart: bool = False,
+    wait: bool = False,
 ) -> int:
-    """Import files in the given order; returns the exit status."""
+    """Import files in the given order; returns the exit status. With `wait`, as of `load`."""
     console = Console(highlight=False)
+    sent, began = SentPlaces(), now_ms()
     records = importer.Records(settings.root / "imports")
     if restart:
-        for topic, path in files:
+        for topic, path in named:
             records.forget(path, topic)
-    before = {topic: records.load(path, topic) for topic, path in files}
+    before = {topic: records.load(path, topic) for topic, path in named}
     with ExitStack() as stack:
         rejections = stack.enter_context(collected(rejects, "w" if restart else "a"))
-        sender = stack.enter_context(Producer(settings))
+        sender = stack.enter_context(Producer(settings, sent.add))
         bar = stack.enter_context(_bar(console))
-        results = [_one(bar, topic, path, sender, records, rejections) for topic, path in files]
+        results = [_one(bar, topic, path, sender, records, rejections) for topic, path in named]
     rejections.show(console)
     for result in results:
         console.print(_summary(before[result.topic], result), soft_wrap=True)
-    return 1 if any(result.rejected for result in results) else 0
+    refused = report(settings, sent, began, console) if wait else 0
+    return 1 if refused or any(result.rejected for result in results) else 0
 
 
 def _summary(before: importer.Progress, result: importer.Progress) -> str:
@@ -92,7 +106,7 @@ def _one(
     path: Path,
     sender: Producer,
     records: importer.Records,
-    rejections: Rejections,
+    rejections: RejectedLines,
 ) -> importer.Progress:
     before = records.load(path, topic)
     task = bar.add_task(topic, total=path.stat().st_size, lines=f"{before.line:,} lines")
@@ -106,6 +120,8 @@ def _one(
 
     result = importer.load(path, topic, sender, records, rejected=rejections.add, advanced=advanced)
     bar.update(task, completed=path.stat().st_size)
+    if result.by_time and not before.done:
+        bar.console.print(f"{path} is not in the order of time and was sent in that order", soft_wrap=True)
     return result
 
 

@@ -1,4 +1,4 @@
-"""`freshet replay`: interactions of a file, sent as if they happened now, at a rate of one's choice."""
+"""`freshet replay`: interactions of a file, sent at a chosen rate as if they happened now."""
 
 import time
 from pathlib import Path
@@ -8,13 +8,16 @@ import msgspec
 from cyclopts import Parameter, Token
 from rich.console import Console
 
-from freshet.data import json_lines
+from freshet.commands.refused import report
+from freshet.data import files
+from freshet.data.dead_letters import SentPlaces
 from freshet.data.pace import wait_until
 from freshet.data.producer import Producer
-from freshet.data.rejections import Rejection, Rejections, collected
+from freshet.data.rejections import RejectedLine, RejectedLines, collected
 from freshet.errors import InputError
 from freshet.settings import Settings
-from schemas import codec, json_reader, topics
+from schemas import codec, json_lines, json_reader, topics
+from schemas.clock import now_ms
 from schemas.errors import EventError
 from schemas.events import Interaction
 
@@ -45,8 +48,10 @@ def replay(
     now: Annotated[bool, Parameter(negative=())] = False,
     limit: int | None = None,
     rejects: Path | None = None,
+    wait: bool = True,
 ) -> int:
-    """Send a file of interactions in its own order, paced. Exit status 1 if a line was rejected.
+    """Send a file of interactions in the order of their times, paced. Exit status 1 if a line was rejected, or if the
+    job refused an event.
 
     Parameters
     ----------
@@ -63,8 +68,10 @@ def replay(
         Stop after so many events.
     rejects
         Write each rejected line's number and reason to this file, as JSON lines.
+    wait
+        Wait until a checkpoint of the running job covers what was sent, and report what it refused of it.
     """
-    json_lines.check(interactions)
+    files.check(interactions)
     if (rate is None) == (speed is None):
         raise InputError("say either --rate or --speed")
     if speed is not None and speed <= 0:
@@ -75,10 +82,13 @@ def replay(
     rejections.show(console)
     if not events:
         raise InputError(f"{interactions} has no valid interaction")
-    shift = round(time.time() * 1000) - max(event.timestamp for event in events) if now else 0
+    # One that is too far behind an earlier one of the same person would be refused.
+    events.sort(key=lambda event: event.timestamp)
+    shift = now_ms() - max(event.timestamp for event in events) if now else 0
     first = events[0].timestamp
     sent, seconds, behind = 0, 0.0, 0.0
-    with Producer(Settings()) as producer:
+    settings, places, start = Settings(), SentPlaces(), now_ms()
+    with Producer(settings, places.add) as producer:
         began = time.monotonic()
         for sent, event in enumerate(events, 1):
             due = (sent - 1) / rate if rate else (event.timestamp - first) / 1000 / (speed or 1)
@@ -90,16 +100,17 @@ def replay(
     console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {rejections.count:,} lines rejected")
     if behind > _LAG_WORTH_A_WORD:
         console.print(f"the asked pace could not be kept: up to {behind:.1f} s behind")
-    return 1 if rejections.count else 0
+    refused = report(settings, places, start, console) if wait else 0
+    return 1 if refused or rejections.count else 0
 
 
-def _read(path: Path, limit: int | None, rejections: Rejections) -> list[Interaction]:
+def _read(path: Path, limit: int | None, rejections: RejectedLines) -> list[Interaction]:
     events: list[Interaction] = []
     for line in json_lines.read(path):
         try:
             events.append(json_reader.loads(topics.INTERACTIONS, line.text))
         except EventError as error:
-            rejections.add(Rejection.of(path, line.number, error))
+            rejections.add(RejectedLine.of(path, line.number, error))
         if limit and len(events) >= limit:
             break
     return events

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from freshet.errors import ComponentError
 from freshet.features import declared
+from freshet.local import background
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
 from freshet.local.processes import tail
@@ -70,7 +71,10 @@ def down() -> int:
 
 
 def status() -> int:
-    """Show each component. Exit status 1 unless all of them run and answer."""
+    """Show each component, errors of background threads, and dead letters by topic and reason.
+
+    Exit status 1 unless all components run and answer.
+    """
     settings = Settings()
     found = Stack(settings).status()
     table = Table("component", "state", "address", "pid", "since", box=None, pad_edge=False, header_style="bold")
@@ -85,7 +89,24 @@ def status() -> int:
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
+    running = {one.name for one in found if one.state == "running"}
+    if several := background.processes(settings, running):
+        console.print(several, soft_wrap=True)
+    for line in background.problems(settings, running):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
+    for line in _dead_letters(settings) if any((s.name, s.state) == ("kafka", "running") for s in found) else ():
+        console.print(line, soft_wrap=True)
     return 0 if all(one.state == "running" for one in found) else 1
+
+
+def _dead_letters(settings: Settings) -> list[str]:
+    from follow.to_end import KafkaUnreadable
+    from freshet.data import dead_letters
+
+    try:
+        return dead_letters.summary(settings.connection)
+    except KafkaUnreadable:
+        return []  # its state is in the table
 
 
 def logs(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from freshet.errors import StackError
 from freshet.settings import Settings
@@ -17,15 +17,18 @@ class BrokerGone(StackError):
 class Producer:
     """Sends in the background; `flush` returns when the broker has acknowledged everything sent before."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, acknowledged: Callable[[Any], None] | None = None) -> None:
+        """`acknowledged` is called with topic, partition and offset of each message that the broker has, in the
+        producer's thread."""
         from kafka import KafkaProducer
         from kafka.errors import KafkaError
 
         self._error: type[Exception] = KafkaError
         self._failure: Exception | None = None
+        self._acknowledged = acknowledged
         try:
             self._kafka = KafkaProducer(
-                bootstrap_servers=settings.kafka,
+                **settings.connection.kafka_python(),
                 acks="all",
                 linger_ms=5,
                 batch_size=64 * 1024,
@@ -49,13 +52,15 @@ class Producer:
                 raise BrokerGone(f"Kafka stopped acknowledging: {late}") from late
 
     def send(self, topic: str, key: bytes, value: bytes, done: Callable[[], None] | None = None) -> None:
-        """Hand one message over. Raises BrokerGone when an earlier one could not be delivered."""
+        """Queue one message. Raises BrokerGone when an earlier one could not be delivered."""
         self._check()
         try:
             sent = self._kafka.send(topic, key=key, value=value)
         except self._error as error:
             raise BrokerGone(f"Kafka does not take messages of {topic}: {error}") from error
         sent.add_errback(self._failed)
+        if self._acknowledged:
+            sent.add_callback(self._acknowledged)
         if done:
             sent.add_callback(lambda _: done())
 

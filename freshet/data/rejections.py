@@ -15,7 +15,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class RejectedLine:
     path: str
     line: int
     field: str
@@ -29,15 +29,15 @@ class Rejection:
         return f"{self.path}:{self.line}: {self.field + ': ' if self.field else ''}{self.reason}"
 
 
-class Rejections:
+class RejectedLines:
     """Those of one command. Where it has a file, they are in there as JSON lines, too."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._file = file
-        self._first: list[Rejection] = []
+        self._first: list[RejectedLine] = []
         self.count = 0
 
-    def add(self, rejection: Rejection) -> None:
+    def add(self, rejection: RejectedLine) -> None:
         self.count += 1
         if len(self._first) < SHOWN:
             self._first.append(rejection)
@@ -53,10 +53,10 @@ class Rejections:
 
 
 @contextmanager
-def collected(file: Path | None, mode: str = "w") -> Iterator[Rejections]:
+def collected(file: Path | None, mode: str = "w") -> Iterator[RejectedLines]:
     """Rejections, written to `file` where one is named."""
     if file is None:
-        yield Rejections()
+        yield RejectedLines()
         return
     with file.open(mode) as out:
-        yield Rejections(out)
+        yield RejectedLines(out)

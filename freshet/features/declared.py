@@ -12,7 +12,7 @@ from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
     from feature_repo.plan import Change
-    from feature_repo.registry import Repository
+    from feature_repo.repository import Repository
     from operators.features import Entity, Feature
 
 REBUILD = (

@@ -4,6 +4,7 @@ setting `flink_run` names."""
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Filled:
-    """What a backfill has left: Parquet files in a folder."""
+    """The output of a backfill: Parquet files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,9 +47,15 @@ class Filled:
     def _read(self, name: str) -> Iterator[tuple[Any, ...]]:
         import pyarrow.parquet as pq
 
-        for file in sorted((self._folder / name).glob("part-*")):
+        for file in sorted((self._folder / name).glob("part-*"), key=_place):
             for batch in pq.ParquetFile(file).iter_batches():
                 yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _place(file: Path) -> list[int | str]:
+    """Sorts the files of one Flink task by their number: `part-…-10` comes after `part-…-2`, unlike in text. A task's
+    files hold a key's rows in their order."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from freshet.errors import ComponentError
-from freshet.local.components import Report
+from freshet.local.components import Reporter
 from freshet.local.processes import base_env
 from freshet.settings import Settings
 
@@ -29,11 +29,13 @@ def _config(settings: Settings, file: Path) -> str:
     config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
     registry = config.get("registry")
     config["registry"] = {**(registry if isinstance(registry, dict) else {}), "path": str(file)}
-    config.setdefault("online_store", {})["connection_string"] = settings.redis
+    # Feast puts the variable's value in; the file holds no secret.
+    password = ",password=${FRESHET_REDIS_PASSWORD}" if "FRESHET_REDIS_PASSWORD" in settings.secrets else ""
+    config.setdefault("online_store", {})["connection_string"] = settings.redis + password
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def apply(settings: Settings, report: Report) -> None:
+def apply(settings: Settings, report: Reporter) -> None:
     """Register the feature views, as `feast apply` does. Raises ComponentError with Feast's own words."""
     if not (REPOSITORY / "feature_store.yaml").exists():
         report("feast apply is skipped: feature_repo has no feature_store.yaml")
@@ -50,7 +52,7 @@ def apply(settings: Settings, report: Report) -> None:
         shutil.copyfile(settings.registry, aside)
     config.write_text(_config(settings, aside))
     command = [sys.executable, "-c", "from feast.cli.cli import cli; cli()", "-c", str(REPOSITORY), "-f", str(config)]
-    env = {**base_env(), "FEAST_USAGE": "False", "FRESHET_HOME": str(settings.root)}
+    env = {**base_env(), **settings.secrets, "FEAST_USAGE": "False", "FRESHET_HOME": str(settings.root)}
     done = subprocess.run([*command, "apply"], env=env, capture_output=True, text=True, timeout=_TIMEOUT)
     settings.logs.mkdir(parents=True, exist_ok=True)
     (settings.logs / "feast.log").write_text(done.stdout + done.stderr)
@@ -65,9 +67,9 @@ def apply(settings: Settings, report: Report) -> None:
 
 def _fingerprint(settings: Settings, config: Path) -> str:
     """Changes with all that is registered: sources of the declarations, and which of them are promoted."""
-    from feature_repo import registry
+    from feature_repo import promotions
 
-    promoted = ",".join(sorted(registry.promoted(settings.root)))
+    promoted = ",".join(sorted(promotions.promoted(settings.root)))
     found = hashlib.sha256(f"{config.read_text()}{os.environ.get('FRESHET_DEFINITIONS', '')}{promoted}".encode())
     for folder in (REPOSITORY, REPOSITORY.parent / "operators", REPOSITORY.parent / "schemas"):
         for source in sorted(folder.rglob("*.py")):

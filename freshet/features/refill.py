@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from freshet.features import declared
-from freshet.local.components import Report
+from freshet.features import declared, rewrite
+from freshet.local.components import Reporter
 from freshet.settings import Settings
+from schemas.clock import now_ms
 
 if TYPE_CHECKING:
-    from feature_repo.registry import Repository
+    from feature_repo.repository import Repository
     from training.backfill import Backfill, RowFiles
 
 
@@ -23,11 +23,11 @@ def backfill(
 ) -> Backfill:
     """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
     from streams import world
-    from streams.seeds import Seeds
+    from streams.backfilled import Backfilled
     from training.backfill import Backfill
 
-    found = world.shared(settings.kafka, settings.bundles)
-    seeds = (lambda operator: Seeds(earlier, operator).of) if earlier else None
+    found = world.shared(settings.connection, settings.bundles)
+    seeds = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
     return Backfill(repository, found, rows.put if rows else None, seeds)
 
 
@@ -75,7 +75,7 @@ class Refill:
         from operators.stepping import LINGERS
         from training.backfill import write_seeds
 
-        settings, until = self._settings, time.time_ns() // 1_000_000 - LINGERS
+        settings, until = self._settings, now_ms() - LINGERS
         into = settings.seeds.with_name("seeds-ahead.db")
         with distributed.fill(settings, files, "states", self.states, until) as found:
             write_seeds(into, found.states())
@@ -88,14 +88,14 @@ class Refill:
             self._filled = backfill(self._settings, registry.declared().only(self.states), earlier=self._earlier)
         return self._filled
 
-    def seed(self, report: Report) -> None:
+    def seed(self, report: Reporter) -> None:
         """Reads what has come since, and writes the seeds. The job has stopped with a savepoint: what it had accepted
         until then is in the archive, and nothing else."""
         from training.backfill import write_seeds
 
         self.ahead()
         filled = self._backfill()
-        filled.finish(time.time_ns() // 1_000_000)
+        filled.finish(now_ms())
         self._keys = write_seeds(self._settings.seeds, filled.states(), self._earlier)
         if self._earlier:
             self._earlier.unlink()
@@ -103,13 +103,6 @@ class Refill:
         more = " after those that Flink has read" if self._earlier else ""
         report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
-    def wake(self) -> None:
-        """Has the job load every key, so that rows are written and timers set of those that nobody touches."""
-        from freshet.data.producer import Producer
-        from schemas.topics import WAKE
-
-        with Producer(self._settings) as producer:
-            for operator, found in self._keys.items():
-                for key in found:
-                    producer.send(WAKE[operator], key.encode(), b"")
-            producer.flush()
+    def refresh(self) -> None:
+        """Has the job load every key that has a backfilled state, so that its rows are written and its timers set."""
+        rewrite.send(self._settings, self._keys)

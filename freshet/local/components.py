@@ -8,7 +8,7 @@ from freshet.settings import Settings
 
 ANSWER_S = 3.0
 """how long a component has to say that it does its work"""
-Report = Callable[[str], None]
+Reporter = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Component(Protocol):
         """Every port that it listens on, by the field of Settings that chooses it; the first is its address."""
         ...
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         """Write its configuration, fetch what it needs, and say how to start it."""
         ...
 
@@ -37,10 +37,10 @@ class Component(Protocol):
         """
         ...
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         """What is to be done each time it has become healthy."""
         ...
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         """What is to be done while it still runs, before it is asked to stop."""
         ...

@@ -19,7 +19,7 @@ from freshet.features import declared
 from freshet.features.refill import Refill
 from freshet.local import components, mini_cluster
 from freshet.local.checkpoints import newest, prune
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings
 
 _SAVEPOINT_DEADLINE = 90.0
@@ -39,7 +39,7 @@ class Flink:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"flink_port": settings.flink_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         for folder in (settings.checkpoints, settings.savepoints, settings.bundles, settings.run):
             folder.mkdir(parents=True, exist_ok=True)
         # A killed JVM leaves its unpacked jars behind, 100 MB each time: kept in our own folder and emptied here.
@@ -62,7 +62,7 @@ class Flink:
         }
         return Launch([sys.executable, "-m", self.module], env)
 
-    def _take_up_changes(self, settings: Settings, origin: Path, report: Report) -> None:
+    def _take_up_changes(self, settings: Settings, origin: Path, report: Reporter) -> None:
         """What was declared since the job last started. Raises ComponentError where its past cannot be known."""
         found = declared.changes(settings)
         for change in found:
@@ -91,12 +91,12 @@ class Flink:
         except (httpx.HTTPError, ValueError, KeyError):
             return False
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         if self._refill:
-            self._refill.wake()  # before it is remembered, so that it is made up for where it fails
+            self._refill.refresh()  # before it is remembered, so that it is made up for where it fails
         declared.remember(settings, self._refill.states if self._refill else self._seeded)
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
         asked = time.time()
         try:
@@ -115,7 +115,7 @@ class Flink:
             report(f"no savepoint could be taken{reason}: the next start resumes from the last checkpoint")
 
 
-def _start_over(settings: Settings, report: Report) -> None:
+def _start_over(settings: Settings, report: Reporter) -> None:
     """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
     are of another archive."""
     settings.seeds.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freshet.errors import ComponentError
 from freshet.local import components, jars, ports, topics
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.local.java import java_home
 from freshet.local.processes import base_env
 from freshet.settings import Settings
@@ -49,7 +49,8 @@ class Kafka:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
+        self.check(settings)
         java = java_home(settings.java) / "bin" / "java"
         classpath = os.pathsep.join(map(str, jars.fetch("kafka", settings.cache, report=report)))
         data = settings.root / "kafka"
@@ -77,6 +78,15 @@ class Kafka:
         argv = [str(java), *heap, *few, *log, "-Djava.awt.headless=true", "-cp", classpath, "kafka.Kafka"]
         return Launch([*argv, str(properties)])
 
+    def check(self, settings: Settings) -> None:
+        """Raises ComponentError where the settings are of another broker than this one."""
+        if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
+            raise ComponentError(
+                "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own; the local one listens "
+                f"at {settings.own_kafka}, in plain text: leave them out, or start the rest alone "
+                "(`freshet up --without kafka`)"
+            )
+
     def is_ready(self, settings: Settings) -> bool:
         from kafka.admin import KafkaAdminClient
         from kafka.errors import KafkaConfigurationError, KafkaError, KafkaTimeoutError
@@ -87,7 +97,7 @@ class Kafka:
         try:
             patience = int(components.ANSWER_S * 1000)
             admin = KafkaAdminClient(
-                bootstrap_servers=settings.kafka, request_timeout_ms=patience, bootstrap_timeout_ms=patience
+                bootstrap_servers=settings.own_kafka, request_timeout_ms=patience, bootstrap_timeout_ms=patience
             )
         except KafkaConfigurationError:
             raise  # our own mistake, which waiting does not mend
@@ -104,12 +114,12 @@ class Kafka:
         finally:
             admin.close()
 
-    def started(self, settings: Settings, report: Report) -> None:
-        created = topics.create(settings.kafka, settings.partitions)
+    def started(self, settings: Settings, report: Reporter) -> None:
+        created = topics.create(settings.connection, settings.partitions)
         if created:
             report(f"created topics {', '.join(created)}")
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 
 

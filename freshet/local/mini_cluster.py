@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from freshet.local import jars
-from freshet.local.components import Report
+from freshet.local.components import Reporter
 from freshet.local.java import java_home
 from freshet.local.processes import ONE_BLAS_THREAD, base_env
 from freshet.settings import Settings
@@ -35,7 +35,7 @@ _CHATTY = {
 _LOG4J += "".join(f"logger.{key}.name = {name}\nlogger.{key}.level = ERROR\n" for key, name in _CHATTY.items())
 
 
-def environment(settings: Settings, scratch: Path, report: Report) -> dict[str, str]:
+def environment(settings: Settings, scratch: Path, report: Reporter) -> dict[str, str]:
     """Variables: jars, Java, logs, and where the catalogue is. Jars are unpacked in `scratch`."""
     connectors = jars.fetch("flink", settings.cache, report=report)
     for folder in (settings.run, scratch):
@@ -44,6 +44,7 @@ def environment(settings: Settings, scratch: Path, report: Report) -> dict[str, 
     log4j.write_text(_LOG4J)
     return {
         "FRESHET_KAFKA": settings.kafka,
+        **settings.secrets,
         "FRESHET_BUNDLES": str(settings.bundles),
         "FRESHET_JARS": ";".join(path.absolute().as_uri() for path in connectors),
         "JAVA_HOME": str(_java_with_one_output(settings, scratch)),

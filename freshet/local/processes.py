@@ -28,7 +28,7 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProcessRecord:
     name: str
     pid: int
     created: float
@@ -58,9 +58,9 @@ class Record:
         return found + [process for process in others if _token(process) == self.token]
 
 
-def load(run: Path, name: str) -> Record | None:
+def load(run: Path, name: str) -> ProcessRecord | None:
     try:
-        return Record(**json.loads(_path(run, name).read_text()))
+        return ProcessRecord(**json.loads(_path(run, name).read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
@@ -73,7 +73,7 @@ def forget(run: Path, name: str) -> None:
     _path(run, name).unlink(missing_ok=True)
 
 
-def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, run: Path) -> Record:
+def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, run: Path) -> ProcessRecord:
     """Start a program in a session of its own, its output appended to `log`, and record it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex
@@ -87,12 +87,12 @@ def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, run
             start_new_session=True,
         )
     _children.append(child)  # kept, so that it is reaped when it ends while we still run
-    record = Record(name, child.pid, psutil.Process(child.pid).create_time(), token)
+    record = ProcessRecord(name, child.pid, psutil.Process(child.pid).create_time(), token)
     record.save(run)
     return record
 
 
-def end(record: Record, grace: float, *, hard: bool = False) -> bool:
+def end(record: ProcessRecord, grace: float, *, hard: bool = False) -> bool:
     """End every process of a record: SIGTERM, then SIGKILL after `grace` seconds. False if it took a SIGKILL."""
     members = record.members()
     polite = True

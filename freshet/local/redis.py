@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from feature_repo.redis_access import RedisAccess
 from freshet.errors import ComponentError
 from freshet.local import components
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings
 
 _CONFIG = """\
@@ -33,12 +34,16 @@ class Redis:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"redis_port": settings.redis_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         data = settings.root / "redis"
         data.mkdir(parents=True, exist_ok=True)
         config = settings.run / "redis.conf"
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(_CONFIG.format(host=settings.host, port=settings.redis_port, data=data))
+        config.touch(mode=0o600)
+        config.chmod(0o600)
+        config.write_text(
+            _CONFIG.format(host=settings.host, port=settings.redis_port, data=data) + _password(settings.redis_access)
+        )
         return Launch([str(_server(settings.redis_server)), str(config)])
 
     def is_ready(self, settings: Settings) -> bool:
@@ -47,7 +52,11 @@ class Redis:
         # A server that still reads its append-only file answers PING with an error, so it is not ready yet.
         patience = components.ANSWER_S
         client = redis.Redis(
-            settings.host, settings.redis_port, socket_timeout=patience, socket_connect_timeout=patience
+            settings.host,
+            settings.redis_port,
+            password=settings.redis_access.password.get_secret_value() or None,
+            socket_timeout=patience,
+            socket_connect_timeout=patience,
         )
         try:
             return bool(client.ping())
@@ -58,11 +67,22 @@ class Redis:
         finally:
             client.close()
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         return None
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
+
+
+def _password(access: RedisAccess) -> str:
+    """The line of the configuration that asks for the password, each byte in hexadecimal: it may hold any of them."""
+    if access.username or access.tls:
+        raise ComponentError(
+            "FRESHET_REDIS_USERNAME and FRESHET_REDIS_TLS are of a Redis of your own; the local one has a password "
+            "alone: leave them out, or start the rest (`freshet up --without redis`)"
+        )
+    encoded = "".join(f"\\x{byte:02x}" for byte in access.password.get_secret_value().encode())
+    return f'requirepass "{encoded}"\n' if encoded else ""
 
 
 def _server(setting: str) -> Path:

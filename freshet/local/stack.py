@@ -11,7 +11,7 @@ from typing import Self
 from freshet.errors import ComponentError, NotReady, PortTaken
 from freshet.features import feast
 from freshet.local import ports, processes
-from freshet.local.components import Component, Report
+from freshet.local.components import Component, Reporter
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
 from freshet.local.redis import Redis
@@ -41,7 +41,7 @@ class Stack:
         self,
         settings: Settings | None = None,
         *,
-        report: Report = lambda _: None,
+        report: Reporter = lambda _: None,
         components: Sequence[Component] | None = None,
     ) -> None:
         self.settings = settings or Settings()

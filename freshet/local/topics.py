@@ -2,12 +2,13 @@
 
 import sys
 
+from follow.connection import Connection, KafkaSecurity
 from freshet.errors import ComponentError
 from freshet.settings import PARTITIONS
 from schemas import topics
 
 _ITEM_PARTITIONS = 4
-_WAKE_MS = 3_600_000
+_REFRESH_MS = 3_600_000
 _EXAMPLES_MS = 7 * 86_400_000
 
 
@@ -24,8 +25,11 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
         count = partitions if topic in topics.USER_KEYED else _ITEM_PARTITIONS
         compact = {"cleanup.policy": "compact"} if topic in topics.COMPACTED else {}
         found[topic] = (count, {**kept, **compact})
-    for operator, topic in topics.WAKE.items():
-        found[topic] = (partitions if operator == "user" else _ITEM_PARTITIONS, {**kept, "retention.ms": str(_WAKE_MS)})
+    for operator, topic in topics.REFRESH.items():
+        found[topic] = (
+            partitions if operator == "user" else _ITEM_PARTITIONS,
+            {**kept, "retention.ms": str(_REFRESH_MS)},
+        )
     # Files keep them for good.
     found[topics.EXAMPLES] = (partitions, {**kept, "retention.ms": str(_EXAMPLES_MS)})
     for topic in topics.EVENT_TOPICS:
@@ -33,8 +37,8 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
     return found
 
 
-def create(kafka: str, partitions: int = PARTITIONS) -> list[str]:
-    """Create the topics that are missing on the broker at `host:port` and return their names.
+def create(connection: Connection, partitions: int = PARTITIONS) -> list[str]:
+    """Create the topics that are missing on the broker and return their names.
 
     Raises ComponentError if the broker refuses.
     """
@@ -42,7 +46,7 @@ def create(kafka: str, partitions: int = PARTITIONS) -> list[str]:
     from kafka.errors import KafkaError, TopicAlreadyExistsError
 
     try:
-        admin = KafkaAdminClient(bootstrap_servers=kafka, request_timeout_ms=15_000)
+        admin = KafkaAdminClient(**connection.kafka_python(), request_timeout_ms=15_000)
         try:
             present = set(admin.list_topics())
             missing = {name: spec for name, spec in layout(partitions).items() if name not in present}
@@ -62,4 +66,4 @@ def create(kafka: str, partitions: int = PARTITIONS) -> list[str]:
 
 if __name__ == "__main__":
     # For a broker that is not ours to start: `python -m freshet.local.topics host:port`.
-    print("created", ", ".join(create(sys.argv[1])) or "nothing: all topics exist")
+    print("created", ", ".join(create(Connection(sys.argv[1], KafkaSecurity()))) or "nothing: all topics exist")

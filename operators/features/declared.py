@@ -16,10 +16,10 @@ from typing import Any
 
 from operators.attribution import Attribution
 from operators.contract import MARK as MARK
-from operators.contract import Operator, Record, Row, Signal
+from operators.contract import Cells, Operator, Record, Row, Signal
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
-from schemas.events import Example
+from schemas.events import LabelledExample
 
 PARTS_KEPT = 20_000
 """names of parts whose operators are cached"""
@@ -76,26 +76,30 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.new(second)
 
-    def encode(self, part: str, state: Any) -> bytes:
+    def encode(self, part: str, state: Any) -> Cells:
         operator, second = self._of(part)
         return operator.encode(second, state)
 
-    def decode(self, part: str, blob: bytes) -> Any:
+    def decode(self, part: str, cells: Cells) -> Any:
         operator, second = self._of(part)
-        return operator.decode(second, blob)
+        return operator.decode(second, cells)
 
-    def adopt(self, part: str, state: Any, backfilled: bytes, saved: bytes | None) -> None:
+    def adopt(self, part: str, state: Any, backfilled: Cells, saved: Cells | None) -> None:
         operator, second = self._of(part)
         operator.adopt(second, state, backfilled, saved)
+
+    def refuse(self, part: str, state: Any, record: Record) -> bool:
+        operator, second = self._of(part)
+        return operator.refuse(second, state, record)
 
     def watermark(self, state: Any) -> int:
         return int(state.watermark)
 
-    def row(self, key: str, part: str, state: Any, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: Any, at: int, cells: Cells | None = None) -> Row:
         operator, second = self._of(part)
-        return operator.row(key, second, state, at, encoded)
+        return operator.row(key, second, state, at, cells)
 
-    def on_timer(self, part: str, state: Any, at: int) -> Sequence[Example]:
+    def on_timer(self, part: str, state: Any, at: int) -> Sequence[LabelledExample]:
         operator, second = self._of(part)
         return operator.on_timer(second, state, at)
 

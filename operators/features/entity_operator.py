@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from operators.contract import Operator, Record, Row, Signal, View, World, read_time
+from operators.contract import Cells, Operator, Record, Row, Signal, View, World, read_time
 from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
 from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.monoid import Take
-from operators.keyed import REBUILD
+from operators.keyed import REBUILD, STATE
 from schemas.errors import FeatureError, InvalidEvent, StateError
 
 NEVER = 2**62
@@ -117,27 +117,27 @@ class EntityOperator(Operator[EntityState]):
     def new(self, part: str = "") -> EntityState:
         return self._state(0, {})
 
-    def encode(self, part: str, state: EntityState) -> bytes:
+    def encode(self, part: str, state: EntityState) -> Cells:
         known = {key: found for key, found in zip(self._keys, state.states, strict=True) if found is not None}
-        return self._encoder.encode((state.watermark, known))
+        return {STATE: self._encoder.encode((state.watermark, known))}
 
-    def decode(self, part: str, blob: bytes) -> EntityState:
+    def decode(self, part: str, cells: Cells) -> EntityState:
         """Drops the states of features that are no longer declared; new features begin with an empty state.
 
-        Raises StateError where the blob cannot be decoded.
+        Raises StateError where the cells cannot be decoded.
         """
         try:
-            saved = self._decoder.decode(blob)
+            saved = self._decoder.decode(cells[STATE])
             states = {
                 place: self._decoders[place].decode(raw)
                 for key, raw in saved.states.items()
                 if (place := self._place.get(key)) is not None
             }
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
         return self._state(saved.watermark, states)
 
-    def adopt(self, part: str, state: EntityState, backfilled: bytes, saved: bytes | None) -> None:
+    def adopt(self, part: str, state: EntityState, backfilled: Cells, saved: Cells | None) -> None:
         found = self.decode(part, backfilled)
         known = [None] * len(self._slots) if saved is None else self.decode(part, saved).states
         for place, own in enumerate(known):
@@ -162,7 +162,7 @@ class EntityOperator(Operator[EntityState]):
         self._apply(state, signal)
         return []
 
-    def row(self, key: str, part: str, state: EntityState, at: int, encoded: bytes | None = None) -> Row:
+    def row(self, key: str, part: str, state: EntityState, at: int, cells: Cells | None = None) -> Row:
         at = read_time(state.watermark, at)
         found = self._defaults if self.over(part, state, at) else self._values(state, at)
         values: list[Any] = []

@@ -1,4 +1,4 @@
-// Talking to the server: JSON in and out; a problem document becomes an error with words for people.
+// Calls of the server: JSON in and out; a problem document becomes an Error with its detail.
 
 import { $ } from "./dom.js";
 
@@ -51,7 +51,15 @@ function query(values) {
   return new URLSearchParams(given).toString();
 }
 
-export const people = (n) => call(`/v1/users?${query({ n })}`).then((found) => found.users);
+/** Some profiles; none where the server does not list them (403). */
+export async function people(n) {
+  try {
+    return (await call(`/v1/users?${query({ n })}`)).users;
+  } catch (error) {
+    if (error instanceof Problem && error.status === 403) return [];
+    throw error;
+  }
+}
 export const feed = (user, { n, after } = {}) =>
   call(`/v1/users/${segment(user)}/feed?${query({ n, after, surface: "demo" })}`);
 export const features = (user) => call(`/v1/users/${segment(user)}/features`);

@@ -1,8 +1,8 @@
-// The live view of what the engine knows of the person: the same row that the feed was made of.
+// The live view of the person's features: the row that the feed was made from.
 
 import { $, el, titleOf } from "./dom.js";
 
-const STAGES = ["hydrate", "retrieve", "filter", "rank", "rerank", "explain"];
+const STAGES = ["hydrate", "encode", "retrieve", "filter", "rank", "rerank", "explain"];
 const WINDOWS = { "5m": "5 min", "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -41,7 +41,7 @@ function showTaste(categories) {
     bar.style.width = `${(Math.abs(share) / most) * 100}%`;
     return el("li", {}, el("span", {}, name), el("span", { class: "track" }, bar), el("small", {}, share.toFixed(2)));
   }));
-  if (!top.length) $("taste").replaceChildren(el("li", { class: "quiet" }, "Nothing is known yet."));
+  if (!top.length) $("taste").replaceChildren(el("li", { class: "quiet" }, "Nothing yet."));
 }
 
 function showWindows(events) {

@@ -1,4 +1,4 @@
-// The page: who is looking, what they do, and what comes back.
+// The demo page: a chosen person, their actions, and the feeds that follow.
 
 import * as api from "./api.js";
 import { $, el, titleOf } from "./dom.js";

@@ -1,19 +1,22 @@
-"""`freshet bench`: what it can be asked for."""
+"""The commands of `freshet bench` and their options."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import feed, freshness, throughput
+from bench import feed, freshness, history, ingest, throughput
 from bench.errors import Unsound
 from bench.report import Report
 from freshet.cli import main
 
-COMMANDS = {"freshness": freshness, "throughput": throughput, "feed": feed}
+COMMANDS = {
+    "freshness": freshness, "ingest": ingest, "throughput": throughput, "history": history, "feed": feed,
+}  # fmt: skip
 
 
 def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +30,9 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("freshness", ("--seconds", "--features")),
         ("throughput", ("--rounds", "--features")),
-        ("feed", ("--items", "--users", "--seconds")),
+        ("feed", ("--items", "--users", "--seconds", "--processes", "--attempts")),
+        ("history", ("--rounds", "--events", "--met")),
+        ("ingest", ("--seconds", "--connections")),
     ],
 )
 def test_help_of_each_names_its_options(
@@ -38,7 +43,19 @@ def test_help_of_each_names_its_options(
     assert all(option in shown for option in (*options, "--json", "--out"))
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["feed", "--itmes", "5"], ["freshness", "--seconds", "soon"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["feed", "--itmes", "5"],
+        ["freshness", "--seconds", "soon"],
+        ["feed", "--items", "many"],
+        ["feed", "--items", "10,,20"],
+        ["throughput", "--features=-1"],
+        ["feed", "--items", "0"],
+        ["feed", "--processes", "0,1"],
+    ],
+)
 def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
     assert main(["bench", *words]) == 2
 
@@ -46,24 +63,27 @@ def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "asked"),
     [
-        (["freshness", "--seconds", "5"], (5.0, 0)),
-        (["freshness", "--features", "8"], (90.0, 8)),
-        (["throughput", "--rounds", "2"], (2, 0)),
-        (["feed", "--items", "50", "--users", "3", "--seconds", "1"], (50, 3, 1.0)),
+        (["freshness", "--seconds", "5"], (5.0, (0,), 2)),
+        (["freshness", "--features", "0,8", "--attempts", "1"], (90.0, (0, 8), 1)),
+        (["throughput", "--rounds", "2"], (2, (0,), 2)),
+        (["feed", "--items", "50", "--users", "3", "--seconds", "1"], ((50,), 3, 1.0, (1,), 2)),
+        (["feed", "--items", "10000,100,10000", "--processes", "1,2"], ((10000, 100), 2000, 20.0, (1, 2), 2)),
+        (["history", "--met", "500,50"], (3, 1200, [50, 500], 2)),
+        (["ingest", "--seconds", "3", "--connections", "9"], (3.0, 9, 2)),
     ],
 )
 def test_options_reach_the_benchmark(
     words: list[str], asked: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = []
+    found = []
 
     def run(*given: Any) -> Report:
-        heard.append(given[:-1])
+        found.append(given[:-1])
         return Report(words[0], {"some_ms": np.array([1.0])}, {"missed": 0.0})
 
     monkeypatch.setattr(COMMANDS[words[0]], "run", run)
     assert main(["bench", *words, "--json", "--out", str(tmp_path)]) == 0
-    assert heard == [asked]
+    assert found == [asked]
 
 
 def test_a_measurement_that_is_not_sound_has_status_1(
@@ -75,3 +95,21 @@ def test_a_measurement_that_is_not_sound_has_status_1(
     monkeypatch.setattr(feed, "run", run)
     assert main(["bench", "feed"]) == 1
     assert "events are missing" in capsys.readouterr().err
+
+
+def test_a_failed_measurement_prints_its_figures_and_has_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Report("feed", {"feed_ms": np.array([1.0])}, {"feeds_per_s": 2.0}, failures=["feeds fell back"])
+    monkeypatch.setattr(feed, "run", lambda *given: report)
+    assert main(["bench", "feed", "--json", "--out", str(tmp_path)]) == 1
+    assert json.loads(capsys.readouterr().out)["failures"] == ["feeds fell back"]
+
+
+@pytest.mark.parametrize("name", ["freshness", "throughput"])
+def test_an_unknown_number_of_features_is_refused_before_anything_starts(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(COMMANDS[name], "own_stack")
+    assert main(["bench", name, "--features", "0,7"]) == 1
+    assert "--features 7: there are repositories of 0, 8, 10, 40" in capsys.readouterr().err

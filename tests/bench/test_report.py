@@ -8,20 +8,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import feed, freshness, throughput
-from bench.report import Report, Target, summary
+from bench import feed, freshness, history, ingest, throughput
+from bench.machine import Rounds, Sampler
+from bench.report import Report, Target, percentile, ratio, summary
 
 SAMPLES = {
     "freshness": ("produce_to_feast_ms", "click_to_feed_ms"),
+    "ingest": ("post_ms",),
     "feed": ("feed_ms", "feed_at_8_ms", "parts_ms"),
+    "history": ("feed_ms_50",),
     "throughput": (),
 }
 FIGURES = {
-    "freshness": ("load_events_per_s",),
-    "feed": ("feeds_per_s", "feed_to_parts"),
-    "throughput": ("events_per_s",),
+    "freshness": ("load_events_per_s", "p99_to_p50", "features_ratio"),
+    "ingest": ("post_ratio", "connection_ratio"),
+    "feed": ("feeds_per_s", "feed_to_parts", "size_ratio", "memory_ratio", "processes_ratio"),
+    "history": ("cost_ratio", "bytes_per_event", "feed_ratio"),
+    "throughput": ("events_per_s", "bare_ratio", "features_ratio"),
 }
-TARGETS = {"freshness": freshness.TARGETS, "feed": feed.TARGETS, "throughput": throughput.TARGETS}
+TARGETS = {
+    "freshness": freshness.TARGETS,
+    "ingest": ingest.TARGETS,
+    "feed": feed.TARGETS,
+    "history": history.TARGETS,
+    "throughput": throughput.TARGETS,
+}
 
 
 def made(name: str) -> Report:
@@ -78,3 +89,40 @@ def test_percentiles() -> None:
 def test_a_figure_that_is_not_there_is_an_error() -> None:
     with pytest.raises(KeyError):
         made("feed").value("feed_ms.p42")
+
+
+def test_without_samples_a_target_is_missed_and_the_line_is_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = Report("x", {"s_ms": np.array([])}, {"r": None}, targets=(Target("s_ms.p50", "≤", 5), Target("r", "≥", 1)))
+    assert report.show(tmp_path, json_only=True) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["s_ms"] == {"p50": None, "p99": None, "n": 0}
+    assert printed.err.count("missed") == 2
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "found"),
+    [(3.0, 2.0, 1.5), (1.0, 3.0, 0.33), (1.0, 0.0, None), (None, 1.0, None), (1.0, None, None)],
+)
+def test_ratio(above: float | None, below: float | None, found: float | None) -> None:
+    assert ratio(above, below) == found
+
+
+def test_percentile() -> None:
+    assert percentile([1.0, 2.0, 3.0], 50) == 2.0
+    assert percentile([], 50) is None
+
+
+def test_the_line_and_the_table_say_how_the_machine_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Sampler, "_sample", lambda self: None)
+    rounds = Rounds(print, 1)
+    rounds.measure("a round", lambda: None)
+    Report("x", figures={"f": 1.0}, rounds=rounds).show(tmp_path, json_only=True)
+    printed = capsys.readouterr()
+    found = json.loads(printed.out.splitlines()[-1])
+    assert set(found["loop_ms"]) == {"before", "during", "after"}
+    assert {"steal", "others", "disturbed", "repeated", "bounds"} <= found.keys()
+    assert "a round, attempt 1" in printed.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import probes, stacks
+from bench import stacks
+from bench.pace import paced
 from bench.stacks import own_stack, retimed, shuffled
 from schemas.events import Interaction
 
@@ -35,7 +37,7 @@ def test_retimed_events_are_new_ones_evenly_over_the_time(n: int, rounds: int, l
     assert Counter(what) == Counter((e.user_id, e.item_id) for e in EVENTS[:n] * rounds)
 
 
-def test_an_id_that_is_as_long_as_may_be_stays_one() -> None:
+def test_an_id_of_the_greatest_length_keeps_it() -> None:
     (found,) = retimed([Interaction("x" * 256, "click", "u1", 1_767_225_600_000, "i1")], 0, 10)
     assert len(found.event_id) == 256
 
@@ -49,13 +51,13 @@ def test_shuffled_events_are_the_same_in_the_same_order_for_a_seed() -> None:
 
 def test_a_steady_rate_is_kept_on_average() -> None:
     began = time.monotonic()
-    assert [number for number, _ in probes.paced(200, 0.25)] == list(range(50))
+    assert [number for number, _ in paced(200, 0.25)] == list(range(50))
     assert 0.2 < time.monotonic() - began < 2
 
 
-def test_who_waits_for_the_one_before_counts_that() -> None:
+def test_the_delay_of_a_late_number_counts_from_when_it_was_due() -> None:
     moments = []
-    for number, moment in probes.paced(20, 0.5):
+    for number, moment in paced(20, 0.5):
         moments.append((moment, time.monotonic()))
         time.sleep(0.22 if number == 2 else 0)
     waits = [now - moment for moment, now in moments]
@@ -65,7 +67,7 @@ def test_who_waits_for_the_one_before_counts_that() -> None:
 
 
 class FakeStack:
-    """A stack that says what was done to it."""
+    """A stack that records what was done to it."""
 
     def __init__(self, settings: Any, report: Any) -> None:
         self.settings, self.done = settings, []
@@ -74,11 +76,31 @@ class FakeStack:
         return self
 
     def __exit__(self, *error: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # an impatient second one
+        os.kill(os.getpid(), signal.SIGTERM)  # a second one
         self.done.append("down")
 
     def up(self, names: list[str]) -> None:
         self.done.append("up")
+
+
+def test_an_endless_rate_goes_on() -> None:
+    found = []
+    for number, _ in paced(1000, math.inf):
+        found.append(number)
+        if number == 20:
+            break
+    assert found == list(range(21))
+
+
+def test_an_environment_variable_is_set_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_X", "before")
+    with stacks.environment("BENCH_X", "inside"):
+        assert os.environ["BENCH_X"] == "inside"
+    assert os.environ["BENCH_X"] == "before"
+    monkeypatch.delenv("BENCH_X")
+    with stacks.environment("BENCH_X", "inside"):
+        pass
+    assert "BENCH_X" not in os.environ
 
 
 def test_a_sigterm_stops_the_stack_and_the_processes_that_measure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from feast import FeatureService, FeatureView
 from feature_repo import features, registry, views
 from feature_repo.features import DECLARED, TYPES, VIEWS, entity
 from operators.contract import Dtype, View
-from operators.keyed import STATE_FIELD
 
 SERVICES = [s for s in vars(features).values() if isinstance(s, FeatureService)]
 
@@ -74,5 +73,5 @@ def test_services() -> None:
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {
-        "vector", "vector_space", "seen", STATE_FIELD.name,
+        "vector", "vector_space", *(f.name for f in views.user.extra),
     }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from feature_repo import on_demand, registry
+from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import (
     Affinity,
@@ -20,13 +21,12 @@ from feature_repo.crosses import (
     Overlap,
     Position,
     QueryMatch,
-    Reads,
     RelativePrice,
     Similarity,
     UserFeature,
 )
-from feature_repo.ranking import Candidates, Request
-from feature_repo.registry import Repository
+from feature_repo.reads import Reads
+from feature_repo.repository import Repository
 from operators.features import (
     Count,
     Decay,
@@ -101,9 +101,9 @@ def test_a_row_of_feast_says_what_the_ranker_is_given() -> None:
         )
     found = on_demand.compute({name: [row[name] for row in rows] for name in rows[0]})
 
-    columns = ItemColumns(0, 2, Reads.of(ABLE))
+    columns = ItemColumns(2, Reads.of(ABLE))
     for i in ITEMS:
-        columns.put_item(i, None)
+        columns.put_item(i)
     columns.put_values("i1", {"people": 7})
     for n, (u, i, at, device, position) in enumerate(asked):
         known = {f"user_features:{name}": value for name, value in PEOPLE[u].items()}

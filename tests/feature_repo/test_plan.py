@@ -8,7 +8,7 @@ import pytest
 
 from feature_repo.crosses import Cross, ItemFeature, UserFeature, Weekday
 from feature_repo.plan import Change, changed_views, changes, inputs, snapshot
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.features import Count, Entity, Feature, Mean, Sum, event, item, user
 from operators.time import days, hours
 

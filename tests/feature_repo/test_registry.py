@@ -10,9 +10,10 @@ import pytest
 
 from feature_repo import features as feast_objects
 from feature_repo import registry
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.crosses import Affinity, ItemFeature, UserFeature, Weekday
-from feature_repo.registry import Repository, collect, promote
-from feature_repo.views import SERVED, item_operator, served, user_operator
+from feature_repo.registry import collect
+from feature_repo.repository import Repository
 from operators.contract import Record
 from operators.features import (
     Count,
@@ -147,33 +148,6 @@ def test_one_name_may_be_two_entities() -> None:
     assert len(collect(module(features=features)).views) == 2
 
 
-def test_a_service_gives_the_promoted_of_those_that_replace_one_another() -> None:
-    first = Count("first", entity=user)
-    second = Count("second", entity=user, events=view, replaces=first)
-    third = Count("third", entity=user, events=click, replaces=second)
-    other = Count("other", entity=user, events=purchase)
-    repository = collect(module(all=[first, second, third, other]))
-
-    def given(promoted: frozenset[str]) -> list[str]:
-        return [feature.name for feature in repository.in_service(user, promoted)]
-
-    assert given(frozenset()) == ["first", "other"]
-    promoted = promote(repository, third, ())
-    assert given(promoted) == ["third", "other"]
-    promoted = promote(repository, second, promoted)
-    assert given(promoted) == ["second", "other"]
-    assert given(promote(repository, first, promoted)) == ["first", "other"]
-
-
-def test_of_two_that_replace_the_same_one_is_given() -> None:
-    first = Count("first", entity=user)
-    left, right = (Count(name, entity=user, events=view, replaces=first) for name in ("left", "right"))
-    repository = collect(module(all=[first, left, right]))
-    promoted = promote(repository, right, promote(repository, left, {"user.gone"}))
-    assert promoted == {"user.right"}
-    assert [feature.name for feature in repository.in_service(user, promoted)] == ["right"]
-
-
 def test_only_a_feature_of_the_same_entity_can_be_replaced() -> None:
     of_items = Count("of_items", entity=item)
     with pytest.raises(FeatureError, match=r"test_registry\.py:\d+.*replaces.*no feature of user"):
@@ -208,16 +182,11 @@ def test_for_crosses_keeps_what_they_read() -> None:
     assert made().for_crosses().features == {}
 
 
-def test_servers_hear_of_what_crosses_read_of_items() -> None:
-    assert served(made()) == dict.fromkeys(SERVED, ())
-    assert served(with_crosses()) == {**dict.fromkeys(SERVED, ()), "item_features": ((0, "people"),)}
-
-
 @pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"a": Weekday("day"), "b": Weekday("day")}, "there is an input day already"),
-        ({"a": Weekday("similarity"), "b": Weekday("similarity")}, "an input similarity already .*ranking.py"),
+        ({"a": Weekday("similarity"), "b": Weekday("similarity")}, "an input similarity already .*inputs.py"),
         (dict.fromkeys("ab", UserFeature("n", of=Count("hidden", entity=user))), "n reads hidden, which no module"),
     ],
 )

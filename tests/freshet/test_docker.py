@@ -34,3 +34,21 @@ def test_every_build_target_exists() -> None:
 def test_flink_has_the_version_of_the_python_package() -> None:
     assert "flink:2.3.0-" in (DOCKER / "Dockerfile").read_text()
     assert '"apache-flink==2.3.0"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_nothing_is_published_beyond_loopback() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    published = [(name, port) for name, service in services.items() for port in service.get("ports", ())]
+    assert {name for name, _ in published} == {"kafka", "valkey", "jobmanager", "server"}
+    for name, port in published:
+        host = port.get("host_ip") if isinstance(port, dict) else port.rpartition(":")[0].rpartition(":")[0]
+        assert host in ("127.0.0.1", "[::1]"), f"{name} publishes {port}"
+    assert not [name for name, service in services.items() if service.get("network_mode")]
+
+
+def test_redis_has_a_password_that_the_file_does_not_say() -> None:
+    services = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+    assert 'requirepass "%s"' in services["valkey"]["command"][-1]
+    assert services["valkey"]["environment"]["VALKEY_PASSWORD"].startswith("${FRESHET_REDIS_PASSWORD:?")
+    for name in ("setup", "jobmanager", "taskmanager", "job", "server"):
+        assert services[name]["environment"]["FRESHET_REDIS_PASSWORD"].startswith("${FRESHET_REDIS_PASSWORD:?"), name

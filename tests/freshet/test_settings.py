@@ -3,6 +3,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from follow.connection import Connection
+from freshet.features import feast
+from freshet.local import mini_cluster
+from freshet.local.flink import Flink
+from freshet.local.server import Server
 from freshet.settings import Settings, check_all, setting_name
 
 
@@ -60,3 +65,38 @@ def test_a_variable_that_is_no_setting_is_named_with_the_nearest_that_is(monkeyp
     assert check_all() == []
     monkeypatch.setenv(setting_name("store_timeout"), "40")
     assert check_all() == [f"{setting_name('store_timeout')} is no setting; FRESHET_STORE_TIMEOUT_MS is"]
+
+
+# -- passwords and TLS -----------------------------------------------------------------------------
+
+
+def test_secrets_are_passed_on_to_what_is_started_and_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("FRESHET_KAFKA_USERNAME=me\nFRESHET_KAFKA_PASSWORD=from the file\n")
+    monkeypatch.setenv("FRESHET_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("FRESHET_REDIS_PASSWORD", "of redis")
+    settings = Settings()
+    assert settings.secrets == {
+        "FRESHET_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "FRESHET_KAFKA_SASL_MECHANISM": "PLAIN",
+        "FRESHET_KAFKA_USERNAME": "me", "FRESHET_KAFKA_PASSWORD": "from the file", "FRESHET_REDIS_PASSWORD": "of redis",
+    }  # fmt: skip
+    assert "from the file" not in repr(settings)
+    assert "of redis" not in repr(settings)
+    for component in (Server(), Flink()):
+        monkeypatch.setattr(mini_cluster.jars, "fetch", lambda *_, **__: [])
+        launch = component.prepare(settings, print)
+        assert launch.env.items() >= settings.secrets.items()
+        assert not [word for word in launch.argv if "from the file" in word or "of redis" in word]
+    assert "of redis" not in feast.write_config(settings).read_text()
+
+
+def test_the_variables_of_passwords_and_tls_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRESHET_KAFKA_SECURITY_PROTOCOL", "SSL")
+    monkeypatch.setenv("FRESHET_REDIS_TLS", "true")
+    assert check_all() == []
+
+
+def test_brokers_of_ones_own_are_used_where_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().connection == Connection("127.0.0.1:19092")
+    monkeypatch.setenv("FRESHET_KAFKA", "one:9092,two:9092")
+    assert Settings().connection.bootstrap == "one:9092,two:9092"
+    assert Settings().own_kafka == "127.0.0.1:19092"

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from operators.contract import Signal, Space
 from operators.decay import POPULARITY_ORIGIN, AffinityShares, Popularity
-from operators.history import CurrentSession, Recent, Seen, hash64
+from operators.history import CurrentSession, Recent, hash64
+from operators.seen import Seen
 from operators.vector import UserVector
 from operators.windows import Counts, tile_of
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from hypothesis import strategies as st
 
-from operators.contract import Aggregation, Signal, Space, Vector
+from operators.contract import CellAggregation, Signal, Space, Vector
 from operators.space import EmptySpace
 from operators.time import DAY, HOUR, MINUTE, SECOND
 from schemas.events import EVENT_TYPES, Item
@@ -100,12 +100,16 @@ def latest(signals: Sequence[Signal]) -> int:
     return max((s.timestamp for s in signals), default=T0)
 
 
-def saved(aggregation: Aggregation[Any], state: Any) -> Any:
+def saved(aggregation: CellAggregation[Any], state: Any) -> Any:
     """The state as it comes back from Flink's."""
-    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=aggregation.state)
+    head, cells = aggregation.split(state)
+    packed = msgspec.msgpack.encode(head)
+    return aggregation.join(msgspec.msgpack.decode(packed, type=aggregation.head), dict(cells))
 
 
-def run(aggregation: Aggregation[Any], signals: Sequence[Signal], world: Anywhere | None = None, save: int = 7) -> Any:
+def run(
+    aggregation: CellAggregation[Any], signals: Sequence[Signal], world: Anywhere | None = None, save: int = 7
+) -> Any:
     """The state after the signals; every `save` signals it is saved and restored."""
     world = world or Anywhere()
     state = aggregation.new()
@@ -116,7 +120,7 @@ def run(aggregation: Aggregation[Any], signals: Sequence[Signal], world: Anywher
     return state
 
 
-def changes(aggregation: Aggregation[Any], state: Any, at: int, most: int = 400) -> list[int]:
+def changes(aggregation: CellAggregation[Any], state: Any, at: int, most: int = 400) -> list[int]:
     """The times after `at` at which the aggregation says that its values change, checked one by one: they hold
     until the millisecond before, change then, and hold for ever after the last."""
     found: list[int] = []

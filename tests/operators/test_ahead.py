@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import views
-from feature_repo.registry import Repository
+from feature_repo.repository import Repository
 from operators.contract import Record, Row, Signal, read_time
 from operators.driver import Driver
 from operators.features import Count, EntityOperator, event, session, user

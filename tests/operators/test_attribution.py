@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from operators.attribution import MOST_BYTES, MOST_EARLY, MOST_ITEMS, Attribution
 from operators.contract import NO_ROW, Record
 from operators.time import END, HOUR, MINUTE
 from schemas.codec import MAX_MESSAGE_BYTES
-from schemas.events import MOST_WATCHED_S, Example, Impression, Interaction
+from schemas.events import MOST_WATCHED_S, Impression, Interaction, LabelledExample
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
 from training.replay import Replay
@@ -92,7 +92,7 @@ def test_every_order_of_events_gives_what_the_rules_say(script: list[Any]) -> No
             item_id = None if kind == "search" else items[0]
             event = Interaction(f"e{n}", kind, "u1", at, item_id, None, request, properties)
         log += [event, event] if twice and n % 3 == 0 else [event]
-    found: list[Example] = []
+    found: list[LabelledExample] = []
     operator = user_operator(World(), attribution=Attribution(WINDOW, LATE))
     replay = Replay(operator, item_operator(World()), tell=found.append)
     accepted = []
@@ -126,8 +126,10 @@ def test_an_example_has_what_was_logged_of_its_item() -> None:
     join.on_event("", state, did(T0 + 5, "i2"))
     assert join.on_timer("", state, T0 + 5) == []
     assert join.on_timer("", state, T0 + BEYOND + 5) == [
-        Example("r1", "u1", "i1", 0, T0, "cart", "DE", "tv", "v1", "b", {}, None, 0.5, bytes(range(8))),
-        Example("r1", "u1", "i2", 1, T0, "cart", "DE", "tv", "v1", "b", {"click": 1}, None, 0.25, bytes(range(8, 16))),
+        LabelledExample("r1", "u1", "i1", 0, T0, "cart", "DE", "tv", "v1", "b", {}, None, 0.5, bytes(range(8))),
+        LabelledExample(
+            "r1", "u1", "i2", 1, T0, "cart", "DE", "tv", "v1", "b", {"click": 1}, None, 0.25, bytes(range(8, 16))
+        ),
     ]
     assert join.row("u1", "", state, T0) is NO_ROW
 

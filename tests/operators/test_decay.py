@@ -73,7 +73,7 @@ def test_affinity_keeps_a_bounded_number_of_names_the_most_loved(each: int) -> N
     loved = [Signal("click", T0, categories=["loved"])] * 100
     signals = loved + [Signal("click", T0 + n, categories=[f"c{n}-{k}" for k in range(each)]) for n in range(40)]
     state = run(declared, signals)
-    assert len(state.sums) == 20
+    assert 20 <= len(state.sums) <= 25
     assert "loved" in state.sums
     names, scores = declared.values(state, T0 + 40)
     assert (len(names), len(scores), names[0]) == (10, 10, "loved")

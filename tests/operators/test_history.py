@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from array import array
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.cells import changed
 from operators.contract import Signal
-from operators.history import Applied, CurrentSession, Recent, Seen, hash64
+from operators.hashes import BLOCK, CHUNK
+from operators.history import Applied, CurrentSession, Recent, hash64
+from operators.seen import Seen, seen_hashes
 from operators.time import DAY, MINUTE
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles
-from tests.operators.signals import T0, changes, later, latest, logs, run
+from tests.operators.signals import T0, Anywhere, changes, later, latest, logs, run, saved
 
 GAP = 30 * MINUTE
 SESSION = CurrentSession(GAP, EVENT_TYPES, categories=3)
@@ -81,7 +82,10 @@ def test_categories_are_the_last_distinct_ones_newest_first() -> None:
 def test_recents_are_the_latest_by_event_time(signals: list[Signal], after: int) -> None:
     state = run(RECENT, signals)
     at = latest(signals) + after
-    assert list(RECENT.values(state, at)) == oracles.recent(RECENT, signals)
+    *exact, tastes = RECENT.values(state, at)
+    assert [*exact, pytest.approx(tastes, rel=1e-6)] == oracles.recent(RECENT, signals)
+    names = (f.name for f in RECENT.fields)
+    assert RECENT.of_row(None, dict(zip(names, RECENT.values(state, at), strict=True))) == state
     assert RECENT.due(state, at) is None
     assert len(state.events) <= RECENT.k
 
@@ -96,18 +100,41 @@ def test_recents_do_not_depend_on_the_order_of_arrival(signals: list[Signal], rn
 @given(logs(), later)
 def test_met_items_in_the_order_of_meeting(signals: list[Signal], after: int) -> None:
     state = run(SEEN, signals)
-    (packed,) = SEEN.values(state, latest(signals) + after)
-    found = array("Q")
-    found.frombytes(packed)
-    assert found.tolist() == oracles.seen(SEEN, signals)
+    assert seen_hashes(SEEN.split(state)[1], SEEN.keep).tolist() == oracles.seen(SEEN, signals)
+    assert SEEN.values(state, latest(signals) + after) == ()
     assert SEEN.due(state, latest(signals) + after) is None
 
 
-def test_met_items_without_a_limit_in_sight_are_all_there() -> None:
+@pytest.mark.parametrize("save", [1, 50, 10_000])
+def test_exactly_the_oldest_meetings_are_forgotten(save: int) -> None:
+    """Through many chunks, whose names come round again."""
+    declared = Seen(frozenset({"click"}), keep=600)
+    state, expected = declared.new(), list[int]()
+    for n in range(3_000):
+        item = f"i{n * 7919 % 1_300}" if n < 1_500 else f"i{n}"
+        declared.update(state, click(T0, item), Anywhere())
+        if hash64(item) not in expected:
+            expected = [*expected, hash64(item)][-600:]
+        if n % save == 0:
+            assert seen_hashes(declared.split(state)[1], 600).tolist() == expected
+            state = saved(declared, state)
+    assert seen_hashes(declared.split(state)[1], 600).tolist() == expected
+    assert set(state.cells) <= {field.name for field in declared.cells}
+
+
+def test_one_more_item_rewrites_the_head_and_at_times_a_chunk() -> None:
     declared = Seen(frozenset({"click"}))
-    (packed,) = declared.values(run(declared, [click(T0, f"i{n}") for n in range(1000)]), T0)
-    assert len(packed) == 8 * 1000
-    assert packed[:8] == hash64("i0").to_bytes(8, "little")
+    state, before, sizes = declared.new(), dict[str, bytes](), []
+    for n in range(6_000):
+        declared.update(state, click(T0, f"i{n}"), Anywhere())
+        after = dict(declared.split(state)[1])
+        changes = changed(before, after)
+        assert len(changes) <= 2
+        sizes.append(sum(len(cell or b"") for cell in changes.values()))
+        before = after
+    assert max(sizes) <= 8 * (BLOCK + CHUNK + 1)
+    assert sum(sizes) / len(sizes) < 150
+    assert len(seen_hashes(before)) == 5_000
 
 
 @given(logs(), st.lists(st.integers(-1, 50), max_size=30))
@@ -117,7 +144,10 @@ def test_applied_is_the_last_place_and_the_latest_time(signals: list[Signal], of
     known = [s for s in placed if s.offset >= 0]
     last = (known[-1].partition, known[-1].offset) if known else (-1, -1)
     state = run(declared, placed)
-    assert declared.values(state, T0) == (*last, max((s.timestamp for s in placed), default=0))
+    assert declared.values(state, T0) == (*last, max((s.timestamp for s in placed), default=0), *last)
+    declared.refuse(state, 3, 77)
+    assert declared.values(state, T0)[:2] == last
+    assert declared.values(state, T0)[3:] == (3, 77)
     assert declared.due(state, T0) is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import views
+from feature_repo import builders, views
 from operators.contract import Record, Signal
 from operators.keyed import SENT, UserOperator
 from operators.stepping import Emission, event_time, expire, step, timers
@@ -22,7 +22,7 @@ from tests.operators.signals import T0, MadeSpace
 
 
 def user_operator() -> UserOperator:
-    return views.user_operator(World(MadeSpace("one")), LATENESS)
+    return builders.user_operator(World(MadeSpace("one")), LATENESS)
 
 
 def click(id: str, at: int) -> Record:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.contract import Signal
-from operators.subject import CatalogueEntry, Profile
+from operators.contract import Record, Signal
+from operators.subject import CatalogueEntry, Profile, ProfileState
 from schemas.events import Item, User
 from tests.operators.signals import T0, logs, run, saved
 from tests.schemas import strategies
@@ -19,13 +20,27 @@ def mixed(subjects: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Signal]]:
     return st.builds(lambda a, b: [*a, *b, *a[:2]], st.lists(said, max_size=4), logs(most=4)).flatmap(st.permutations)
 
 
-@given(mixed(strategies.users))
-def test_profile_is_the_latest_said(signals: list[Signal]) -> None:
-    state = run(Profile(), signals, save=2)
-    said = [s.subject for s in signals if isinstance(s.subject, User)] or [User("u1")]
-    expected = (said[-1].interests, str(said[-1].attributes.get("country", "")), said[-1].consent)
-    assert Profile().values(state, T0) == expected
-    assert Profile().values(saved(Profile(), state), T0) == expected
+def told(profiles: list[User]) -> ProfileState:
+    """The state after these, saved and restored as it goes."""
+    state = Profile().new()
+    for n, each in enumerate(profiles):
+        Profile().take(state, Record(each, "users", 2, n, T0 + n))
+        state = saved(Profile(), state)
+    return state
+
+
+@given(st.lists(strategies.users, max_size=4))
+def test_profile_is_the_latest(profiles: list[User]) -> None:
+    state = told(profiles)
+    last = profiles[-1] if profiles else User("u1")
+    consent = [user.consent for user in profiles if user.consent is not None] or [True]
+    n = len(profiles) - 1
+    place = (2, n, T0 + n) if profiles else (-1, -1, 0)
+    assert Profile().values(state, T0) == (
+        last.interests, str(last.attributes.get("country", "")), consent[-1], *place
+    )  # fmt: skip
+    row = dict(zip((f.name for f in Profile().fields), Profile().values(state, T0), strict=True))
+    assert Profile().of_row(None, row) == state
     assert Profile().due(state, T0) is None
 
 
@@ -41,12 +56,17 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
     assert CatalogueEntry().due(state, T0) is None
 
 
-def test_a_profile_without_what_was_said_before_takes_it_back() -> None:
-    said = [User("u1", {"country": "DE"}, ["comedy"], consent=False), User("u1")]
-    assert Profile().values(run(Profile(), [Signal("said", T0, subject=s) for s in said]), T0) == ([], "", True)
+@pytest.mark.parametrize("consent", [True, False])
+def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
+    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")])
+    assert Profile().values(state, T0)[:3] == ([], "", consent)
+
+
+def test_consent_that_was_never_stated_is_the_default() -> None:
+    assert Profile().values(told([User("u1", {"country": "DE"})]), T0)[:3] == ([], "DE", True)
 
 
 def test_values_are_copies() -> None:
-    state = run(Profile(), [Signal("said", T0, subject=User("u1", interests=["comedy"]))])
+    state = told([User("u1", interests=["comedy"])])
     Profile().values(state, T0)[0].append("drama")
     assert Profile().values(state, T0)[0] == ["comedy"]

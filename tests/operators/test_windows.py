@@ -49,7 +49,7 @@ def test_the_order_of_arrival_does_not_matter(signals: list[Signal]) -> None:
 def test_state_holds_no_more_tiles_than_its_windows(signals: list[Signal]) -> None:
     state = run(COUNTS, signals)
     for window, tiles in zip(COUNTS.windows, state.windows, strict=True):
-        assert len(tiles) <= window // tile_of(window)
+        assert len(tiles.tiles) <= window // tile_of(window)
 
 
 def test_an_event_is_counted_for_the_window_less_its_place_in_the_tile() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +18,7 @@ from msgspec import structs
 from schemas import codec
 from schemas.codec import HEADER_BYTES, MARKER, MAX_MESSAGE_BYTES, Codec
 from schemas.errors import EventError, InvalidEvent, SchemaError, Undecodable, UnknownSchema
-from schemas.events import Event, Example, Impression, Interaction, Item
+from schemas.events import Event, Impression, Interaction, Item, LabelledExample
 from schemas.topics import EVENT_TOPICS, topic_of
 from tests.schemas import strategies
 
@@ -162,7 +161,9 @@ def test_what_is_logged_of_a_list_fits_the_list(field: str, value: Any) -> None:
 
 
 def test_an_example_comes_back_as_it_was() -> None:
-    example = Example("r1", "u1", "i1", 3, T0, "home", "DE", None, "v1", "b", {"click": 2}, 1.5, 0.25, bytes(8), False)
+    example = LabelledExample(
+        "r1", "u1", "i1", 3, T0, "home", "DE", None, "v1", "b", {"click": 2}, 1.5, 0.25, bytes(8), False
+    )
     assert codec.decode("examples", codec.encode(example)) == example
 
 
@@ -255,32 +256,3 @@ def test_the_contract_holds_behind_the_schema() -> None:
         with pytest.raises(InvalidEvent) as raised:
             codec.decode("interactions", apache(declared("interactions"), fields | {name: wrong}))
         assert raised.value.field == name
-
-
-# -- Confluent's frame -----------------------------------------------------------------------------
-
-
-class Registry:
-    """A schema registry that knows schema 7."""
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self.schema = schema
-
-    def by_id(self, schema_id: int) -> dict[str, Any]:
-        return {7: self.schema}[schema_id]
-
-
-def confluent(schema_id: int) -> bytes:
-    return b"\x00" + struct.pack(">I", schema_id) + codec.encode(CLICK)[HEADER_BYTES:]
-
-
-def test_a_confluent_frame_is_read_where_there_is_a_registry() -> None:
-    reader = Codec(registry=Registry(json.loads(declared("interactions"))))
-    assert reader.decode("interactions", confluent(7)) == CLICK
-    with pytest.raises(UnknownSchema, match="schema registry"):
-        reader.decode("interactions", confluent(8))
-
-
-def test_a_registry_that_answers_nonsense_stops_nothing() -> None:
-    with pytest.raises(Undecodable):
-        Codec(registry=Registry({"type": "nonsense"})).decode("interactions", confluent(7))

@@ -46,6 +46,7 @@ def test_what_is_written_as_json_is_read_as_it_was(event: Event) -> None:
     ("time", "expected"),
     [
         (T0, T0),
+        (float(T0), T0),
         ("2026-01-01T00:00:00Z", T0),
         ("2026-01-01T00:00:00", T0),
         ("2026-01-01 00:00:00", T0),
@@ -81,7 +82,8 @@ def test_an_instant_is_the_same_in_every_time_zone(at: int, offset: timedelta) -
 def test_what_is_no_time(topic: str, field: str, time: str) -> None:
     base = CLICK if topic == "interactions" else {"item_id": "i1"}
     error = refused(topic, base | {field: time})
-    assert (error.field, error.detail) == (field, "must be ISO 8601 or epoch milliseconds")
+    assert error.field == field
+    assert error.detail.startswith("must be ISO 8601 or epoch milliseconds")
 
 
 @pytest.mark.parametrize("time", [T0 // 1000, T0 / 1000, True, None, [T0], {"ms": T0}, "1989-12-31T23:59:59Z"])

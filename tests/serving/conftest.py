@@ -79,7 +79,7 @@ def _documents(events: list[Event]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    settings = Settings(home=tmp_path_factory.mktemp("live"), **free_ports())
+    settings = Settings(home=tmp_path_factory.mktemp("live"), list_users=True, **free_ports())
     log = made_log(films=300)
     train(log.interactions, log.items, settings.bundles, declared=registry.declared())
     people = [User(f"u{n}", {"age": 20 + n}) for n in range(40)]

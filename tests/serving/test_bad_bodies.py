@@ -17,6 +17,7 @@ from serving.tokens import Token
 from tests.serving import bodies
 from tests.serving.conftest import Live, until
 
+JSON = {"Content-Type": "application/json"}
 LISTS, IN_EACH, GOOD_IN_EACH = 90, 100, 10
 WHOLE, FLIPPED = 500, 500
 
@@ -100,10 +101,10 @@ def test_every_broken_body_is_named_and_every_good_event_is_stored(live: Live) -
         return GOOD_IN_EACH
 
     def post_whole(kind: str) -> None:
-        assert problem(http.post("/v1/events", content=bodies.WHOLE[kind](rng))), kind
+        assert problem(http.post("/v1/events", content=bodies.WHOLE[kind](rng), headers=JSON)), kind
 
     def post_flipped(number: int) -> int:
-        answer = http.post("/v1/events", content=bodies.flipped(rng, number))
+        answer = http.post("/v1/events", content=bodies.flipped(rng, number), headers=JSON)
         if answer.status_code == 202:
             assert answer.json()["accepted"] == 1
             return 1
@@ -124,9 +125,9 @@ def test_every_broken_body_is_named_and_every_good_event_is_stored(live: Live) -
     until(lambda: live.feed("fuzzed")["degraded"] == [])
 
 
-@pytest.mark.parametrize(("door", "document", "field"), OTHERS)
-def test_every_door_names_the_field(live: Live, door: str, document: dict[str, Any], field: str) -> None:
-    found = problem(live.http.post(f"/v1/{door}", json=document))
+@pytest.mark.parametrize(("endpoint", "document", "field"), OTHERS)
+def test_every_endpoint_names_the_field(live: Live, endpoint: str, document: dict[str, Any], field: str) -> None:
+    found = problem(live.http.post(f"/v1/{endpoint}", json=document))
     assert [error["name"] for error in found["errors"]] == [field]
 
 
@@ -134,12 +135,12 @@ def test_every_door_names_the_field(live: Live, door: str, document: dict[str, A
 def test_a_body_over_the_limit_is_refused_and_the_connection_goes_on(live: Live, chunked: bool) -> None:
     body = b" " * ((1 << 20) + 1)
     content = iter([body[:1000], body[1000:]]) if chunked else body
-    assert problem(live.http.post("/v1/events", content=content))["status"] == 413
+    assert problem(live.http.post("/v1/events", content=content, headers=JSON))["status"] == 413
     assert live.post("events", bodies.good(f"after-{chunked}", "fuzzed"))["accepted"] == 1
 
 
 def test_a_type_that_says_otherwise_and_parameters(live: Live) -> None:
     form = {"event_id": "e1", "event_type": "click"}
-    assert problem(live.http.post("/v1/events", data=form))["status"] == 400
+    assert problem(live.http.post("/v1/events", data=form))["status"] == 415
     answer = live.http.post("/v1/events", params={"dry_run": "1"}, json=bodies.good("e1", "fuzzed"))
     assert [error["name"] for error in problem(answer)["errors"]] == ["dry_run"]

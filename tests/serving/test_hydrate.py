@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.views import user, user_operator
+from feature_repo.builders import user_operator
+from feature_repo.views import user
 from operators.contract import Record
+from operators.keyed import UserOperator
+from operators.seen import seen_hashes
 from operators.time import DAY, HOUR
+from schemas.errors import Duplicate
 from schemas.events import Interaction, Item, User
 from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
 from serving.store import Store
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 from tests.serving.made import NOW, Rows, catalogue, click, model
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["a"] if k % 2 else ["b"]) for k in range(6)]
@@ -62,8 +67,8 @@ class Setting:
         return asyncio.run(ask())
 
 
-def token(offset: int, issuer: str = "me", partition: int = 0) -> Token:
-    return Token.of(issuer, [("interactions", partition, offset)])
+def token(offset: int, issuer: str = "me", partition: int = 0, user_id: str = "u1") -> Token:
+    return Token.of(issuer, [EventPlace("interactions", partition, offset, user_id)])
 
 
 def test_a_stranger_has_defaults() -> None:
@@ -99,7 +104,13 @@ def test_own_events_are_applied_as_the_stream_applies_them(kinds: list[Any], dat
         assert found.features == setting.rows.of["u1"]
         assert found.freshness.lag_ms == 0
     else:
-        assert found.features == row_of(records, NOW + 10_000)
+        expected = row_of(records, NOW + 10_000)
+        for each in (found.features, expected):
+            vector = each.pop("vector")
+            each["vector"] = pytest.approx(vector, abs=1e-6) if each is expected else vector  # a row's is of float32
+        served = [f.name for a in user.aggregations for f in a.fields]
+        assert {name: found.features[name] for name in served} == {name: expected[name] for name in served}
+        assert seen_hashes(found.features).tolist() == seen_hashes(expected).tolist()
         assert found.freshness.lag_ms == 10_000
 
 
@@ -165,7 +176,9 @@ def test_a_wait_in_vain_is_said(known: bool) -> None:
     assert setting.rows.reads > 3
 
 
-@pytest.mark.parametrize("after", [token(0, "another"), token(99, "another", partition=3), Token("another", {})])
+@pytest.mark.parametrize(
+    "after", [token(0, "another"), token(99, "another", user_id="somebody else"), Token("another", {})]
+)
 def test_what_the_row_covers_is_not_waited_for(after: Token) -> None:
     setting = Setting()
     setting.rows.of["u1"] = row_of([record(click(), 0)])
@@ -173,10 +186,68 @@ def test_what_the_row_covers_is_not_waited_for(after: Token) -> None:
     assert setting.rows.reads == 2, "the probe's and the person's"
 
 
-def test_another_server_does_not_claim_a_profile_that_no_row_can_show() -> None:
+def test_a_profile_is_waited_for_like_any_event() -> None:
     setting = Setting()
     setting.rows.of["u1"] = row_of([record(click(), 0)])
-    assert not setting.person(Token.of("another", [("users", 0, 7)])).freshness.caught_up
+    after = Token.of("another", [EventPlace("users", 0, 7, "u1")])
+    assert not setting.person(after).freshness.caught_up
+    setting.rows.of["u1"] = row_of([record(click(), 0), record(User("u1"), 7, "users")])
+    assert setting.person(after).freshness.caught_up
+
+
+@pytest.mark.parametrize("issuer", ["me", "another"])
+def test_each_person_of_a_batch_waits_for_their_own_events(issuer: str) -> None:
+    """The last offset of the partition is somebody else's, on the server that wrote the batch and on any other."""
+    setting = Setting()
+    batch = Token.of(issuer, [EventPlace("interactions", 0, offset, f"u{offset % 4}") for offset in range(8)])
+    assert [list(batch.wanted(f"u{n}")) for n in (0, 1, 3)] == [
+        [("interactions", 0, 4)], [("interactions", 0, 5)], [("interactions", 0, 7)]
+    ]  # fmt: skip
+    setting.rows.of["u1"] = row_of([record(click("e1"), 1)])
+    assert not setting.person(batch).freshness.caught_up
+    setting.rows.of["u1"] = row_of([record(click("e1"), 1), record(click("e5"), 5)])
+    assert setting.person(batch).freshness.caught_up
+
+
+def test_an_event_that_was_refused_is_waited_for_no_longer() -> None:
+    """Sent twice, through this server and another: the stream refuses the second, and the row says that it was read."""
+    setting = Setting()
+    operator = UserOperator(user, WORLD)
+    state = operator.new()
+    operator.on_event("", state, record(click("e1"), 0))
+    with pytest.raises(Duplicate):
+        operator.on_event("", state, record(click("e1"), 9))
+    assert operator.refuse("", state, record(click("e1"), 9))
+    values = operator.row("u1", "", state, NOW).values
+    setting.rows.of["u1"] = dict(zip((f.name for f in user.fields), values, strict=True))
+    setting.own.add(record(click("e1"), 9), NOW)
+    found = setting.person(token(9, "another"))
+    assert found.freshness.caught_up
+    assert (found.freshness.applied_offset, found.freshness.lag_ms) == (0, 0)
+    assert setting.own.pending("u1", setting.rows.of["u1"]) == []
+
+
+def test_an_older_profile_of_this_server_does_not_return() -> None:
+    """Consent is given here and withdrawn through another server before this one has served the person."""
+    setting = Setting()
+    setting.own.add(record(User("u1", consent=True), 3, "users"), NOW)
+    setting.rows.of["u1"] = row_of([record(click(), 0), record(User("u1", consent=False), 4, "users")])
+    assert setting.person().features["consent"] is False
+    elsewhere = Record(User("u1", consent=False), "users", 5, 0, NOW + 1)
+    setting.rows.of["u1"] = row_of([record(click(), 0), elsewhere])
+    assert setting.person().features["consent"] is False, "by a producer that chooses partitions in another way"
+    earlier = Record(User("u1", consent=False), "users", 5, 0, NOW - 1)
+    setting.rows.of["u1"] = row_of([record(click(), 0), earlier])
+    assert setting.person().features["consent"] is True
+
+
+def test_a_row_of_an_older_version_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0)]) | {"state": b"\x96\xce\x00\x12\x34\x56"}
+    for _ in range(2):
+        assert setting.person().features["recent_items"] == []
+    assert [r.message for r in caplog.records if "--no-restore" in r.message] != []
+    assert len([r for r in caplog.records if "older version" in r.message]) == 1
 
 
 # -- the store is away -----------------------------------------------------------------------------
@@ -204,6 +275,19 @@ def test_a_stranger_while_the_store_is_away() -> None:
     assert not found.freshness.caught_up
 
 
+def test_a_store_that_fails_while_it_is_waited_for_is_said() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0)])
+
+    def fail() -> None:
+        setting.rows.error = ConnectionError("refused")
+
+    found = setting.person(token(1, "another"), fail)
+    assert found.degraded
+    assert found.features["recent_items"] == ["i1"]
+    assert not found.freshness.caught_up
+
+
 # -- a newer bundle --------------------------------------------------------------------------------
 
 
@@ -213,7 +297,7 @@ def test_a_row_of_an_older_space_is_embedded_in_the_new_one() -> None:
     records = [record(click("e1", item_id="i1"), 0), record(click("e2", item_id="i2", at=NOW + 1), 1)]
     setting.rows.of["u1"] = row_of(records, NOW + 10_000, world)
     turned = {item: vector[::-1] for item, vector in VECTORS.items()}
-    world.install(model(turned, item=world.item, version="v2"))
+    world.install(model(world, turned, version="v2"))
     for _ in range(2):
         features = setting.person().features
         assert features["vector_space"] == "space-v2"
@@ -233,22 +317,58 @@ def test_declared_features_are_those_of_the_store_beside_own_events() -> None:
     assert (found["recent_items"], found["user_features:n"]) == (["i2", "i1"], 5)
 
 
+PAIRS = "user_category_features"
+
+
 @pytest.mark.parametrize("consent", [True, False])
-def test_pairs_are_read_when_they_are_asked_for(consent: bool) -> None:
+@pytest.mark.parametrize("prefetched", [True, False])
+def test_pairs_are_read_when_they_are_asked_for(consent: bool, prefetched: bool) -> None:
     setting = Setting()
     setting.rows.of["u1"] = row_of([record(User("u1", consent=consent), 0, "users")]) | {"user_features:n": 5}
-    setting.rows.pairs["u1", "user_category_features", "a"] = {"n": 3}
+    setting.rows.pairs["u1", PAIRS, "a"] = {"n": 3}
+    setting.rows.pairs["u1", "others", "x"] = {"m": 4}
 
     async def ask() -> None:
         await setting.store.start()
         person = await setting.hydrator.person("u1")
         assert person.features.get("user_features:n") == (5 if consent else None)
-        known = {"a": {"n": 3}} if consent else {}
-        assert person.pairs("user_category_features", ["a", "b"]) == known
+        if prefetched:
+            await person.pairs.prefetch({PAIRS: ["a", "b"], "others": ["x"]})
+            assert setting.rows.reads_of_pairs == consent, "one round trip for all views"
+        for _ in range(2):
+            assert person.pairs(PAIRS, ["a", "b"]) == ({"a": {"n": 3}} if consent else {})
+            assert person.pairs("others", ["x"]) == ({"x": {"m": 4}} if consent else {})
+        assert setting.rows.reads_of_pairs == consent * (1 if prefetched else 2)
         assert not person.pairs.degraded
         setting.rows.error = ConnectionError("refused")
-        assert person.pairs("user_category_features", ["a"]) == {}
+        if prefetched:
+            await person.pairs.prefetch({PAIRS: ["c"]})
+        assert person.pairs(PAIRS, ["a", "c"]) == ({"a": {"n": 3}} if consent else {})
         assert person.pairs.degraded == consent
         await setting.store.stop()
 
     asyncio.run(ask())
+
+
+def test_reading_pairs_does_not_hold_the_event_loop_up() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0)])
+    turns = 0
+    waiting = threading.Event()
+
+    async def ask() -> None:
+        nonlocal turns
+        await setting.store.start()
+        person = await setting.hydrator.person("u1")
+        setting.rows.read_pairs = lambda *_: (waiting.wait(5), {})[1]  # type: ignore[method-assign, assignment]
+        reading = asyncio.create_task(person.pairs.prefetch({PAIRS: ["a"]}))
+        while turns < 10:
+            await asyncio.sleep(0)
+            turns += 1
+        assert not reading.done()
+        waiting.set()
+        await reading
+        await setting.store.stop()
+
+    asyncio.run(ask())
+    assert turns == 10

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.contract import Record
 from schemas.events import Impression, User
-from serving.own_events import PER_PERSON, OwnEvents
+from serving.own_events import PER_PERSON, PERSON_BYTES, OwnEvents
 from tests.serving.made import NOW, click, person
 
 
@@ -19,33 +21,78 @@ def test_what_the_row_shows_is_not_pending() -> None:
     own = OwnEvents(1000)
     for offset in range(5):
         own.add(record(offset), NOW)
-    row = person(applied_partition=0, applied_offset=2)
+    row = person(read_partition=0, read_offset=2)
     assert [r.offset for r in own.pending("u1", row)] == [3, 4]
     assert [r.offset for r in own.pending("u1", None)] == [0, 1, 2, 3, 4]
-    assert [r.offset for r in own.pending("u1", person(applied_partition=1, applied_offset=99))] == [0, 1, 2, 3, 4]
+    assert [r.offset for r in own.pending("u1", person(read_partition=1, read_offset=99))] == [0, 1, 2, 3, 4]
     assert own.pending("u2", None) == []
 
 
-def test_a_profile_is_pending_until_the_row_says_the_same() -> None:
-    own = OwnEvents(1000)
-    profile = Record(User("u1", {"country": "DE"}, ["comedy"]), "users", 0, 7, NOW)
-    own.add(profile, NOW)
-    assert own.pending("u1", person(interests=["drama"])) == [profile]
-    assert own.pending("u1", person(interests=["comedy"], country="DE", consent=True)) == []
+def profile(offset: int, partition: int = 0, arrived: int = NOW) -> Record:
+    return Record(User("u1", consent=False), "users", partition, offset, arrived)
 
 
-def test_consent_that_was_withdrawn_stays_withdrawn() -> None:
+def row(offset: int, partition: int = 0, arrived: int = NOW) -> dict[str, Any]:
+    return person(profile_partition=partition, profile_offset=offset, profile_arrived=arrived)
+
+
+def test_a_profile_is_pending_until_the_row_has_it_or_a_later_one() -> None:
     own = OwnEvents(1000)
-    given, withdrawn = (Record(User("u1", consent=says), "users", 0, n, NOW) for n, says in enumerate((True, False)))
-    own.add(given, NOW)
-    own.add(withdrawn, NOW)
-    assert own.pending("u1", person(consent=True)) == [withdrawn]
-    assert own.pending("u1", person(consent=False)) == []
-    assert own.pending("u1", person(consent=True)) == [], "given anew through another server"
-    assert own.covers("u1", person(consent=True))
-    own.add(Record(User("u1", consent=False), "users", 0, 3, NOW), NOW)
-    assert len(own.pending("u1", person(consent=True))) == 1
+    own.add(profile(7), NOW)
+    assert own.pending("u1", None) == [profile(7)]
+    assert own.pending("u1", person()) == [profile(7)]
+    assert own.pending("u1", row(6)) == [profile(7)]
+    assert own.pending("u1", row(7)) == []
+    assert own.pending("u1", row(8)) == [], "through another server"
+    assert own.pending("u1", row(6)) == [profile(7)], "a store that was set back"
+
+
+def test_of_profiles_in_two_partitions_the_brokers_time_decides() -> None:
+    own = OwnEvents(1000)
+    own.add(profile(7, arrived=NOW), NOW)
+    assert own.pending("u1", row(99, partition=1, arrived=NOW - 1)) == [profile(7)]
+    assert own.pending("u1", row(0, partition=1, arrived=NOW + 1)) == []
+
+
+def test_of_own_profiles_the_last_counts() -> None:
+    own = OwnEvents(1000)
+    for offset in range(3):
+        own.add(profile(offset), NOW)
+    assert own.pending("u1", None) == [profile(2)]
     assert len(own) == 1
+
+
+def test_large_events_are_bounded_by_their_bytes() -> None:
+    own = OwnEvents(1000, total_bytes=100_000)
+    for n in range(50):
+        large = click(f"e{n}", f"u{n}", properties={"query": "x" * 9_000})
+        own.add(Record(large, "interactions", 0, n, NOW), NOW)
+        assert own.size <= 100_000
+    assert 5 < len(own) < 12
+    assert own.pending("u49", None) != []
+    assert own.pending("u0", None) == []
+
+
+def test_one_person_of_large_events_keeps_the_last() -> None:
+    own = OwnEvents(1000)
+    for n in range(20):
+        large = click(f"e{n}", properties={"query": "x" * 1_000_000})
+        own.add(Record(large, "interactions", 0, n, NOW), NOW)
+    assert own.size <= PERSON_BYTES
+    assert [r.offset for r in own.pending("u1", None)] == [16, 17, 18, 19]
+    assert not own.covers("u1", person(read_partition=0, read_offset=14))
+    assert own.covers("u1", person(read_partition=0, read_offset=15))
+
+
+def test_a_profile_that_states_no_consent_leaves_a_withdrawal_in_force() -> None:
+    own = OwnEvents(1000)
+    withdrawn = Record(User("u1", consent=False), "users", 0, 1, NOW)
+    moved = [Record(User("u1", {"country": name}), "users", 0, n, NOW) for n, name in ((2, "DE"), (4, "FR"))]
+    for each in (withdrawn, *moved):
+        own.add(each, NOW)
+    assert own.pending("u1", person()) == [withdrawn, moved[1]]
+    assert own.pending("u1", row(3)) == [moved[1]], "whatever another server has written since"
+    assert own.pending("u1", row(4)) == []
 
 
 def test_who_goes_on_clicking_keeps_no_old_profile() -> None:
@@ -60,8 +107,8 @@ def test_what_gave_way_is_not_covered_before_the_row_shows_it() -> None:
     for offset in range(PER_PERSON + 10):
         own.add(record(offset), NOW)
     assert not own.covers("u1", None)
-    assert not own.covers("u1", person(applied_partition=0, applied_offset=8))
-    assert own.covers("u1", person(applied_partition=0, applied_offset=9))
+    assert not own.covers("u1", person(read_partition=0, read_offset=8))
+    assert own.covers("u1", person(read_partition=0, read_offset=9))
 
 
 def test_lists_shown_do_not_change_a_person() -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from serving import parameters
 from serving.parameters import After, Flag, Parameter, Whole
 from serving.problems import Unprocessable
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 
 ALL = (
     Parameter(name="id", path=True), Parameter(name="surface", default="home"), Whole(name="n", default=20),
@@ -37,7 +37,7 @@ def test_defaults_fill_in() -> None:
 
 
 def test_what_is_given_is_read() -> None:
-    token = Token.of("me", [("interactions", 1, 2)])
+    token = Token.of("me", [EventPlace("interactions", 1, 2, "u1")])
     found = read({"n": "200", "explain": "false", "after": token.encode(), "surface": "détail 日"})
     assert found == {"id": "u1", "surface": "détail 日", "n": 200, "explain": False, "after": token}
 
@@ -70,6 +70,13 @@ def test_an_unknown_parameter_names_those_there_are_and_everything_wrong_is_name
     found = faults({"limit": "5", "n": "none"})
     assert found["limit"] == "is not a parameter; there are surface, n, explain, after"
     assert found["n"] == "must be a whole number from 1 to 200"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("surfce", "surface"), ("Surface", "surface"), ("explian", "explain"), ("afer", "after")]
+)
+def test_an_unknown_parameter_names_the_nearest(name: str, near: str) -> None:
+    assert faults({name: "x"})[name].startswith(f"is not a parameter; did you mean {near}? there are surface, n,")
 
 
 def test_a_parameter_of_the_path_is_none_of_the_query() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from schemas import codec
@@ -11,7 +14,7 @@ from tests.serving.conftest import Live
 from tests.serving.made import Api
 
 
-def test_the_latest_profile_of_each_person_and_none_of_the_deleted() -> None:
+def test_the_latest_profile_of_each_person_and_none_of_the_deleted_or_withdrawn() -> None:
     found: dict[str, User] = {}
     for key, value in (
         (b"u1", codec.encode(User("u1", interests=["a"]))),
@@ -19,18 +22,44 @@ def test_the_latest_profile_of_each_person_and_none_of_the_deleted() -> None:
         (b"u1", codec.encode(User("u1", interests=["b"]))),
         (b"u2", None),
         (b"u3", b"noise"),
+        (b"u4", codec.encode(User("u4"))),
+        (b"u4", codec.encode(User("u4", consent=False))),
         (None, None),
     ):
         people._take(found, key, value)
-    assert found == {"u1": User("u1", interests=["b"])}
+    assert [user for user in found.values() if user.consent is not False] == [User("u1", interests=["b"])]
 
 
-def test_an_answer_is_kept_for_a_while_and_a_failure_is_not(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def listing(tmp_path: Path) -> Iterator[Api]:
+    api = Api(tmp_path, list_users=True)
+    yield api
+    api.close()
+
+
+def test_an_answer_is_kept_for_a_while_and_a_failure_is_not(listing: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [[], [User("u1"), User("u2")]]
-    monkeypatch.setattr(people, "latest", lambda kafka: answers.pop(0))
-    assert api.get("/v1/users").json() == {"users": []}
+    monkeypatch.setattr(people, "latest", lambda connection: answers.pop(0))
+    assert listing.get("/v1/users").json() == {"users": []}
     for n, expected in ((20, ["u1", "u2"]), (1, ["u1"])):
-        assert [user["user_id"] for user in api.get("/v1/users", n=n).json()["users"]] == expected
+        assert [user["user_id"] for user in listing.get("/v1/users", n=n).json()["users"]] == expected
+
+
+def test_without_a_key_profiles_are_not_listed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "latest", lambda connection: [User("u1")])
+    answer = api.get("/v1/users")
+    assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
+    assert "FRESHET_API_KEY" in answer.json()["detail"]
+    assert "FRESHET_LIST_USERS" in answer.json()["detail"]
+
+
+def test_with_a_key_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "latest", lambda connection: [User("u1")])
+    api = Api(tmp_path, api_key="s3cret")
+    assert api.get("/v1/users").status_code == 401
+    answer = api.ask("GET", "/v1/users", headers={"X-API-Key": "s3cret"})
+    assert [user["user_id"] for user in answer.json()["users"]] == ["u1"]
+    api.close()
 
 
 @pytest.mark.parametrize("n", ["0", "101", "many"])

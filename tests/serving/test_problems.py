@@ -46,7 +46,7 @@ def test_unavailable_says_when_to_try_again() -> None:
     [
         ("GET", "/nowhere", 404), ("GET", "/v1/users/u1/nothing", 404), ("GET", "/static/absent.js", 404),
         ("DELETE", "/v1/events", 405), ("GET", "/v1/events", 405), ("POST", "/v1/trending", 405),
-        ("GET", "/v1/trending?n=0", 422), ("GET", "/v1/items/absent/similar", 404), ("POST", "/v1/events", 400),
+        ("GET", "/v1/trending?n=0", 422), ("GET", "/v1/items/absent/similar", 404), ("POST", "/v1/events", 415),
     ],
 )  # fmt: skip
 def test_every_error_over_http_is_one(api: Api, method: str, path: str, status: int) -> None:

@@ -1,88 +1,106 @@
-"""Writing to Kafka: what is not acknowledged is not claimed, and a client that cannot deliver leaves nothing behind."""
+"""Writing to Kafka: what is not acknowledged is not claimed, and a broker that goes away leaves nothing behind."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
+import confluent_kafka
 import psutil
 import pytest
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaTimeoutError
+from confluent_kafka import KafkaError, KafkaException
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.partitioner import murmur2
 
+from follow.connection import Connection
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
+from freshet.settings import Settings
 from schemas import codec
-from schemas.topics import INTERACTIONS
+from schemas.events import Impression
+from schemas.topics import IMPRESSIONS, INTERACTIONS
 from serving import people
 from serving import producer as module
-from serving.producer import EventLog, KafkaAway, Place
-from tests.serving.made import click
+from serving.impressions import ImpressionLog
+from serving.producer import PARTITIONER, EventLog, KafkaAway, Place
+from tests.serving.made import NOW, click
 
-NOBODY = f"127.0.0.1:{free_ports()['kafka_port']}"
+NOBODY = Connection(f"127.0.0.1:{free_ports()['kafka_port']}")
+
+
+class Report:
+    def __init__(self, offset: int = 7) -> None:
+        self._offset = offset
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, 1
 
 
 class Client:
-    """A KafkaProducer: messages of `deaf` keys are never answered, of `broken` ones fail."""
+    """A librdkafka producer: messages of `deaf` keys are never reported, of `broken` ones fail, of `unplaced` ones are
+    acknowledged without an offset; `refused` says what produce() raises."""
 
     made: ClassVar[list[Client]] = []
     deaf: ClassVar[set[bytes]] = set()
     broken: ClassVar[set[bytes]] = set()
+    unplaced: ClassVar[set[bytes]] = set()
+    refused: ClassVar[dict[bytes, Exception]] = {}
 
-    def __init__(self, **config: Any) -> None:
-        self.closed = False
-        self._sender = self
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings, self.purged = settings, False
+        self._reports: list[Callable[[], None]] = []
         self.made.append(self)
 
-    def send(self, topic: str, key: bytes, value: bytes) -> Future:
-        error = KafkaTimeoutError("expired") if key in self.broken else None
-        return Future(None if key in self.deaf else (topic, error))
+    def __len__(self) -> int:
+        return len(self._reports)
 
-    def close(self, timeout: float) -> None:
-        raise KafkaTimeoutError("there is something under way")
+    def produce(self, topic: str, value: bytes, key: bytes, on_delivery: Callable[[Any, Report], None]) -> None:
+        if key in self.refused:
+            raise self.refused[key]
+        if key in self.deaf:
+            return
+        error = KafkaError(KafkaError._MSG_TIMED_OUT) if key in self.broken else None
+        report = Report(-1001 if key in self.unplaced else 7)
+        self._reports.append(lambda: on_delivery(error, report))
 
-    def force_close(self) -> None:
-        self.closed = True
+    def poll(self, seconds: float) -> int:
+        reports, self._reports = self._reports, []
+        for report in reports:
+            report()
+        return len(reports)
 
+    def flush(self, seconds: float) -> int:
+        return self.poll(seconds)
 
-class Future:
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-
-    def add_callback(self, call: Any, *args: Any) -> Future:
-        if self._answer and not self._answer[1]:
-            call(*args, Metadata(self._answer[0]))
-        return self
-
-    def add_errback(self, call: Any, *args: Any) -> Future:
-        if self._answer and self._answer[1]:
-            call(*args, self._answer[1])
-        return self
-
-
-class Metadata:
-    partition, offset, timestamp = 0, 7, 1
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
+    def purge(self) -> None:
+        self.purged = True
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> EventLog:
     """An event log over a fake client that waits for 50 ms at most."""
-    monkeypatch.setattr(module, "KafkaProducer", Client)
-    monkeypatch.setattr(module, "knock", lambda kafka: None)
+    monkeypatch.setattr(module, "Producer", Client)
     monkeypatch.setattr(module, "GRACE_S", 0.0)
     monkeypatch.setattr(module, "REFUSE_S", 0.0)
-    for name, value in (("made", []), ("deaf", set()), ("broken", set())):
+    for name, value in (("made", []), ("deaf", set()), ("broken", set()), ("unplaced", set()), ("refused", {})):
         monkeypatch.setattr(Client, name, value)
-    return EventLog("fake:9092", 50)
+    return EventLog(Connection("fake:9092"), 50)
 
 
 def append(log: EventLog, *users: str) -> list[bool]:
     """For each user's event whether it is stored."""
     events = [click(f"e{n}", user) for n, user in enumerate(users)]
+    log._polling = None  # of the loop before
     return [place is not None for place in asyncio.run(log.append(events))]
 
 
@@ -92,14 +110,11 @@ def test_places_are_those_that_the_broker_named(log: EventLog) -> None:
     assert len(Client.made) == 1, "one client for all"
 
 
-@pytest.mark.parametrize("how", ["deaf", "broken"])
-def test_what_fails_is_not_claimed_and_its_client_is_replaced(log: EventLog, how: str) -> None:
+@pytest.mark.parametrize("how", ["deaf", "broken", "unplaced"])
+def test_what_fails_is_not_claimed(log: EventLog, how: str) -> None:
     getattr(Client, how).add(b"u2")
     assert append(log, "u1", "u2", "u3") == [True, False, True]
     assert append(log, "u1") == [True]
-    old, new = Client.made
-    assert old.closed
-    assert not new.closed
 
 
 @pytest.mark.parametrize("how", ["deaf", "broken"])
@@ -108,6 +123,31 @@ def test_where_nothing_is_acknowledged_kafka_is_away(log: EventLog, how: str) ->
     with pytest.raises(KafkaAway):
         append(log, "u2", "u2")
     assert append(log, "u1") == [True]
+
+
+def test_a_message_that_is_too_large_is_not_a_broker_that_is_away(log: EventLog) -> None:
+    Client.refused[b"u2"] = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+    assert append(log, "u1", "u2", "u3") == [True, False, True]
+
+
+def test_a_full_queue_refuses_the_rest(log: EventLog) -> None:
+    Client.refused[b"u2"] = BufferError("Local: Queue full")
+    assert append(log, "u1", "u2", "u3") == [True, False, False]
+    with pytest.raises(KafkaAway, match="full"):
+        append(log, "u2")
+
+
+def test_a_client_with_a_fatal_error_is_replaced(log: EventLog) -> None:
+    fatal = KafkaError(KafkaError._FATAL, "out of sequence", fatal=True)
+    Client.refused[b"u2"] = KafkaException(fatal)
+    with pytest.raises(KafkaAway):
+        append(log, "u2")
+    assert append(log, "u1") == [True]
+    old, new = Client.made
+    assert (old.purged, new.purged) == (True, False)
+    new.settings["error_cb"](fatal)
+    assert append(log, "u1") == [True]
+    assert len(Client.made) == 3
 
 
 def test_after_a_failure_others_are_refused_at_once_for_a_moment(
@@ -121,39 +161,85 @@ def test_after_a_failure_others_are_refused_at_once_for_a_moment(
         append(log, "u1")
 
 
-def test_closing_does_not_fail_where_something_is_under_way(log: EventLog) -> None:
-    append(log, "u1")
-    log.close()
-    assert Client.made[0].closed
+def test_a_broken_report_does_not_end_the_others(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(place: Place | None) -> None:
+        raise RuntimeError("of somebody else")
+
+    async def both() -> list[Place | None]:
+        log.send(click("e0", "u0"), broken)
+        await asyncio.sleep(0.05)
+        return await log.append([click("e1", "u1")])
+
+    assert asyncio.run(both()) == [Place("interactions", 0, 7, 1)]
+    assert "of somebody else" in caplog.text
+
+
+def test_closing_reports_what_is_under_way(log: EventLog) -> None:
+    found: list[Place | None] = []
+
+    async def close() -> None:
+        log.send(click(), found.append)
+        await log.close()
+
+    asyncio.run(close())
+    assert found == [Place("interactions", 0, 7, 1)]
+    assert Client.made[0].purged
 
 
 # -- no broker -------------------------------------------------------------------------------------
 
 
 def test_trying_in_vain_leaves_no_socket_and_no_thread() -> None:
-    log = EventLog(NOBODY, 500)
+    async def attempts() -> None:
+        log = EventLog(NOBODY, 500)
 
-    def left() -> tuple[int, int]:
-        return psutil.Process().num_fds(), threading.active_count()
+        def left() -> tuple[int, int]:
+            return psutil.Process().num_fds(), threading.active_count()
 
-    with pytest.raises(KafkaAway):
-        log.send(click())
-    assert people.latest(NOBODY) == []
-    before = left()
-    for _ in range(5):
         with pytest.raises(KafkaAway):
-            log.send(click())
+            await log.append([click()])
         assert people.latest(NOBODY) == []
-    assert all(now <= then for now, then in zip(left(), before, strict=True))  # of other tests some may end now
+        before = left()
+        for _ in range(5):
+            with pytest.raises(KafkaAway):
+                await log.append([click()])
+            assert people.latest(NOBODY) == []
+        assert all(now <= then for now, then in zip(left(), before, strict=True))  # of other tests some may end now
+        await log.close()
+
+    asyncio.run(attempts())
+
+
+def test_a_broker_that_is_not_there_is_found_out_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REFUSE_S", 0.05)
+
+    async def attempts() -> None:
+        log = EventLog(NOBODY, 1500)
+        with pytest.raises(KafkaAway):
+            await log.append([click()])
+        for _ in range(5):
+            await asyncio.sleep(0.06)
+            async with asyncio.timeout(0.5):
+                with pytest.raises(KafkaAway):
+                    await log.append([click()])
+        await log.close()
+
+    asyncio.run(attempts())
 
 
 # -- a broker --------------------------------------------------------------------------------------
 
 
 def test_what_is_claimed_is_there(stack: Stack) -> None:
-    log = EventLog(stack.settings.kafka, 10_000)
     events = [click(f"claimed-{n}", f"u{n % 7}") for n in range(50)]
-    places = asyncio.run(log.append(events))
+
+    async def stored() -> list[Place | None]:
+        log = EventLog(stack.settings.connection, 10_000)
+        places = await log.append(events)
+        await log.close()
+        return places
+
+    places = asyncio.run(stored())
     consumer = KafkaConsumer(bootstrap_servers=stack.settings.kafka, enable_auto_commit=False)
     for event, place in zip(events, places, strict=True):
         assert place is not None
@@ -164,4 +250,97 @@ def test_what_is_claimed_is_there(stack: Stack) -> None:
         assert (record.offset, record.timestamp) == (place.offset, place.arrived)
         assert codec.decode(INTERACTIONS, record.value) == event
     consumer.close()
-    log.close()
+
+
+def test_every_documented_client_puts_a_person_into_the_same_partition(stack: Stack) -> None:
+    events = [click(f"placed-{n}", user) for n, user in enumerate([*map(str, range(300)), "é中", "a/b", "x" * 256])]
+    users = [event.user_id.encode() for event in events]
+
+    async def over_http() -> list[int]:
+        log = EventLog(stack.settings.connection, 10_000)
+        places = await log.append(events)
+        await log.close()
+        return [place.partition if place else -1 for place in places]
+
+    def by_librdkafka() -> list[int]:
+        found: dict[bytes, int] = {}
+        producer = confluent_kafka.Producer({"bootstrap.servers": stack.settings.kafka, "partitioner": PARTITIONER})
+        for event, user in zip(events, users, strict=True):
+            producer.produce(
+                INTERACTIONS, codec.encode(event), user,
+                on_delivery=lambda _, message: found.update({message.key(): message.partition()}),
+            )  # fmt: skip
+        producer.flush(10)
+        return [found[user] for user in users]
+
+    def by_kafka_python() -> list[int]:
+        producer = KafkaProducer(bootstrap_servers=stack.settings.kafka)
+        sent = [producer.send(INTERACTIONS, codec.encode(e), user) for e, user in zip(events, users, strict=True)]
+        found = [future.get(10).partition for future in sent]
+        producer.close()
+        return found
+
+    partitions = stack.settings.partitions
+    java = [(murmur2(user) & 0x7FFFFFFF) % partitions for user in users]
+    assert len(set(java)) == partitions
+    assert asyncio.run(over_http()) == java
+    assert by_librdkafka() == java
+    assert by_kafka_python() == java
+
+
+@pytest.mark.integration
+def test_a_killed_broker_loses_nothing_that_was_claimed_and_the_producer_goes_on(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, **free_ports())
+    claimed: list[str] = []
+    counted = Counter[str]()
+
+    async def outage(stack: Stack) -> None:
+        log = EventLog(settings.connection, 2000)
+        impressions = ImpressionLog(log, 1000, lambda result, n: counted.update({result: n}), backoff_s=0.1)
+        impressions.start()
+
+        async def append(name: str) -> bool:
+            try:
+                await log.append([click(name, name)])
+            except KafkaAway:
+                return False
+            claimed.append(name)
+            return True
+
+        assert await append("before")
+        await asyncio.to_thread(stack.kill, "kafka")
+        for n in range(20):
+            impressions.put(Impression(f"r{n}", "u1", NOW, ["i1"]))
+        assert not await append("during")
+        assert len(impressions) == 20
+        await asyncio.to_thread(stack.up, ["kafka"])
+        async with asyncio.timeout(60):
+            n = 0
+            while not await append(f"after-{n}"):
+                n += 1
+                await asyncio.sleep(0.2)
+            while len(impressions):
+                await asyncio.sleep(0.05)
+        await impressions.stop()
+        await log.close()
+
+    with Stack(settings, report=print) as stack:
+        stack.up(["kafka"])
+        asyncio.run(outage(stack))
+        consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+        found: dict[str, list[str]] = {}
+        for topic in (INTERACTIONS, IMPRESSIONS):
+            partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning()
+            ends = consumer.end_offsets(partitions)
+            while any(consumer.position(p) < end for p, end in ends.items()):
+                for records in consumer.poll(timeout_ms=500).values():
+                    found.setdefault(topic, []).extend(
+                        getattr(event, "event_id", "") or event.request_id
+                        for event in (codec.decode(topic, record.value) for record in records)
+                    )
+        consumer.close()
+    assert set(claimed) <= set(found[INTERACTIONS])
+    assert set(found[IMPRESSIONS]) == {f"r{n}" for n in range(20)}
+    assert (counted["stored"], counted["dropped"]) == (20, 0)

@@ -160,11 +160,22 @@ def test_pairs_are_read_through_the_same_breaker() -> None:
         store = Store(lambda: rows, RETRY_S)
         await store.start()
         assert store.read_pairs("u1", "view", ["a", "b"]) == {"a": {"n": 1}}
+        assert await store.pairs("u1", {"view": ["a", "b"], "other": ["a"]}) == {"view": {"a": {"n": 1}}, "other": {}}
+        rows.error = ValueError("not a value")
+        with pytest.raises(StoreAway, match="not a value"):
+            await store.pairs("u1", {"view": ["a"]})
+        assert store.healthy, "one person's trouble"
         rows.error = ConnectionError("refused")
         with pytest.raises(StoreAway, match="refused"):
+            await store.pairs("u1", {"view": ["a"]})
+        asked = rows.reads_of_pairs
+        with pytest.raises(StoreAway):
             store.read_pairs("u1", "view", ["a"])
         with pytest.raises(StoreAway):
+            await store.pairs("u1", {"view": ["a"]})
+        with pytest.raises(StoreAway):
             store.read("u1")
+        assert rows.reads_of_pairs == asked
         await store.stop()
 
     asyncio.run(scenario())

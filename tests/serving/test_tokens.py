@@ -10,26 +10,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.tokens import MAX_LENGTH, InvalidToken, Token
+from serving.tokens import MAX_LENGTH, EventPlace, InvalidToken, Token
 
 PLACES = st.lists(
-    st.tuples(st.sampled_from(["interactions", "users", "items"]), st.integers(0, 300), st.integers(0, 2**50))
+    st.builds(
+        EventPlace,
+        st.sampled_from(["interactions", "users"]),
+        st.integers(0, 3),
+        st.one_of(st.integers(0, 400), st.integers(0, 2**50)),
+        st.sampled_from(["", "u1", "u2", "u3", "u4"]),
+    )
 )
 
 
 @given(st.text(max_size=20), PLACES)
-def test_a_token_comes_back_with_the_last_offset_of_each_partition(
-    issuer: str, places: list[tuple[str, int, int]]
-) -> None:
+def test_a_token_comes_back_with_each_persons_last_offset(issuer: str, places: list[EventPlace]) -> None:
     found = Token.decode(Token.of(issuer, places).encode())
     assert found.issuer == issuer
-    flat = {(topic, p): offset for topic, offsets in found.places.items() for p, offset in offsets.items()}
-    assert flat == {(t, p): max(o for t2, p2, o in places if (t2, p2) == (t, p)) for t, p, _ in places}
+    for who in ("u1", "u2", "u3", "u4", "u5"):
+        own = [(p.topic, p.partition, p.offset) for p in places if p.user_id == who]
+        last = {(t, p): max(o for t2, p2, o in own if (t2, p2) == (t, p)) for t, p, _ in own}
+        assert {(t, p): o for t, p, o in found.wanted(who)} == last
 
 
 @given(PLACES)
-def test_a_token_fits_a_url(places: list[tuple[str, int, int]]) -> None:
+def test_a_token_fits_a_url(places: list[EventPlace]) -> None:
     assert Token.of("me", places).encode().replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize("apart", [1, 60])
+def test_the_largest_batch_of_as_many_people_names_each(apart: int) -> None:
+    places = [EventPlace("interactions", n % 4, 10**9 + n * apart, f"person-{n}") for n in range(1000)]
+    text = Token.of("0123abcd", places).encode()
+    assert len(text) < 7_000
+    token = Token.decode(text)
+    for place in places:
+        assert list(token.wanted(place.user_id)) == [place[:3]]
+    assert sum(bool(list(token.wanted(f"stranger-{n}"))) for n in range(1000)) < 3
+
+
+def test_a_token_that_would_be_too_long_has_the_last_offsets_alone() -> None:
+    """Of a batch whose events lie absurdly far apart."""
+    places = [EventPlace("interactions", 0, n * 10**12, f"person-{n}") for n in range(1000)]
+    token = Token.decode(Token.of("0123abcd", places).encode())
+    assert list(token.wanted("person-3")) == [("interactions", 0, 999 * 10**12)]
 
 
 def encoded(value: object) -> str:
@@ -39,9 +63,12 @@ def encoded(value: object) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "x", "!!!", "ä", "A" * 5, encoded(7), encoded(["me"]), encoded(["me", {"interactions": {0: -1}}]),
-        encoded(["me", {"interactions": {-1: 1}}]), encoded(["me", {"interactions": {0: 2**63}}]), encoded([1, {}]),
-        encoded(["me", {"interactions": [1]}]), encoded(["me", {}, "more"]), Token("me", {}).encode() + "\n",
+        "", "x", "!!!", "ä", "A" * 5, encoded(7), encoded(["me"]), encoded(["me", {"interactions": {0: 1}}]),
+        encoded(["me", {"interactions": {0: [-1]}}]), encoded(["me", {"interactions": {-1: [1]}}]),
+        encoded(["me", {"interactions": {0: [2**63]}}]), encoded([1, {}]), encoded(["me", {"interactions": [1]}]),
+        encoded(["me", {"interactions": {0: [1, b"abcd", b"1"]}}]),
+        encoded(["me", {"interactions": {0: [1, b"abc", b"123"]}}]), encoded(["me", {}, "more"]),
+        Token("me", {}).encode() + "\n",
     ],
 )  # fmt: skip
 def test_anything_else_is_no_token(text: str) -> None:

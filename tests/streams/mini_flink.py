@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from feature_repo.registry import EMPTY, Repository
+from feature_repo.repository import EMPTY, Repository
 from operators.contract import Row
 from streams import adapter
-from streams.adapter import OperatorFunction
-from streams.event_clock import EventClockFunction
+from streams.job import FUNCTIONS
 from streams.settings import JobSettings
 
 
@@ -64,8 +63,7 @@ class MiniFlink:
         self._open()
 
     def _open(self) -> None:
-        kind = OperatorFunction if self._settings.clock == "wall" else EventClockFunction
-        self.function = kind(self._name, self._settings)
+        self.function: Any = FUNCTIONS[self._name, self._settings.clock](self._settings)
         self.function.open(_Context(self))
 
     def send(self, message: tuple[Any, ...]) -> None:
@@ -148,6 +146,9 @@ class _Map:
     def put_all(self, values: dict[str, Any]) -> None:
         for part, value in values.items():
             self.put(part, value)
+
+    def items(self) -> list[tuple[Any, Any]]:
+        return [(name, self.get(name)) for name in self._of_key()]
 
     def remove(self, part: str) -> None:
         self._of_key().pop(part, None)

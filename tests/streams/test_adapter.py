@@ -10,26 +10,32 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from feature_repo.builders import item_operator, user_operator
 from feature_repo.crosses import ItemFeature
-from feature_repo.registry import Repository
-from feature_repo.views import item, item_operator, user, user_operator
+from feature_repo.repository import Repository
+from feature_repo.store import Writer
+from feature_repo.values import DECODE
+from feature_repo.views import item, user
+from operators import cells
 from operators.attribution import Attribution
 from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
 from operators.features import user as user_entity
-from operators.keyed import SENT
+from operators.keyed import SENT, UserOperator
 from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
-from schemas.events import Example, Impression, Interaction
-from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, WAKE
-from streams import archive, examples, wire
+from schemas.errors import StateError
+from schemas.events import Impression, Interaction, LabelledExample
+from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, REFRESH
+from streams import adapter, archive, examples, wire
+from streams.sinks import StoreSink
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
@@ -64,6 +70,12 @@ def archived(out: list[Any]) -> list[str]:
     return [line for row in out if row[0] is archive.ACCEPTED for line in row[1][0].split(archive.ROW)]
 
 
+def as_read(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its state decoded: one state may be encoded in several ways, by what had changed since when."""
+    served = {f.name: row[f.name] for a in user.aggregations for f in a.fields}
+    return {**served, "state": UserOperator(user, World()).of_row(row)}
+
+
 @pytest.fixture
 def store() -> Store:
     return Store()
@@ -72,6 +84,44 @@ def store() -> Store:
 @pytest.fixture
 def flink(store: Store, monkeypatch: pytest.MonkeyPatch) -> MiniFlink:
     return MiniFlink("user", World(), store, monkeypatch)
+
+
+def test_a_refused_event_moves_the_rows_place_in_the_log_and_nothing_else(flink: MiniFlink, store: Store) -> None:
+    names = [f.name for f in user.fields]
+
+    def row(who: str) -> dict[str, Any]:
+        return dict(zip(names, store.rows[user.name, who].values, strict=True))
+
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+    before = row("u1")
+    refused = [click(0, "u1", flink.now), click(1, "u1", flink.now - 2 * DAY), click(2, "u1", flink.now + DAY)]
+    for n, each in enumerate(refused, 1):
+        flink.send(message(each, n, flink.now))
+        assert letters(flink.out) == n
+        changed = {name for name, value in row("u1").items() if value != before[name]}
+        assert changed == {"read_offset", "state"}
+        assert row("u1")["read_offset"] == n
+    assert heard(flink.out).total() == 1
+    saved = flink.checkpoint()
+    flink.restore(saved)
+    flink.send(message(click(3, "new", flink.now + DAY), 7, flink.now))
+    assert (row("new")["read_offset"], row("new")["applied_offset"]) == (7, -1)
+
+
+def test_a_late_refusal_is_in_the_row_after_a_crash(flink: MiniFlink, store: Store) -> None:
+    flink.send(message(click(0, "u1", flink.now), 0, flink.now - 2_000))
+    flink.send(message(click(0, "u1", flink.now), 1, flink.now - 2_000))
+    flink.restore(flink.checkpoint())
+    flink.advance(60_000)
+    place = [f.name for f in user.fields].index("read_offset")
+    assert store.rows[user.name, "u1"].values[place] == 1
+
+
+def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: MiniFlink) -> None:
+    flink._key = "u1"
+    flink.function._saved._state.put("", (b"\x96", flink.now))
+    with pytest.raises(StateError, match=r"older version.*--no-restore"):
+        flink.send(message(click(0, "u1", flink.now), 0, flink.now))
 
 
 def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
@@ -213,7 +263,7 @@ def test_what_ends_by_itself_in_one_region_does_so_after_news_of_another(
 
     def tell(item_id: str, region: str) -> None:
         signal = Signal("click", flink.now, item_id, region)
-        flink.send(tuple(wire.news(item_id, [signal], None, flink.now)[1]))
+        flink.send(tuple(wire.downstream(item_id, [signal], None, flink.now)[1]))
         flink.advance(1_000)
 
     tell("i1", "DE")
@@ -275,13 +325,190 @@ def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
         assert letters(flink.out) == len(replay.dead)
         assert flink.tails() == 0
         assert {row.key[0] for row in store.rows.values()} == {user_id for user_id, _ in replay.users}
-        operator, names = user_operator(World()), [f.name for f in user.fields]
+        names = [f.name for f in user.fields]
         for who, _ in replay.users:
             found = dict(zip(names, store.rows[user.name, who].values, strict=True))
             expected = replay.user_row(who, flink.now)
-            for row in (found, expected):  # encoded sets have no order
-                row["state"] = operator.decode("", row["state"])
-            assert found == expected
+            assert as_read(found) == as_read(expected)
+
+
+class FakeRedis:
+    """Hashes by key, behind a real writer: HSET answers how many fields are new."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[bytes, dict[Any, Any]] = {}
+        self.sent: list[int] = []
+        """fields of each HSET"""
+        self.fail: list[str] = []
+        """for each of the next calls: "before" or "after" anything is written, or "" """
+
+    def send(self, commands: list[tuple[Any, ...]]) -> list[int]:
+        how = self.fail.pop(0) if self.fail else ""
+        if how == "before":
+            raise ConnectionError("before")
+        answers = []
+        for _, key, *words in commands:
+            fields = dict(zip(words[::2], words[1::2], strict=True))
+            known = self.hashes.setdefault(key, {})
+            answers.append(len(fields.keys() - known.keys()))
+            known.update(fields)
+            self.sent.append(len(fields))
+        if how == "after":
+            raise ConnectionError("after")
+        return answers
+
+    def values(self) -> dict[bytes, dict[Any, Any]]:
+        """Without the times of writing, which are the fields named by a text."""
+        return {key: {n: v for n, v in cells.items() if isinstance(n, bytes)} for key, cells in self.hashes.items()}
+
+
+@pytest.fixture
+def redis() -> FakeRedis:
+    return FakeRedis()
+
+
+def over_redis(flink: MiniFlink, redis: FakeRedis, patch: pytest.MonkeyPatch) -> None:
+    """Has every function that is opened from now on write through a writer of its own."""
+
+    def sink(*_: Any) -> StoreSink:
+        writer = Writer(timeout_s=1)
+        writer._send = redis.send  # type: ignore[method-assign, assignment]
+        found = StoreSink.__new__(StoreSink)
+        found._writer = writer
+        found._retrying = lambda call, rows: call(rows)  # type: ignore[assignment]
+        return found
+
+    patch.setattr(adapter, "StoreSink", sink)
+    flink._open()
+
+
+def whole() -> int:
+    """Fields of a whole row, and the time of writing."""
+    return len(user.fields) + 1
+
+
+@pytest.mark.parametrize("lost", ["nothing", "everything", "a row", "a field"])
+def test_a_row_is_whole_whatever_the_store_has_lost(
+    lost: str, redis: FakeRedis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flink = MiniFlink("user", World(), store, monkeypatch)
+    over_redis(flink, redis, monkeypatch)
+    for n in range(4):
+        flink.send(message(click(n, USERS[n % 2], flink.now + n), n, flink.now))
+    assert redis.sent[:2] == [whole()] * 2
+    assert max(redis.sent[2:]) < whole()
+    first = next(iter(redis.hashes))
+    match lost:
+        case "everything":
+            redis.hashes.clear()
+        case "a row":
+            del redis.hashes[first]
+        case "a field":  # one that every event changes shows in the answer; others are not lost by themselves
+            changed = next(name for name in redis.hashes[first] if isinstance(name, str))
+            del redis.hashes[first][changed]
+    for n in range(4, 8):
+        flink.send(message(click(n, USERS[n % 2], flink.now + n), n, flink.now))
+    expected = FakeRedis()
+    other = MiniFlink("user", World(), store, monkeypatch)
+    other.now = flink.now
+    over_redis(other, expected, monkeypatch)
+    for n in range(8):
+        other.send(message(click(n, USERS[n % 2], other.now + n), n, other.now))
+    assert redis.values() == expected.values()
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_after_a_broken_connection_rows_are_written_whole(
+    how: str, redis: FakeRedis, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store that answers next may be another, with older rows."""
+    flink = MiniFlink("user", World(), store, monkeypatch)
+    over_redis(flink, redis, monkeypatch)
+    for n in range(3):
+        flink.send(message(click(n, USERS[n % 2], flink.now), n, flink.now))
+    redis.fail = [how]
+    redis.sent.clear()
+    flink.send(message(click(3, "u1", flink.now), 3, flink.now))
+    flink.send(message(click(4, "u2", flink.now), 4, flink.now))
+    assert redis.sent[-2:] == [whole()] * 2
+
+
+EVENTFUL = ("advance", "checkpoint", "crash", "emptied", "break", "fail")
+
+
+@pytest.mark.parametrize("late", [0, 2_000])
+@settings(max_examples=25)
+@given(script=st.lists(st.sampled_from([0, 1, 2, 3, *EVENTFUL]), max_size=30))
+def test_the_store_ends_as_if_nothing_had_happened(late: int, script: list[Any]) -> None:
+    """Crashes go back to an older checkpoint, of which the store is ahead; the store is emptied; connections break
+    before and after a write has arrived."""
+    with pytest.MonkeyPatch.context() as patch:
+        redis, expected = FakeRedis(), FakeRedis()
+        flink = MiniFlink("user", World(), Store(), patch, cached_keys=2)
+        over_redis(flink, redis, patch)
+        log: list[tuple[Any, ...]] = []
+        saved, read = flink.checkpoint(), 0
+
+        def send(sent: tuple[Any, ...]) -> None:
+            try:
+                flink.send(sent)
+            except ConnectionError:
+                crash()
+
+        def crash() -> None:
+            redis.fail.clear()
+            flink.restore(saved)
+            for again in log[read:]:
+                flink.send(again)
+
+        for step in script:
+            match step:
+                case "advance":
+                    try:
+                        flink.advance(700)
+                    except ConnectionError:
+                        crash()
+                case "checkpoint":
+                    saved, read = flink.checkpoint(), len(log)
+                case "crash":
+                    crash()
+                case "emptied":
+                    redis.hashes.clear()
+                    touched = {sent[0] for sent in log}
+                    for who in sorted(touched):
+                        log.append(message(click(len(log), who, flink.now), len(log), flink.now - late))
+                        send(log[-1])
+                case "break":
+                    redis.fail = ["after"]
+                case "fail":
+                    redis.fail = ["before", "before"]
+                case n:
+                    who = USERS[n % 3]
+                    log.append(message(click(len(log) - (n == 3), who, flink.now), len(log), flink.now - late))
+                    send(log[-1])
+        redis.fail.clear()
+        flink.advance(2 * MINUTE)
+        for who in USERS:  # each row is written once more, so that both are of the same moment
+            log.append(message(click(10_000 + len(log), who, flink.now), len(log), flink.now))
+            flink.send(log[-1])
+        names = {name: f.name for name, f in zip(Writer(timeout_s=1)._columns[user.name][2], user.fields, strict=True)}
+        replay = MiniFlink("user", World(), Store(), patch)
+        over_redis(replay, expected, patch)
+        replay.now = flink.now
+        for sent in log:
+            replay.send((*sent[:5], replay.now))
+        found, wanted = (
+            {
+                key: as_read({names[n]: DECODE[field_of(names[n])](cell) for n, cell in cells.items()})
+                for key, cells in each.values().items()
+            }
+            for each in (redis, expected)
+        )
+        assert found == wanted
+
+
+def field_of(name: str) -> Any:
+    return next(f.dtype for f in user.fields if f.name == name)
 
 
 @given(st.lists(st.one_of(st.integers(1, 5), st.sampled_from(["advance", "checkpoint", "crash"])), max_size=25))
@@ -305,7 +532,7 @@ def test_news_in_messages_of_any_size_counts_once(script: list[Any]) -> None:
             else:
                 batch = [Signal("click", START + len(events) + n, "i1", "DE" if n % 2 else "") for n in range(step)]
                 events += batch
-                row = wire.news("i1", batch, SENT, flink.now)
+                row = wire.downstream("i1", batch, SENT, flink.now)
                 log.append(tuple(row[1]))
                 flink.send(log[-1])
         flink.advance(20_000)
@@ -325,7 +552,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
 
     def tell(n: int) -> None:
         did = [Signal("view", flink.now, "i1", session_id="s1") for _ in range(n)]
-        flink.send(tuple(wire.news("s1", did, None, flink.now)[1]))
+        flink.send(tuple(wire.downstream("s1", did, None, flink.now)[1]))
         flink.advance(2_000)
 
     row = ("session_features", "s1")
@@ -348,7 +575,7 @@ def test_a_session_is_forgotten_some_days_after_its_last_event(store: Store, mon
 def test_what_happened_long_ago_is_over_when_it_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = Repository({session: (Count("depth", entity=session),)})
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
-    flink.send(tuple(wire.news("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now)[1]))
+    flink.send(tuple(wire.downstream("s1", [Signal("view", START - 900 * DAY, session_id="s1")], None, flink.now)[1]))
     flink.advance(HOUR)
     assert store.rows["session_features", "s1"].values == (0,)
     flink.advance(LINGERS)
@@ -363,11 +590,11 @@ def test_what_is_read_of_a_session_long_after_it_counts_as_one(
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
     for n in range(3):
         did = Signal("view", START - 4 * DAY + n * DAY * 3 // 2, "i1", session_id="s1")
-        flink.send(tuple(wire.news("s1", [did], None, flink.now)[1]))
+        flink.send(tuple(wire.downstream("s1", [did], None, flink.now)[1]))
         flink.advance(HOUR)
         if crash:
             flink.restore(flink.checkpoint())
-    flink.send(tuple(wire.news("s1", [Signal("view", flink.now, "i1", session_id="s1")], None, flink.now)[1]))
+    flink.send(tuple(wire.downstream("s1", [Signal("view", flink.now, "i1", session_id="s1")], None, flink.now)[1]))
     flink.advance(2_000)
     assert store.rows["session_features", "s1"].values == (4,)
 
@@ -404,7 +631,7 @@ def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pyte
     assert archived(flink.out) == []
 
 
-def labelled(out: list[Any]) -> list[Example]:
+def labelled(out: list[Any]) -> list[LabelledExample]:
     """Examples for Kafka, each as its columns for the files say too."""
     found = []
     for row in out:
@@ -416,7 +643,7 @@ def labelled(out: list[Any]) -> list[Example]:
     return found
 
 
-def by_place(found: list[Example]) -> list[Example]:
+def by_place(found: list[LabelledExample]) -> list[LabelledExample]:
     return sorted(found, key=lambda example: (example.request_id, example.position))
 
 
@@ -457,7 +684,7 @@ def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) ->
             flink.send(sent)
         flink.advance(HOUR)
 
-        expected: list[Example] = []
+        expected: list[LabelledExample] = []
         operator = user_operator(World(), attribution=Attribution(10 * MINUTE, 2 * MINUTE))
         replay = Replay(operator, item_operator(World()), tell=expected.append)
         for _, record in log:
@@ -513,12 +740,12 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
         for _ in range(n):
             kind = rng.choice(["click", "view"])
             told.append(Signal(kind, flink.now, rng.choice(("i1", "i2", "i3")), "DE", properties={"price": 2.0}))
-            flink.send(tuple(wire.news(told[-1].item_id, told[-1:], None, flink.now)[1]))
+            flink.send(tuple(wire.downstream(told[-1].item_id, told[-1:], None, flink.now)[1]))
             flink.advance(rng.choice([0, 10, 700, 2_000]))
 
     tell(12)
     told.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
-    flink.send(tuple(wire.news("late", told[-1:], None, flink.now)[1]))
+    flink.send(tuple(wire.downstream("late", told[-1:], None, flink.now)[1]))
     assert flink.tails() > 0
     operator = item_operator(World(), after.only({f.state_key for f in BY_ITEM_LATER[1:]}))
     states: dict[tuple[str, str], Any] = {}
@@ -526,19 +753,23 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
         for part in operator.parts(signal.item_id, Record(signal)):
             state = states.setdefault((signal.item_id, part), operator.new(part))
             operator.on_event(part, state, Record(signal))
-    seeds = [("item", key, part, operator.encode(part, s)) for (key, part), s in states.items() if part[:1] == "\0"]
+    seeds = [
+        ("item", key, part, cells.pack(operator.encode(part, s)))
+        for (key, part), s in states.items()
+        if part[:1] == "\0"
+    ]
     write_seeds(tmp_path / "seeds.db", seeds)
 
     flink.declared = after
     flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
     flink.restore(flink.checkpoint())
     for key in ("i1", "late"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
     tell(rng.choice([0, 3]))
     flink.restore(flink.checkpoint())
     tell(3)
     for key in ("i2", "i3"):
-        flink.send((key, b"", WAKE["item"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
     flink.advance(2_000)
     found = {row.key[0]: row.values for row in store.rows.values() if row.view == "item_features"}
     assert found == {
@@ -546,6 +777,28 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
         for key in {s.item_id for s in told}
         if (own := [s for s in told if s.item_id == key])
     }
+
+
+@pytest.mark.parametrize("crash", [True, False])
+def test_a_refreshed_key_writes_all_of_its_rows_again(
+    crash: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flink = MiniFlink("item", World(), store, monkeypatch)
+    for n in range(6):
+        signal = Signal("click", flink.now, f"i{n % 2}", ("DE", "FR", "")[n % 3])
+        flink.send(tuple(wire.downstream(signal.item_id, [signal], None, flink.now)[1]))
+    flink.advance(5_000)
+    flink.send(("i0", b"", REFRESH["item"], 0, 0, flink.now))
+    flink.advance(5_000)
+    before = dict(store.rows)
+    assert len(before) == 6
+    store.rows.clear()  # the store has lost its data
+    for key in ("i0", "i1", "unknown"):
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
+    if crash:  # the messages are not read again, and no row has left yet
+        flink.restore(flink.checkpoint())
+    flink.advance(5_000)
+    assert store.rows == before
 
 
 @pytest.mark.parametrize("read", [True, False])
@@ -556,7 +809,7 @@ def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, mo
     flink = MiniFlink("item", World(), store, monkeypatch, declared)
     for n in range(3):
         signal = Signal("click" if n else "view", flink.now, "i1", "DE")
-        flink.send(tuple(wire.news("i1", [signal], None, flink.now)[1]))
+        flink.send(tuple(wire.downstream("i1", [signal], None, flink.now)[1]))
     flink.advance(1_000)
     told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
     expected = ["item_features", ["i1"], {"clicked": 2}] if read else None
@@ -606,7 +859,7 @@ def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
     if rng.random() < 0.5:
         live(("u1",), 3)  # before anybody is woken
     for key in sorted(keys):
-        flink.send((key, b"", WAKE["user"], 0, 0, flink.now))
+        flink.send((key, b"", REFRESH["user"], 0, 0, flink.now))
     live(("u1", "u2", "u3"), 20)
     flink.restore(flink.checkpoint())
     live(("u1", "u2", "u3"), 5)

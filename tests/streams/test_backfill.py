@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from feature_repo import registry
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from freshet.errors import ComponentError
 from freshet.features import distributed
 from freshet.features.refill import Refill
@@ -29,7 +29,7 @@ from tests.streams.test_parity import BASE, log
 from tests.training import test_archive
 from training import archive
 from training.backfill import Backfill
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 DEFINITIONS = "tests.streams.everything"
 
@@ -50,7 +50,7 @@ def opened() -> Iterator[ExitStack]:
 
 def archived(settings: Settings, n: int) -> list[Record]:
     """Writes what a job would have let in, in files of several days."""
-    door = Replay(user_operator(Catalogue(), DAY), item_operator(Catalogue()))
+    door = Replay(user_operator(KnownItems(), DAY), item_operator(KnownItems()))
     found = []
     for offset, event in enumerate(log(5, n)):
         at = BASE + offset * HOUR // 3
@@ -74,7 +74,7 @@ def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatc
     records = archived(settings, 400)
     until = records[-1].arrived + 2 * DAY
     rows: Counter[str] = Counter()
-    here = Backfill(declared, Catalogue(), lambda row, at: rows.update([comparable(row, at)]))
+    here = Backfill(declared, KnownItems(), lambda row, at: rows.update([comparable(row, at)]))
     here.feed(records)
     here.finish(until)
     files = archive.finished(settings.archive / "events")
@@ -107,7 +107,7 @@ def test_what_flink_has_read_is_gone_on_from(
         for k in range(60)
     ]
     test_archive.write(own.archive / "events", records[:47])
-    opened.callback(lambda: world.shared(own.kafka, own.bundles).close())
+    opened.callback(lambda: world.shared(own.connection, own.bundles).close())
     refill = Refill(own, quiet=True, by_flink=True)
     refill.ahead()
     # Everybody but u6, whose seeds are those of the batch job.
@@ -115,7 +115,7 @@ def test_what_flink_has_read_is_gone_on_from(
     said: list[str] = []
     refill.seed(said.append)
     assert "after those that Flink has read" in said[0]
-    whole = Backfill(declared, Catalogue())
+    whole = Backfill(declared, KnownItems())
     whole.feed(archive.read(archive.finished(own.archive / "events")))
     expected = sorted(whole.states())
     found = sqlite3.connect(own.seeds)

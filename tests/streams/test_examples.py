@@ -9,7 +9,7 @@ import pytest
 
 from operators.attribution import MOST_ITEMS
 from schemas import codec
-from schemas.events import Example
+from schemas.events import LabelledExample
 from schemas.topics import EXAMPLES
 from streams import examples
 from streams.archive import COLUMN, ROW
@@ -42,7 +42,7 @@ def test_no_text_can_end_the_job() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 1000, 1001, 2 * MOST_ITEMS + 500])
 def test_what_is_closed_at_once_leaves_in_texts_of_limited_length(n: int) -> None:
-    found = [Example("r1", "u1", "i1", k, T0, complete=k % 2 == 0) for k in range(n)]
+    found = [LabelledExample("r1", "u1", "i1", k, T0, complete=k % 2 == 0) for k in range(n)]
     counts = Counts(None)
     texts = [row[0] for _, row in examples.out(found, counts)]
     sent = [text.split(ROW) for text in texts]

@@ -14,7 +14,7 @@ from feast import FeatureStore
 
 from bench.stacks import send
 from feature_repo import registry
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
 from freshet.settings import Settings
@@ -25,7 +25,7 @@ from schemas import bundle
 from schemas.events import EVENT_TYPES, Interaction, Item
 from schemas.topics import INTERACTIONS
 from tests.bundles import write_bundle
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 EVERYTHING = "tests.streams.everything"
 ITEMS = [Item(f"i{n}", f"Title {n}", [f"c{n % 4}", f"c{n % 3}"], f"b{n % 5}", price=1.0 + n) for n in range(12)]
@@ -62,7 +62,7 @@ def test_whatever_is_declared_is_read_with_feast_while_the_job_runs(
     declared = registry.load(EVERYTHING)
     settings = Settings(home=tmp_path_factory.mktemp("online"), **free_ports())
     version = write_bundle(settings.bundles, [each.item_id for each in ITEMS], dim=8)
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     world.space = BundleSpace.of(bundle.load(settings.bundles / version), world.item)
     replay = Replay(user_operator(world, declared=declared), item_operator(world, declared))
     began = time.time_ns() // 1_000_000

@@ -17,7 +17,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from feature_repo import registry
-from feature_repo.views import item, item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.views import item
 from freshet.local.flink import Flink
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
@@ -26,14 +27,13 @@ from operators.attribution import Attribution
 from operators.contract import Record, Row
 from operators.history import hash64
 from operators.space import BundleSpace
-from operators.subject import Catalogue
+from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE
 from schemas import bundle, codec
-from schemas.events import EVENT_TYPES, Event, Example, Impression, Interaction, Item
+from schemas.events import EVENT_TYPES, Event, Impression, Interaction, Item, LabelledExample
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, dlq, key_of, topic_of
 from tests.bundles import write_bundle
-from training.replay import Catalogue as ReplayWorld
-from training.replay import Replay
+from training.replay import KnownItems, Replay
 
 EVERYTHING = os.environ.get("PARITY_DEFINITIONS", "tests.streams.everything")
 VERSION = "test"
@@ -124,7 +124,7 @@ class Emissions(defaultdict[tuple[str, ...], list[str | int]]):
 
     def __init__(self) -> None:
         super().__init__(list)
-        self._last = -sum(len(a.fields) for a in item.aggregations if isinstance(a, Catalogue))
+        self._last = -sum(len(a.fields) for a in item.aggregations if isinstance(a, CatalogueEntry))
 
     def add(self, row: Row) -> None:
         view, key, values = row
@@ -174,7 +174,7 @@ def test_every_emission_of_every_declared_feature_is_the_same(broker: Settings, 
     flink = beside.submit(in_flink, broker, tmp_path, FRESHET_DEFINITIONS=EVERYTHING)
     stored = _consume(broker.kafka, INTERACTIONS)
 
-    world = ReplayWorld(ITEMS)
+    world = KnownItems(ITEMS)
     world.space = BundleSpace.of(bundle.load(broker.bundles / VERSION), world.item)
 
     def emit(row: Row, at: int) -> None:
@@ -217,9 +217,9 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     for row in in_flink(broker, tmp_path):
         found.add(row)
 
-    world = ReplayWorld(ITEMS)
+    world = KnownItems(ITEMS)
     world.space = BundleSpace.of(bundle.load(broker.bundles / VERSION), world.item)
-    expected_examples: list[Example] = []
+    expected_examples: list[LabelledExample] = []
     replay = Replay(
         user_operator(world, attribution=Attribution()), item_operator(world), lambda row, at: expected.add(row),
         tell=expected_examples.append,

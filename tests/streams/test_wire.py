@@ -8,12 +8,12 @@ import json
 import msgspec
 import pytest
 
-from operators.contract import Row, Signal
+from operators.contract import Record, Row, Signal
 from operators.keyed import SENT
 from schemas import codec
 from schemas.errors import InvalidEvent, Undecodable
 from schemas.events import Interaction, Item, User
-from streams import wire
+from streams import archive, wire
 
 T0 = 1_767_225_600_000
 BROKER_LIMIT = 1 << 20
@@ -31,30 +31,19 @@ def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
         Signal("click", T0, "i1", "DE", "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}),
         Signal("impression", T0 + 1, "i1", categories=[]),
     ]
-    key, message = wire.news("i1", sent, fields, 1_767_225_601_234)
+    key, message = wire.downstream("i1", sent, fields, 1_767_225_601_234)
     assert key == "i1"
     assert message[5] == 1_767_225_601_234
     assert [record.event[:fields] for record in wire.records(message)] == [signal[:fields] for signal in sent]
 
 
-@pytest.mark.parametrize(
-    ("topic", "key", "expected"), [("items", "i1", Item("i1", available=False)), ("users", "u1", User("u1"))]
-)
-def test_a_tombstone_takes_the_entry_away(topic: str, key: str, expected: Item | User) -> None:
-    assert wire.records((key, None, topic, 0, 0, 0))[0].event == expected
-
-
-def test_an_interaction_cannot_be_deleted() -> None:
+def test_messages_are_read_as_everywhere() -> None:
+    assert wire.records(("i1", None, "items", 0, 0, 0))[0].event == Item("i1", available=False)
+    assert wire.records(("u1", None, "users", 0, 0, 0))[0].event == User("u1")
     with pytest.raises(Undecodable):
         wire.records(("u1", None, "interactions", 0, 0, 0))
-
-
-@pytest.mark.parametrize("key", ["", "u2", "k" * 100_000])
-def test_the_key_must_be_the_events_own(key: str) -> None:
-    with pytest.raises(InvalidEvent) as raised:
-        wire.records((key, codec.encode(CLICK), "interactions", 0, 0, 0))
-    assert raised.value.field == "user_id"
-    assert len(raised.value.detail) < 1000
+    with pytest.raises(InvalidEvent):
+        wire.records(("u2", codec.encode(CLICK), "interactions", 0, 0, 0))
 
 
 def test_a_letter_says_what_and_where_and_holds_the_message() -> None:
@@ -84,7 +73,19 @@ def test_a_letter_fits_its_topic_however_large_the_message(key: int, value: int)
 def test_of_declared_features_go_those_that_are_asked_for_by_name() -> None:
     row = Row("item_features", ("i1",), (1, [2.0], 3))
     assert wire.features(row)[0] == '["item_features", "i1"]'
-    assert msgspec.msgpack.decode(wire.features(row)[1]) == ["item_features", ["i1"], [1, [2.0], 3]]
+    assert msgspec.msgpack.decode(wire.features(row)[1]) == ["item_features", ["i1"], "", [1, [2.0], 3]]
     assert msgspec.msgpack.decode(wire.features(row, ((2, "c"), (0, "a")))[1]) == [
-        "item_features", ["i1"], {"c": 3, "a": 1},
+        "item_features", ["i1"], "", {"c": 3, "a": 1},
     ]  # fmt: skip
+
+
+def test_a_text_for_the_archive_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of whatever many keys' events leave together, however large those are."""
+    records = [
+        Record(Interaction(f"e{n}", "search", "u1", 1_767_225_600_000, properties={"query": "x" * 50_000}))
+        for n in range(100)
+    ]
+    texts = [row[0] for tag, row in archive.out(records) if tag is archive.ACCEPTED]
+    assert max(map(len, texts)) < archive.TEXT_CHARACTERS + 60_000
+    assert sum(text.count(archive.ROW) + 1 for text in texts) == 100
+    assert list(archive.out([])) == []

@@ -15,7 +15,7 @@ from operators.time import hours
 from schemas.errors import EventError
 from schemas.events import MAX_FUTURE_MS, Event, Impression, Interaction, Item, User
 from tests.operators.records import World
-from training.accepted import Admission, Arrivals, Log
+from training.accepted import LogAdmission, Arrivals, Log
 
 T = 1_767_225_600_000
 CENTURY = 2**42
@@ -62,7 +62,7 @@ def test_the_verdict_is_that_of_the_job(drawn: list[tuple[str, str, int, bool]])
         except EventError:
             continue
         accepted.append(record)
-    admission = Admission()
+    admission = LogAdmission()
     assert [record for record in told if admission.accepts(record)] == accepted
     assert admission.refused.total() == len(told) - len(accepted)
 

@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.repository import Repository
+from operators import cells
 from operators.contract import MARK, Record, Row
 from operators.features import Count, Feature, LastK, Rate, TopK, event, item, session, user, user_category
 from operators.time import DAY, HOUR, days, hours
 from schemas.events import Impression, Interaction, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
 from streams import archive as written
-from streams.seeds import Seeds
+from streams.backfilled import Backfilled
 from tests.operators.records import World
 from training import archive, backfill
 from training.backfill import Backfill, RowFiles, write_seeds
@@ -66,7 +67,8 @@ def write(folder: Path, records: list[Record], name: str = "part-0") -> None:
     """As Flink does: split by row and column, cast, in folders by topic and day."""
     kinds = {"BIGINT": pa.int64(), "INT": pa.int32(), "STRING": pa.string()}
     columns = list(written.COLUMNS.items())[:-2]
-    rows = [line.split(written.COLUMN) for line in written.text(records).split(written.ROW)]
+    texts = [row[0] for _, row in written.out(records)]
+    rows = [line.split(written.COLUMN) for text in texts for line in text.split(written.ROW)]
     by_file: dict[Path, list[list[str]]] = {}
     for row in rows:
         day = datetime.fromtimestamp(int(row[9]) / 1000, UTC).date()
@@ -89,13 +91,14 @@ def test_what_was_archived_comes_back_in_its_order(tmp_path: Path) -> None:
     assert list(archive.read(archive.finished(tmp_path))) == records
 
 
-def test_an_id_cannot_break_a_row(tmp_path: Path) -> None:
-    odd = Interaction(f"e{written.ROW}1{written.COLUMN}", "click", f"u{written.COLUMN}", T0, "i1")
+def test_no_text_breaks_a_row(tmp_path: Path) -> None:
+    """Ids hold no control characters; texts may."""
+    odd = Interaction("e1", "search", "u1", T0, properties={"query": f"a{written.ROW}1{written.COLUMN}b"})
     record = Record(odd, INTERACTIONS, 0, 1, T0, T0)
     write(tmp_path, [record, record])
     assert list(archive.read(archive.finished(tmp_path))) == [record, record]
     (file,) = archive.finished(tmp_path)
-    assert set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) == {"u"}
+    assert set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) == {"u1"}
 
 
 def replayed(records: list[Record], emit: Any = None) -> Replay:
@@ -118,7 +121,7 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
     keys = write_seeds(tmp_path / "seeds.db", filled.states())
     driver = replayed(records)
     for operator, states in ((driver.user_operator, driver.users), (driver.item_operator, driver.items)):
-        seeds = Seeds(tmp_path / "seeds.db", operator.name)
+        seeds = Backfilled(tmp_path / "seeds.db", operator.name)
         expected = {(key, part): state for (key, part), state in states.items() if part.startswith(MARK)}
         assert keys[operator.name] == {key for key, _ in expected}
         for key in keys[operator.name]:
@@ -134,8 +137,8 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
 
 
 def test_no_file_is_no_seed(tmp_path: Path) -> None:
-    assert Seeds(tmp_path / "none.db", "user").of("u1") == []
-    assert Seeds(None, "user").of("u1") == []
+    assert Backfilled(tmp_path / "none.db", "user").of("u1") == []
+    assert Backfilled(None, "user").of("u1") == []
 
 
 def test_rows_are_every_emission_until_now(tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_profiles_end_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
         filled.feed([Record(said, INTERACTIONS, 0, k, T0)])
     ((_, _, part, blob),) = filled.states()
     operator = filled._replay.item_operator
-    assert operator.row("s1", part, operator.decode(part, blob), T0).values == (4,)
+    assert operator.row("s1", part, operator.decode(part, cells.unpack(blob)), T0).values == (4,)
 
 
 def test_who_is_asked_about_before_their_first_event_stays_in_the_answer(
@@ -256,7 +259,7 @@ def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
 
 def test_seeds_replace_the_old_ones_whole(tmp_path: Path) -> None:
     file = tmp_path / "seeds.db"
-    write_seeds(file, [("user", "u1", "p", b"1")])
+    write_seeds(file, [("user", "u1", "p", cells.pack({"state": b"1"}))])
     with pytest.raises(sqlite3.IntegrityError):
         write_seeds(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
-    assert Seeds(file, "user").of("u1") == [("p", b"1")]
+    assert Backfilled(file, "user").of("u1") == [("p", {"state": b"1"})]

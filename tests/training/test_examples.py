@@ -12,26 +12,27 @@ import pytest
 from msgspec import structs
 
 from feature_repo.crosses import Affinity, Hour, ItemFeature, Position, UserFeature
-from feature_repo.ranking import NAMES, matrix
-from feature_repo.registry import Repository, collect
+from feature_repo.inputs import NAMES, matrix
+from feature_repo.registry import collect
+from feature_repo.repository import Repository
 from operators.features import Count, Last, Mean, category, event, item, user, user_category
 from operators.time import days
 from schemas.events import Impression, Interaction, User
 from training import examples, factors
 from training.accepted import Log
 from training.examples import Moment
-from training.factors import Space
+from training.factors import FittedSpace
 
 Array = npt.NDArray[np.floating[Any]]
 T = 1_767_225_600_000
 
 
 @pytest.fixture(scope="module")
-def space(log: Log) -> Space:
+def space(log: Log) -> FittedSpace:
     return factors.fit(log.interactions[: log.cut(0.8)], log.items, 16)
 
 
-def features_at(log: Log, space: Space, number: int) -> tuple[Array, dict[str, object]]:
+def features_at(log: Log, space: FittedSpace, number: int) -> tuple[Array, dict[str, object]]:
     found: list[tuple[Array, dict[str, object]]] = []
 
     def look(moment: Moment) -> None:
@@ -42,7 +43,7 @@ def features_at(log: Log, space: Space, number: int) -> tuple[Array, dict[str, o
     return found[0]
 
 
-def test_no_item_is_a_candidate_before_it_exists(log: Log, space: Space) -> None:
+def test_no_item_is_a_candidate_before_it_exists(log: Log, space: FittedSpace) -> None:
     """The catalogue of today holds items that were created, or first met, after the moment."""
     moment = log.interactions[600].timestamp
     born = [structs.replace(item, created_at=moment + n - 20) for n, item in enumerate(log.items[:40])]
@@ -61,16 +62,17 @@ def test_no_item_is_a_candidate_before_it_exists(log: Log, space: Space) -> None
     negatives: list[int] = []
 
     def count(moment: Moment) -> None:
-        rows = examples.candidates(moment.request, np.random.default_rng(0))
+        rows = examples.candidates(moment.request, vectors, np.random.default_rng(0))
         negatives.append(sum(moment.request.items.ids[row] in late for row in rows))
 
-    examples.replay(today, *examples.world_of(today, space), range(0, 600, 50), count)
+    *start, vectors = examples.world_of(today, space)
+    examples.replay(today, *start, vectors, range(0, 600, 50), count)
     assert negatives
     assert not any(negatives)
 
 
 @pytest.mark.parametrize("number", [0, 400, 901, 999])
-def test_features_equal_those_of_a_log_that_ends_there(log: Log, space: Space, number: int) -> None:
+def test_features_equal_those_of_a_log_that_ends_there(log: Log, space: FittedSpace, number: int) -> None:
     """What follows may be anything: the features of the moment do not move."""
     cut = Log(log.interactions[: number + 1], log.items)
     whole, user = features_at(log, space, number)
@@ -79,7 +81,7 @@ def test_features_equal_those_of_a_log_that_ends_there(log: Log, space: Space, n
     assert user == same_user
 
 
-def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: Space) -> None:
+def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: FittedSpace) -> None:
     moments = random.Random(0).sample(range(len(log.interactions)), 20)
     lazy: dict[int, Array] = {}
     eager: dict[int, Array] = {}
@@ -100,14 +102,14 @@ def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: 
         np.testing.assert_array_equal(lazy[number], eager[number])
 
 
-def test_a_week_later_the_counts_of_the_week_are_zero(log: Log, space: Space) -> None:
+def test_a_week_later_the_counts_of_the_week_are_zero(log: Log, space: FittedSpace) -> None:
     _, live = examples.replay(log, *examples.world_of(log, space))
     end = log.interactions[-1].timestamp
     assert live.at(end).events_7d.sum() > 0
     assert live.at(end + 8 * 86_400_000).events_7d.sum() == 0
 
 
-def test_impressions_are_applied_in_their_place(log: Log, space: Space) -> None:
+def test_impressions_are_applied_in_their_place(log: Log, space: FittedSpace) -> None:
     end = log.interactions[-1].timestamp
     middle = log.interactions[500].timestamp
     shown = [Impression(f"r{at}", "viewer", at, ["i0"]) for at in (end + 1, middle - 1)]
@@ -118,15 +120,15 @@ def test_impressions_are_applied_in_their_place(log: Log, space: Space) -> None:
         items = moment.request.items
         counts.append(items.ctr_7d[items.row_of["i0"]])
 
-    world, columns, arrivals = examples.world_of(whole, space)
-    _, live = examples.replay(whole, world, columns, arrivals, [499, 501], look)
+    world, columns, *rest = examples.world_of(whole, space)
+    _, live = examples.replay(whole, world, columns, *rest, [499, 501], look)
     row = columns.row_of["i0"]
     prior, once = 1 / 20, 1 / 21
     assert counts == pytest.approx([prior, once])
     assert live.at(end + 1).ctr_7d[row] < prior
 
 
-def test_groups(log: Log, space: Space) -> None:
+def test_groups(log: Log, space: FittedSpace) -> None:
     groups = examples.examples(log, space, log.cut(0.8), 50, seed=0)
     assert groups
     for group in groups:
@@ -138,7 +140,7 @@ def test_groups(log: Log, space: Space) -> None:
     np.testing.assert_array_equal(groups[-1].features, again[-1].features)
 
 
-def test_similarity_knows_the_genre(log: Log, space: Space) -> None:
+def test_similarity_knows_the_genre(log: Log, space: FittedSpace) -> None:
     groups = examples.examples(log, space, log.cut(0.8), 100, seed=0)
     similarity = NAMES.index("similarity")
     loved = np.concatenate([g.features[g.labels == 3, similarity] for g in groups])
@@ -195,7 +197,7 @@ def declared() -> Repository:
     return collect(module)
 
 
-def test_declared_features_are_as_they_were_at_the_moment(log: Log, space: Space) -> None:
+def test_declared_features_are_as_they_were_at_the_moment(log: Log, space: FittedSpace) -> None:
     """Beside a count over the log up to the moment: windows whose tiles have ended are forgotten by themselves."""
     users = [User("u0", {"timezone": "Asia/Tokyo"})]
     whole = Log(log.interactions, log.items, (), users)
@@ -234,7 +236,7 @@ def test_declared_features_are_as_they_were_at_the_moment(log: Log, space: Space
     assert compared > 50
 
 
-def test_the_replay_keeps_what_crosses_read_and_no_more(log: Log, space: Space) -> None:
+def test_the_replay_keeps_what_crosses_read_and_no_more(log: Log, space: FittedSpace) -> None:
     _, live = examples.replay(log, *examples.world_of(log, space, declared().reads), declared=declared())
     kept = {part.split("\0")[1] for _, part in (*live.replay.users, *live.replay.items) if part.startswith("\0")}
     assert kept == {"user", "item", "user_category"}
@@ -242,7 +244,7 @@ def test_the_replay_keeps_what_crosses_read_and_no_more(log: Log, space: Space) 
     assert not any(part.startswith("\0") for _, part in (*bare.replay.users, *bare.replay.items))
 
 
-def test_groups_have_the_crosses_after_the_other_inputs(log: Log, space: Space) -> None:
+def test_groups_have_the_crosses_after_the_other_inputs(log: Log, space: FittedSpace) -> None:
     bare = examples.examples(log, space, log.cut(0.8), 20, seed=0)
     groups = examples.examples(log, space, log.cut(0.8), 20, seed=0, declared=declared())
     assert len(groups) == len(bare)
@@ -252,7 +254,7 @@ def test_groups_have_the_crosses_after_the_other_inputs(log: Log, space: Space) 
         assert set(group.features[:, -1]) == {-1.0}, "met in no list that was shown"
 
 
-def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, space: Space) -> None:
+def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, space: FittedSpace) -> None:
     number = 700
     event = log.interactions[number]
     events = [*log.interactions]

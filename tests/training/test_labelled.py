@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.events import Example
+from schemas.events import LabelledExample
 from streams import examples
 from streams.archive import COLUMN, ROW
 from training import labelled
@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[pa.DataType, Any]] = {
 SCHEMA = pa.schema({name: KINDS[kind][0] for name, kind in examples.COLUMNS.items()})
 
 
-def write(folder: Path, found: list[Example], name: str = "part-0") -> None:
+def write(folder: Path, found: list[LabelledExample], name: str = "part-0") -> None:
     """As Flink does: split by row and column, cast, in folders by day."""
     rows = [line.split(COLUMN)[1:] for line in examples.text(found).split(ROW)]
     by_day: dict[str, list[dict[str, object]]] = {}
@@ -41,10 +41,10 @@ def write(folder: Path, found: list[Example], name: str = "part-0") -> None:
         pq.write_table(pa.Table.from_pylist(own, SCHEMA), folder / f"day={day}" / name)
 
 
-def example(request: int, position: int, **others: object) -> Example:
+def example(request: int, position: int, **others: object) -> LabelledExample:
     features = np.array([request, position], "<f4").tobytes()
     return msgspec.structs.replace(
-        Example(
+        LabelledExample(
             f"r{request}", f"u{request}", f"i{position}", position, T0 + request * 86_400_000, model_version="v1",
             features=features, propensity=0.5 if position else None,
         ),

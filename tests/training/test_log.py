@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
-from collections import namedtuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from follow import to_end
+from follow.connection import Connection
+from follow.to_end import Message
 from schemas import codec
+from schemas.errors import EventError
 from schemas.events import Impression, Interaction, Item, User
+from streams import wire
 from training import log as log_module
-from training.log import EventLog, LogError, from_files, from_kafka, values
+from training.log import EventLog, LogError, from_files, from_kafka
 
 if TYPE_CHECKING:
     from freshet.local.stack import Stack
@@ -50,78 +54,59 @@ def test_the_last_entry_of_an_item_holds() -> None:
     assert (len(log.users), len(log.impressions), log.interactions) == (1, 1, [])
 
 
-Partition = namedtuple("Partition", "topic partition")
-Message = namedtuple("Message", "offset value")
-
-
-class Consumer:
-    """Two partitions: the first has a gap in its offsets and a tombstone and grows while it is read."""
-
-    def __init__(self, stuck: bool = False) -> None:
-        self.at = {0: 0, 1: 0}
-        self.batches: list[Any] = (
-            [] if stuck else [(0, [(0, b"a"), (3, None)], 4), (1, [(0, b"b")], 1), (0, [(4, b"later")], 5)]
-        )
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None:
-        return {0, 1} if topic == "items" else None
-
-    def assign(self, partitions: Any) -> None: ...
-
-    def seek_to_beginning(self, *partitions: Any) -> None: ...
-
-    def end_offsets(self, partitions: Any) -> dict[Any, int]:
-        return {p: (4, 1)[p.partition] for p in partitions}
-
-    def position(self, partition: Any) -> int:
-        return self.at[partition.partition]
-
-    def poll(self, timeout_ms: int, max_records: int) -> dict[Any, list[Message]]:
-        if not self.batches:
-            return {}
-        partition, messages, self.at[partition] = self.batches.pop(0)
-        from kafka import TopicPartition
-
-        return {TopicPartition("items", partition): [Message(*m) for m in messages]}
-
-
-def test_values_up_to_the_end_as_it_was() -> None:
-    assert list(values(Consumer(), "items")) == [b"a", b"b"]
-
-
-def test_a_topic_that_does_not_exist_is_empty() -> None:
-    assert list(values(Consumer(), "absent")) == []
-
-
-def test_a_broker_that_stops_answering() -> None:
-    with pytest.raises(LogError, match="no answer for partition 0"):
-        list(values(Consumer(stuck=True), "items"))
-
-
-def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "BOOTSTRAP_MS", 500)
+def test_an_address_that_is_none() -> None:
     with pytest.raises(LogError, match="Kafka at"):
-        from_kafka("nonsense:port:0")
+        from_kafka(Connection("nonsense:port:0"))
 
 
-def test_bytes_that_are_no_event_are_counted() -> None:
-    log = EventLog()
-    log.take("items", [codec.encode(Item("i")), b"junk"], codec.decode)
-    assert (list(log.items), log.invalid) == (["i"], 1)
+def message(topic: str, key: str, value: bytes | None) -> Message:
+    return Message(topic, 0, 0, key.encode(), value)
+
+
+def test_messages_are_taken_and_refused_as_in_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    click, profile = Interaction("e1", "click", "u1", T, "i1"), User("u1", {"age": 30}, ["a"], consent=False)
+    topic_of = {
+        "interactions": [
+            message("interactions", "u1", codec.encode(click)),
+            message("interactions", "u2", codec.encode(click)),
+            message("interactions", "u1", None),
+            message("interactions", "u1", b"junk"),
+        ],
+        "items": [
+            message("items", "i1", codec.encode(Item("i1", "Heat"))),
+            message("items", "i2", codec.encode(Item("i2", "Ran"))),
+            message("items", "i2", None),
+            message("items", "i9", codec.encode(Item("i3"))),
+        ],
+        "users": [message("users", "u1", codec.encode(profile)), message("users", "u1", None)],
+    }
+    monkeypatch.setattr(to_end, "read", lambda _, topics, **__: topic_of.get(topics[0], []))
+    log = from_kafka(Connection("kafka:9092"))
+    assert log.interactions == [click]
+    assert log.items == {"i1": Item("i1", "Heat"), "i2": Item("i2", available=False)}
+    assert log.users == {"u1": User("u1", consent=False)}, "a deletion takes the profile and grants nothing"
+    assert log.invalid == 4
+    for topic, messages in topic_of.items():  # each as the job has it
+        for each in messages:
+            try:
+                wire.records((each.key.decode(), each.value, topic, 0, 0, 0))  # type: ignore[union-attr]
+            except EventError:
+                log.invalid -= 1
+    assert log.invalid == 0
 
 
 def test_a_real_broker(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     from kafka import KafkaProducer
 
-    monkeypatch.setattr(log_module, "PATIENCE", 40)
+    monkeypatch.setattr(log_module, "PATIENCE_S", 20.0)
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka)
-    before = from_kafka(stack.settings.kafka)
+    before = from_kafka(stack.settings.connection)
     for k in range(50):
         event = Interaction(f"log-{k}", "click", f"u{k}", T + k, "i")
         producer.send("interactions", codec.encode(event), f"u{k}".encode())
     producer.send("interactions", b"junk", b"u")
     producer.flush()
     producer.close()
-    after = from_kafka(stack.settings.kafka)
+    after = from_kafka(stack.settings.connection)
     assert len(after.interactions) - len(before.interactions) == 50
     assert after.invalid - before.invalid == 1

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from feature_repo import views
-from feature_repo.registry import Repository
+from feature_repo import builders, views
+from feature_repo.repository import Repository
 from operators.contract import Record, Row, owner
 from operators.features import Count, session
 from operators.stepping import step
 from operators.time import DAY, HOUR, minutes
 from schemas.errors import Duplicate, TooLate
 from schemas.events import Impression, Interaction, Item, User
-from training.replay import Catalogue, Replay
+from training.replay import KnownItems, Replay
 
 T0 = 1_767_225_600_000
 ITEMS = [Item(f"i{k}", categories=[f"c{k % 3}"]) for k in range(6)]
@@ -27,9 +27,9 @@ def click(user: str, item: str, at: int, id: str = "") -> Record:
 
 
 def replay(rows: Rows | None = None, coalesce: bool = False) -> Replay:
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     emit = None if rows is None else lambda row, at: rows.append((row, at))
-    return Replay(views.user_operator(world), views.item_operator(world), emit, coalesce)
+    return Replay(builders.user_operator(world), builders.item_operator(world), emit, coalesce)
 
 
 def value(row: Row, name: str) -> Any:
@@ -91,10 +91,16 @@ def test_a_rejected_record_changes_and_emits_nothing() -> None:
     assert driver.dead[0].record.event.event_id == "late"  # type: ignore[union-attr]
 
 
-def test_a_stranger_whose_only_record_was_rejected_leaves_no_state() -> None:
-    driver = replay()
-    assert driver.feed(click("u9", "i1", T0)._replace(arrived=T0 - DAY)) is None
-    assert driver.users == {}
+def test_of_a_stranger_whose_only_record_was_rejected_nothing_is_there_but_its_place() -> None:
+    rows: Rows = []
+    driver = replay(rows)
+    rejected = click("u9", "i1", T0)._replace(arrived=T0 - DAY, partition=1, offset=7)
+    assert driver.feed(rejected) is None
+    assert rows == []
+    row = driver.user_row("u9", T0)
+    defaults = driver.user_row("nobody", T0)
+    assert {name for name in row if row[name] != defaults[name]} == {"read_partition", "read_offset", "state"}
+    assert (row["read_partition"], row["read_offset"]) == (1, 7)
 
 
 def test_profiles_catalogue_entries_and_impressions() -> None:
@@ -111,9 +117,9 @@ def test_profiles_catalogue_entries_and_impressions() -> None:
 def test_what_is_over_is_dropped_after_its_last_row() -> None:
     declared = Repository({session: (Count("depth", entity=session),)})
     emitted: list[tuple[str, int, Any]] = []
-    world = Catalogue(ITEMS)
+    world = KnownItems(ITEMS)
     driver = Replay(
-        views.user_operator(world, declared=declared), views.item_operator(world, declared),
+        builders.user_operator(world, declared=declared), builders.item_operator(world, declared),
         lambda row, at: emitted.append((row.key[0], at, row.values[0])), emits=lambda part: owner(part) == "session",
     )  # fmt: skip
 
@@ -148,7 +154,7 @@ def test_rows_equal_a_step_by_step_run() -> None:
     """The driver adds nothing to `step` but the keys."""
     rows: Rows = []
     driver = replay(rows)
-    operator = views.user_operator(Catalogue(ITEMS))
+    operator = builders.user_operator(KnownItems(ITEMS))
     state = operator.new()
     by_hand: Rows = []
     for k in range(60):
@@ -174,6 +180,6 @@ def test_each_event_is_counted_once(seed: int) -> None:
     log = random_log(seed=seed)
     for record in log + log:
         driver.feed(record)
-    total = sum(len(ids) for state in driver.users.values() for ids in state.did.ids.values())
+    total = sum(len(ids) for state in driver.users.values() for ids in state.did.hours.values())
     taken = 2 * len(log) - len(driver.dead)
     assert total <= taken <= 300

@@ -41,7 +41,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
     makes, and what the ranker was given is what the archive says."""
     from bench.stacks import load_movielens, retimed, send, shuffled
     from feature_repo import registry
-    from feature_repo.ranking import names
+    from feature_repo.inputs import names
     from training import labelled
 
     chosen = free_ports()
@@ -105,14 +105,14 @@ def in_files(settings: Settings) -> Counter[tuple[str, int, str]]:
 
 def replayed(settings: Settings) -> dict[tuple[str, int], dict[str, int]]:
     """The labels that a replay of the archive comes to."""
-    from feature_repo.views import item_operator, user_operator
+    from feature_repo.builders import item_operator, user_operator
     from operators.attribution import Attribution
-    from schemas.events import Example
+    from schemas.events import LabelledExample
     from training import archive
-    from training.replay import Catalogue, Replay
+    from training.replay import KnownItems, Replay
 
-    found: list[Example] = []
-    world, join = Catalogue(), Attribution(30_000, 30_000)
+    found: list[LabelledExample] = []
+    world, join = KnownItems(), Attribution(30_000, 30_000)
     replay = Replay(user_operator(world, None, attribution=join), item_operator(world), tell=found.append)
     for record in archive.read(archive.finished(settings.archive / "events")):
         replay.feed(record)

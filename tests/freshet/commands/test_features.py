@@ -250,11 +250,11 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
             time.sleep(2)
 
         repository = registry.load(AFTER)
-        known = world.shared(settings.kafka, settings.bundles)
+        known = world.shared(settings.connection, settings.bundles)
         opened.callback(known.close)
         filled = Backfill(repository, known)
         filled.feed(archive.read(archive.finished(settings.archive / "events")))
-        assert filled.events == len(events) == len(from_kafka(settings.kafka).interactions)
+        assert filled.events == len(events) == len(from_kafka(settings.connection).interactions)
         store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
         opened.callback(close, store)
         assert different(store, filled, repository.views) == []

@@ -28,7 +28,7 @@ class Sent:
 
     events: ClassVar[list[bytes]] = []
 
-    def __init__(self, _: Settings) -> None:
+    def __init__(self, settings: Settings, acknowledged: object) -> None:
         self.events.clear()
 
     def __enter__(self) -> Self:

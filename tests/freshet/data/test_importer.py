@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from freshet.cli import main
-from freshet.data import importer, json_lines
-from freshet.errors import InputError
-from schemas import codec, topics
+from freshet.data import importer
+from schemas import codec, json_lines, topics
+from schemas.errors import UnreadableFile
 
 
 def event(number: int, **more: object) -> dict[str, object]:
@@ -104,14 +104,14 @@ def test_gzip_is_recognized_by_its_content(tmp_path: Path) -> None:
 def test_a_gzip_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "events.gz"
     path.write_bytes(gzip.compress(write(tmp_path / "plain", 4000).read_bytes())[:-100])
-    with pytest.raises(InputError, match="cannot be read to its end"):
+    with pytest.raises(UnreadableFile, match="cannot be read to its end"):
         list(json_lines.read(path))
 
 
 def test_a_second_run_says_what_it_sent_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("freshet.commands.load.Producer", lambda _: nullcontext(Broker()))
+    monkeypatch.setattr("freshet.commands.load.Producer", lambda *_: nullcontext(Broker()))
     monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "300")
     path = write(tmp_path / "events.jsonl", 4, {2: "[]"})

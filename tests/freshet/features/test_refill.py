@@ -15,9 +15,9 @@ from freshet.local.flink import Flink
 from freshet.settings import Settings
 from operators.contract import Record
 from schemas.events import Interaction
-from schemas.topics import INTERACTIONS, WAKE
+from schemas.topics import INTERACTIONS, REFRESH
 from streams import world
-from streams.seeds import Seeds
+from streams.backfilled import Backfilled
 from tests.operators.records import World
 from tests.training.test_archive import write
 
@@ -51,7 +51,7 @@ def test_what_is_read_ahead_is_not_read_again(settings: Settings) -> None:
     said: list[str] = []
     filled.seed(said.append)
     assert said[0].startswith("15 archived events")
-    assert {key for key in ("u0", "u1", "u2") if Seeds(settings.seeds, "user").of(key)} == {"u0", "u1", "u2"}
+    assert {key for key in ("u0", "u1", "u2") if Backfilled(settings.seeds, "user").of(key)} == {"u0", "u1", "u2"}
 
 
 def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +74,8 @@ def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.
     archive(settings, 0, 4)
     filled = Refill(settings, quiet=True)
     filled.seed(lambda _: None)
-    filled.wake()
-    assert {(WAKE["user"], b"u0"), (WAKE["user"], b"u2"), (WAKE["item"], b"i3")} <= set(sent)
+    filled.refresh()
+    assert {(REFRESH["user"], b"u0"), (REFRESH["user"], b"u2"), (REFRESH["item"], b"i3")} <= set(sent)
     assert len(sent) == len(set(sent))
 
 

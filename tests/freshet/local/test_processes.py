@@ -21,18 +21,20 @@ STUBBORN = [
 
 
 @pytest.fixture
-def started(tmp_path: Path) -> Iterator[list[processes.Record]]:
-    records: list[processes.Record] = []
+def started(tmp_path: Path) -> Iterator[list[processes.ProcessRecord]]:
+    records: list[processes.ProcessRecord] = []
     yield records
     for record in records:
         processes.end(record, 0, hard=True)
 
 
-def spawn(tmp_path: Path, argv: list[str]) -> processes.Record:
+def spawn(tmp_path: Path, argv: list[str]) -> processes.ProcessRecord:
     return processes.spawn("one", argv, processes.base_env(), tmp_path / "one.log", tmp_path)
 
 
-def test_a_record_survives_the_disk_and_finds_its_process(tmp_path: Path, started: list[processes.Record]) -> None:
+def test_a_record_survives_the_disk_and_finds_its_process(
+    tmp_path: Path, started: list[processes.ProcessRecord]
+) -> None:
     started.append(spawn(tmp_path, SLEEP))
     record = processes.load(tmp_path, "one")
     assert record == started[0]
@@ -47,7 +49,7 @@ def test_end_ends_it(tmp_path: Path) -> None:
     assert processes.end(record, 10)  # a second time does nothing
 
 
-def test_a_recycled_pid_is_never_signalled(tmp_path: Path, started: list[processes.Record]) -> None:
+def test_a_recycled_pid_is_never_signalled(tmp_path: Path, started: list[processes.ProcessRecord]) -> None:
     started.append(spawn(tmp_path, SLEEP))
     stranger = replace(started[0], created=started[0].created - 100, token="of-another-life")
     assert stranger.leader() is None

@@ -9,7 +9,7 @@ import pytest
 from freshet.cli import main
 from freshet.errors import NotReady, PortTaken
 from freshet.local import components, ports, processes
-from freshet.local.components import Launch, Report
+from freshet.local.components import Launch, Reporter
 from freshet.local.flink import Flink
 from freshet.local.kafka import Kafka
 from freshet.local.redis import Redis
@@ -32,16 +32,16 @@ class Broken:
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"http_port": settings.http_port}
 
-    def prepare(self, settings: Settings, report: Report) -> Launch:
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
         return Launch(["sh", "-c", "echo the disk is full; exit 3"])
 
     def is_ready(self, settings: Settings) -> bool:
         return False
 
-    def started(self, settings: Settings, report: Report) -> None:
+    def started(self, settings: Settings, report: Reporter) -> None:
         raise AssertionError("it never started")
 
-    def before_stop(self, settings: Settings, report: Report) -> None:
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
         raise AssertionError("it never ran")
 
 

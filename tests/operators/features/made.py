@@ -42,7 +42,7 @@ from operators.features import (
 from operators.features import (
     Sequence as Sequence_,
 )
-from operators.gate import IMPRESSION, Door, Gate
+from operators.gate import IMPRESSION, Admissions, Gate
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import EventError
 from tests.operators.records import LATENESS, World
@@ -134,7 +134,7 @@ class Kept:
     """What a gate remembers."""
 
     def __init__(self) -> None:
-        self.watermark, self.did, self.shown, self.profile = 0, Door.new(), Door.new(), dict[str, Any]()
+        self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
 
 def heard(log: Sequence[Record]) -> list[Signal]:

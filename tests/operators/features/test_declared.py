@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import given
 
-from feature_repo.registry import Repository
-from feature_repo.views import item_operator, user_operator
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.repository import Repository
 from operators.attribution import Attribution
 from operators.contract import Record, Signal, owner
 from operators.features import EVERYTHING, Count, Entity, Feature, WithFeatures, event, item, user, user_category

@@ -22,6 +22,7 @@ from operators.features import (
     user,
 )  # fmt: skip
 from operators.features.entity_operator import EntityState
+from operators.keyed import STATE
 from operators.stepping import step
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import FeatureError, InvalidEvent, StateError
@@ -153,7 +154,7 @@ def test_a_state_is_no_larger_than_stated(log: list[Record]) -> None:
         state = operator.new()
         for signal in signals:
             operator.on_event("", state, signal)
-        assert len(operator.encode("", state)) <= operator.state_bytes() + 16, feature.name
+        assert len(operator.encode("", state)[STATE]) <= operator.state_bytes() + 16, feature.name
 
 
 def test_every_field_falls_back_to_its_default() -> None:
@@ -210,20 +211,20 @@ def test_features_of_equal_meaning_share_a_state() -> None:
 @given(st.binary(max_size=100))
 def test_noise_for_a_state_is_a_state_error(noise: bytes) -> None:
     with pytest.raises(StateError):
-        EVERYTHING.decode("", noise)
+        EVERYTHING.decode("", {STATE: noise})
 
 
 @settings(max_examples=20)
 @given(records.logs(most=15), st.data())
 def test_a_cut_or_changed_state_is_refused_or_whole(log: list[Record], data: Any) -> None:
     operator = made()
-    blob = bytearray(operator.encode("", applied(operator, log)))
+    blob = bytearray(operator.encode("", applied(operator, log))[STATE])
     cut = data.draw(st.integers(0, len(blob) - 1))
     with pytest.raises(StateError):
-        operator.decode("", bytes(blob[:cut]))
+        operator.decode("", {STATE: bytes(blob[:cut])})
     blob[cut] ^= data.draw(st.integers(1, 255))
     try:
-        found = operator.decode("", bytes(blob))
+        found = operator.decode("", {STATE: bytes(blob)})
     except StateError:
         return
     assert len(found.states) == len({f.state_key for f in FEATURES})

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from operators.contract import Record
 from operators.features import EVERYTHING, Decay, EntityOperator, Vector, event, user
+from operators.keyed import STATE
 from operators.time import DAY
 from operators.vector import UserVector
 from schemas.events import Impression
@@ -47,4 +48,4 @@ def test_a_vector_is_the_decayed_sum_of_those_of_the_items(log: list[Record]) ->
         np.testing.assert_allclose(row.values[0], total / np.linalg.norm(total), atol=1e-4)
         assert row.values[1] == "one"
     assert operator.due("", state, T0) is None
-    assert len(operator.encode("", state)) <= operator.state_bytes() + 16
+    assert len(operator.encode("", state)[STATE]) <= operator.state_bytes() + 16

@@ -1,0 +1,129 @@
+"""A synthetic catalogue of any size, a bundle over it, and people with a history."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import numpy as np
+import psutil
+
+from feature_repo import item_rows
+from feature_repo.builders import item_operator, user_operator
+from feature_repo.store import Writer
+from feature_repo.views import user
+from freshet.data.producer import Producer
+from freshet.features import feast
+from freshet.settings import Settings
+from operators.contract import Record, Row
+from operators.space import BundleSpace
+from operators.time import DAY
+from schemas import bundle
+from schemas.clock import now_ms
+from schemas.events import EventType, Interaction, Item
+from schemas.topics import ITEM_FEATURES, features_key
+from training import factors, train
+from training.accepted import Log
+from training.datasets import movielens
+from training.replay import KnownItems, Replay
+
+DIM = 64
+CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
+EVENTS_A_USER = 40
+EF_CONSTRUCTION = 60
+"""less than a third of what training uses, and so of the time; the links of a node, which decide what a search costs,
+are as many"""
+POPULAR = 5000
+CHUNK = 100_000
+
+
+def catalogue(n: int) -> Iterator[Item]:
+    """`n` items with a title, two categories, a brand, a price and an age of up to 900 days."""
+    chance = random.Random(3)
+    now = now_ms()
+    for k in range(n):
+        yield Item(
+            f"i{k}", f"Item number {k}", [f"c{c}" for c in sorted(chance.sample(range(CATEGORIES), 2))],
+            f"b{chance.randrange(BRANDS)}", round(chance.uniform(1, 99), 2), now - chance.randrange(900) * DAY,
+        )  # fmt: skip
+
+
+def space(n: int) -> factors.FittedSpace:
+    """Clustered unit vectors (n, DIM) of the items of `catalogue(n)`."""
+    rng = np.random.default_rng(4)
+    centres = rng.normal(size=(CLUSTERS, DIM)).astype(np.float32)
+    vectors = np.empty((n, DIM), np.float32)
+    for start in range(0, n, CHUNK):
+        some = vectors[start : start + CHUNK]
+        noise = rng.standard_normal(some.shape, np.float32)
+        some[:] = factors.unit(centres[rng.integers(CLUSTERS, size=len(some))] + np.float32(0.7) * noise)
+    content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
+    learned = np.zeros(n, np.uint64)
+    tokens = [f"category:c{c}" for c in range(CATEGORIES)]
+    return factors.FittedSpace([f"i{k}" for k in range(n)], vectors, learned, tokens, content)
+
+
+def publish(n: int, bundles: Path) -> float:
+    """Publishes a bundle of `n` synthetic items with the ranker of MovieLens-100K. Returns the seconds that it took to
+    build its index on all processors."""
+    data = movielens()
+    with train.Steps(show=False) as steps:
+        models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
+        took = 0.0
+
+        def build(vectors: Any, seed: int) -> Any:
+            nonlocal took
+            began = time.perf_counter()
+            made = parallel_index(vectors, seed)
+            took = time.perf_counter() - began
+            return made
+
+        train.write(train.Models(space(n), models.ranker, {}), bundles, 0, steps.step("bundle"), build)
+    return took
+
+
+def parallel_index(vectors: Any, seed: int) -> Any:
+    """An HNSW index as training builds it, on all processors: which links it has depends on their timing."""
+    made = hnswlib.Index(space="ip", dim=vectors.shape[1])
+    made.init_index(max_elements=len(vectors), M=train.M, ef_construction=EF_CONSTRUCTION, random_seed=seed)
+    made.add_items(vectors, np.arange(len(vectors)), num_threads=psutil.cpu_count() or 1)
+    return made
+
+
+def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
+    """Rows of `n` people and of the items that they met, as the job would write them with the bundle in force, made by
+    the replay driver. Returns the people's ids."""
+    chance = random.Random(5)
+    kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
+    now = now_ms()
+    world = KnownItems(items)
+    found = bundle.current(settings.bundles)
+    assert found is not None
+    world.space = BundleSpace.of(found, world.item)
+    replay = Replay(user_operator(world), item_operator(world))
+    users = [f"u{k}" for k in range(n)]
+    popular = [item.item_id for item in items[:: max(1, len(items) // POPULAR)]]
+    total = n * EVENTS_A_USER
+    for k in range(total):
+        at = now - 5 * DAY * (total - k) // total
+        event = Interaction(
+            f"e{k}", chance.choice(kinds), users[k % n], at, chance.choice(popular),
+            properties={"region": chance.choice(("DE", "FR"))},
+        )  # fmt: skip
+        replay.feed(Record(event, "interactions", 0, k))
+    feast.apply(settings, lambda _: None)
+    writer = Writer(settings.feature_store)
+    names = [f.name for f in user.fields]
+    rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
+    for start in range(0, len(rows), 200):
+        writer.write(rows[start : start + 200])
+    with Producer(settings) as producer:
+        for (item_id, part), state in replay.items.items():
+            row = replay.item_operator.row(item_id, part, state, now)
+            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), item_rows.encode(row))
+        producer.flush()
+    return users

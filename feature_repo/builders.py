@@ -1,0 +1,47 @@
+"""Operators of the job, built from the main path's views and the declared features of a repository."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from feature_repo.repository import EMPTY, Repository
+from feature_repo.views import SERVED, item, item_region, user
+from operators.attribution import Attribution
+from operators.contract import Operator, World
+from operators.keyed import ItemOperator, UserOperator
+from operators.time import DEFAULT_LATENESS
+
+
+def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
+    """Views whose rows servers hear of: places and names of the fields that crosses read, none for a whole row."""
+    found: dict[str, tuple[tuple[int, str], ...]] = dict.fromkeys(SERVED, ())
+    for value in declared.reads.item:
+        fields = [field.name for field in declared.view(value.entity).fields]
+        name = value.field.name
+        found[value.entity.view] = (*found.get(value.entity.view, ()), (fields.index(name), name))
+    return found
+
+
+def user_operator(
+    world: World,
+    lateness: int | None = DEFAULT_LATENESS,
+    declared: Repository = EMPTY,
+    attribution: Attribution | None = None,
+) -> Operator[Any]:
+    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too."""
+    return declared.beside_user(UserOperator(user, world, lateness), world, attribution)
+
+
+def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
+    """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
+    return declared.beside_item(ItemOperator(item, item_region, world), world)
+
+
+def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
+    """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
+    of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
+    return (
+        declared.beside_user(UserOperator(of_user, world, None), world),
+        declared.beside_item(ItemOperator(of_item, of_region, world), world),
+    )

@@ -1,0 +1,78 @@
+"""The server's processes, and errors of the threads that keep a component up to date, for `freshet status`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import httpx
+
+from freshet.local import components, server
+from freshet.settings import Settings
+
+JOB_ERRORS = "freshet.user.background.errors"
+
+
+def problems(settings: Settings, running: Collection[str]) -> list[str]:
+    """One line for each thread with errors of the components that run, and each process of the server that is not there
+    or was started again; nothing of a component that does not answer."""
+    found: list[str] = []
+    for name, read in (("server", _server), ("flink", _flink)):
+        if name in running:
+            try:
+                found += [f"{name}: {line}" for line in read(settings)]
+            except (httpx.HTTPError, ValueError, KeyError, TypeError):
+                continue  # its state is in the table
+    return found
+
+
+def processes(settings: Settings, running: Collection[str]) -> str:
+    """How many processes of the server serve, where it runs and has several; else ""."""
+    found = server.processes(settings) if "server" in running else []
+    if not found:
+        return ""
+    serving = [process for process in found if process.state == "serving"]
+    pids = ", ".join(str(process.pid) for process in serving)
+    return f"server: {len(serving)} of {len(found)} processes serve (pid {pids})"
+
+
+def _server(settings: Settings) -> Iterator[str]:
+    health = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False).json()
+    several = health["processes"]
+    for process in several:
+        yield from (f"process {process['number']} {line}" for line in _process(process))
+    if not several:
+        yield from _threads(health["background"])
+
+
+def _process(process: dict[str, Any]) -> Iterator[str]:
+    if process["state"] != "serving":
+        how = f"it {process['last_exit']}" if process["last_exit"] else "it has not served yet"
+        yield f"does not serve ({process['state']}): {how}"
+    elif process["restarts"]:
+        yield f"was started again, {process['restarts']} times so far; the last time it {process['last_exit']}"
+    yield from (f"(pid {process['pid']}): {line}" for line in _threads(process["background"] or ()))
+
+
+def _threads(threads: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for thread in threads:
+        if not thread["up"]:
+            yield f"{thread['name']} fails and is tried again: {thread['last_error']}"
+        elif thread["errors"]:
+            yield f"{thread['name']} works; {thread['errors']} errors so far, the last: {thread['last_error']}"
+
+
+def _flink(settings: Settings) -> Iterator[str]:
+    with httpx.Client(base_url=settings.flink_url, timeout=components.ANSWER_S, trust_env=False) as client:
+        errors = sum(int(float(metric["value"])) for metric in _metrics(client))
+    if errors:
+        yield f"{errors} errors so far in the threads that follow the catalogue and the bundles (`freshet logs flink`)"
+
+
+def _metrics(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    for job in client.get("/jobs").json()["jobs"]:
+        for vertex in client.get(f"/jobs/{job['id']}").json().get("vertices", ()):
+            path = f"/jobs/{job['id']}/vertices/{vertex['id']}/metrics"
+            names = [metric["id"] for metric in client.get(path).json() if metric["id"].endswith(JOB_ERRORS)]
+            if names:
+                yield from client.get(path, params={"get": ",".join(names)}).json()

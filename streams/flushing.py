@@ -1,0 +1,81 @@
+"""When an operator's changed rows are flushed: immediately, or together at multiples of a flush interval.
+
+How late an element is says how long others may wait. It is measured against elements that arrived while nothing was
+queued, so that a constant difference between the broker's clock and the worker's makes nothing late.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SHARE = 4
+"""The flush interval is the lateness divided by this, or down to half of that: an event that has waited for a second
+loses little by another quarter, and a backlog takes fewer writes, each of a row that changed several times."""
+LONGEST_INTERVAL_MS = 30_000
+EAGER_MS = 80
+"""Up to this lateness rows are flushed immediately: few change twice within one interval. Beyond, rows that are flushed
+together take less work each; with a higher limit a job that could not keep up one by one stayed that late."""
+SPREAD = 60
+"""Items are flushed at so many times within their interval: all at one, their rows would keep Python from the users'
+operator for longer than a click may wait. Late users share one, so that their signals of an item go in one message."""
+IDLE_MS = 20
+"""An element that comes so long after the one before was not queued behind it: what it seems late by is the difference
+of the clocks, and the way from the broker."""
+LARGEST_SKEW_MS = 5_000
+"""of the clocks, either way; more is taken for lateness"""
+SAMPLES = 50
+"""elements that were not queued, of which the one that seems least late says the difference of the clocks: the others
+were held up on their way"""
+
+
+class Flushing:
+    """Flush times, epoch ms: multiples of `base_ms` where events are on time, of more where they are late."""
+
+    def __init__(self, base_ms: int, spread: int = 1, eager: bool = False) -> None:
+        """`eager`: rows are flushed immediately as long as elements are on time."""
+        self._base = self._interval = base_ms
+        self._spread = spread
+        self._eager = eager
+        self._late = 0
+        self._skew = 0
+        self._samples: deque[int] = deque(maxlen=SAMPLES)
+        self._busy_until: int | None = None
+
+    def read(self, arrived: int, now: int) -> int:
+        """Sets the interval by an element that the broker had at `arrived` and the worker at `now`. Returns how late it
+        is, ms."""
+        behind = now - arrived
+        if self._busy_until is not None and now - self._busy_until >= IDLE_MS and abs(behind) <= LARGEST_SKEW_MS:
+            self._samples.append(behind)
+            self._skew = min(self._samples)
+        self._busy_until = now
+        self._late = late = behind - self._skew
+        # Doubled as often as it fits: keys share a flush time where they share an interval.
+        wanted, interval = min(late // SHARE, LONGEST_INTERVAL_MS), self._base
+        while interval * 2 <= wanted:
+            interval *= 2
+        self._interval = interval
+        return late
+
+    def idle_from(self, now: int) -> None:
+        """Says that the worker was busy until now: an element that came meanwhile was queued."""
+        self._busy_until = now
+
+    @property
+    def immediately(self) -> bool:
+        """Whether what the element last read has changed is flushed immediately."""
+        return self._eager and self._late < EAGER_MS
+
+    def rest(self) -> None:
+        """No lateness until the next late element: the last ones before a pause need not wait."""
+        self._interval = self._base
+
+    def after(self, now: int) -> int:
+        """The next flush time."""
+        # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
+        step = self._interval // self._spread if self._interval == self._base else self._interval
+        return (now + self._interval) // max(step, 1) * max(step, 1)
+
+    def too_late(self, flush_at: int, now: int) -> bool:
+        """Whether there is an earlier one than `flush_at`, 0 where none is set."""
+        return not flush_at or flush_at > now + 2 * self._interval

@@ -1,0 +1,38 @@
+"""Benchmarks of a few seconds on real servers: those whose figures depend on most of the stack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench import feed, throughput
+from bench.stacks import own_stack, send
+from schemas.clock import now_ms
+from schemas.events import Interaction
+
+pytestmark = pytest.mark.integration
+
+
+def test_feed_and_its_parts_at_two_sizes_and_with_two_servers() -> None:
+    found = feed.run((300, 900), 20, 1.0, (1, 2), 1, print)
+    document = found.document()
+    assert found.failures == []
+    for name in ("feed_ms", "feed_ms_300", "parts_ms", "parts_ms_300"):
+        assert document[name]["n"] > 0
+        assert document[name]["p50"] > 0
+    assert document["feed_to_parts"] > 1
+    assert document["size_ratio"] > 0
+    assert document["memory_ratio"] > 1, "resident memory holds more than the arrays"
+    assert document["arrays_mb"] > document["arrays_mb_300"] > 300 * 64 * 4 / 2**20
+    assert document["feeds_per_s_2_processes"] > 0
+    assert np.isfinite(document["processes_ratio"])
+
+
+def test_the_bare_job_counts_every_event() -> None:
+    with own_stack(print) as stack:
+        now = now_ms()
+        send(stack.settings, [Interaction(f"e{k}", "click", f"u{k % 7}", now, "i1") for k in range(3000)])
+        found = throughput._bare(stack, 3000)
+    assert found.last.counts["accepted"] == 3000
+    assert found.per_s() > 0
+    assert any(name.startswith("bare operator") for name in found.last.usage.threads)

@@ -1,0 +1,59 @@
+"""Bytes of values in Redis' write commands."""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from bench.written import NOTHING, AppendOnlyFile, Written, commands, measured
+from freshet.local.stack import Stack
+
+RESP = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*4\r\n$4\r\nHSET\r\n$1\r\nk\r\n$5\r\nfield\r\n$3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_commands_are_found_however_the_file_is_cut(size: int) -> None:
+    chunks = (RESP[at : at + size] for at in range(0, len(RESP), size))
+    assert list(commands(chunks)) == [[b"SELECT", b"0"], [b"HSET", b"k", b"field", b"abc"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        ("HSET key f1 abc f2 de", 5),
+        ("hmset key f1 abc", 3),
+        ("SET key abcd", 4),
+        ("SADD key a bc", 3),
+        ("APPEND key xyz", 3),
+        ("DEL key", 0),
+        ("EVALSHA abc 2 k1 k2 value", 5),
+    ],
+)
+def test_values_leave_keys_and_field_names_out(command: str, values: int) -> None:
+    parts = command.encode().split()
+    assert measured(parts) == Written(1, values, sum(map(len, parts)))
+
+
+@pytest.mark.parametrize("command", ["SELECT 0", "MULTI", "EXEC"])
+def test_framing_is_no_write(command: str) -> None:
+    parts = command.encode().split()
+    assert measured(parts) == Written(0, 0, sum(map(len, parts)))
+
+
+def test_a_real_file_gives_what_was_written_between_two_readings(stack: Stack) -> None:
+    settings = stack.settings
+    client = Redis(settings.host, settings.redis_port)
+    client.set("bench-before", "x" * 1000)
+    file = AppendOnlyFile(settings)
+    assert file.read() == NOTHING
+    received = file.net_input()
+    for number in range(100):
+        client.hset("bench-row", mapping={"a": b"\0\r\n" * 10, "b": str(number).zfill(5)})
+        client.hgetall("bench-row")
+    found = file.read()
+    assert (found.commands, found.values) == (100, 100 * 35)
+    assert file.net_input() - received > 100 * 35
+    assert file.read() == NOTHING
+    client.delete("bench-before", "bench-row")
+    file.skip()
+    assert file.read() == NOTHING
