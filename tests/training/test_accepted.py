@@ -15,7 +15,7 @@ from operators.time import hours
 from schemas.errors import EventError
 from schemas.events import MAX_FUTURE_MS, Event, Impression, Interaction, Item, User
 from tests.operators.records import World
-from training.accepted import LogAdmission, Arrivals, Log
+from training.accepted import Arrivals, Log, LogAdmission
 
 T = 1_767_225_600_000
 CENTURY = 2**42
