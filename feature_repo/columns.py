@@ -153,7 +153,7 @@ class ItemColumns:
             column = self.region_popularity.get(row.key[1])
             if column is None:
                 capacity = len(self._arrays["hashes"])
-                if 8 * capacity * (len(self.region_popularity) + 1) > REGIONS_BYTES:
+                if len(self.region_popularity) >= _regions_at_most(capacity):
                     return
                 column = np.full(capacity, UNKNOWN_POPULARITY)
                 self.region_popularity[row.key[1]] = column
@@ -206,8 +206,20 @@ class ItemColumns:
         for name, old in self._arrays.items():
             grown[name][: len(old)] = old
         self._arrays = grown
-        for region, old in self.region_popularity.items():
-            self.region_popularity[region] = np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
+        # With more rows fewer regions fit: those stay whose most popular item is the most popular.
+        kept = sorted(self.region_popularity, key=self.most_popular, reverse=True)
+        kept = kept[: _regions_at_most(len(grown["hashes"]))]
+        self.leaders = {region: self.leaders[region] for region in ("", *kept) if region in self.leaders}
+        self.region_popularity = {
+            region: np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
+            for region in kept
+            for old in (self.region_popularity[region],)
+        }
+
+
+def _regions_at_most(capacity: int) -> int:
+    """How many regions may have a column of so many rows."""
+    return REGIONS_BYTES // (8 * capacity)
 
 
 def _attribute(name: str) -> str:

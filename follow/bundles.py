@@ -18,6 +18,28 @@ FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 
 
+class Retry:
+    """When a bundle that could not be read is tried again: after a pause that doubles from FIRST_RETRY_S to
+    LAST_RETRY_S, and never where what it holds is wrong (BundleError)."""
+
+    def __init__(self) -> None:
+        self.error: Exception = BundleError("not read yet")
+        """the latest one"""
+        self._again = 0.0
+        self._pause = FIRST_RETRY_S
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be tried now."""
+        return time.monotonic() >= self._again
+
+    def failed(self, error: Exception, final: bool = False) -> None:
+        """Notes a failed attempt; after a `final` one there is no other."""
+        self.error = error
+        self._again = float("inf") if final else time.monotonic() + self._pause
+        self._pause = min(LAST_RETRY_S, 2 * self._pause)
+
+
 class BundleWatch:
     """Hands each newly published bundle to `install`, in a thread of its own.
 
@@ -31,9 +53,7 @@ class BundleWatch:
         self._install = install
         self._lock = threading.Lock()
         self._name: str | None = None
-        self._problem: Exception | None = None
-        self._again = 0.0
-        self._pause = FIRST_RETRY_S
+        self._retry: Retry | None = None
         self._loop = Loop("bundles", self._look, every_s, longest_s=every_s)
 
     @property
@@ -55,12 +75,12 @@ class BundleWatch:
         with self._lock:
             name = bundle.current_name(self._bundles)
             if name == self._name:
-                if self._problem is None:
+                if self._retry is None:
                     return
-                if time.monotonic() < self._again:
-                    raise self._problem.with_traceback(None)  # the same object: it is not counted again
+                if not self._retry.due:
+                    raise self._retry.error.with_traceback(None)  # the same object: it is not counted again
             else:
-                self._name, self._problem, self._pause = name, None, FIRST_RETRY_S
+                self._name, self._retry = name, None
             if name is not None:
                 self._take(name)
 
@@ -68,8 +88,7 @@ class BundleWatch:
         try:
             self._install(bundle.load(self._bundles / name))
         except Exception as error:
-            self._problem = error
-            self._again = float("inf") if isinstance(error, BundleError) else time.monotonic() + self._pause
-            self._pause = min(LAST_RETRY_S, 2 * self._pause)
+            self._retry = self._retry or Retry()
+            self._retry.failed(error, final=isinstance(error, BundleError))
             raise
-        self._problem = None
+        self._retry = None

@@ -105,13 +105,16 @@ class Query:
         """Which rows (n,) have a vector."""
         return (self.parts.space or NO_VECTORS).has(rows)
 
-    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int, least: int | None = None) -> Rows:
         """Rows (n, k) of the available items nearest to each of the vectors (n, dim), nearest first; fewer columns
-        where there are not as many, and where ENOUGH of them are found without a second search."""
+        where there are not as many, and where `least` of them (ENOUGH of k where not given) are found without a second
+        search."""
         space = self.parts.space
         if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        return space.nearest(vectors, k, self.columns.available, least=math.ceil(ENOUGH * k))
+        return space.nearest(
+            vectors, k, self.columns.available, least=math.ceil(ENOUGH * k) if least is None else least
+        )
 
     # -- the person ----------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from serving.features import PersonFeatures
 from serving.parameters import After, Choice, Parameter, Whole
 from serving.problems import NotFound, document
 from serving.services import Services
+from serving.tokens import MAX_LENGTH
 from serving.variants import Variant
 
 VARIANT = Parameter(
@@ -45,7 +46,7 @@ FEED = (
     _n(home),
     REGION,
     Parameter(name="device", doc="what it is shown on"),
-    After(name="after", doc="the token of a receipt: its events are in the feed", longest=4096),
+    After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
     _explain("reason"),
     VARIANT,
 )

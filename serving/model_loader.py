@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from feature_repo.crosses import Cross
-from follow.bundles import EVERY_S
+from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, LoopHealth
 from recommend.catalogue import Catalogue
 from recommend.model import Model
@@ -28,7 +28,7 @@ class ModelLoader:
     """Reads the folder of bundles and keeps `variants` up to date, in a thread of its own.
 
     A bundle that cannot be used leaves the others in force, and `health` not `up`. A broken one (BundleError) is not
-    read again, since what it holds will not change; after any other error it is tried again.
+    read again, since what it holds will not change; after any other error it is tried again as `Retry` says.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class ModelLoader:
         self._popular = Popular(catalogue.columns, MAX_AGE_S)
         self._lock = threading.Lock()
         self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
+        self._retries: dict[str, Retry] = {}
+        """bundles that could not be read, by name"""
         self._loaded: dict[str, Model] = {}
         self._refused: dict[str, BundleError] = {}
         """broken bundles"""
@@ -106,6 +108,10 @@ class ModelLoader:
         if name in self._refused:
             problems.append(self._refused[name])  # the same object: it is not counted again
             return None
+        retry = self._retries.setdefault(name, Retry())
+        if not retry.due:
+            problems.append(retry.error)
+            return None
         started = time.monotonic()
         try:
             model = self._catalogue.load(bundle.load(self._bundles / name), self._declared)
@@ -113,8 +119,10 @@ class ModelLoader:
             # A bundle that is not there yet may still come: people may name one before they copy it.
             if isinstance(error, BundleError) and (self._bundles / name / bundle.MANIFEST).is_file():
                 self._refused[name] = error
+            retry.failed(error)
             problems.append(error)
             return None
+        del self._retries[name]
         self._loaded[name] = model
         log.info("bundle %s loaded in %.1f s", name, time.monotonic() - started)
         return model

@@ -128,23 +128,36 @@ class Log:
         accepted: list[Interaction | Impression] = []
         profiles: list[tuple[int, User]] = []
         latest: dict[str, int] = {}
+        refused: Counter[str] = Counter()
+        begins: dict[str, int] = {}
+        """by person, how many events had been accepted when consent was withdrawn: nothing before is left"""
         for record in records:
             event = record.event
             if isinstance(event, User):
-                consent.take(event)
+                at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
+                if consent.given(event.user_id) and not consent.take(event):
+                    begins[event.user_id] = len(accepted)
+                    profiles = [profile for profile in profiles if profile[1].user_id != event.user_id]
+                    latest.pop(event.user_id, None)
                 # The first one holds from the start: profiles and histories are imported in no common order.
-                profiles.append((latest.get(event.user_id, 0), event))
+                profiles.append((at if event.user_id in latest else 0, event))
                 latest.setdefault(event.user_id, 0)
-            elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
-                accepted.append(event)
-                if event.user_id in latest:
-                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
+            elif isinstance(event, (Interaction, Impression)):
+                if not consent.given(event.user_id):
+                    refused["no_consent"] += 1
+                elif admission.accepts(record):
+                    accepted.append(event)
+                    if event.user_id in latest:
+                        latest[event.user_id] = max(latest[event.user_id], event.timestamp)
         consent.withdraw(withdrawn)
         profiles = sorted((p for p in profiles if consent.given(p[1].user_id)), key=lambda profile: profile[0])
-        kept = [event for event in accepted if consent.given(event.user_id)]
-        refused = Counter(admission.refused)
-        if len(kept) < len(accepted):
-            refused["no_consent"] = len(accepted) - len(kept)
+        kept = [
+            event
+            for place, event in enumerate(accepted)
+            if consent.given(event.user_id) and place >= begins.get(event.user_id, 0)
+        ]
+        refused["no_consent"] += len(accepted) - len(kept)
+        refused = +(refused + admission.refused)
         ordered = sorted(effective(kept), key=lambda timed: timed.at)
         return cls(
             [timed.event for timed in ordered if isinstance(timed.event, Interaction)],
@@ -173,15 +186,16 @@ class Log:
     @cached_property
     def arrivals(self) -> list[tuple[int, Item]]:
         """(epoch ms, item), ascending: when each item begins to exist. That is when it was created, else when its entry
-        was stored (0 where nothing says when), and never after the first event that names it. Items that events name
-        and the catalogue lacks are among them."""
+        was stored (0 where nothing says when), and never later than it is shown first, or than 1 ms after the first
+        interaction with it. Items that events name and the catalogue lacks are among them."""
         first: dict[str, int] = {}
         for at, event in zip(self.shown_times, self.impressions, strict=True):
             for item_id in event.items:
                 first.setdefault(item_id, at)
         for at, interaction in zip(self.times, self.interactions, strict=True):
             if interaction.item_id:
-                first[interaction.item_id] = min(at, first.get(interaction.item_id, at))
+                # From just after: a candidate at its own first event would be a positive that shows by its novelty.
+                first[interaction.item_id] = min(at + 1, first.get(interaction.item_id, at + 1))
         entries = {item.item_id: item for item in self.items}
         found = []
         for item_id in dict.fromkeys((*entries, *first)):
@@ -219,10 +233,12 @@ class Consent:
         self._opt_in = opt_in
         self._said: dict[str, bool] = {}
 
-    def take(self, user: User) -> None:
-        """Takes the next profile of a person; one that does not speak of consent changes nothing."""
+    def take(self, user: User) -> bool:
+        """Takes the next profile of a person; one that does not speak of consent changes nothing. Returns whether the
+        person consents now."""
         if user.consent is not None:
             self._said[user.user_id] = user.consent
+        return self.given(user.user_id)
 
     def withdraw(self, user_ids: Iterable[str]) -> None:
         """Takes consent from people, whatever their profiles said."""

@@ -23,4 +23,5 @@ class Neighbours(Retriever):
         item = np.array([query.item])
         if not query.has_vector(item)[0]:
             raise StageError("no model has a vector of the item")
-        return query.nearest(query.vectors(item), query.n + self.quota)[0]
+        k = query.n + self.quota
+        return query.nearest(query.vectors(item), k, least=k)[0]  # nothing else fills the list up
