@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from operators.contract import Record, Signal
-from operators.stepping import Emission, apply, expire, refuse, step
+from operators.contract import NO_ROW, Record, Signal
+from operators.stepping import Emission, apply, deleted, expire, refuse, step
 from operators.time import END
-from schemas.errors import EventError
+from schemas.errors import EventError, NoConsent
 from streams import examples, wire
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
@@ -29,6 +29,8 @@ class EventClock(OperatorFunction):
         try:
             for record in wire.records(value):
                 yield from self._step(key, entry, record, value[5])
+        except NoConsent:
+            self._counts.add(NoConsent.reason)
         except EventError as error:
             yield self._dead(value, error)
         ctx.timer_service().register_event_time_timer(END)
@@ -58,8 +60,17 @@ class EventClock(OperatorFunction):
             out.extend(examples.out(done.examples, self._counts))
             return done.forwarded
 
+        def drop(part: str) -> None:
+            entry.drop(part)
+            entry.dropped, entry.deleted = {}, set()
+            cells, _ = self._saved.load(self._operator.owners).get(part, ({}, 0))
+            self._saved.drop(part, cells)
+            row = deleted(operator, key, part)
+            if row is not NO_ROW:
+                self._sink.write([row])
+
         try:
-            signals = apply(operator, key, record, one)
+            signals = apply(operator, key, record, one, lambda: entry.states, drop)
         except EventError:
             for part in refuse(operator, key, record, entry.states):
                 self._put(part, entry.states[part])

@@ -62,10 +62,13 @@ def records(message: Any) -> list[Record]:
     return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
-def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
-    """What went wrong with a message, the message itself included, for its dead-letter topic."""
+def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tuple[OutputTag, FlinkRow]:
+    """What went wrong with a message, the message itself included, for its dead-letter topic. Where it is `withheld`,
+    since its person has not consented, the letter has its place in Kafka alone."""
     key, value, topic, partition, offset, arrived = message
     payload = value or b""
+    if withheld:
+        key, payload, error = "", b"", type(error)("not kept: the person has not consented to personalization")
     letter = {
         "topic": topic,
         "partition": partition,

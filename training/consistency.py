@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from feature_repo.reads import Reads
 from feature_repo.repository import Repository
 from operators.contract import Record, Space
 from operators.history import Applied
+from schemas.errors import NoConsent
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
@@ -109,17 +111,22 @@ def _chosen(
 ) -> list[Impression]:
     """The impressions to compare, in the order of their times."""
     found: dict[str, Impression] = {}
+    withdrawn: set[str] = set()
     last = 0
     for record in records:
         last = max(last, record.taken)
         event = record.event
+        if type(event) is User and event.consent is not None:
+            (withdrawn.discard if event.consent else withdrawn.add)(event.user_id)
         if type(event) is Impression and event.features is not None and event.applied_offset is not None:
             found[event.request_id] = event
     catalogue = bundles.world.items
     chosen = []
     for shown in sorted(found.values(), key=lambda shown: shown.timestamp)[-most:]:
         served = bundles.of(shown)
-        if served is None:
+        if shown.user_id in withdrawn:
+            skipped["consent was withdrawn"] += 1
+        elif served is None:
             skipped["their bundle is gone"] += 1
         elif served.logged(shown) is None:
             skipped["their ranker had other inputs"] += 1
@@ -158,7 +165,8 @@ def _people(
             if not lacks and now > shown.timestamp:
                 state = operator.decode("", encoded)
                 for record in own:
-                    operator.on_event("", state, record)
+                    with suppress(NoConsent):
+                        operator.on_event("", state, record)
                 found[shown.request_id] = _rows(operator, bundles.named(shown).space, state, shown, within)
         ahead[user_id] = [each for each in ahead[user_id] if each[0].request_id not in found]
 
@@ -176,7 +184,8 @@ def _people(
         for shown, _, own in ahead[user_id]:
             if type(event) is User or (record.offset in (shown.own_offsets or ()) and type(event) is Interaction):
                 own.append(record)
-        operator.on_event("", states[user_id], record)
+        with suppress(NoConsent):
+            operator.on_event("", states[user_id], record)
     for user_id in waiting:
         capture(user_id)
         settle(user_id, END)
