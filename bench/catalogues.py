@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import hnswlib
-import msgspec
 import numpy as np
 import psutil
 
+from feature_repo import item_rows
 from feature_repo.builders import item_operator, user_operator
 from feature_repo.store import Writer
 from feature_repo.views import user
@@ -62,9 +62,9 @@ def space(n: int) -> factors.FittedSpace:
         noise = rng.standard_normal(some.shape, np.float32)
         some[:] = factors.unit(centres[rng.integers(CLUSTERS, size=len(some))] + np.float32(0.7) * noise)
     content = factors.unit(rng.normal(size=(CATEGORIES, DIM))).astype(np.float32)
-    return factors.FittedSpace(
-        [f"i{k}" for k in range(n)], vectors, [f"category:c{c}" for c in range(CATEGORIES)], content
-    )
+    learned = np.zeros(n, np.uint64)
+    tokens = [f"category:c{c}" for c in range(CATEGORIES)]
+    return factors.FittedSpace([f"i{k}" for k in range(n)], vectors, learned, tokens, content)
 
 
 def publish(n: int, bundles: Path) -> float:
@@ -121,10 +121,9 @@ def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
     rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
     for start in range(0, len(rows), 200):
         writer.write(rows[start : start + 200])
-    encode = msgspec.msgpack.Encoder().encode
     with Producer(settings) as producer:
         for (item_id, part), state in replay.items.items():
             row = replay.item_operator.row(item_id, part, state, now)
-            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), encode(row))
+            producer.send(ITEM_FEATURES, features_key(row.view, row.key).encode(), item_rows.encode(row))
         producer.flush()
     return users

@@ -20,12 +20,12 @@ from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from follow.connection import Connection
 from follow.follower import Follower
-from recommend import filters, retrievers
 from recommend.catalogue import Catalogue
 from recommend.model import Model
-from recommend.pipeline import retrieve
-from recommend.popular import Popular
-from recommend.query import FeedRequest, Query
+from recommend.pipeline import Pipeline
+from recommend.retrievers import NEAREST, RECENTS, SIMILAR
+from recommend.retrievers.allowance import allowance
+from recommend.surfaces import home
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
@@ -35,7 +35,7 @@ PEOPLE = 200
 READ_WITHIN_S = 900.0
 LARGE = 10_000
 """containers with more elements are not searched for arrays"""
-CANDIDATES = filters.RANKED
+CANDIDATES = home.ranked
 
 
 class PartsSource(NamedTuple):
@@ -72,15 +72,20 @@ def measure(core: int, source: PartsSource, seconds: float) -> list[float]:
     psutil.Process().cpu_affinity([core])
     reader, model, people, _, _ = _opened(source)
     chance = random.Random()
+    parts = model.parts(home.name)
+    assert parts.space is not None
+    assert parts.space.index is not None
+    assert parts.ranker is not None
+    index, ranker = parts.space.index, parts.ranker
     samples: list[float] = []
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         user_id, vector, k, recent, ranked = chance.choice(people)
         started = time.perf_counter()
         reader.read(user_id)
-        model.index.nearest(vector, k)
-        model.index.nearest(recent, retrievers.SIMILAR + 1)
-        model.ranker.score(ranked)
+        index.search(vector, k)
+        index.search(recent, SIMILAR + 1)
+        ranker.score(ranked)
         samples.append((time.perf_counter() - started) * 1000)
     return samples
 
@@ -102,32 +107,31 @@ def _opened(source: PartsSource) -> Opened:
     found = bundle.current(bundles)
     assert found is not None
     catalogue = Catalogue()
-    model = Model.of(found, catalogue.item)
-    catalogue.install(model)
+    model = catalogue.load(found)
+    catalogue.serve(model)
     follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
     if not follower.caught_up.wait(READ_WITHIN_S):
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
-    columns = catalogue.generation.columns
-    reader, popular = UserReader(feature_store, 5.0), Popular(columns, 3600.0)
+    columns = catalogue.columns
+    reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
     people = []
     for user_id in users[:PEOPLE]:
         row = reader.read(user_id)
         assert row is not None
-        query = Query(FeedRequest(row, now_ms()), columns, model, popular)
-        retrieve(query)
-        filters.apply(query)
+        query = pipeline.query(at=now_ms(), user=row)
+        shortlist = pipeline.candidates(home, query)
         people.append(
             Inputs(
                 user_id,
                 np.asarray(row["vector"], np.float32)[None],
-                retrievers.NEAREST + min(len(query.seen), retrievers.ALLOWANCE),
-                columns.vectors[query.anchors.rows[: retrievers.RECENTS]],
-                matrix(query.ranking, query.rows),
+                NEAREST + allowance(query),
+                query.vectors(query.anchors.rows[:RECENTS]),
+                matrix(query.ranking, shortlist.rows),
             )
         )
     ranked = float(np.median([len(inputs.ranked) for inputs in people]))
-    index = sum(file.stat().st_size for file in found.path.glob("*.hnsw"))
+    index = sum(file.stat().st_size for file in found.path.rglob("*.hnsw"))
     arrays = array_bytes(catalogue, model) + index
     gc.collect()
     gc.freeze()  # as the server does

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import ItemColumns, Rows, Vocabulary
+from feature_repo.columns import MAX_CATEGORIES, ItemColumns, Rows, Vocabulary
+from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from feature_repo.value import Value
 from feature_repo.views import TASTE
 
 Column = npt.NDArray[np.floating[Any]]
+ONES = np.ones(MAX_CATEGORIES)
+"""rows are summed by a product with these, at a third of what `sum(axis=1)` takes"""
 Pairs = Callable[[str, Sequence[str]], Mapping[str, Mapping[str, Any]]]
 """(view, second keys) → the person's rows in a view of pairs: second key → field name → value"""
 
@@ -34,12 +37,17 @@ class Request:
     at: int
     """epoch ms"""
     region: str = ""
-    space_id: str = ""
-    """the space of `items.vectors`; a user vector of another space is not used"""
+    space: ItemVectors = NO_VECTORS
+    """the vectors of `items` in one space; a user vector of another space is not used"""
     device: str = ""
     query: npt.NDArray[np.float32] | None = None
     """what is searched for, as a unit vector (dim,) of that space"""
     pairs: Pairs = no_pairs
+
+    @property
+    def space_id(self) -> str:
+        """The id of the items' space, "" where there is none."""
+        return self.space.id
 
     def value(self, value: Value) -> Any:
         """A declared feature of the person; its default where it is not known."""
@@ -65,12 +73,12 @@ class Request:
         ]
         rows = np.array([p[0] for p in pairs], np.int64)
         signs = np.array([p[1] for p in pairs], np.float32)
-        return self.items.vectors[rows] * signs[:, None]
+        return self.space.vectors_of(rows) * signs[:, None]
 
 
 @dataclass
 class Candidates:
-    """What is to be ranked: rows of the request's item columns."""
+    """The rows of the request's item columns that are to be ranked."""
 
     request: Request
     rows: Rows
@@ -80,13 +88,12 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
-    # Several inputs read these. Gathering 500 rows out of a large catalogue costs more than what is made of them, and
-    # `take` gathers whole rows at a third of what indexing does.
+    # Several inputs read these, and gathering 500 rows out of a large catalogue costs more than computing with them.
 
     @cached_property
     def vectors(self) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim)."""
-        return self.request.items.vectors.take(self.rows, axis=0)
+        return self.request.space.vectors_of(self.rows)
 
     @cached_property
     def recent_cosines(self) -> npt.NDArray[np.float32]:
@@ -99,9 +106,9 @@ class Candidates:
         return self.request.items.categories.take(self.rows, axis=0)
 
     @cached_property
-    def n_categories(self) -> npt.NDArray[np.int64]:
+    def n_categories(self) -> Column:
         """How many categories each candidate has; 1 for none, so that one can divide by it."""
-        return np.maximum((self.categories > 0).sum(axis=1), 1)
+        return np.maximum((self.categories > 0) @ ONES, 1)
 
     def column(self, value: Value) -> Column:
         """A declared feature of each candidate."""
@@ -153,14 +160,19 @@ class Candidates:
 
     def category_mean(self, names: Sequence[str], values: Sequence[float]) -> Column:
         """Mean over each candidate's categories of a value by category name, 0 where it is not given."""
-        weights = by_code(self.request.items.category_codes, names, values)
-        return weights.take(self.categories).sum(axis=1) / self.n_categories
+        codes = self.categories
+        weights = by_code(self.request.items.category_codes, codes, names, values)
+        return weights.take(codes) @ ONES / self.n_categories
 
 
-def by_code(codes: Mapping[str, int], names: Sequence[str], values: Sequence[float]) -> Column:
-    weights = np.zeros(len(codes) + 1)
+def by_code(
+    known: Mapping[str, int], codes: npt.NDArray[np.int64], names: Sequence[str], values: Sequence[float]
+) -> Column:
+    """Values by code, enough of them for `codes`, which were gathered before: while a catalogue is read, another thread
+    gives out codes, and the vocabulary may have more of them by now."""
+    weights = np.zeros(int(codes.max(initial=0)) + 1)
     for name, value in zip(names, values, strict=True):
-        code = codes.get(name)
-        if code:
+        code = known.get(name)
+        if code and code < len(weights):
             weights[code] = value
     return weights

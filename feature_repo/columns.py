@@ -1,12 +1,14 @@
 """Item features as NumPy columns, one array a feature, one row an item.
 
 Reading 100 item rows from the online store takes 20 ms; reading 500 from these takes microseconds.
-The server keeps them up from the topics `items` and `item_features`; training fills them from a replay.
+The server keeps them up to date from the topics `items` and `item_features`; training fills them from a replay.
+An item keeps its row for as long as the process lives. Vectors are not columns: they belong to a model, of which
+several may serve over the same rows (feature_repo/item_vectors.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,15 @@ import numpy.typing as npt
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_region as region_view
-from operators.contract import Row, Vector
+from operators.contract import Row
 from operators.history import hash64
 from schemas.events import Item
 
 Rows = npt.NDArray[np.int64]
 UNKNOWN_POPULARITY = -1e9
 REGIONS_BYTES = 512 << 20
-"""how much the columns of regions may take, 8 bytes an item each: whoever posts events can name regions. What comes
-later has none, and what is popular everywhere stands in."""
+"""limit of the columns of regions, 8 bytes an item each: anybody who posts events can name regions. Regions beyond it
+have no column, and what is popular everywhere stands in."""
 MAX_CATEGORIES = 8
 SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
 
@@ -44,18 +46,18 @@ class Vocabulary(dict[Any, int]):
         return found
 
 
-def _unknown(capacity: int, dim: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
+def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
     """Columns of items of which nothing is known."""
     return {
         **{value.key: np.full(capacity, value.field.default, np.float64) for value in reads.item},
         **{_attribute(name): np.zeros((capacity, MAX_CATEGORIES), np.int64) for name in reads.attributes},
-        "vectors": np.zeros((capacity, dim), np.float32),
         "hashes": np.zeros(capacity, np.uint64),
         "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
         "brand": np.zeros(capacity, np.int64),
         "price": np.full(capacity, np.nan),
         "created_at": np.full(capacity, np.nan),
         "available": np.zeros(capacity, bool),
+        "listed": np.zeros(capacity, bool),
         "events_7d": np.zeros(capacity),
         **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
     }
@@ -64,12 +66,11 @@ def _unknown(capacity: int, dim: int, reads: Reads) -> dict[str, npt.NDArray[Any
 class ItemColumns:
     """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
 
-    def __init__(self, dim: int, capacity: int = 1024, reads: Reads = NO_READS) -> None:
+    def __init__(self, capacity: int = 1024, reads: Reads = NO_READS) -> None:
         """`reads` is what crosses read: those values of items, by their keys, and those attributes are columns too."""
         self.n = 0
         self.reads = reads
         self.attribute_codes = {name: Vocabulary() for name in reads.attributes}
-        self.dim = dim
         self.row_of: dict[str, int] = {}
         self.ids: list[str] = []
         self.items: list[Item | None] = []
@@ -79,10 +80,10 @@ class ItemColumns:
         self.leaders: dict[str, float] = {}
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
-        self._arrays = _unknown(capacity, dim, reads)
+        self._arrays = _unknown(capacity, reads)
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
-        """A column, shape (n,), (n, dim) for `vectors`, (n, 8) for `categories`."""
+        """A column, shape (n,), or (n, 8) for `categories`."""
         try:
             return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
@@ -122,8 +123,8 @@ class ItemColumns:
         found = (self.row_of.get(i) for i in item_ids)
         return np.array([r for r in found if r is not None], dtype=np.int64)
 
-    def put_item(self, item: Item, vector: Vector | None) -> int:
-        """Takes a catalogue entry in; `vector` (dim,) is left as it was where None. Returns the row."""
+    def put_item(self, item: Item) -> int:
+        """Takes a catalogue entry in. Returns the row."""
         row = self.row(item.item_id)
         arrays = self._arrays
         codes = [self.category_codes.code(c) for c in item.categories[:MAX_CATEGORIES]]
@@ -132,12 +133,11 @@ class ItemColumns:
         arrays["price"][row] = np.nan if item.price is None else item.price
         arrays["created_at"][row] = np.nan if item.created_at is None else item.created_at
         arrays["available"][row] = item.available
+        arrays["listed"][row] = True
         for name, vocabulary in self.attribute_codes.items():
             said = item.attributes.get(name, [])
             found = [vocabulary.code(each) for each in (said if isinstance(said, list) else [said])[:MAX_CATEGORIES]]
             arrays[_attribute(name)][row] = found + [0] * (MAX_CATEGORIES - len(found))
-        if vector is not None:
-            arrays["vectors"][row] = vector
         self.items[row] = item
         return row
 
@@ -152,9 +152,10 @@ class ItemColumns:
         elif row.view == region_view.name:
             column = self.region_popularity.get(row.key[1])
             if column is None:
-                column = np.full(len(self._arrays["hashes"]), UNKNOWN_POPULARITY)
-                if column.nbytes * len(self.region_popularity) >= REGIONS_BYTES:
+                capacity = len(self._arrays["hashes"])
+                if 8 * capacity * (len(self.region_popularity) + 1) > REGIONS_BYTES:
                     return
+                column = np.full(capacity, UNKNOWN_POPULARITY)
                 self.region_popularity[row.key[1]] = column
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
 
@@ -183,40 +184,16 @@ class ItemColumns:
         """Popularity of the most popular item, everywhere or in a region."""
         return self.leaders.get(region, UNKNOWN_POPULARITY)
 
-    def arranged(self, item_ids: Sequence[str], dim: int) -> ItemColumns:
-        """The same features with rows 0 … k-1 those of `item_ids` and the other items after them, for vectors
-        of another space, which are left at zero."""
-        made = ItemColumns(dim, max(len(item_ids) + self.n, 1), self.reads)
-        for item_id in (*item_ids, *self.ids):
-            made.row(item_id)
-        to = np.fromiter((made.row_of[item_id] for item_id in self.ids), np.int64, self.n)
-        for name, old in self._arrays.items():
-            if name != "vectors":
-                made._arrays[name][to] = old[: self.n]
-        for row, item in zip(to.tolist(), self.items, strict=True):
-            made.items[row] = item
-        made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
-        made.attribute_codes = self.attribute_codes
-        for region, old in self.region_popularity.items():
-            column = np.full(len(made._arrays["hashes"]), UNKNOWN_POPULARITY)
-            column[to] = old[: self.n]
-            made.region_popularity[region] = column
-        made.leaders = dict(self.leaders)
-        return made
-
-    def only(self, vectors: Mapping[str, Vector | None], dim: int) -> ItemColumns:
-        """A copy of the known ones among these items, in their order, with these vectors (dim,) instead of their own;
-        and of what all items are compared with."""
-        known = [item_id for item_id in vectors if item_id in self.row_of]
+    def subset(self, item_ids: Iterable[str]) -> ItemColumns:
+        """A copy of the known ones among these items, each once, in their order; and of the popularity that all items
+        are compared with."""
+        known = [item_id for item_id in dict.fromkeys(item_ids) if item_id in self.row_of]
         rows = self.rows(known)
-        made = ItemColumns(dim, max(len(known), 1), self.reads)
+        made = ItemColumns(max(len(known), 1), self.reads)
         for item_id in known:
-            row, vector = made.row(item_id), vectors[item_id]
-            if vector is not None:
-                made._arrays["vectors"][row] = vector
+            made.row(item_id)
         for name, old in self._arrays.items():
-            if name != "vectors":
-                made._arrays[name][: len(rows)] = old[rows]
+            made._arrays[name][: len(rows)] = old[rows]
         made.items = [self.items[row] for row in rows.tolist()]
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
         made.attribute_codes = self.attribute_codes
@@ -225,7 +202,7 @@ class ItemColumns:
         return made
 
     def _grow(self) -> None:
-        grown = _unknown(2 * len(self._arrays["hashes"]), self.dim, self.reads)
+        grown = _unknown(2 * len(self._arrays["hashes"]), self.reads)
         for name, old in self._arrays.items():
             grown[name][: len(old)] = old
         self._arrays = grown

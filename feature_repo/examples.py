@@ -16,6 +16,7 @@ import numpy as np
 from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Cross
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.reads import Reads
 from feature_repo.value import Value
 from operators.contract import Record, Space, Vector
@@ -136,9 +137,12 @@ def _cross(example: Example) -> float:
 
     reads = Reads.of([cross])
     space = _World(example).space
-    columns = ItemColumns(space.dim, 1, reads)
+    columns = ItemColumns(1, reads)
+    vectors = np.zeros((len(example.items), space.dim), np.float32)
     for item in example.items:
-        columns.put_item(item, space.vector(item.item_id))
+        row, vector = columns.put_item(item), space.vector(item.item_id)
+        if vector is not None:
+            vectors[row] = vector
     columns.put_values(item_id, {value.field.name: read(value, item_id) for value in reads.item})
 
     def pairs(view: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -146,7 +150,11 @@ def _cross(example: Example) -> float:
 
     at = example.at or max((event.timestamp for event in example.events if not isinstance(event, User)), default=0)
     request = Request(
-        {value.key: read(value, user_id) for value in reads.user}, columns, at, space_id=space.id, pairs=pairs
+        {value.key: read(value, user_id) for value in reads.user},
+        columns,
+        at,
+        space=HeldVectors(space.id, vectors),
+        pairs=pairs,
     )
     return float(cross(Candidates(request, columns.rows([item_id])))[0])
 

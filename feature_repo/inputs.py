@@ -1,8 +1,8 @@
 """The ranker's inputs: crosses of a person and candidates, computed alike in training and serving.
 
 Each input is one function over all candidates at once. `matrix` stacks them in the order of
-`INPUTS`, and those that are declared (`feature_repo.crosses`) after them; a bundle's manifest records
-that order, and a server refuses a model of inputs that it does not have.
+`INPUTS`, and those that are declared (`feature_repo.crosses`) after them. A bundle's manifest names the
+inputs of each ranker, and a server refuses a ranker of inputs that it does not have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def similarity(of: Candidates) -> Column:
 
 def recent_mean(of: Candidates) -> Column:
     """Mean signed cosine to the last 20 items."""
-    return of.recent_cosines.mean(axis=0) if len(of.request.recent) else np.zeros(len(of))
+    n = len(of.request.recent)
+    return np.add.reduce(of.recent_cosines) / np.float32(n) if n else np.zeros(len(of))
 
 
 def recent_max(of: Candidates) -> Column:
@@ -44,8 +45,8 @@ def category_affinity(of: Candidates) -> Column:
 def brand_affinity(of: Candidates) -> Column:
     """The person's affinity to the candidate's brand."""
     user, items = of.request.user, of.request.items
-    weights = by_code(items.brand_codes, user["brand_affinity"], user["brand_affinity_scores"])
-    return weights[items.brand[of.rows]]
+    codes = items.brand.take(of.rows)
+    return by_code(items.brand_codes, codes, user["brand_affinity"], user["brand_affinity_scores"]).take(codes)
 
 
 def session_overlap(of: Candidates) -> Column:
@@ -120,12 +121,22 @@ def names(crosses: Sequence[Cross] = ()) -> tuple[str, ...]:
     return (*NAMES, *(cross.name for cross in crosses))
 
 
+def named(wanted: Sequence[str], crosses: Sequence[Cross] = ()) -> tuple[Input, ...]:
+    """The inputs of these names, in their order. Raises KeyError with a name that is neither ours nor declared."""
+    known: dict[str, Input] = {**dict(zip(NAMES, INPUTS, strict=True)), **{cross.name: cross for cross in crosses}}
+    return tuple(known[name] for name in wanted)
+
+
 def matrix(
     request: Request, rows: Rows, crosses: Sequence[Cross] = (), positions: Column | None = None
 ) -> npt.NDArray[np.float32]:
-    """The ranker's input for the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
-    candidates = Candidates(request, rows, positions)
-    inputs: tuple[Input, ...] = (*INPUTS, *crosses)
+    """All inputs of the candidates at `rows`: float32 (len(rows), inputs); `positions` as in Candidates."""
+    return stack(Candidates(request, rows, positions), (*INPUTS, *crosses))
+
+
+def stack(candidates: Candidates, inputs: Sequence[Input]) -> npt.NDArray[np.float32]:
+    """The values of these inputs, in their order: float32 (candidates, inputs)."""
+    rows = candidates.rows
     out = np.empty((len(rows), len(inputs)), np.float32)
     for column, make in enumerate(inputs):
         out[:, column] = make(candidates)

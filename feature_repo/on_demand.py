@@ -55,9 +55,9 @@ def compute(inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
     for row, key in enumerate(zip(users, times, devices, strict=True)):
         requests.setdefault(key, []).append(row)
     for (_, at, device), rows in requests.items():
-        columns = ItemColumns(0, len(rows), reads)
+        columns = ItemColumns(len(rows), reads)
         for row in rows:
-            columns.put_item(_item(items[row], inputs, row), None)
+            columns.put_item(_item(items[row], inputs, row))
             columns.put_values(items[row], {v.field.name: inputs[_full(v.key)][row] for v in reads.item})
         user = {value.key: inputs[_full(value.key)][rows[0]] for value in reads.user}
         request = Request(user, columns, at, device=device)

@@ -1,4 +1,4 @@
-"""`freshet`: the command line. Each command is imported when it is called, so that `freshet --help` is quick."""
+"""`freshet`: the command line. A command is imported when it is called, so that `freshet --help` is quick."""
 
 import logging
 import sys
@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
 
     # kafka-python's event loop warns whenever somebody else had the interpreter for 0.1 s: a busy machine, no fault.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
+    if not sys.warnoptions:  # Feast switches DeprecationWarning on again for every library; `python -W …` shows them
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").setLevel(logging.CRITICAL)
     tokens = sys.argv[1:] if argv is None else argv
     names = [command[1] for command in COMMANDS]
     if tokens and not tokens[0].startswith("-") and tokens[0] not in names:

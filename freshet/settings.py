@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     redis_port: Port = 16379
     flink_port: Port = Field(18081, description="Flink's REST API and web page")
     http_port: Port = Field(8000, description="the recommendation server")
+    server_processes: int = Field(1, ge=1, le=64, description="processes of the server on its port")
 
     partitions: int = Field(PARTITIONS, ge=1, description="partitions of the topics that are keyed by user")
 

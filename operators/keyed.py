@@ -6,15 +6,15 @@ future), so that what reaches the item operator has been admitted exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from operators.aggregator import REBUILD as REBUILD  # re-exported
 from operators.aggregator import STATE as STATE
 from operators.aggregator import STATE_FIELD as STATE_FIELD
 from operators.aggregator import Aggregator, KeyedState
-from operators.contract import Cells, Operator, Record, Row, Signal, View, World
+from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import Applied
@@ -26,6 +26,13 @@ from schemas.events import Impression, Interaction, Item, User
 
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
+
+
+class _InSpace(NamedTuple):
+    """A world with another space."""
+
+    space: Space
+    item: Callable[[str], Item | None]
 
 
 class UserOperator(Operator[KeyedState]):
@@ -83,11 +90,11 @@ class UserOperator(Operator[KeyedState]):
         state = self._features.of_row(row)
         return state if self.consents(state) else self._emptied(state)
 
-    def embed(self, state: KeyedState) -> None:
-        """Takes the user vector into the world's space, where it is not there yet."""
+    def embed(self, state: KeyedState, space: Space | None = None) -> None:
+        """Takes the user vector into a space, the world's where not given, if it is not there yet."""
         if self._vector:
             place, vector = self._vector
-            vector.embed(state.parts[place], self.world)
+            vector.embed(state.parts[place], _InSpace(space or self.world.space, self.world.item))
 
     def vector(self, state: KeyedState) -> dict[str, Any]:
         """The fields of the user vector, by name."""

@@ -1,51 +1,53 @@
-"""Everything the server knows of items: columns and model of one generation, kept up from Kafka.
+"""Everything the server holds of items: columns, catalogue entries, and the spaces of the models that serve.
 
-A generation is a pair that fits: row r of the columns is label r of the model's index. A new bundle makes
-a new generation beside the old one; readers take the reference once a request.
+One set of columns for the whole process, kept up to date from Kafka. Models are loaded over it and put in force or
+taken out while requests go on: a request takes its model once, and the rows stay what they are.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Sequence
 
-import msgspec
 import numpy as np
 
+from feature_repo import item_rows
 from feature_repo.columns import ItemColumns
+from feature_repo.crosses import Cross
 from feature_repo.reads import NO_READS, Reads
-from operators.contract import Row, Space
+from operators.contract import Space
 from operators.space import EmptySpace
+from recommend.item_space import ItemSpace
 from recommend.model import Model
 from schemas import messages
+from schemas.bundle import Bundle
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Generation:
-    """Columns and the model whose rows they share; no model until a bundle is published."""
-
-    columns: ItemColumns
-    model: Model | None
-
-    @classmethod
-    def of(cls, model: Model) -> Generation:
-        """The model's items without catalogue or activity: training replays fill them."""
-        return cls(_arranged(ItemColumns(model.space.dim), model), model)
+CHUNK = 64
+"""items that join a model at once, before other threads go first"""
 
 
 class Catalogue:
-    """The generation in force; also the world (items, space) that operators look things up in."""
+    """Columns, entries, and the models over them; also the world (items, space) that operators look things up in."""
 
     def __init__(self, reads: Reads = NO_READS) -> None:
         """`reads` is what crosses read."""
-        self.generation = Generation(ItemColumns(0, reads=reads), None)
+        self.columns = ItemColumns(reads=reads)
+        self.model: Model | None = None
+        """the one in force, whose user vectors the job keeps"""
         self._items: dict[str, Item] = {}
+        self._spaces: tuple[ItemSpace, ...] = ()
+        """those that items join as they come"""
         self._lock = threading.RLock()
-        self._unpack = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], list[object] | dict[str, object]]).decode
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
+        self.refused = 0
+        """rows of `item_features` that were left out, since they are of another layout"""
 
     # -- world ---------------------------------------------------------------------------------
 
@@ -54,13 +56,12 @@ class Catalogue:
 
     @property
     def space(self) -> Space:
-        model = self.generation.model
-        return model.space if model else EmptySpace()
+        return self.model.user_space if self.model else EmptySpace()
 
     # -- changes -------------------------------------------------------------------------------
 
     def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Takes in one record of `items` or `item_features`.
+        """Takes in one record of `items` or `item_features`. Rows of another layout are left out and counted.
 
         Raises EventError, msgspec.DecodeError, IndexError, TypeError or ValueError where it cannot be read. A follower
         skips and counts it; of `items` the job reads the same message and writes the dead letter.
@@ -70,59 +71,84 @@ class Catalogue:
             assert isinstance(item, Item)
             self.put_item(item)
         elif topic == ITEM_FEATURES and value is not None:
-            view, of, values = self._unpack(value)
-            with self._lock:
-                columns = self.generation.columns
-                if isinstance(values, dict):  # of declared features
-                    columns.put_values(of[0], values)
-                else:
-                    columns.put_features(Row(view, of, tuple(values)))
+            self._put_row(value)
+
+    def _put_row(self, value: bytes) -> None:
+        try:
+            row = item_rows.decode(value)
+        except item_rows.OtherLayout as error:
+            self.refused += 1
+            if self.refused == 1:
+                log.warning("rows of %s are left out: %s", ITEM_FEATURES, error)
+            return
+        with self._lock:
+            if isinstance(row, item_rows.DeclaredRow):
+                self.columns.put_values(row.key[0], row.values)
+            else:
+                self.columns.put_features(row)
 
     def put_item(self, item: Item) -> None:
-        """Takes a catalogue entry in; an item that the bundle does not know joins the index."""
+        """Takes a catalogue entry in; its vector in each model follows its content, unless it is learned."""
         with self._lock:
             self._items[item.item_id] = item
-            columns, model = self.generation.columns, self.generation.model
-            known = model is not None and item.item_id in model.space.row_of
-            vector = None if model is None or known else model.space.content_vector(item)
-            row = columns.put_item(item, vector)
-            if model is not None and vector is not None:
-                model.index.add(np.array([row]), vector[None])
+            row = self.columns.put_item(item)
+            for space in self._spaces:
+                space.put_item(row, item)
 
     def set_complete(self) -> None:
-        """The catalogue has been read: items of the bundle that it does not hold cannot be offered. Where
+        """The catalogue has been read: items of a bundle that it does not hold cannot be offered. Where
         nobody has ever posted an item, there is no catalogue to say so, and all of them can."""
         with self._lock:
             self.complete = True
             if self._items:
-                columns = self.generation.columns
-                for row, item in enumerate(columns.items):
-                    if item is None:
-                        columns.available[row] = False
+                available = self.columns.available
+                available &= self.columns.listed
+
+    # -- models --------------------------------------------------------------------------------
+
+    def load(self, bundle: Bundle, declared: Sequence[Cross] = ()) -> Model:
+        """A model over the columns, which items join from now on. It serves nobody yet. Raises BundleError."""
+        model = Model.of(bundle, self.columns, self.rows_of, declared)
+        self.join(model)
+        return model
+
+    def rows_of(self, item_ids: list[str]) -> list[int]:
+        """The items' rows, new ones where they have none yet."""
+        with self._lock:
+            return list(map(self.columns.row, item_ids))
+
+    def join(self, model: Model) -> None:
+        """Gives the items that are there their vectors in the model's spaces, and those that come later."""
+        with self._lock:
+            self._spaces += tuple(space for space in model.spaces.values() if space not in self._spaces)
+            n = self.columns.n
+        for space in model.spaces.values():
+            rows = np.flatnonzero(self.columns.listed[:n])
+            self._join(space, rows[~space.learned(rows)].tolist())
+
+    def _join(self, space: ItemSpace, rows: list[int]) -> None:
+        for start in range(0, len(rows), CHUNK):
+            with self._lock:
+                for row in rows[start : start + CHUNK]:
+                    item = self.columns.items[row]
+                    if item is not None:
+                        space.put_item(row, item)
+            time.sleep(0.0002)  # so that threads that answer requests go first
+
+    def serve(self, model: Model | None, others: Iterable[Model] = ()) -> None:
+        """Puts a model in force, with others beside it; items join no model that is not among these."""
+        serving = [each for each in (model, *others) if each is not None]
+        with self._lock:
+            self._spaces = tuple(dict.fromkeys(space for each in serving for space in each.spaces.values()))
+            columns = self.columns
+            if not (self.complete and self._items):
+                # Without a catalogue every item that a model has can be offered.
+                for space in self._spaces:
+                    rows = space.rows
+                    columns.available[rows] |= ~columns.listed[rows]
+            self.model = model
 
     def install(self, model: Model) -> None:
-        """Puts a new model in force, with columns arranged to its rows."""
-        with self._lock:
-            columns = _arranged(self.generation.columns, model, everything=not (self.complete and self._items))
-            others = [r for r in range(len(model.item_ids), columns.n) if columns.items[r] is not None]
-            for row in others:
-                item = columns.items[row]
-                vector = model.space.content_vector(item) if item else None
-                if vector is not None:
-                    columns.vectors[row] = vector
-            rows = np.array([r for r in others if columns.vectors[r].any()], np.int64)
-            model.index.add(rows, columns.vectors[rows])
-            self.generation = Generation(columns, model)
-
-
-def _arranged(old: ItemColumns, model: Model, everything: bool = True) -> ItemColumns:
-    """The old columns with the model's items first, in its order, with its vectors. With `everything`, items
-    without a catalogue entry can be offered."""
-    n = len(model.item_ids)
-    columns = old.arranged(model.item_ids, model.space.dim)
-    columns.vectors[:n] = model.space.vectors
-    if everything:
-        for row in range(n):
-            if columns.items[row] is None:
-                columns.available[row] = True
-    return columns
+        """Joins the model and puts it alone in force."""
+        self.join(model)
+        self.serve(model)

@@ -1,12 +1,17 @@
-"""Reasons: each says what brought the item into the feed, or says less."""
+"""Reasons: each states what brought the item into the answer, as specifically as the features support."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from recommend.query import Query, Reason, Source
+from recommend.candidate_set import CandidateSet
+from recommend.query import Query
 from recommend.rerank import is_new
 from recommend.retrievers import RECENTS
+from recommend.stage import Explainer, Mask, Reason
 
 VERBS = {
     "view": "viewed", "click": "clicked", "play": "watched", "share": "shared", "add_to_cart": "put in your cart",
@@ -17,46 +22,54 @@ RELATED = 0.2
 LOVED = 0.05
 """least share of a person's attention at which a category is called liked"""
 
-PERSONAL = Source.NEAREST | Source.SIMILAR
 POPULAR = Reason("popular", "Popular now")
 POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 
-def explain(query: Query) -> None:
-    """One reason for each item of the feed, in order."""
-    rows, sources, liked = query.rows, query.sources, _liked(query)
-    found = zip(
-        rows.tolist(),
-        _anchors(query),
-        is_new(query.columns.created_at[rows], query.request.at).tolist(),
-        (sources & PERSONAL > 0).tolist(),
-        (sources & Source.REGION > 0).tolist(),
-        strict=True,
-    )
-    query.reasons = [
-        _because_item(query, anchor)
-        or (_new(query, row) if new else None)
-        or (_because_category(query, row, liked) if personal else None)
-        or (POPULAR_IN_REGION if regional else POPULAR)
-        for row, anchor, new, personal, regional in found
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Reasons(Explainer):
+    """One reason for each item: because of an item, new, because of a category, or popular."""
+
+    name: str = "reasons"
+    by_vector: tuple[str, ...] = ("nearest",)
+    """retrievers that search for the user vector"""
+    by_item: tuple[str, ...] = ("similar",)
+    """retrievers that search for the last few items"""
+    by_region: tuple[str, ...] = ("popular_in_region",)
+
+    def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
+        rows, liked = candidates.rows, _liked(query)
+        by_vector = candidates.found_by(*self.by_vector)
+        personal = by_vector | candidates.found_by(*self.by_item)
+        found = zip(
+            rows.tolist(),
+            _anchors(query, candidates, by_vector, personal),
+            is_new(query.columns.created_at.take(rows), query.at).tolist(),
+            personal.tolist(),
+            candidates.found_by(*self.by_region).tolist(),
+            strict=True,
+        )
+        return [
+            _because_item(query, anchor)
+            or (_new(query, row) if new else None)
+            or (_because_category(query, row, liked) if is_personal else None)
+            or (POPULAR_IN_REGION if regional else POPULAR)
+            for row, anchor, new, is_personal, regional in found
+        ]
 
 
-def _anchors(query: Query) -> list[int]:
-    """For each item the place among the anchors of what led to it, or -1.
+def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: Mask) -> list[int]:
+    """For each item the position among the anchors of the one that led to it, or -1.
 
-    The user vector is a weighted sum over recent items, so what an item owes to each of them is the weight times
-    the cosine; an item found only as similar to one of the last few owes it to the nearest of those.
+    The user vector is a weighted sum over recent items, so an item's share in each of them is the weight times the
+    cosine; an item found only as similar to one of the last few is attributed to the nearest of those.
     """
     rows, _, pull = query.anchors
-    if not len(rows) or query.from_interests:
-        return [-1] * len(query.rows)
-    cosines = query.columns.vectors[query.rows] @ query.columns.vectors[rows].T
-    by_vector = np.argmax(cosines * pull, axis=1)
-    by_item = np.argmax(cosines[:, :RECENTS], axis=1)
-    found = np.where(query.sources & Source.NEAREST, by_vector, by_item)
+    if not len(rows) or query.from_interests or not personal.any():
+        return [-1] * len(candidates)
+    cosines = query.vectors(candidates.rows) @ query.vectors(rows).T
+    found = np.where(by_vector, np.argmax(cosines * pull, axis=1), np.argmax(cosines[:, :RECENTS], axis=1))
     near = cosines[np.arange(len(found)), found] >= RELATED
-    personal = (query.sources & PERSONAL) > 0
     return np.where(near & personal, found, -1).tolist()
 
 
@@ -86,7 +99,7 @@ def _because_category(query: Query, row: int, liked: dict[str, float]) -> Reason
 
 def _liked(query: Query) -> dict[str, float]:
     """Category (case folded) → share of attention; stated interests where there are no events."""
-    user = query.request.user
+    user = query.user
     if query.from_interests:
         return {name.casefold(): 1.0 for name in user["interests"]}
     pairs = zip(user["category_affinity"], user["category_affinity_scores"], strict=True)

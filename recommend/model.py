@@ -1,74 +1,97 @@
-"""What one bundle brings into the server: the space, the index and the ranker."""
+"""A bundle in memory: its parts, and which surface uses which."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Cross
-from feature_repo.inputs import NAMES
-from operators.space import BundleSpace
-from recommend.index import ItemIndex
+from recommend.item_space import ItemSpace
+from recommend.onnx_encoder import OnnxEncoder
+from recommend.onnx_ranker import OnnxRanker
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
-from schemas.events import Item
+
+Tables = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-class Ranker:
-    """An ONNX model: float32 (n, inputs) → scores (n,), higher is better."""
+@dataclass(frozen=True)
+class Parts:
+    """The parts that one surface uses; None for what the bundle lacks."""
 
-    def __init__(self, model: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        # A request's few hundred rows are too little work to share between threads.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
+    space: ItemSpace | None = None
+    encoder: OnnxEncoder | None = None
+    ranker: OnnxRanker | None = None
+    objective: Mapping[str, float] = field(default_factory=dict)
+    """weights of the ranker's heads"""
+    tables: Tables = field(default_factory=dict)
 
-    def score(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Scores (n,) of the candidates whose inputs are given."""
-        (found,) = self._session.run([self._output], {self._input: inputs})
-        return np.asarray(found, np.float32).reshape(-1)
+
+NO_PARTS = Parts()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A bundle in memory. Its item at row r is row r of the item columns and label r of the index."""
+    """Serves over the columns that its spaces were made for."""
 
     version: str
-    space: BundleSpace
-    item_ids: list[str]
-    index: ItemIndex
-    ranker: Ranker
-    crosses: tuple[Cross, ...] = ()
-    """the ranker's inputs after the main path's"""
+    spaces: Mapping[str, ItemSpace]
+    user_space: ItemSpace
+    """the space of the user vectors that the job keeps while this bundle is in force"""
+    surfaces: Mapping[str, Parts]
+
+    def parts(self, surface: str) -> Parts:
+        """What the surface uses: nothing where the bundle does not name it."""
+        return self.surfaces.get(surface, NO_PARTS)
 
     @classmethod
-    def of(cls, bundle: Bundle, item: Callable[[str], Item | None], declared: Sequence[Cross] = ()) -> Model:
-        """Reads a verified bundle; `item` finds the catalogue entries of items without a trained vector. Its ranker may
-        read fewer crosses than are `declared` here: a model is in force until one is trained that reads the new ones.
+    def of(
+        cls,
+        bundle: Bundle,
+        columns: ItemColumns,
+        rows_of: Callable[[list[str]], list[int]],
+        declared: Sequence[Cross] = (),
+    ) -> Model:
+        """Reads a verified bundle; `rows_of` gives items rows of the columns, new ones where they have none.
 
-        Raises BundleError where the ranker wants inputs that are not ours, or a file cannot be used.
+        A ranker may read fewer crosses than are `declared`: a model stays in force until one is trained that reads the
+        new ones. Raises BundleError where a part cannot be used, such as a ranker of inputs that are not known here.
         """
-        wanted, known = bundle.manifest.features, {cross.name: cross for cross in declared}
-        if tuple(wanted[: len(NAMES)]) != NAMES or not known.keys() >= set(wanted[len(NAMES) :]):
-            raise BundleError(f"{bundle.version}: its ranker wants other inputs, or in another order, than this server")
-        crosses = tuple(known[name] for name in wanted[len(NAMES) :])
+        manifest = bundle.manifest
+        numbers = {
+            value.key: float(value.field.default)
+            for cross in declared
+            for value in cross.values
+            if value.entity.of_user and isinstance(value.field.default, (int, float))
+        }
         try:
-            item_ids = bundle.item_ids
-            index = ItemIndex(bundle.manifest.dim, bundle.path / "index.hnsw", len(item_ids))
-            ranker = Ranker((bundle.path / "ranker.onnx").read_bytes())
-            space = BundleSpace.of(bundle, item)
-        except BundleError:
+            spaces = {name: ItemSpace.of(bundle, name, columns, rows_of) for name in manifest.spaces}
+            encoders = {
+                name: OnnxEncoder(bundle.onnx("encoders", name), part, spaces[part.space], numbers)
+                for name, part in manifest.encoders.items()
+            }
+            rankers = {
+                name: OnnxRanker.of(bundle.onnx("rankers", name), part, declared)
+                for name, part in manifest.rankers.items()
+            }
+            surfaces = {
+                surface: Parts(
+                    spaces[use.space] if use.space else None,
+                    encoders[use.encoder] if use.encoder else None,
+                    rankers[use.ranker] if use.ranker else None,
+                    use.objective or (dict.fromkeys(rankers[use.ranker].heads, 1.0) if use.ranker else {}),
+                    {table: bundle.table(table) for table in use.tables},
+                )
+                for surface, use in manifest.surfaces.items()
+            }
+        except BundleError as error:
+            raise BundleError(f"{bundle.version}: {error}") from error
+        except OSError:
             raise
         except Exception as error:  # each library has errors of its own for a file that it cannot use
             raise BundleError(f"{bundle.version}: {error}") from error
-        if len(item_ids) != len(space.vectors) or len(index) != len(item_ids):
-            raise BundleError(f"{bundle.version}: items, vectors and index differ in length")
-        return cls(bundle.version, space, item_ids, index, ranker, crosses)
+        return cls(bundle.version, spaces, spaces[manifest.user_vectors], surfaces)

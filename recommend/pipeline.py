@@ -1,161 +1,190 @@
-"""The request, to be read aloud: retrieve, filter, rank, re-rank, explain.
+"""The request, to be read aloud: encode, retrieve, filter, rank, re-rank, explain.
 
-Nothing here does I/O: features come in with the request, so that the same pipeline answers in the server and
-in a replay. Each stage declares what happens where it fails: the feed goes on with less, and says so.
+Nothing here does I/O, so that the same pipeline answers in the server and in a replay. A server reads the person's
+features of pairs between the two halves of an answer: `begin` finds the candidates, `wanted_pairs` says which pairs the
+ranker reads of them, `finish` ranks.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
-from feature_repo.inputs import matrix
-from recommend import explain, filters, rerank, retrievers
+from recommend import popular, steps
+from recommend.candidate_set import CandidateSet, merge
 from recommend.model import Model
 from recommend.popular import Popular
-from recommend.query import FeedRequest, Query, Reason, Source
-from schemas.events import Item
+from recommend.query import Query
+from recommend.stage import Reason
+from recommend.surface import Surface
+from recommend.trace import STEPS, StageTrace, Trace
 
 log = logging.getLogger(__name__)
 
-Action = Callable[[Query], None]
 
+class Detail(Struct, frozen=True):
+    """How one item came into an answer."""
 
-class Stage(NamedTuple):
-    """A step and what to do instead where it fails. A stage that fails is named in `degraded`."""
-
-    name: str
-    run: Action
-    otherwise: Action
-
-
-class StageError(Exception):
-    """A stage cannot do its work now, for a reason that is known."""
-
-
-def retrieve(query: Query) -> None:
-    """Candidates of every source. Without a model there are only popular ones, which is a failure to retrieve."""
-    if query.model is None:
-        raise StageError("there is no model")
-    retrievers.merge([(r.source, r.find(query)) for r in retrievers.RETRIEVERS], query)
-
-
-def popular_only(query: Query) -> None:
-    """What is popular, there and everywhere."""
-    sources = [r for r in retrievers.RETRIEVERS if r.source in Source.REGION | Source.POPULAR]
-    retrievers.merge([(r.source, r.find(query)) for r in sources], query)
-
-
-def available_only(query: Query) -> None:
-    """Whatever can be had."""
-    query.keep(filters.available(query, query.rows))
-    query.keep(np.arange(min(len(query.rows), filters.RANKED)))
-
-
-def rank(query: Query) -> None:
-    """The model's score of each candidate."""
-    if query.model is None:
-        raise StageError("there is no model")
-    if not len(query.rows):
-        return
-    inputs = matrix(query.ranking, query.rows, query.model.crosses)
-    scores = query.model.ranker.score(inputs)
-    if len(scores) != len(query.rows) or not np.isfinite(scores).all():
-        raise StageError("the ranker's scores are not one finite number a candidate")
-    query.scores, query.inputs = scores, inputs
-
-
-def by_popularity(query: Query) -> None:
-    """Popularity as the score; candidates of no popularity keep their order."""
-    values = query.columns.popularity[query.rows]
-    order = np.argsort(np.argsort(-values, kind="stable"), kind="stable")
-    query.scores = (1.0 / (1.0 + order)).astype(np.float32)
-
-
-def no_reasons(query: Query) -> None:
-    """Silence, where reasons cannot be found."""
-    query.reasons = []
-
-
-STAGES = (
-    Stage("retrieve", retrieve, popular_only),
-    Stage("filter", filters.apply, available_only),
-    Stage("rank", rank, by_popularity),
-    Stage("rerank", rerank.rerank, rerank.by_score),
-    Stage("explain", explain.explain, no_reasons),
-)
+    sources: list[str]
+    """the retrievers that found it"""
+    features: dict[str, float]
+    """what the ranker computed its scores from, where it said so"""
+    scores: dict[str, float]
+    """by head of the ranker, before the surface's objective weighs them"""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One item of a feed."""
+class Answer:
+    """Items in order, and how they came about."""
 
-    item_id: str
-    score: float
-    reason: Reason | None
-    item: Item | None
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """The answer: entries in order, stages that fell back, milliseconds a stage; and what the ranker saw of each entry
-    (entries, inputs), None where it did not score them."""
-
-    entries: list[Entry]
+    query: Query
+    candidates: CandidateSet
+    """those that are shown, with their scores"""
+    reasons: Sequence[Reason | None]
+    trace: list[StageTrace]
     degraded: list[str]
+    """steps of which a stage failed"""
     timings_ms: dict[str, float]
-    inputs: npt.NDArray[np.float32] | None
+    """by step"""
 
     @property
     def item_ids(self) -> list[str]:
         """Item ids, best first."""
-        return [entry.item_id for entry in self.entries]
+        ids = self.query.columns.ids
+        return [ids[row] for row in self.candidates.rows.tolist()]
+
+    @property
+    def scores(self) -> list[float]:
+        """What the items are ranked by; re-rankers may put a lower one first."""
+        found = self.candidates.scores
+        return [] if found is None else found.tolist()
+
+    @property
+    def features(self) -> npt.NDArray[np.float32] | None:
+        """What the ranker saw of each item (n, inputs); None where it did not score them."""
+        return self.candidates.features
+
+    def detail(self, position: int) -> Detail:
+        """How the item at `position` came into the answer."""
+        shown = self.candidates
+        return Detail(
+            shown.sources_of(position),
+            _named(shown.feature_names, shown.features, position),
+            _named(shown.head_names, shown.heads, position),
+        )
+
+
+@dataclass
+class Begun:
+    """An answer whose candidates are found and filtered, and not ranked yet."""
+
+    surface: Surface
+    query: Query
+    trace: Trace
+    candidates: CandidateSet
+    step: str
+    started: float
+    broken: bool = False
+    """whether the pipeline itself failed, so that `candidates` are the last resort"""
+
+    def wanted_pairs(self) -> dict[str, list[str]]:
+        """View of pairs → second keys that the surface's ranker reads of the candidates. Never raises."""
+        if self.broken or not len(self.candidates):
+            return {}
+        try:
+            return self.surface.ranker.wanted_pairs(self.query, self.candidates.rows)
+        except Exception:
+            log.exception("%s: the pairs that %s reads are not known", self.surface.name, self.surface.ranker.name)
+            return {}
+
+
+def _named(names: Sequence[str], values: npt.NDArray[np.float32] | None, position: int) -> dict[str, float]:
+    if values is None:
+        return {}
+    return {name: round(value, 5) for name, value in zip(names, values[position].tolist(), strict=False)}
 
 
 class Pipeline:
-    """Recommends from columns and a model whose rows they share (see recommend/catalogue.py)."""
+    """Answers from columns and a model over them (see recommend/catalogue.py)."""
 
     def __init__(
         self,
         columns: ItemColumns,
         model: Model | None,
-        popular_age_s: float = 0.0,
-        stages: Sequence[Stage] = STAGES,
+        popular_age_s: float = popular.MAX_AGE_S,
+        lists: Popular | None = None,
     ) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls."""
+        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
+        Pipelines over the same columns may share their `lists`."""
         self.columns = columns
         self.model = model
-        self.popular = Popular(columns, popular_age_s)
-        self.stages = stages
+        self.popular = lists or Popular(columns, popular_age_s)
+        self.query = functools.partial(Query, columns, model, self.popular)
+        """a query of these: `at`, and the other fields of `Query` by name"""
 
-    def recommend(self, request: FeedRequest) -> Feed:
-        """The person's feed. Never raises for a stage that fails; never empty while any item is available."""
-        query = Query(request, self.columns, self.model, self.popular)
-        degraded: list[str] = []
-        timings: dict[str, float] = {}
-        for name, run, otherwise in self.stages:
-            if name == "explain" and not request.explain:
-                continue
-            started = time.perf_counter()
+    def candidates(self, surface: Surface, query: Query) -> CandidateSet:
+        """What the surface's ranker is given."""
+        trace = Trace()
+        query.surface = surface.name
+        query.encoded = steps.encode(surface, query, trace)
+        return steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
+
+    def recommend(self, surface: Surface, query: Query) -> Answer:
+        """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
+        return self.finish(self.begin(surface, query))
+
+    def begin(self, surface: Surface, query: Query) -> Begun:
+        """The first half of an answer: encode, retrieve, filter. Never raises."""
+        trace = Trace()
+        begun = Begun(surface, query, trace, merge([], ()), STEPS[0], time.perf_counter())
+        try:
+            query.surface = surface.name
+            query.encoded = steps.encode(surface, query, trace)
+            begun.step, begun.started = trace.step(begun.step, "retrieve", begun.started)
+            begun.candidates = steps.retrieve(surface, query, trace)
+            begun.step, begun.started = trace.step(begun.step, "filter", begun.started)
+            begun.candidates = steps.filter(surface, query, begun.candidates, trace)
+            trace.step(begun.step, "rank", begun.started)
+        except Exception:
+            self._fail(begun)
+        return begun
+
+    def finish(self, begun: Begun) -> Answer:
+        """The second half: rank, re-rank, explain. Never raises."""
+        surface, query, trace = begun.surface, begun.query, begun.trace
+        reasons: Sequence[Reason | None] = []
+        if not begun.broken:
+            begun.step, begun.started = "rank", time.perf_counter()
             try:
-                run(query)
-            except Exception as error:
-                # A feed with less in it is worth more to a person than an error page.
-                log.warning("%s fell back: %s", name, error, exc_info=not isinstance(error, StageError))
-                degraded.append(name)
-                otherwise(query)
-            timings[name] = round((time.perf_counter() - started) * 1000, 3)
-        reasons: Sequence[Reason | None] = query.reasons or [None] * len(query.rows)
-        ids, items = self.columns.ids, self.columns.items
-        entries = [
-            Entry(ids[row], score, reason, items[row])
-            for row, score, reason in zip(query.rows.tolist(), query.scores.tolist(), reasons, strict=True)
-        ]
-        return Feed(entries, degraded, timings, query.inputs)
+                begun.candidates = steps.rank(surface, query, begun.candidates, trace)
+                begun.step, begun.started = trace.step(begun.step, "rerank", begun.started)
+                begun.candidates = steps.rerank(surface, query, begun.candidates, trace)
+                begun.step, begun.started = trace.step(begun.step, "explain", begun.started)
+                reasons = steps.explain(surface, query, begun.candidates, trace)
+                trace.step(begun.step, "", begun.started)
+            except Exception:
+                self._fail(begun)
+                reasons = []
+        found = begun.candidates
+        return Answer(query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms)
+
+    def _fail(self, begun: Begun) -> None:
+        # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.
+        log.exception("%s: %s failed", begun.surface.name, begun.step)
+        begun.trace.failed(begun.step)
+        begun.candidates = _last_resort(begun.query) if begun.surface.fallback else merge([], ())
+        begun.broken = True
+
+
+def _last_resort(query: Query) -> CandidateSet:
+    found = merge([np.flatnonzero(query.columns.available)[: query.n]], (steps.FILL,))
+    found.scores = np.zeros(len(found), np.float32)
+    return found

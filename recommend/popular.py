@@ -1,4 +1,4 @@
-"""What is popular, everywhere and by region, among the items that can be had."""
+"""Lists of popular items that are available: everywhere, by region, by category."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ import time
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from feature_repo.columns import UNKNOWN_POPULARITY, ItemColumns, Rows
 
 LENGTH = 1000
-"""a list is this long: the best of it, and room for what people have met already"""
+"""a list is this long: the best of it, and room for items that people have met already"""
+MAX_AGE_S = 1.0
+"""for how long a list is used: sorting a large catalogue at each request would cost more than the rest of retrieval"""
+LISTS = 1000
+"""lists kept at most, 8 kB each"""
+NONE: Rows = np.zeros(0, np.int64)
 
 
 class Popular:
-    """Rows by popularity, most popular first. Lists are kept for `max_age_s`: sorting a large catalogue
-    at each request would cost more than the rest of retrieval."""
+    """Rows by popularity, most popular first. Lists are kept for `max_age_s`, 0 where columns change between calls."""
 
-    def __init__(self, columns: ItemColumns, max_age_s: float = 0.0) -> None:
+    def __init__(self, columns: ItemColumns, max_age_s: float = MAX_AGE_S) -> None:
         self.columns = columns
         self._max_age_s = max_age_s
-        self._lists: dict[str, tuple[float, Rows]] = {}
+        self._lists: LRUCache[tuple[int, str], tuple[float, Rows]] = LRUCache(LISTS)
 
     def everywhere(self) -> Rows:
         """The most popular items."""
-        return self._list("", self.columns.popularity)
+        return self._list(0, "")
 
     def within(self, region: str) -> Rows:
         """The most popular items of a region; none where nothing has happened there."""
-        values = self.columns.popular_in(region) if region else None
-        return np.zeros(0, np.int64) if values is None else self._list(region, values)
+        return self._list(0, region) if region else NONE
+
+    def of_category(self, code: int, region: str = "") -> Rows:
+        """The most popular items of a category, by its code in the columns."""
+        return self._list(code, region)
 
     def all(self) -> Rows:
         """Every available item, most popular first: for people who have met all that is popular."""
@@ -37,28 +45,23 @@ class Popular:
         rows = np.flatnonzero(columns.available)
         return rows[np.argsort(-columns.popularity[rows], kind="stable")]
 
-    def of_category(self, code: int, region: str = "") -> Rows:
-        """The most popular items of a category, by its code in the columns."""
-        columns = self.columns
-        values = columns.popular_in(region) if region else columns.popularity
-        if values is None:
-            return np.zeros(0, np.int64)
-        n = len(values)
-        rows = np.flatnonzero((columns.categories[:n] == code).any(axis=1) & columns.available[:n])
-        known = rows[values[rows] > UNKNOWN_POPULARITY] if region else rows
-        return known[np.argsort(-values[known], kind="stable")[:LENGTH]]
-
-    def _list(self, region: str, values: npt.NDArray[np.float64]) -> Rows:
-        made, rows = self._lists.get(region, (-np.inf, None))
+    def _list(self, code: int, region: str) -> Rows:
+        values = self.columns.popular_in(region) if region else self.columns.popularity
+        if values is None:  # not kept: anybody can ask for any region
+            return NONE
+        made, rows = self._lists.get((code, region), (-np.inf, NONE))
         now = time.monotonic()
-        if rows is None or now - made >= self._max_age_s:
-            rows = self._sorted(values, known_only=bool(region))
-            self._lists[region] = (now, rows)
+        if now - made >= self._max_age_s:
+            rows = self._sorted(values, code, known_only=bool(region))
+            self._lists[code, region] = now, rows
         return rows
 
-    def _sorted(self, values: npt.NDArray[np.float64], known_only: bool) -> Rows:
+    def _sorted(self, values: npt.NDArray[np.float64], code: int, known_only: bool) -> Rows:
         n = len(values)
-        scores = np.where(self.columns.available[:n], values, -np.inf)
+        can_be = self.columns.available[:n]
+        if code:
+            can_be = can_be & (self.columns.categories[:n] == code).any(axis=1)
+        scores = np.where(can_be, values, -np.inf)
         floor = UNKNOWN_POPULARITY if known_only else -np.inf
         best = np.argpartition(-scores, LENGTH)[:LENGTH] if n > LENGTH else np.arange(n)
         best = best[scores[best] > floor]

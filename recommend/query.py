@@ -1,60 +1,36 @@
-"""One feed request on its way through the stages."""
+"""One request: who asks, when, where and for what, over which columns and model. Stages read it and never change it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntFlag
 from functools import cached_property
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
 
 from feature_repo import views
 from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Rows
+from feature_repo.item_vectors import NO_VECTORS, ItemVectors
+from operators.contract import Vector
 from operators.seen import seen_hashes
-from operators.space import BundleSpace
-from recommend.model import Model
+from operators.space import Content
+from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
 HALF_LIFE: int = views.USER_VECTOR.half_life
+ENOUGH = 0.75
+"""share of the neighbours asked for that have to be available; of fewer, the search is repeated with a larger k"""
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
 
-
-class Source(IntFlag):
-    """Which retrievers found a candidate."""
-
-    NEAREST = 1
-    SIMILAR = 2
-    REGION = 4
-    POPULAR = 8
-
-
-class FeedRequest(NamedTuple):
-    """Who asks, as features (field name → value, as in `user_activity`, and declared ones as view:field), when (epoch
-    ms), where and on what. `pairs` are the person's features of pairs, read where the ranker asks for them."""
-
-    user: Mapping[str, Any]
-    at: int
-    region: str = ""
-    n: int = 20
-    explain: bool = True
-    device: str = ""
-    query: str = ""
-    """what is searched for"""
-    pairs: Pairs = no_pairs
-
-
-class Reason(Struct, frozen=True, omit_defaults=True):
-    """Why an item is in the feed: a code for programs, a sentence for people, the item that led there."""
-
-    code: str
-    text: str
-    item_id: str | None = None
+STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
+"""features of somebody of whom nothing is known"""
+Explain = Literal["none", "reason", "full"]
 
 
 class Anchors(NamedTuple):
@@ -65,77 +41,109 @@ class Anchors(NamedTuple):
     pull: npt.NDArray[np.float64]
 
 
-def ranking_of(request: FeedRequest, columns: ItemColumns, space: BundleSpace | None) -> Request:
-    """What the ranker's inputs are made of; a new person's vector comes from stated interests."""
-    user = request.user
-    if space and len(user["vector"]) == 0 and len(user["interests"]) > 0:
-        vector = space.tokens_vector([f"category:{name.casefold()}" for name in user["interests"]])
+def ranking_of(
+    user: Mapping[str, Any],
+    columns: ItemColumns,
+    vectors: ItemVectors,
+    content: Content | None,
+    at: int,
+    region: str = "",
+    device: str = "",
+    text: str = "",
+    pairs: Pairs = no_pairs,
+) -> Request:
+    """What the ranker's inputs are made of; a new person's vector comes from stated interests. `vectors` and `content`
+    are those of one space; other arguments as the fields of `Query`."""
+    if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
+        vector = content.bag([f"category:{name.casefold()}" for name in user["interests"]])
         if vector is not None:
-            user = {**user, "vector": vector, "vector_space": space.id}
-    return Request(
-        user,
-        columns,
-        request.at,
-        request.region,
-        space.id if space else "",
-        request.device,
-        space.text_vector(request.query) if space and request.query else None,
-        request.pairs,
-    )
+            user = {**user, "vector": vector, "vector_space": vectors.id}
+    searched = content.text(text) if content and text else None
+    return Request(user, columns, at, region, vectors, device, searched, pairs)
 
 
 @dataclass
 class Query:
-    """The request and what the stages have made of it so far. Candidates are parallel arrays."""
+    """The columns, model and lists of popular items that answer, and the request."""
 
-    request: FeedRequest
     columns: ItemColumns
     model: Model | None
     popular: Popular
-    rows: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
-    sources: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    inputs: npt.NDArray[np.float32] | None = None
-    """what the ranker saw of each candidate (n, inputs), once it has scored them"""
-    reasons: list[Reason] = field(default_factory=list)
-    removed: dict[str, int] = field(default_factory=dict)
-    """how many candidates each filter took out"""
+    at: int
+    """epoch ms"""
+    user: Mapping[str, Any] = field(default_factory=lambda: STRANGER)
+    """feature name → value, as in `user_activity`, and declared ones as view:field"""
+    n: int = 20
+    region: str = ""
+    device: str = ""
+    text: str = ""
+    """what is searched for"""
+    item: int = -1
+    """row of the item that others are compared with"""
+    category: str = ""
+    """only items of this category"""
+    pairs: Pairs = no_pairs
+    """the person's features of pairs, read where the ranker asks for them"""
+    explain: Explain = "reason"
+    surface: str = "home"
+    """whose parts of the model are used; set by the pipeline"""
+    encoded: Vector | None = None
+    """the person's vector by the model's encoder, where it has one; set by the pipeline"""
 
-    def keep(self, chosen: npt.NDArray[Any]) -> None:
-        """Leaves the candidates that a mask or an array of positions chooses, in that order."""
-        self.rows, self.sources = self.rows[chosen], self.sources[chosen]
-        if len(self.scores):
-            self.scores = self.scores[chosen]
-        if self.inputs is not None:
-            self.inputs = self.inputs[chosen]
+    # -- the model's parts ---------------------------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The parts of the model that the surface uses."""
+        return self.model.parts(self.surface) if self.model else NO_PARTS
+
+    def vectors(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Item vectors (n, dim) of rows (n,), zeros where an item has none."""
+        return (self.parts.space or NO_VECTORS).vectors_of(rows)
+
+    def has_vector(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) have a vector."""
+        return (self.parts.space or NO_VECTORS).has(rows)
+
+    def nearest(self, vectors: npt.NDArray[np.float32], k: int) -> Rows:
+        """Rows (n, k) of the available items nearest to each of the vectors (n, dim), nearest first; fewer columns
+        where there are not as many, and where ENOUGH of them are found without a second search."""
+        space = self.parts.space
+        if space is None:
+            return np.zeros((len(vectors), 0), np.int64)
+        return space.nearest(vectors, k, self.columns.available, least=math.ceil(ENOUGH * k))
+
+    # -- the person ----------------------------------------------------------------------------------
 
     @cached_property
     def from_interests(self) -> bool:
         """Whether stated interests stand in for events that are not there yet."""
-        user = self.request.user
-        return len(user["vector"]) == 0 and len(user["interests"]) > 0
+        return len(self.user["vector"]) == 0 and len(self.user["interests"]) > 0
 
     @cached_property
     def ranking(self) -> Request:
         """What the ranker's inputs are made of."""
-        return ranking_of(self.request, self.columns, self.model.space if self.model else None)
+        space = self.parts.space
+        vectors, content = (space, space.content) if space else (NO_VECTORS, None)
+        return ranking_of(
+            self.user, self.columns, vectors, content, self.at, self.region, self.device, self.text, self.pairs
+        )
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
         """Hashes of the items that the person has met, ascending."""
-        return np.sort(seen_hashes(self.request.user))
+        return np.sort(seen_hashes(self.user))
 
     @cached_property
     def disliked(self) -> Rows:
         """Rows of recent items that the person turned down, ascending."""
-        user = self.request.user
-        pairs = zip(user["recent_items"], user["recent_tastes"], strict=False)
+        pairs = zip(self.user["recent_items"], self.user["recent_tastes"], strict=False)
         return np.sort(self.columns.rows([item for item, taste in pairs if taste < 0]))
 
     @cached_property
     def anchors(self) -> Anchors:
         """The person's anchors that have a vector."""
-        user, columns = self.request.user, self.columns
+        user, columns = self.user, self.columns
         disliked = set(self.disliked.tolist())
         rows: dict[int, tuple[str, float]] = {}
         times = user["recent_times"]

@@ -1,63 +1,73 @@
 """Re-ranking: from scores to an order that people like to read.
 
-Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) on relevance scaled to 0 … 1, new items
-lifted a little, and no category more than twice in a row while anything else is there.
+Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) on relevance scaled to 0 … 1, new items raised a
+little, and no category more than twice in a row while anything else is available.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from feature_repo.age import ages
 from operators.time import DAY
+from recommend.candidate_set import CandidateSet
 from recommend.query import Query
+from recommend.stage import Reranker
 
-DIVERSITY = 0.1
-"""what the largest cosine to the items above costs, in units of relevance"""
-FRESHNESS = 0.15
-"""what an item created just now gains; half of it after HALF_LIFE_DAYS"""
 HALF_LIFE_DAYS = 3.0
 NEW_DAYS = 14.0
-POOL = 5
-"""re-ranking looks at this many times n of the best: something weak is not lifted for variety's sake"""
-RUN = 2
-"""no category more often than this in a row"""
 
 
-def rerank(query: Query) -> None:
-    """Leaves the n items of the feed, in their order."""
-    n = min(query.request.n, len(query.rows))
-    pool = np.argsort(-query.scores, kind="stable")[: max(POOL * n, 50)]
-    columns = query.columns
-    rows = query.rows[pool]
-    vectors = columns.vectors.take(rows, axis=0)
-    cosines = vectors @ vectors.T
-    codes = columns.categories.take(rows, axis=0)
-    value = _relevance(query.scores[pool]) + _boost(columns.created_at[rows], query.request.at)
-    nearest = np.zeros(len(pool), np.float32)
-    chosen: list[int] = []
-    above: list[set[int]] = []
-    for _ in range(n):
-        worth = value - DIVERSITY * nearest
-        common = set.intersection(*above[-RUN:]) - {0} if len(above) >= RUN else set()
-        if common:
-            fits = worth.copy()
-            for code in common:
-                fits[(codes == code).any(axis=1)] = -np.inf
-            if fits.max() > -np.inf:
-                worth = fits
-        best = int(worth.argmax())
-        chosen.append(best)
-        above.append(set(codes[best].tolist()))
-        value[best] = -np.inf
-        np.maximum(nearest, cosines[best], out=nearest)
-    query.keep(pool[np.array(chosen, np.int64)])
+@dataclass(frozen=True, kw_only=True)
+class Diverse(Reranker):
+    """Chooses the first `query.n`, one after the other, from the best of the candidates."""
 
+    name: str = "diverse"
+    diversity: float = 0.1
+    """what the largest cosine to the items above costs, in units of relevance"""
+    freshness: float = 0.15
+    """what an item created just now gains; half of it after HALF_LIFE_DAYS"""
+    run: int = 2
+    """no category more often than this in a row"""
+    pool: int = 5
+    """so many times n of the best are looked at, 50 at least: a weak item is not raised for variety alone"""
 
-def by_score(query: Query) -> None:
-    """The n best by score: what is left where re-ranking fails."""
-    query.keep(np.argsort(-query.scores, kind="stable")[: query.request.n])
+    def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
+        assert candidates.scores is not None
+        n = min(query.n, len(candidates))
+        rows = candidates.rows[: max(self.pool * n, 50)]
+        columns = query.columns
+        vectors = query.vectors(rows)
+        penalties = (vectors @ vectors.T) * np.float32(self.diversity)
+        codes = columns.categories.take(rows, axis=0)
+        of_each = codes.tolist()
+        value = relevance(candidates.scores[: len(rows)])
+        value += self.freshness * recency(columns.created_at.take(rows), query.at)
+        worst = np.zeros(len(rows), np.float32)
+        worth = np.empty(len(rows), np.float32)
+        chosen: list[int] = []
+        categories: list[set[int]] = []
+        for _ in range(n):
+            np.subtract(value, worst, out=worth)
+            best = int(worth.argmax())
+            its = set(of_each[best])
+            if len(categories) >= self.run:
+                repeated = categories[-1].intersection(*categories[-self.run : -1])
+                repeated.discard(0)  # stands for no category
+                if not repeated.isdisjoint(its):
+                    for code in repeated:
+                        worth[(codes == code).any(axis=1)] = -np.inf
+                    other = int(worth.argmax())
+                    if worth[other] > -np.inf:
+                        best, its = other, set(of_each[other])
+            chosen.append(best)
+            categories.append(its)
+            value[best] = -np.inf
+            np.maximum(worst, penalties[best], out=worst)
+        return np.array(chosen, np.int64)
 
 
 def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_]:
@@ -65,13 +75,15 @@ def is_new(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.bool_
     return ages(created_at, at) < NEW_DAYS * DAY
 
 
-def _relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def recency(created_at: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float32]:
+    """1 for an item created just now, half of it after HALF_LIFE_DAYS, 0 for one that is not new."""
+    days = ages(created_at, at) / DAY
+    return np.where(days < NEW_DAYS, 2.0 ** (-days / HALF_LIFE_DAYS), 0.0).astype(np.float32)
+
+
+def relevance(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Scores (n,) scaled to 0 … 1; zeros where all are equal. Always a copy."""
     if not len(scores):
-        return scores
-    low, high = float(scores.min()), float(scores.max())
+        return scores.copy()
+    low, high = scores.min(), scores.max()
     return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
-
-
-def _boost(created: npt.NDArray[np.float64], at: int) -> npt.NDArray[np.float64]:
-    days = ages(created, at) / DAY
-    return np.where(is_new(created, at), FRESHNESS * 2.0 ** (-days / HALF_LIFE_DAYS), 0.0)

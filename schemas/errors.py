@@ -17,6 +17,10 @@ class FreshetError(Exception):
     """Root of the tree."""
 
 
+class UnreadableFile(FreshetError):
+    """A file of JSON lines cannot be read to its end."""
+
+
 class BundleError(FreshetError):
     """A model bundle is missing, incomplete or does not match its manifest."""
 

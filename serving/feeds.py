@@ -1,164 +1,86 @@
-"""Reading: a person's feed, items like an item, what is trending, and a person's features."""
+"""The surfaces over HTTP: a person's feed, items like an item, and what is trending."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feature_repo import views
-from feature_repo.columns import Rows
-from operators.decay import Popularity
-from operators.seen import seen_hashes
-from operators.time import label
-from recommend.pipeline import Entry
-from recommend.query import FeedRequest, Reason
+from recommend.pipeline import Answer
+from recommend.surface import Surface
+from recommend.surfaces import PERSONAL, home, similar, trending
 from schemas.clock import now_ms
-from schemas.events import EVENT_TYPES, Impression, Item
+from schemas.events import Impression
 from serving import parameters
-from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint, N
-from serving.hydrate import Freshness
-from serving.parameters import After, Flag, Parameter
+from serving.answers import FeedAnswer, Related, feed_items, related, trace_of
+from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
+from serving.features import PersonFeatures
+from serving.parameters import After, Choice, Parameter, Whole
 from serving.problems import NotFound, document
 from serving.services import Services
+from serving.variants import Variant
 
-VARIANT = "default"
-POPULARITY = next(a for a in views.item.aggregations if isinstance(a, Popularity))
-SCORE = (
-    "similar: the cosine of the two items, -1 to 1, or what trending says where no model knows the item. "
-    "trending: how many events the item has now, each worth half as much after every "
-    f"{label(POPULARITY.half_life)} and weighed by its type: "
-    + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
+VARIANT = Parameter(
+    name="variant",
+    doc="the model to answer with, as `bundles/traffic.json` names it, instead of the one that the person's id falls "
+    "to; only where the server has an API key",
 )
-WINDOWS = tuple(f.name for f in views.user.fields if f.name.startswith("events_"))
 
 
-class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0."""
-
-    item_id: str
-    score: float
-    rank: int
-    item: Item | None
-    reason: Reason | UnsetType = UNSET
+def _n(surface: Surface) -> Parameter:
+    return Whole(name="n", doc="how many items", default=surface.paging.default, most=surface.paging.most)
 
 
-class FeedAnswer(Struct, frozen=True):
-    """A feed. `degraded` names the stages that fell back."""
-
-    request_id: str
-    user_id: str
-    surface: str
-    items: list[FeedItem]
-    freshness: Freshness
-    model_version: str | None
-    variant: str
-    degraded: list[str]
-    timings_ms: dict[str, float]
+def _explain(default: str) -> Parameter:
+    doc = "reason: why each item is there; full: also each item's sources, features and scores, and what each stage did"
+    return Choice(name="explain", doc=doc, default=default, among=("none", "reason", "full"))
 
 
-class RelatedItem(Struct, frozen=True):
-    """An item and how much it counts."""
-
-    item_id: str
-    score: Annotated[float, Meta(description=SCORE)]
-    rank: int
-    item: Item | None
-
-
-class Related(Struct, frozen=True):
-    """Items, best first."""
-
-    items: list[RelatedItem]
-    model_version: str | None
-    degraded: list[str]
-
-
-class Session(Struct, frozen=True):
-    """The current session; empty when it is over."""
-
-    id: str
-    start: int
-    length_s: float
-    items: int
-    counts: dict[str, int]
-    categories: list[str]
-
-
-class Recent(Struct, frozen=True):
-    """One of the last interactions."""
-
-    item_id: str
-    event_type: str
-    timestamp: int
-    title: str
-
-
-class FeaturesAnswer(Struct, frozen=True):
-    """The features that drive a person's feed, as people read them."""
-
-    user_id: str
-    session: Session
-    events: dict[str, dict[str, int]]
-    """window → event type → count"""
-    categories: dict[str, float]
-    brands: dict[str, float]
-    recent: list[Recent]
-    interests: list[str]
-    seen: int
-    has_vector: bool
-    freshness: Freshness
-    degraded: list[str]
+FEED = (
+    USER_ID,
+    Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
+    _n(home),
+    REGION,
+    Parameter(name="device", doc="what it is shown on"),
+    After(name="after", doc="the token of a receipt: its events are in the feed", longest=4096),
+    _explain("reason"),
+    VARIANT,
+)
+SIMILAR = (ITEM_ID, _n(similar), _explain("none"), VARIANT)
+TRENDING = (
+    REGION,
+    Parameter(name="category", doc="only items of this category"),
+    _n(trending),
+    _explain("none"),
+    VARIANT,
+)
 
 
 class Feeds:
-    """The endpoints that read."""
+    """The endpoints that recommend."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        metrics = services.metrics
-        self._stage_seconds = {
-            name: metrics.stages.labels(name)
-            for name in ("hydrate", "retrieve", "filter", "rank", "rerank", "explain", "total")
-        }
-        self._feed_parameters = (
-            USER_ID,
-            Parameter(name="surface", doc="where the feed is shown", default="home"),
-            N,
-            REGION,
-            Parameter(name="device", doc="what it is shown on"),
-            After(name="after", doc="the token of a receipt: its events are in the feed"),
-            Flag(name="explain", doc="whether to give reasons", default=True),
-        )
-        self._similar_parameters = (ITEM_ID, N)
-        category = Parameter(name="category", doc="only items of this category")
-        self._trending_parameters = (REGION, category, N)
+        self._features = PersonFeatures(services)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
         return [
             Endpoint(
                 method="GET", path="/v1/users/{id}/feed", name="feed", summary="A person's feed",
-                handler=self.feed, parameters=self._feed_parameters, answer=FeedAnswer, problems=(422,),
+                handler=self.feed, parameters=FEED, answer=FeedAnswer, problems=(403, 422),
             ),
-            Endpoint(
-                method="GET", path="/v1/users/{id}/features", name="features",
-                summary="The features that drive a person's feed", handler=self.features,
-                parameters=(USER_ID,), answer=FeaturesAnswer, problems=(422,),
-            ),
+            *self._features.endpoints(),
             Endpoint(
                 method="GET", path="/v1/items/{id}/similar", name="similar", summary="Items like an item",
-                handler=self.similar, parameters=self._similar_parameters, answer=Related, problems=(404, 422),
+                handler=self.similar, parameters=SIMILAR, answer=Related, problems=(403, 404, 422),
             ),
             Endpoint(
                 method="GET", path="/v1/trending", name="trending", summary="What is popular now",
-                handler=self.trending, parameters=self._trending_parameters, answer=Related, problems=(422,),
+                handler=self.trending, parameters=TRENDING, answer=Related, problems=(403, 422),
             ),
         ]  # fmt: skip
 
@@ -166,135 +88,87 @@ class Feeds:
         """Hydrate, recommend, respond; the list shown is logged on the side."""
         started = time.perf_counter()
         services = self._services
-        asked = parameters.read(request, self._feed_parameters)
-        user_id, surface = asked["id"], asked["surface"]
-        person = await services.hydrator.person(user_id, asked["after"])
+        asked = parameters.read(request, FEED)
+        user_id, surface = asked["id"], PERSONAL[asked["surface"]]
+        variant = self._variant(asked, user_id)
+        person = await services.hydrator.person(user_id, asked["after"], variant.space(surface.name))
         hydrated = time.perf_counter()
+        pipeline = variant.pipeline
         at = now_ms()
-        pipeline = services.pipeline
-        feed = pipeline.recommend(
-            FeedRequest(
-                person.features, at, asked["region"] or "", asked["n"], asked["explain"], asked["device"] or "",
-                pairs=person.pairs,
-            )
+        query = pipeline.query(
+            at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
+            pairs=person.pairs, explain=asked["explain"],
         )  # fmt: skip
-        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + feed.degraded
-        timings = {"hydrate": round((hydrated - started) * 1000, 3), **feed.timings_ms}
+        begun = pipeline.begin(surface, query)
+        pairs_ms = 0.0
+        if wanted := begun.wanted_pairs():
+            asked_at = time.perf_counter()
+            await person.pairs.prefetch(wanted)
+            pairs_ms = (time.perf_counter() - asked_at) * 1000
+        answer = pipeline.finish(begun)
+        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
+        hydrate_ms = (hydrated - started) * 1000 + pairs_ms
+        timings = {"hydrate": round(hydrate_ms, 3), **answer.timings_ms}
         timings["total"] = round((time.perf_counter() - started) * 1000, 3)
         request_id = secrets.token_hex(12)
-        version = pipeline.model.version if pipeline.model else None
-        answer = document(
+        response = document(
             FeedAnswer(
-                request_id, user_id, surface, [_feed_item(rank, e) for rank, e in enumerate(feed.entries)],
-                person.freshness, version, VARIANT, degraded, timings,
+                request_id, user_id, surface.name, feed_items(answer), person.freshness, variant.version, variant.name,
+                degraded, timings, trace_of(answer),
             )
         )  # fmt: skip
-        self._observe(timings, degraded, person.freshness)
-        if feed.entries:
+        self._observe(surface, answer, timings, degraded)
+        services.metrics.lag.observe(person.freshness.lag_ms / 1000)
+        shown = answer.item_ids
+        if shown:
             # What a feed that fell back was made of is nothing to learn from.
-            inputs = None if degraded else feed.inputs
+            inputs = None if degraded else answer.features
             services.impressions.put(
                 Impression(
-                    request_id, user_id, at, feed.item_ids, surface, asked["region"], asked["device"], version, VARIANT,
+                    request_id, user_id, at, shown, surface.name, asked["region"], asked["device"],
+                    variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
                     own_offsets=None if inputs is None else person.own_offsets,
                 )
             )  # fmt: skip
-        return answer
-
-    def _observe(self, timings: dict[str, float], degraded: list[str], freshness: Freshness) -> None:
-        for name, milliseconds in timings.items():
-            self._stage_seconds[name].observe(milliseconds / 1000)
-        for name in degraded:
-            self._services.metrics.degraded.labels(name).inc()
-        self._services.metrics.lag.observe(freshness.lag_ms / 1000)
-
-    async def features(self, request: Request) -> Response:
-        """What the store and the person's own last events say of them."""
-        user_id = parameters.read(request, (USER_ID,))["id"]
-        person = await self._services.hydrator.person(user_id)
-        row = person.features
-        return document(
-            FeaturesAnswer(
-                user_id,
-                Session(
-                    row["session_id"], row["session_start"], round(row["session_length_s"], 3), row["session_items"],
-                    _counts(row["session_counts"]), list(row["session_categories"]),
-                ),
-                {name.removeprefix("events_"): _counts(row[name]) for name in WINDOWS},
-                _shares(row, "category_affinity"),
-                _shares(row, "brand_affinity"),
-                [
-                    Recent(item_id, kind, at, self._title(item_id))
-                    for item_id, kind, at in zip(
-                        row["recent_items"][:20], row["recent_types"][:20], row["recent_times"][:20], strict=True
-                    )
-                ],
-                list(row["interests"]),
-                len(seen_hashes(row)),
-                len(row["vector"]) > 0,
-                person.freshness,
-                ["hydrate"] if person.degraded else [],
-            )
-        )  # fmt: skip
+        return response
 
     async def similar(self, request: Request) -> Response:
-        """The item's nearest neighbours that can be had."""
-        asked = parameters.read(request, self._similar_parameters)
-        pipeline = self._services.pipeline
-        columns, model = pipeline.columns, pipeline.model
-        row = columns.row_of.get(asked["id"])
+        """The item's nearest neighbours that are available."""
+        asked = parameters.read(request, SIMILAR)
+        row = self._services.pipeline.columns.row_of.get(asked["id"])
         if row is None:
             raise NotFound(f"No item has the id {asked['id']!r}; post it to /v1/items first.")
-        n = asked["n"]
-        if model is None or not columns.vectors[row].any():
-            rows = pipeline.popular.everywhere()[: n + 1]
-            rows = rows[rows != row][:n]
-            return self._related(rows, _counts_now(columns.popularity[rows]), ["retrieve"])
-        found = model.index.nearest(columns.vectors[row : row + 1], 2 * n + 50)[0]
-        rows = found[(found != row) & columns.available[found]][:n]
-        return self._related(rows, columns.vectors[rows] @ columns.vectors[row], [])
+        return self._related(similar, asked, item=row)
 
     async def trending(self, request: Request) -> Response:
         """What is popular now: everywhere or in a region, of all categories or of one."""
-        asked = parameters.read(request, self._trending_parameters)
-        pipeline = self._services.pipeline
-        columns, popular = pipeline.columns, pipeline.popular
-        region, category = asked["region"] or "", asked["category"]
-        if category:
-            code = columns.category_codes.get(category)
-            rows = popular.of_category(code, region) if code else np.zeros(0, np.int64)
-        else:
-            rows = popular.within(region) if region else popular.everywhere()
-        rows = rows[: asked["n"]]
-        values = columns.popular_in(region) if region else columns.popularity
-        return self._related(rows, _counts_now(values[rows]) if values is not None else np.zeros(0), [])
+        asked = parameters.read(request, TRENDING)
+        return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
 
-    def _related(self, rows: Rows, scores: npt.NDArray[np.floating[Any]], degraded: list[str]) -> Response:
-        pipeline = self._services.pipeline
-        columns = pipeline.columns
-        items = [
-            RelatedItem(columns.ids[row], round(score, 5), rank, columns.items[row])
-            for rank, (row, score) in enumerate(zip(rows.tolist(), scores.tolist(), strict=True))
-        ]
-        return document(Related(items, pipeline.model.version if pipeline.model else None, degraded))
+    def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
+        variant = self._variant(asked)
+        pipeline = variant.pipeline
+        query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], **about)
+        answer = pipeline.recommend(surface, query)
+        self._observe(surface, answer, answer.timings_ms, answer.degraded)
+        return document(related(answer, variant.name))
 
-    def _title(self, item_id: str) -> str:
-        return item.title if (item := self._services.catalogue.item(item_id)) else ""
+    def _variant(self, asked: dict[str, Any], user_id: str = "") -> Variant:
+        services = self._services
+        return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
-
-def _counts_now(popularity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return POPULARITY.count(popularity, now_ms())
-
-
-def _feed_item(rank: int, entry: Entry) -> FeedItem:
-    return FeedItem(entry.item_id, round(entry.score, 5), rank, entry.item, entry.reason or UNSET)
-
-
-def _counts(counts: Any) -> dict[str, int]:
-    return {name: int(n) for name, n in zip(EVENT_TYPES, counts, strict=True) if n}
-
-
-def _shares(row: Any, name: str) -> dict[str, float]:
-    return {n: round(float(s), 4) for n, s in zip(row[name], row[f"{name}_scores"], strict=True)}
+    def _observe(self, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]) -> None:
+        metrics, name = self._services.metrics, surface.name
+        for step, milliseconds in timings.items():
+            metrics.stages.labels(name, step).observe(milliseconds / 1000)
+        for step in degraded:
+            metrics.degraded.labels(step).inc()
+        for stage in answer.trace:
+            if stage.removed:
+                metrics.removed.labels(name, stage.stage).inc(stage.removed)
+            if stage.failed is not None:
+                metrics.stage_failures.labels(name, stage.stage).inc()
+            if stage.over_budget:
+                metrics.over_budget.labels(name, stage.stage).inc()

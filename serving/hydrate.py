@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from feature_repo import views
 from operators.aggregator import REBUILD, STATE, KeyedState, readable
-from operators.contract import Record, World
+from operators.contract import Record, Space, World
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
 from schemas.clock import now_ms
@@ -136,15 +136,19 @@ class Hydrator:
         self._embedded: LRUCache[tuple[str, int, int, str], Features] = LRUCache(EMBEDDED)
         self._warned = False
 
-    async def person(self, user_id: str, after: Token | None = None) -> Person:
-        """The person's features, those of their events in the token `after` included where that can be."""
+    async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
+        """The person's features, those of their events in the token `after` included where that can be; their vector is
+        in `space`, that of the model that the request is answered with."""
+        space = space or self._world.space
         row, degraded = self._read(user_id)
         caught_up = after is None or self._covered(user_id, row, after)
         if after is not None and not caught_up and not degraded:
             row, caught_up, degraded = await self._wait(user_id, row, after)
         now = self._clock()
         pending = self._own.pending(user_id, row)
-        features, owed = self._applied(user_id, row, pending, now) if pending else (self._in_space(user_id, row), [])
+        features, owed = (
+            self._applied(user_id, row, pending, now, space) if pending else (self._in_space(user_id, row, space), [])
+        )
         lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
         if features is None:
             features = DEFAULTS
@@ -200,7 +204,7 @@ class Hydrator:
     # -- the operator --------------------------------------------------------------------------
 
     def _applied(
-        self, user_id: str, row: Features | None, pending: list[Record], now: int
+        self, user_id: str, row: Features | None, pending: list[Record], now: int, space: Space
     ) -> tuple[Features, list[Record]]:
         """The row with `pending` put on top, and those of them that could be."""
         operator = self._operator
@@ -217,22 +221,21 @@ class Hydrator:
                 self._own.forget(user_id, record)
             else:
                 taken.append(record)
-        operator.embed(state)
+        operator.embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
         return {**(row or {}), **self._row(user_id, state, now)}, taken
 
-    def _in_space(self, user_id: str, row: Features | None) -> Features | None:
-        """The row with its vector in the space in force. A bundle can be newer than the person's last event."""
-        space = self._world.space.id
-        if row is None or row["vector_space"] == space or not row["recent_items"]:
+    def _in_space(self, user_id: str, row: Features | None, space: Space) -> Features | None:
+        """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""
+        if row is None or row["vector_space"] == space.id or not row["recent_items"]:
             return row
-        key = (user_id, row["applied_partition"], row["applied_offset"], space)
+        key = (user_id, row["applied_partition"], row["applied_offset"], space.id)
         found = self._embedded.get(key)
         if found is None:
             state = self._state_of(row)
             if state is None:
                 return row
-            self._operator.embed(state)
+            self._operator.embed(state, space)
             found = self._embedded[key] = self._operator.vector(state)
         return {**row, **found}
 

@@ -23,8 +23,22 @@ class Metrics:
             ("endpoint", "status"), buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.stages = Histogram(
-            "freshet_stage_seconds", "Time of one stage of a feed", ("stage",), buckets=SECONDS, registry=self.registry
+            "freshet_stage_seconds", "Time of one step of an answer, by surface", ("surface", "stage"),
+            buckets=SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.removed = Counter(
+            "freshet_removed",
+            "Candidates removed, by surface and filter",
+            ("surface", "filter"),
+            registry=self.registry,
         )
+        self.stage_failures = Counter(
+            "freshet_stage_failures", "Failures of a stage, by surface", ("surface", "stage"), registry=self.registry
+        )
+        self.over_budget = Counter(
+            "freshet_stage_over_budget", "Runs of a stage that took longer than its budget, by surface",
+            ("surface", "stage"), registry=self.registry,
+        )  # fmt: skip
         self.degraded = Counter(
             "freshet_degraded", "Stages of feeds that fell back", ("stage",), registry=self.registry
         )
@@ -49,6 +63,7 @@ class Metrics:
             for name, doc in (
                 ("freshet_store_up", "1 while the online store answers"),
                 ("freshet_items", "Items in the columns"),
+                ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
             )
         }
         self._gauges: Callable[[], dict[str, float]] = dict

@@ -75,6 +75,22 @@ class Flag(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice(Parameter):
+    """One of a few words."""
+
+    among: tuple[str, ...]
+
+    def read(self, text: str) -> str:
+        if text not in self.among:
+            raise ValueError(f"must be one of: {', '.join(self.among)}")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.among), "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
 class After(Parameter):
     """A token from a receipt."""
 

@@ -11,25 +11,23 @@ from dataclasses import dataclass, field
 
 from feature_repo import registry
 from feature_repo.repository import Repository
-from follow.bundles import BundleWatch
 from follow.follower import Follower
 from follow.loop import LoopHealth
 from recommend.catalogue import Catalogue
-from recommend.model import Model
 from recommend.pipeline import Pipeline
-from schemas.bundle import Bundle
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
+from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.producer import EventLog
 from serving.settings import ServingSettings
+from serving.siblings import Siblings
 from serving.store import Store, UserRows
+from serving.variants import Variants
 
 log = logging.getLogger(__name__)
-
-POPULAR_AGE_S = 1.0
 
 
 @dataclass
@@ -46,13 +44,13 @@ class Services:
     metrics: Metrics
     issuer: str
     declared: Repository
-    pipeline: Pipeline
-    bundles: BundleWatch = field(init=False)
+    models: ModelLoader
+    siblings: Siblings | None = None
+    """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.bundles = BundleWatch(self.settings.bundles, self._install, self.settings.bundle_poll_s)
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -74,9 +72,18 @@ class Services:
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
-        generation = catalogue.generation
-        pipeline = Pipeline(generation.columns, generation.model)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, pipeline)
+        models = ModelLoader(settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s)
+        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
+
+    @property
+    def variants(self) -> Variants:
+        """The models that serve now: a request takes this once."""
+        return self.models.variants
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """That of the model in force."""
+        return self.variants.default.pipeline
 
     @property
     def ready(self) -> bool:
@@ -85,30 +92,35 @@ class Services:
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`, and background threads whose last step failed."""
+        """Parts that are not there: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
+        for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
             "model": self.pipeline.model is None,
             "store": not self.store.healthy,
         }
         absent = [name for name, is_missing in missing.items() if is_missing]
-        return absent + [loop.name for loop in self.background if not loop.up]
+        return absent + [loop.name for loop in self.background if not loop.up] + self.models.faults
 
     @property
     def background(self) -> list[LoopHealth]:
         """How each background thread is."""
         followed = [self._follower.health] if self._follower else []
-        return [*followed, self.bundles.health, self.impressions.health]
+        return [*followed, self.models.health, self.impressions.health]
 
     def _gauges(self) -> dict[str, float]:
-        return {"freshet_items": self.pipeline.columns.n, "freshet_store_up": self.store.healthy}
+        return {
+            "freshet_items": self.catalogue.columns.n,
+            "freshet_store_up": self.store.healthy,
+            "freshet_item_rows_refused": self.catalogue.refused,
+        }
 
     async def start(self, follow: bool = True) -> None:
         """Opens everything; what cannot be opened is tried again in the background."""
         await self.store.start()
         await self.refresh_model()
         self.impressions.start()
-        self.bundles.start()
+        self.models.start()
         if follow:
             self._follower = Follower(
                 self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
@@ -116,22 +128,15 @@ class Services:
 
     async def stop(self) -> None:
         await self.store.stop()
-        await asyncio.to_thread(self.bundles.stop)
+        await asyncio.to_thread(self.models.stop)
         if self._follower:
             await asyncio.to_thread(self._follower.stop)
         await self.impressions.stop()
         await self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes a newly published bundle; one that cannot be used leaves the old one in force."""
-        await asyncio.to_thread(self.bundles.look)
-
-    def _install(self, found: Bundle) -> None:
-        started = time.monotonic()
-        self.catalogue.install(Model.of(found, self.catalogue.item, self.declared.crosses))
-        generation = self.catalogue.generation
-        self.pipeline = Pipeline(generation.columns, generation.model, POPULAR_AGE_S)
-        log.info("bundle %s is in force, %.1f s after it was found", found.version, time.monotonic() - started)
+        """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""
+        await asyncio.to_thread(self.models.look)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()
@@ -139,7 +144,7 @@ class Services:
 
     def _on_caught_up(self) -> None:
         self.catalogue.set_complete()
-        log.info("the catalogue has been read: %d items", self.catalogue.generation.columns.n)
+        log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
 
 
 def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:

@@ -39,6 +39,9 @@ class ServingSettings(LatenessSettings, ConsentSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     http_port: Port = 8000
+    server_processes: int = Field(
+        1, ge=1, le=64, description="processes on one port, each with a catalogue, an index and limits of its own"
+    )
     kafka: str = Field("127.0.0.1:19092", description="bootstrap servers")
     bundles: Path = Path(".freshet/bundles")
     feature_store: Path | None = Field(None, description="feature_store.yaml; the repository's own where not given")

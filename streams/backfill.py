@@ -12,12 +12,12 @@ operator holds the state of one key. The same driver takes them as in a backfill
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+from cyclopts import App
 from pyflink.common import Row as FlinkRow
 from pyflink.common import Types, WatermarkStrategy
 from pyflink.common.watermark_strategy import TimestampAssigner
@@ -203,17 +203,28 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     from streams import backfill  # workers cannot import functions of `__main__`
 
-    told = argparse.ArgumentParser(description="Features over archived events, in batch mode.")
-    told.add_argument("--events", required=True, help="folder of the archived events, a URI")
-    told.add_argument("--out", required=True, help="folder for rows and states, a URI")
-    told.add_argument("--output", required=True, choices=list(OUTPUTS), help="what to leave there")
-    told.add_argument("--until", required=True, type=int, help="epoch ms until which time goes on")
-    told.add_argument("--state", action="append", default=[], type=int, help="a feature, by its state's key")
-    asked = told.parse_args()
-    states = frozenset(asked.state)
-    backfill.BackfillJob(
-        JobSettings(), backfill.Asked(asked.events, asked.out, asked.output, asked.until, states)
-    ).run()
+    def run(
+        *, events: str, out: str, output: Literal["rows", "states"], until: int, state: tuple[int, ...] = ()
+    ) -> None:
+        """Features over archived events, in batch mode.
+
+        Parameters
+        ----------
+        events
+            Folder of the archived events, a URI.
+        out
+            Folder for rows and states, a URI.
+        output
+            What to leave there.
+        until
+            Epoch ms until which time goes on.
+        state
+            A feature, by its state's key; all that are declared where none is named.
+        """
+        backfill.BackfillJob(JobSettings(), backfill.Asked(events, out, output, until, frozenset(state))).run()
+
+    # The client of a cluster goes on after this module; cyclopts would end the process.
+    App(default_command=run)(result_action="return_value")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pyflink.common import Row as FlinkRow
 from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
+from feature_repo import item_rows
 from operators.contract import Record, Row, Signal
 from schemas import messages
 from schemas.clock import now_ms
@@ -87,5 +88,4 @@ def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tupl
 def features(row: Row, fields: Sequence[tuple[int, str]] = ()) -> FlinkRow:
     """A row for the compacted topic from which servers keep their item columns. Of a row of declared features go the
     values at the places of `fields`, by name: a server may know of others than the job does."""
-    values = {name: row.values[place] for place, name in fields} if fields else row.values
-    return FlinkRow(features_key(row.view, row.key), _pack((row.view, row.key, values)))
+    return FlinkRow(features_key(row.view, row.key), item_rows.encode(row, fields))

@@ -21,6 +21,11 @@ def finished(folder: Path) -> set[Path]:
     return set(folder.glob("topic=*/day=*/part-*"))
 
 
+def count(files: Iterable[Path]) -> int:
+    """How many events the files hold."""
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
 def read(files: Iterable[Path]) -> Iterator[Record]:
     """The events in the files, in the order in which the job took them, a day in memory at once."""
     days: defaultdict[str, list[Path]] = defaultdict(list)

@@ -35,9 +35,14 @@ from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
 from training.live import LiveColumns, LivePeople
 from training.replay import END, KnownItems, Replay
+from training.sample import LatestImpressions
 from training.watch import Features, Watch
 
 Archive = Callable[[], Iterable[Record]]
+Progress = Callable[[str, Iterable[Record]], Iterable[Record]]
+"""(what the pass is for, its records) → the same records"""
+PASSES = ("impressions to compare", "people's rows", "items and comparison")
+MOST, OVERLAP = 500, 16
 
 DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
 VECTOR, EMBEDDING = views.VECTOR_AT, views.USER_VECTOR
@@ -80,23 +85,32 @@ class Comparison:
 
 
 def compare(
-    archive: Archive, items: Iterable[Item], load: Load, declared: Repository, within: int = 7_000, most: int = 2_000
+    archive: Archive,
+    items: Iterable[Item],
+    load: Load,
+    declared: Repository,
+    within: int = 7_000,
+    most: int = MOST,
+    overlap: int = OVERLAP,
+    progress: Progress = lambda pass_, records: records,
 ) -> Comparison:
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 
     `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `declared` has the crosses
-    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be.
+    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be. All that a
+    server can have known within that time is in memory for each impression of it, so that of those served within it
+    `overlap` are compared. `progress` wraps the records of each pass.
     """
     declared = declared.for_crosses()
     bundles = Bundles(items, load, declared)
     skipped: Counter[str] = Counter()
-    chosen = _chosen(archive(), bundles, within, most, skipped)
-    people = _people(archive(), bundles, chosen, within)
+    chosen = _chosen(progress(PASSES[0], archive()), bundles, within, most, overlap, skipped)
+    people = _people(progress(PASSES[1], archive()), bundles, chosen, within)
     skipped["the events that they knew of are not in the archive"] += len(chosen) - len(people)
     known = [shown for shown in chosen if shown.request_id in people]
     counts = {name: np.zeros(4, np.int64) for name in names(declared.crosses)}
     compared = 0
-    for watch in _watched(archive(), bundles, known, people, declared, within):
+    for watch in _watched(progress(PASSES[2], archive()), bundles, known, people, declared, within):
         compared += 1
         for name, column in zip(watch.served.names, watch.judge().T, strict=True):
             counts[name] += np.bincount(column, minlength=4)
@@ -107,35 +121,34 @@ def compare(
 
 
 def _chosen(
-    records: Iterable[Record], bundles: Bundles, within: int, most: int, skipped: Counter[str]
+    records: Iterable[Record], bundles: Bundles, within: int, most: int, overlap: int, skipped: Counter[str]
 ) -> list[Impression]:
     """The impressions to compare, in the order of their times."""
-    found: dict[str, Impression] = {}
-    withdrawn: set[str] = set()
+    sample = LatestImpressions(most, within, overlap)
+    catalogue = bundles.world.items
     last = 0
     for record in records:
         last = max(last, record.taken)
-        event = record.event
-        if type(event) is User and event.consent is not None:
-            (withdrawn.discard if event.consent else withdrawn.add)(event.user_id)
-        if type(event) is Impression and event.features is not None and event.applied_offset is not None:
-            found[event.request_id] = event
-    catalogue = bundles.world.items
-    chosen = []
-    for shown in sorted(found.values(), key=lambda shown: shown.timestamp)[-most:]:
+        shown = record.event
+        if type(shown) is User and shown.consent is False:
+            skipped["consent was withdrawn"] += sample.forget(shown.user_id)
+        if type(shown) is not Impression or shown.features is None or shown.applied_offset is None:
+            continue
         served = bundles.of(shown)
-        if shown.user_id in withdrawn:
-            skipped["consent was withdrawn"] += 1
-        elif served is None:
+        if served is None:
             skipped["their bundle is gone"] += 1
         elif served.logged(shown) is None:
             skipped["their ranker had other inputs"] += 1
         elif catalogue and not catalogue.keys() >= set(shown.items):
             skipped["an item is not in the catalogue"] += 1
-        elif shown.timestamp >= last - within:
-            skipped["the archive ends with them"] += 1
         else:
-            chosen.append(shown)
+            sample.add(shown)
+    found = sample.impressions()
+    chosen = [shown for shown in found if shown.timestamp < last - within]
+    skipped["the archive ends with them"] += len(found) - len(chosen)
+    skipped[f"the sample is of the last {most:,}, at most {overlap} of any {within / 1000:g} s"] += (
+        sample.offered - len(found)
+    )
     return chosen
 
 
@@ -278,9 +291,9 @@ def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> N
 def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
     """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
     watch has those of its own space."""
-    columns = ItemColumns(0, max(len(world.items), 1), reads)
+    columns = ItemColumns(max(len(world.items), 1), reads)
     for item in world.items.values():
-        columns.put_item(item, None)
+        columns.put_item(item)
     for shown in chosen:
         for item_id in shown.items:
             columns.row(item_id)

@@ -19,10 +19,10 @@ from feature_repo.builders import item_operator, user_operator
 from feature_repo.candidates import Column, Request
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.inputs import matrix
+from feature_repo.item_vectors import NO_VECTORS, HeldVectors, ItemVectors
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
-from operators import contract
 from operators.contract import Record, World
 from operators.seen import seen_hashes
 from operators.time import DEFAULT_LATENESS, minutes
@@ -94,13 +94,18 @@ class Log:
 
 def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[KnownItems, ItemColumns]:
     """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
-    first rows are those of the space; with what crosses read."""
+    first rows are those of the space (`held`); with what crosses read."""
     world = KnownItems(log.items)
     world.space = space.over(world.item)
-    columns = ItemColumns(space.vectors.shape[1], max(len(space.item_ids), 1), reads)
-    for item_id, vector in zip(space.item_ids, space.vectors, strict=True):
-        columns.put_item(world.item(item_id) or Item(item_id), vector)
+    columns = ItemColumns(max(len(space.item_ids), 1), reads)
+    for item_id in space.item_ids:
+        columns.put_item(world.item(item_id) or Item(item_id))
     return world, columns
+
+
+def held(space: FittedSpace) -> HeldVectors:
+    """The vectors of the rows of `world_of`."""
+    return HeldVectors(space.id, space.vectors)
 
 
 def replay(
@@ -111,6 +116,7 @@ def replay(
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
     declared: Repository = EMPTY,
+    vectors: ItemVectors = NO_VECTORS,
 ) -> tuple[LivePeople, LiveColumns]:
     """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of what is `declared` the
     replay keeps what crosses read."""
@@ -130,7 +136,7 @@ def replay(
         if number in wanted:
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
-            look(Moment(number, event, request_of(people, live, event, world.space), met_in))
+            look(Moment(number, event, request_of(people, live, event, vectors), met_in))
         live.hear(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
@@ -140,7 +146,7 @@ def replay(
     return people, live
 
 
-def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: contract.Space) -> Request:
+def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: ItemVectors) -> Request:
     """The request that the event's person would have made just before it."""
     at = max(event.timestamp, people.watermark(event.user_id))
     # No query, even where the event is a search: a feed asks without one.
@@ -150,7 +156,7 @@ def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space:
         live.at(at),
         at,
         region,
-        space.id,
+        space,
         device,
         pairs=people.pairs(event.user_id, at),
     )
@@ -240,7 +246,7 @@ def examples(
         for item_id, value in grades(moment.number).items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(request, chance)
+        rows = candidates(request, vectors, chance)
         rows = rows[unseen(request, rows)]
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
@@ -248,7 +254,8 @@ def examples(
             positions = stood(moment.shown, request.items, rows)
             groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
 
-    replay(log, *world_of(log, space, declared.reads), sample(log, start, limit, seed), look, progress, declared)
+    moments, vectors = sample(log, start, limit, seed), held(space)
+    replay(log, *world_of(log, space, declared.reads), moments, look, progress, declared, vectors)
     return groups
 
 
@@ -262,14 +269,14 @@ def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
     return place[rows]
 
 
-def candidates(request: Request, chance: np.random.Generator) -> Rows:
+def candidates(request: Request, vectors: HeldVectors, chance: np.random.Generator) -> Rows:
     """Rows as retrieval finds them (near the person, near what they met last, popular there and
     everywhere), and some at random, so that the ranker also knows what nobody would retrieve."""
     columns = request.items
     queries = [] if request.vector is None else [(request.vector, NEAREST)]
     recent = columns.rows(request.user["recent_items"][:RECENTS])
-    queries += [(columns.vectors[row], SIMILAR) for row in recent]
-    found = [top(columns.vectors @ vector, k) for vector, k in queries]
+    queries += [(vector, SIMILAR) for vector in vectors.vectors_of(recent)]
+    found = [top(vectors.cosines(vector, columns.n), k) for vector, k in queries]
     found.append(top(columns.popularity, POPULAR))
     regional = columns.popular_in(request.region)
     if regional is not None:

@@ -1,8 +1,8 @@
 """Item vectors: a factorization of who met what, joined with what items are made of.
 
-Both live in one space of unit vectors. A well-known item stands where people's behaviour puts it;
-a token stands where a ridge regression from items' tokens to those vectors puts it; an item with few
-events stands between its own and its tokens' place, and one without any at its tokens'.
+Both are unit vectors of one space. ALS over interactions gives behaviour vectors; a ridge regression from items' tokens
+to these gives token vectors. An item's vector is the mean of its behaviour vector, weighted by its events, and its
+content vector, weighted by TRUST; without an event it is the content vector, computed as serving does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from feature_repo.views import INTEREST, TASTE
 from operators.contract import Signal
 from operators.decay import weight_of
-from operators.space import BundleSpace, tokens
+from operators.space import LEARNED, BundleSpace, Content, origin, tokens
 from schemas.events import Interaction, Item
 
 Vectors = npt.NDArray[np.float32]
@@ -34,19 +34,21 @@ REGULARIZATION = 0.1
 ALPHA = 1.0
 RIDGE = 10.0
 TRUST = 10.0
-"""events of its own at which an item stands half-way between its tokens' place and its own"""
+"""events at which an item's behaviour and content count alike"""
 MAX_TOKENS = 50_000
 FAINT = 0.1
-"""what is left of an event's weight where it says nothing good of taste: that people met an item tells of
-its place among the others even so"""
+"""least weight of an event, also of one that says nothing good of taste: an item's place depends on who met it at
+all"""
 
 
 @dataclass(frozen=True)
 class FittedSpace:
-    """An embedding space as a bundle holds it: unit rows, float32."""
+    """What training learns of an embedding space: item vectors (items, dim) of length 1, their origins (items,), and
+    token vectors (tokens, dim), as a bundle holds them."""
 
     item_ids: list[str]
     vectors: Vectors
+    origins: npt.NDArray[np.uint64]
     tokens: list[str]
     content: Vectors
 
@@ -57,11 +59,13 @@ class FittedSpace:
         for names, array in ((self.item_ids, self.vectors), (self.tokens, self.content)):
             digest.update("\0".join(names).encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(self.origins.tobytes())
         return digest.hexdigest()[:16]
 
     def over(self, item: Callable[[str], Item | None]) -> BundleSpace:
         """The space as operators use it; `item` finds catalogue entries."""
-        return BundleSpace(self.id, self.item_ids, self.vectors, self.tokens, self.content, item)
+        content = Content(self.tokens, self.content, self.vectors.shape[1])
+        return BundleSpace(self.id, self.item_ids, self.vectors, content, item, self.origins)
 
 
 def fit(
@@ -71,9 +75,9 @@ def fit(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> FittedSpace:
-    """The space of a log and a catalogue; an item of which nothing at all is known has no row in it.
+    """The vectors of a log and a catalogue; an item without events, categories, title and attributes has none.
 
-    `progress` hears the share done, 0 to 1. Works for logs of any size, down to none.
+    `progress` is called with the share done, 0 to 1. Works for logs of any size, down to none.
     """
     matrix, known = met(interactions)
     factors = factorize(matrix, dim, seed, progress)
@@ -85,8 +89,15 @@ def fit(
     bags, names = token_matrix([catalogue.get(i) for i in ids])
     content = fit_content(bags, behaviour, counts, seed)
     vectors = unit(unit(behaviour) * counts[:, None] + unit(np.asarray(bags @ content)) * TRUST).astype(np.float32)
+    origins = np.full(len(ids), LEARNED)
+    of = Content(names, content, dim)
+    for row in np.flatnonzero((counts == 0) | ~behaviour.any(axis=1)).tolist():
+        bag = tokens(catalogue[ids[row]]) if ids[row] in catalogue else []
+        vector = of.bag(bag)
+        vectors[row], origins[row] = 0.0 if vector is None else vector, origin(bag)
     placed = np.linalg.norm(vectors, axis=1) > 0.5
-    return FittedSpace([i for i, has in zip(ids, placed, strict=True) if has], vectors[placed], names, content)
+    item_ids = [i for i, has in zip(ids, placed, strict=True) if has]
+    return FittedSpace(item_ids, vectors[placed], origins[placed], names, content)
 
 
 def met(interactions: Iterable[Interaction]) -> tuple[sparse.csr_matrix, list[str]]:

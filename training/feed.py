@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
-from recommend import rerank
 from recommend.catalogue import Catalogue
-from recommend.model import Model
-from recommend.pipeline import STAGES, Pipeline, Stage
-from recommend.query import FeedRequest
+from recommend.pipeline import Pipeline
+from recommend.surfaces import home
 from schemas.bundle import Bundle
 from schemas.events import Interaction
 from training.examples import Log, replay
 
-PLAIN = tuple(Stage(s.name, rerank.by_score, rerank.by_score) if s.name == "rerank" else s for s in STAGES)
-"""the stages without re-ranking, to see what it costs"""
+PLAIN = replace(home, rerankers=())
+"""the surface without re-ranking, to see what it costs"""
 
 
 class FeedError(AssertionError):
@@ -33,13 +32,14 @@ class ReplayedFeed:
         Raises BundleError where the server would not take the bundle.
         """
         world = Catalogue(declared.reads)
-        world.install(Model.of(bundle, world.item, declared.crosses))
+        model = world.load(bundle, declared.crosses)
+        world.serve(model)
         for item in log.items:
             world.put_item(item)
-        columns, model = world.generation.columns, world.generation.model
+        columns = world.columns
         self._people, self._live = replay(log, world, columns, declared=declared)
         self._regions = regions
-        self._pipelines = {False: Pipeline(columns, model, stages=PLAIN), True: Pipeline(columns, model)}
+        self._pipeline = Pipeline(columns, model, popular_age_s=0)
 
     def apply(self, event: Interaction) -> None:
         """Takes an event in."""
@@ -48,7 +48,7 @@ class ReplayedFeed:
     def popular(self, at: int) -> list[str]:
         """Item ids by the decayed popularity that `/v1/trending` shows, most popular first, met ones included."""
         self._live.at(at)
-        popular = self._pipelines[True].popular
+        popular = self._pipeline.popular
         return [popular.columns.ids[row] for row in popular.everywhere()]
 
     def recommend(self, user_id: str, at: int, n: int = 20, reranked: bool = True) -> list[str]:
@@ -57,15 +57,11 @@ class ReplayedFeed:
         Raises FeedError where a stage fell back.
         """
         self._live.at(at)
-        request = FeedRequest(
-            self._people.row(user_id, at),
-            at,
-            self._regions.get(user_id, ""),
-            n,
-            explain=False,
-            pairs=self._people.pairs(user_id, at),
-        )
-        feed = self._pipelines[reranked].recommend(request)
+        query = self._pipeline.query(
+            at=at, user=self._people.row(user_id, at), n=n, region=self._regions.get(user_id, ""),
+            pairs=self._people.pairs(user_id, at), explain="none",
+        )  # fmt: skip
+        feed = self._pipeline.recommend(home if reranked else PLAIN, query)
         if feed.degraded:
             raise FeedError(f"{', '.join(feed.degraded)} fell back")
         return feed.item_ids

@@ -81,6 +81,7 @@ class Bundles:
             self.world.space = served.space
 
     def _served(self, bundle: Bundle) -> Served:
-        inputs = tuple(bundle.manifest.features)
+        ranker = bundle.manifest.surfaces["home"].ranker if "home" in bundle.manifest.surfaces else None
+        inputs = tuple(bundle.manifest.rankers[ranker].inputs) if ranker else ()
         crosses = tuple(self._crosses[name] for name in inputs if name in self._crosses)
         return Served(BundleSpace.of(bundle, self.world.item), inputs, crosses)

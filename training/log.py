@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from schemas import json_reader, messages, topics
-from schemas.errors import EventError, FreshetError
+from schemas import json_lines, json_reader, messages, topics
+from schemas.errors import EventError, FreshetError, UnreadableFile
 from schemas.events import Event, Impression, Interaction, Item, User
 
 if TYPE_CHECKING:
     from follow.connection import Connection
     from follow.to_end import Message
 
-GZIP_MAGIC = b"\x1f\x8b"
 PATIENCE_S = 10.0
 """how long the broker may say nothing before it is taken for gone"""
 Entry = TypeVar("Entry")
@@ -73,20 +71,11 @@ def from_files(
     }
     for topic, paths in files.items():
         for path in paths:
-            log.take(topic, lines(path), json_reader.loads)
+            try:
+                log.take(topic, (line.text for line in json_lines.read(path)), json_reader.loads)
+            except UnreadableFile as error:
+                raise LogError(str(error)) from None
     return log
-
-
-def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file that are not blank. Raises LogError."""
-    try:
-        with path.open("rb") as raw:
-            packed = raw.peek(2)[:2] == GZIP_MAGIC
-            yield from (line for line in (gzip.GzipFile(fileobj=raw) if packed else raw) if line.strip())
-    except (OSError, EOFError) as error:
-        raise LogError(
-            f"{path}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
-        ) from None
 
 
 def from_kafka(connection: Connection) -> EventLog:

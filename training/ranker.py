@@ -14,11 +14,12 @@ from onnxmltools.convert import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from feature_repo.inputs import NAMES
-from recommend.model import Ranker
+from recommend.onnx_ranker import OnnxRanker
 from schemas.errors import FreshetError
 from training.examples import Group
 
 INPUT, OUTPUT = "features", "scores"
+HEAD = "relevance"
 ROUNDS = 150
 PARAMETERS: dict[str, Any] = {
     "objective": "lambdarank",
@@ -116,11 +117,21 @@ def export(booster: lightgbm.Booster | None, sample: npt.NDArray[np.float32], na
         return prior(names).SerializeToString()
     kinds = [(INPUT, FloatTensorType([None, len(names)]))]
     model = convert_lightgbm(booster, "ranker", initial_types=kinds, target_opset=OPSET)
+    _rename_output(model.graph)
     encoded: bytes = model.SerializeToString()
-    worst = float(np.abs(Ranker(encoded).score(sample) - booster.predict(sample)).max(initial=0.0))
+    scores = OnnxRanker(encoded, names, heads={HEAD: OUTPUT}).score(sample)
+    worst = float(np.abs(scores - booster.predict(sample)).max(initial=0.0))
     if worst > TOLERANCE:
         raise ParityError(f"the ONNX ranker differs from the trained one by {worst:.2g}")
     return encoded
+
+
+def _rename_output(graph: onnx.GraphProto) -> None:
+    """Calls the graph's one output OUTPUT."""
+    (output,) = graph.output
+    for node in graph.node:
+        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
+    output.name = OUTPUT
 
 
 def prior(names: Sequence[str] = NAMES) -> onnx.ModelProto:

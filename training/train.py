@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import hnswlib
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -27,10 +26,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from feature_repo.inputs import NAMES, names
 from feature_repo.repository import EMPTY, Repository
 from operators.time import DEFAULT_LATENESS
-from schemas import bundle
-from schemas.bundle import Manifest
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
+from schemas.manifest import Manifest, Use
+from schemas.publish import publish
 from training import examples, factors, ranker
 from training.examples import Group, Log
 from training.factors import FittedSpace, Vectors
@@ -38,6 +37,8 @@ from training.factors import FittedSpace, Vectors
 PREFIX = 0.8
 """share of the log that the vectors of the ranker's examples know"""
 MOMENTS = 6000
+SPACE, RANKER = "items", "feed"
+"""names of the bundle's parts"""
 M, EF_CONSTRUCTION = 16, 200
 """links a node and search width while building (Malkov and Yashunin, TPAMI 2018, section 4.1)"""
 
@@ -79,7 +80,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """Hears how far one step has come, 0 to 1."""
+    """Shows how far one step has come; called with the share done, 0 to 1."""
 
     progress: Progress | None
     task: TaskID
@@ -114,7 +115,7 @@ def train(
 
 
 def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = EMPTY) -> Models:
-    """Space and ranker of a log. Deterministic for a seed."""
+    """Vectors and ranker of a log. Deterministic for a seed."""
     started = time.perf_counter()
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
@@ -146,30 +147,23 @@ def write(
     progress: StepProgress,
     build: Callable[[Vectors, int], Any] | None = None,
 ) -> Manifest:
-    """Publishes the models; `build(vectors, seed)` makes the HNSW index, as `index` does."""
-    space = models.space
+    """Publishes the models: one space, which every surface searches, and one ranker of one head. `build(vectors, seed)`
+    makes the HNSW index, as `index` does."""
+    found = models.space
     now = time.time()
-    version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{space.id[:8]}"
-    with bundle.publish(bundles, version) as folder:
-        (folder / "items.json").write_bytes(msgspec.json.encode(space.item_ids))
-        (folder / "tokens.json").write_bytes(msgspec.json.encode(space.tokens))
-        np.save(folder / "vectors.npy", space.vectors)
-        np.save(folder / "content.npy", space.content)
-        (build or index)(space.vectors, seed).save_index(str(folder / "index.hnsw"))
-        (folder / "ranker.onnx").write_bytes(models.ranker)
-        progress(0.9)
-        manifest = bundle.seal(
-            folder,
-            version=version,
-            space_id=space.id,
-            dim=space.vectors.shape[1],
-            items=len(space.item_ids),
-            features=list(models.inputs),
-            created_at=round(now * 1000),
-            metrics=models.metrics,
+    version = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S}-{found.id[:8]}"
+    with publish(bundles, version) as bundle:
+        bundle.created_at, bundle.metrics, bundle.user_vectors = round(now * 1000), models.metrics, SPACE
+        built = (build or index)(found.vectors, seed)
+        bundle.space(
+            SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
+        bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
+        bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
+        bundle.surfaces["similar"] = Use(space=SPACE)
+        progress(0.9)
     progress(1.0)
-    return manifest
+    return bundle.manifest
 
 
 def index(vectors: Vectors, seed: int) -> Any:

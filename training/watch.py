@@ -14,8 +14,9 @@ import numpy.typing as npt
 from feature_repo.candidates import Candidates, Request, no_pairs
 from feature_repo.columns import ItemColumns
 from feature_repo.inputs import INPUTS, NAMES, matrix
+from feature_repo.item_vectors import HeldVectors
 from operators.contract import Vector
-from recommend.query import FeedRequest, ranking_of
+from recommend.query import ranking_of
 from schemas.events import Impression
 from training.in_force import Served
 from training.live import LivePeople
@@ -55,7 +56,7 @@ class Watch:
 
     def look(self, columns: ItemColumns) -> None:
         """Takes the items as they are now."""
-        self.frames.append(columns.only(self._vectors, self.served.space.dim))
+        self.frames.append(columns.subset(self._vectors))
         self.hear(columns.leaders)
 
     def hear(self, leaders: dict[str, float]) -> None:
@@ -119,14 +120,26 @@ class Watch:
     def _candidates(self, person: Features, frame: ItemColumns, declared: Declared) -> Candidates:
         shown, space = self.shown, self.served.space
         known = person["consent"]  # who has not agreed is a stranger
-        request = FeedRequest(
+        request = ranking_of(
             person | declared.own if known else person,
+            frame,
+            self._held(frame),
+            space.content,
             shown.timestamp,
             shown.region or "",
-            device=shown.device or "",
+            shown.device or "",
             pairs=(lambda view, names: declared.pairs[view]) if known else no_pairs,
         )
-        return Candidates(ranking_of(request, frame, space), frame.rows(shown.items))
+        return Candidates(request, frame.rows(shown.items))
+
+    def _held(self, frame: ItemColumns) -> HeldVectors:
+        """The vectors of the frame's rows."""
+        vectors = np.zeros((frame.n, self.served.space.dim), np.float32)
+        for row, item_id in enumerate(frame.ids):
+            vector = self._vectors[item_id]
+            if vector is not None:
+                vectors[row] = vector
+        return HeldVectors(self.served.space.id, vectors)
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
         """Which cells (items, names) are of events whose order is not known: those of one item, which are of many

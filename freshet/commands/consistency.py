@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from freshet.features import refill
@@ -15,6 +16,7 @@ from freshet.settings import Settings
 from schemas.errors import BundleError, FreshetError
 
 if TYPE_CHECKING:
+    from operators.contract import Record
     from schemas.bundle import Bundle
     from training.consistency import Comparison
 
@@ -26,9 +28,10 @@ class NothingToCompare(FreshetError):
 def consistency(
     *,
     within: float = 7.0,
-    most: int = 2000,
+    most: int = 500,
     at_least: float = 0.9999,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    quiet: bool = False,
 ) -> int:
     """Compare what the ranker was given, as feeds logged it, with what the archive's events say, input by input. Exit
     status 1 where too few values are equal.
@@ -39,11 +42,14 @@ def consistency(
         How old, in seconds, what a server knows of an item and from the store may be: as long as rows take from the
         job to the server.
     most
-        Compare so many impressions, the last ones.
+        Compare so many impressions, the last ones; of those served within `--within`, at most 16, since all that a
+        server can have known meanwhile is in memory for each of them.
     at_least
         The share of values that must be equal.
     as_json
         Print JSON instead of a table.
+    quiet
+        No progress.
     """
     from feature_repo import registry
     from training import archive
@@ -52,14 +58,21 @@ def consistency(
 
     settings = Settings()
     files = refill.events(settings)
-    report = compare(
-        lambda: archive.read(files),
-        items_from_kafka(settings.connection),
-        _bundles(settings),
-        registry.declared(),
-        round(within * 1000),
-        most,
-    )
+    with _bar(quiet) as bar:
+        total = archive.count(files)
+
+        def progress(pass_: str, records: Iterable[Record]) -> Iterable[Record]:
+            return bar.track(records, total=total, description=pass_, update_period=1)
+
+        report = compare(
+            lambda: archive.read(files),
+            items_from_kafka(settings.connection),
+            _bundles(settings),
+            registry.declared(),
+            round(within * 1000),
+            most,
+            progress=progress,
+        )
     if not report.impressions:
         reasons = ", ".join(f"{n} because {reason}" for reason, n in report.skipped.items())
         raise NothingToCompare(f"there is no impression to compare in {settings.archive}: {reasons or 'none at all'}")
@@ -70,6 +83,12 @@ def consistency(
         print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (an import, say)")
         print(f"knew what was true longer than {within:g} s ago (--within). --most compares the last feeds alone.")
     return 1
+
+
+def _bar(quiet: bool) -> Progress:
+    """On the standard error: three passes over the archive, each with the time that is left."""
+    columns = TextColumn("{task.description:24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True, quiet=quiet), transient=True)
 
 
 def _bundles(settings: Settings) -> Callable[[str], Bundle | None]:

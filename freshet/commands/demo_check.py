@@ -79,7 +79,7 @@ def _last_event(client: httpx.Client, user: str) -> int | None:
 
 
 def _feed(client: httpx.Client, user: str, **query: str) -> dict[str, Any]:
-    answer = client.get(f"/v1/users/{user}/feed", params={"n": str(SHOWN), "explain": "true", **query})
+    answer = client.get(f"/v1/users/{user}/feed", params={"n": str(SHOWN), "explain": "reason", **query})
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from freshet.commands.refused import report
-from freshet.data import importer, json_lines
+from freshet.data import files, importer
 from freshet.data.dead_letters import SentPlaces
 from freshet.data.producer import Producer
 from freshet.data.rejections import RejectedLines, collected
@@ -57,17 +57,17 @@ def load(
         (topics.IMPRESSIONS, impressions),
         (topics.INTERACTIONS, interactions),
     ]
-    files = [(topic, path) for topic, path in chosen if path is not None]
-    for _, path in files:
-        json_lines.check(path)
-    if not files:
+    named = [(topic, path) for topic, path in chosen if path is not None]
+    for _, path in named:
+        files.check(path)
+    if not named:
         raise InputError("nothing to import: name a file with --items, --users, --interactions or …")
-    return run(Settings(), files, rejects=rejects, restart=restart, wait=wait)
+    return run(Settings(), named, rejects=rejects, restart=restart, wait=wait)
 
 
 def run(
     settings: Settings,
-    files: list[tuple[str, Path]],
+    named: list[tuple[str, Path]],
     *,
     rejects: Path | None = None,
     restart: bool = False,
@@ -78,14 +78,14 @@ def run(
     sent, began = SentPlaces(), now_ms()
     records = importer.Records(settings.root / "imports")
     if restart:
-        for topic, path in files:
+        for topic, path in named:
             records.forget(path, topic)
-    before = {topic: records.load(path, topic) for topic, path in files}
+    before = {topic: records.load(path, topic) for topic, path in named}
     with ExitStack() as stack:
         rejections = stack.enter_context(collected(rejects, "w" if restart else "a"))
         sender = stack.enter_context(Producer(settings, sent.add))
         bar = stack.enter_context(_bar(console))
-        results = [_one(bar, topic, path, sender, records, rejections) for topic, path in files]
+        results = [_one(bar, topic, path, sender, records, rejections) for topic, path in named]
     rejections.show(console)
     for result in results:
         console.print(_summary(before[result.topic], result), soft_wrap=True)

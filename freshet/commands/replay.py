@@ -9,14 +9,14 @@ from cyclopts import Parameter, Token
 from rich.console import Console
 
 from freshet.commands.refused import report
-from freshet.data import json_lines
+from freshet.data import files
 from freshet.data.dead_letters import SentPlaces
 from freshet.data.pace import wait_until
 from freshet.data.producer import Producer
 from freshet.data.rejections import RejectedLine, RejectedLines, collected
 from freshet.errors import InputError
 from freshet.settings import Settings
-from schemas import codec, json_reader, topics
+from schemas import codec, json_lines, json_reader, topics
 from schemas.clock import now_ms
 from schemas.errors import EventError
 from schemas.events import Interaction
@@ -71,7 +71,7 @@ def replay(
     wait
         Wait until a checkpoint of the running job covers what was sent, and report what it refused of it.
     """
-    json_lines.check(interactions)
+    files.check(interactions)
     if (rate is None) == (speed is None):
         raise InputError("say either --rate or --speed")
     if speed is not None and speed <= 0:

@@ -89,7 +89,10 @@ def status() -> int:
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
-    for line in background.problems(settings, {one.name for one in found if one.state == "running"}):
+    running = {one.name for one in found if one.state == "running"}
+    if several := background.processes(settings, running):
+        console.print(several, soft_wrap=True)
+    for line in background.problems(settings, running):
         console.print(line, style="yellow", soft_wrap=True, markup=False)
     for line in _dead_letters(settings) if any((s.name, s.state) == ("kafka", "running") for s in found) else ():
         console.print(line, soft_wrap=True)

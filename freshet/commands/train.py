@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ from rich.console import Console
 from follow.connection import Connection
 from freshet.features import declared
 from freshet.settings import Settings
-from schemas.bundle import Manifest
 from schemas.errors import FreshetError
+from schemas.manifest import Manifest, RankerPart, SpacePart
 
 if TYPE_CHECKING:
     from training.log import EventLog
@@ -121,15 +122,20 @@ def summary(manifest: Manifest, bundles: Path) -> str:
     """The manifest for people, one fact a line."""
     facts = {
         "bundle": bundles / manifest.version,
-        "space": f"{manifest.space_id}, {manifest.items:,} items of {manifest.dim} dimensions",
-        "ranker": _ranker(manifest),
+        **{f"space {name}": _space(part) for name, part in manifest.spaces.items()},
+        **{f"ranker {name}": _ranker(part, manifest.metrics) for name, part in manifest.rankers.items()},
         "events": f"{manifest.metrics.get('events', 0):,.0f}",
         "time": f"{manifest.metrics.get('seconds', 0):.1f} s",
     }
-    return "\n".join(f"{name:<8}{value}" for name, value in facts.items())
+    width = max(map(len, facts)) + 2
+    return "\n".join(f"{name:<{width}}{value}" for name, value in facts.items())
 
 
-def _ranker(manifest: Manifest) -> str:
-    examples = manifest.metrics.get("examples", 0)
+def _space(part: SpacePart) -> str:
+    return f"{part.id}, {part.items:,} items of {part.dim} dimensions"
+
+
+def _ranker(part: RankerPart, metrics: Mapping[str, float]) -> str:
+    examples = metrics.get("examples", 0)
     learned = f"learned from {examples:,.0f} moments" if examples else "prior (too little data to learn one)"
-    return f"{len(manifest.features)} inputs, {learned}"
+    return f"{len(part.inputs)} inputs, {learned}"

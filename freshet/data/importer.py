@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from freshet.data import in_order, json_lines
+from freshet.data import files, in_order
 from freshet.data.rejections import RejectedLine
 from schemas.errors import EventError
+from schemas.json_lines import Line, read
 
 CHUNK = 2000
 
@@ -32,7 +33,7 @@ class Progress:
     path: str
     topic: str
     line: int = 0
-    """place of the last line that is done (`json_lines.Line.place`)"""
+    """place of the last line that is done (`Line.place`)"""
     accepted: int = 0
     rejected: int = 0
     done: bool = False
@@ -63,7 +64,7 @@ class Records:
         self._file(path, topic).unlink(missing_ok=True)
 
     def _file(self, path: Path, topic: str) -> Path:
-        return self.folder / f"{topic}-{json_lines.identity(path)}.json"
+        return self.folder / f"{topic}-{files.identity(path)}.json"
 
 
 def load(
@@ -95,12 +96,12 @@ def load(
     return progress
 
 
-def _lines(path: Path, progress: Progress, folder: Path) -> AbstractContextManager[Iterator[json_lines.Line]]:
-    return in_order.by_time(progress.topic, path, folder) if progress.by_time else nullcontext(json_lines.read(path))
+def _lines(path: Path, progress: Progress, folder: Path) -> AbstractContextManager[Iterator[Line]]:
+    return in_order.by_time(progress.topic, path, folder) if progress.by_time else nullcontext(read(path))
 
 
 def _send(
-    chunk: list[json_lines.Line],
+    chunk: list[Line],
     progress: Progress,
     sender: Sender,
     rejected: Callable[[RejectedLine], None],
@@ -109,7 +110,7 @@ def _send(
     refused = 0
     for line in chunk:
         try:
-            key, value = json_lines.message(progress.topic, line.text)
+            key, value = files.message(progress.topic, line.text)
         except EventError as error:
             refused += 1
             rejected(RejectedLine.of(path, line.number, error))
@@ -124,6 +125,6 @@ def _send(
     )
 
 
-def _chunks(lines: Iterator[json_lines.Line]) -> Iterator[list[json_lines.Line]]:
+def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
     while chunk := list(islice(lines, CHUNK)):
         yield chunk

@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from freshet.data.json_lines import Line, read
 from schemas import json_reader, topics
 from schemas.errors import EventError
+from schemas.json_lines import Line, read
 
 TIMED = (topics.INTERACTIONS, topics.IMPRESSIONS)
 """topics whose events have a time; items and users replace their earlier version in the order of the file"""
 
 
 def needs_sorting(topic: str, path: Path) -> bool:
-    """Whether an event of the file is earlier than one before it. Raises InputError as `read`."""
+    """Whether an event of the file is earlier than one before it. Raises UnreadableFile."""
     if topic not in TIMED:
         return False
     latest = 0

@@ -1,20 +1,21 @@
-"""What the threads that keep a component up to date say of themselves, for `freshet status`."""
+"""The server's processes, and errors of the threads that keep a component up to date, for `freshet status`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import httpx
 
-from freshet.local import components
+from freshet.local import components, server
 from freshet.settings import Settings
 
 JOB_ERRORS = "freshet.user.background.errors"
 
 
 def problems(settings: Settings, running: Collection[str]) -> list[str]:
-    """One line for each thread with errors of the components that run; nothing of one that does not answer."""
+    """One line for each thread with errors of the components that run, and each process of the server that is not there
+    or was started again; nothing of a component that does not answer."""
     found: list[str] = []
     for name, read in (("server", _server), ("flink", _flink)):
         if name in running:
@@ -25,9 +26,36 @@ def problems(settings: Settings, running: Collection[str]) -> list[str]:
     return found
 
 
+def processes(settings: Settings, running: Collection[str]) -> str:
+    """How many processes of the server serve, where it runs and has several; else ""."""
+    found = server.processes(settings) if "server" in running else []
+    if not found:
+        return ""
+    serving = [process for process in found if process.state == "serving"]
+    pids = ", ".join(str(process.pid) for process in serving)
+    return f"server: {len(serving)} of {len(found)} processes serve (pid {pids})"
+
+
 def _server(settings: Settings) -> Iterator[str]:
-    answer = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False)
-    for thread in answer.json()["background"]:
+    health = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False).json()
+    several = health["processes"]
+    for process in several:
+        yield from (f"process {process['number']} {line}" for line in _process(process))
+    if not several:
+        yield from _threads(health["background"])
+
+
+def _process(process: dict[str, Any]) -> Iterator[str]:
+    if process["state"] != "serving":
+        how = f"it {process['last_exit']}" if process["last_exit"] else "it has not served yet"
+        yield f"does not serve ({process['state']}): {how}"
+    elif process["restarts"]:
+        yield f"was started again, {process['restarts']} times so far; the last time it {process['last_exit']}"
+    yield from (f"(pid {process['pid']}): {line}" for line in _threads(process["background"] or ()))
+
+
+def _threads(threads: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for thread in threads:
         if not thread["up"]:
             yield f"{thread['name']} fails and is tried again: {thread['last_error']}"
         elif thread["errors"]:

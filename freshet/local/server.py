@@ -1,12 +1,18 @@
-"""The recommendation server: `python -m serving`, one process under uvicorn."""
+"""The recommendation server: `python -m serving`, in one process or several."""
 
 import sys
+import time
 from collections.abc import Mapping
 
+import msgspec
+
+from freshet.errors import NotReady
 from freshet.local import components
 from freshet.local.components import Launch, Reporter
-from freshet.local.processes import ONE_BLAS_THREAD
-from freshet.settings import Settings
+from freshet.settings import Settings, setting_name
+from serving.siblings import ProcessState
+
+POLL_S = 0.2
 
 
 class Server:
@@ -25,7 +31,7 @@ class Server:
             "FRESHET_BUNDLES": str(settings.bundles),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_LIST_USERS": str(settings.list_users).lower(),
-            **ONE_BLAS_THREAD,
+            setting_name("server_processes"): str(settings.server_processes),
         }
         if settings.api_key:
             env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()
@@ -35,17 +41,38 @@ class Server:
         import httpx
 
         try:
-            return (
-                httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False).status_code
-                == 200
-            )
+            answer = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False)
         except httpx.TimeoutException as late:
             raise TimeoutError from late
         except httpx.HTTPError:
             return False
+        return answer.status_code == 200
 
     def started(self, settings: Settings, report: Reporter) -> None:
-        return None
+        """It is ready with the first of its processes; this waits for the others."""
+        deadline = time.monotonic() + settings.start_timeout
+        while settings.server_processes > 1:
+            states = [process.state for process in processes(settings)]
+            if states and set(states) == {"serving"}:
+                report(f"server: {len(states)} processes serve")
+                return
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"not every process of the server serves within {settings.start_timeout:.0f} s "
+                    f"({setting_name('start_timeout')}): {', '.join(states) or 'no answer'}; see `freshet logs server`"
+                )
+            time.sleep(POLL_S)
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
+
+
+def processes(settings: Settings) -> list[ProcessState]:
+    """The server's processes on its port; empty where there is one alone, or no answer."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{settings.http_url}/readyz", timeout=components.ANSWER_S, trust_env=False)
+        return msgspec.convert(answer.json()["processes"], list[ProcessState])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return []

@@ -2,7 +2,7 @@
 
 import { $, el, titleOf } from "./dom.js";
 
-const STAGES = ["hydrate", "retrieve", "filter", "rank", "rerank", "explain"];
+const STAGES = ["hydrate", "encode", "retrieve", "filter", "rank", "rerank", "explain"];
 const WINDOWS = { "5m": "5 min", "1h": "1 hour", "24h": "24 hours", "7d": "7 days" };
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 

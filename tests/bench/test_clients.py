@@ -101,7 +101,7 @@ def test_stages_that_fell_back_are_counted() -> None:
 
 
 def test_answers_count_what_was_refused_and_how() -> None:
-    found = ingest.FeedAnswers()
+    found = ingest.Answers()
     for status, retry_after in ((202, None), (503, 1.0), (503, None), (500, None), (CLOSED, None)):
         found.take(Reply(status, 4.0, b"", retry_after), 5.0)
     assert found.ms == [5.0]
@@ -127,14 +127,14 @@ def test_requests_are_of_the_users_and_items(call: ingest.Call, method: str) -> 
 def test_many_connections_wait_as_long_as_a_refusal_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "run", lambda work, core=None: work())
 
-    async def work(port: int) -> ingest.FeedAnswers:
-        found: ingest.FeedAnswers = await ingest.many(  # type: ignore[misc]
+    async def work(port: int) -> ingest.Answers:
+        found: ingest.Answers = await ingest.many(  # type: ignore[misc]
             "127.0.0.1", port, ["u1"], ["i1"], ingest.post, 3, 0.25
         )
         return found
 
     found = served(lambda number, _: answer(503, b"", "Retry-After: 0.2") if number < 3 else answer(202), work)
-    assert isinstance(found, ingest.FeedAnswers)
+    assert isinstance(found, ingest.Answers)
     assert found.statuses[503] == found.with_retry_after == 3
     assert len(found.by_connection) == 3
     assert sum(map(len, found.by_connection)) == len(found.ms) == found.statuses[202] > 0
@@ -144,10 +144,10 @@ def test_many_connections_wait_as_long_as_a_refusal_says(monkeypatch: pytest.Mon
 def test_a_steady_rate_counts_from_when_a_request_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "run", lambda work, core=None: work())
 
-    async def work(port: int) -> ingest.FeedAnswers:
+    async def work(port: int) -> ingest.Answers:
         return await ingest.steady("127.0.0.1", port, ["u1"], ["i1"], ingest.get, 100.0, 0.2)  # type: ignore[misc]
 
     found = served(lambda *_: answer(200), work)
-    assert isinstance(found, ingest.FeedAnswers)
+    assert isinstance(found, ingest.Answers)
     assert found.statuses == {200: 20}
     assert all(ms > 0 for ms in found.ms)

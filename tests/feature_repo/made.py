@@ -9,6 +9,7 @@ import numpy as np
 
 from feature_repo import views
 from feature_repo.columns import ItemColumns
+from feature_repo.item_vectors import HeldVectors
 from operators.contract import Row, View
 from operators.time import DAY
 from schemas.events import Item
@@ -50,13 +51,13 @@ def item_row(rng: random.Random, id: str, region: str = "") -> Row:
 
 
 def columns(seed: int, n: int = 40) -> tuple[ItemColumns, dict[str, Item], dict[tuple[str, ...], Row]]:
-    """Columns grown from a capacity of 4; a few items have no entry, a few no features, a few no vector."""
+    """Columns grown from a capacity of 4; a few items have no entry, a few no features."""
     rng = random.Random(seed)
-    made, items, rows = ItemColumns(DIM, 4), {}, {}
+    made, items, rows = ItemColumns(4), {}, {}
     for k in range(n):
         if rng.random() < 0.9:
             items[f"i{k}"] = item(rng, k)
-            made.put_item(items[f"i{k}"], vector(rng) if rng.random() < 0.9 else None)
+            made.put_item(items[f"i{k}"])
         if rng.random() < 0.8 or f"i{k}" not in items:
             rows[f"i{k}",] = item_row(rng, f"i{k}")
             made.put_features(rows[f"i{k}",])
@@ -65,6 +66,13 @@ def columns(seed: int, n: int = 40) -> tuple[ItemColumns, dict[str, Item], dict[
                 rows[f"i{k}", region] = item_row(rng, f"i{k}", region)
                 made.put_features(rows[f"i{k}", region])
     return made, items, rows
+
+
+def vectors(seed: int, n: int = 40) -> HeldVectors:
+    """Vectors of the first rows of `columns`, a few of them missing, in the space "s1"."""
+    rng = random.Random(seed + 1000)
+    rows = [vector(rng) if rng.random() < 0.9 else np.zeros(DIM, np.float32) for _ in range(n - 2)]
+    return HeldVectors("s1", np.array(rows, np.float32))
 
 
 def person(seed: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Item columns: they grow, they are arranged anew, and each cell is what was last put there."""
+"""Item columns: they grow, an item keeps its row, and each cell is what was last put there."""
 
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from operators.features import item as item_entity
 from operators.history import hash64
 from schemas.events import Item
 from tests.feature_repo import made
-from tests.feature_repo.made import DIM, T0
+from tests.feature_repo.made import T0
 
 
 def cells(columns: ItemColumns, id: str) -> dict[str, Any]:
@@ -26,7 +27,6 @@ def cells(columns: ItemColumns, id: str) -> dict[str, Any]:
     category = {code: name for name, code in columns.category_codes.items()}
     brand = {code: name for name, code in columns.brand_codes.items()}
     return {
-        "vector": columns.vectors[row].tolist(),
         "hash": int(columns.hashes[row]),
         "categories": [category[c] for c in columns.categories[row].tolist() if c],
         "brand": brand.get(int(columns.brand[row])),
@@ -70,12 +70,12 @@ def test_each_cell_is_what_was_put_there(seed: int) -> None:
 @pytest.mark.parametrize("capacity", [1, 2, 1000])
 def test_growing_changes_nothing_that_is_there(capacity: int) -> None:
     rng = random.Random(3)
-    small, large = ItemColumns(DIM, capacity), ItemColumns(DIM, 64)
+    small, large = ItemColumns(capacity), ItemColumns(64)
     for n in range(60):
-        item, vector = made.item(rng, n), made.vector(rng)
+        item = made.item(rng, n)
         row = made.item_row(rng, f"i{n}", rng.choice(["", "DE"]))
         for columns in (small, large):
-            assert columns.put_item(item, vector) == n
+            assert columns.put_item(item) == n
             columns.put_features(row)
     assert small.ids == large.ids
     for id in small.ids:
@@ -85,7 +85,6 @@ def test_growing_changes_nothing_that_is_there(capacity: int) -> None:
 def test_columns_are_as_long_as_there_are_items() -> None:
     columns, _, _ = made.columns(1, n=9)
     assert columns.n == len(columns.ids) == 9
-    assert columns.vectors.shape == (9, DIM)
     assert columns.categories.shape == (9, MAX_CATEGORIES)
     assert all(getattr(columns, f.name).shape == (9,) for f in SCALARS)
     found = columns.popular_in("DE")
@@ -95,40 +94,52 @@ def test_columns_are_as_long_as_there_are_items() -> None:
 
 def test_an_unknown_column_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="colour"):
-        ItemColumns(DIM).colour  # noqa: B018
+        ItemColumns().colour  # noqa: B018
 
 
-def test_an_entry_replaces_the_earlier_one_whole_and_keeps_the_vector() -> None:
-    columns = ItemColumns(DIM)
-    vector = made.vector(random.Random(1))
-    columns.put_item(Item("i1", "Old", ["a", "b", "c"], "x", 9.99, T0), vector)
-    columns.put_item(Item("i1", "New", ["d"], available=False), None)
+def test_an_entry_replaces_the_earlier_one_whole() -> None:
+    columns = ItemColumns()
+    columns.put_item(Item("i1", "Old", ["a", "b", "c"], "x", 9.99, T0))
+    columns.put_item(Item("i1", "New", ["d"], available=False))
     assert cells(columns, "i1") | {"scalars": 0, "hash": 0} == {
-        "vector": vector.tolist(), "categories": ["d"], "brand": None, "price": None, "created_at": None,
+        "categories": ["d"], "brand": None, "price": None, "created_at": None,
         "available": False, "events_7d": 0.0, "item": Item("i1", "New", ["d"], available=False), "regions": {},
         "scalars": 0, "hash": 0,
     }  # fmt: skip
 
 
 def test_more_categories_than_there_is_room_for_are_cut() -> None:
-    columns = ItemColumns(DIM)
-    columns.put_item(Item("i1", categories=[f"c{n}" for n in range(20)]), None)
+    columns = ItemColumns()
+    columns.put_item(Item("i1", categories=[f"c{n}" for n in range(20)]))
     assert cells(columns, "i1")["categories"] == [f"c{n}" for n in range(MAX_CATEGORIES)]
 
 
 def test_an_item_known_by_its_features_alone_is_not_available() -> None:
-    columns = ItemColumns(DIM)
+    columns = ItemColumns()
     columns.put_features(made.feature_row(views.item, ("i1",), popularity=5.0))
     assert (columns.ids, columns.available.tolist(), columns.popularity.tolist()) == (["i1"], [False], [5.0])
 
 
 def test_regions_beyond_what_there_is_room_for_have_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 2 * 8 * 16)
-    found = ItemColumns(4, capacity=16)
+    found = ItemColumns(capacity=16)
     for n in range(5):
         found.put_features(made.feature_row(views.item_region, ("i1", f"r{n}"), popularity=float(n)))
     assert [found.popular_in(f"r{n}") is not None for n in range(5)] == [True, True, False, False, False]
     assert found.most_popular("r4") == UNKNOWN_POPULARITY
+
+
+def test_a_region_beyond_the_limit_is_refused_before_its_column_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 0)
+    found = ItemColumns(capacity=1 << 20)
+    row = made.feature_row(views.item_region, ("i1", "r1"), popularity=1.0)
+    found.row("i1")
+    tracemalloc.start()
+    try:
+        found.put_features(row)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_popularity_of_a_region_in_which_nothing_happened() -> None:
@@ -139,13 +150,13 @@ def test_popularity_of_a_region_in_which_nothing_happened() -> None:
     assert found is not None
     assert found[columns.row_of["i3"]] == 7.0
     assert (np.delete(found, columns.row_of["i3"]) == UNKNOWN_POPULARITY).all()
-    columns.put_item(Item("brand new"), None)
+    columns.put_item(Item("brand new"))
     assert columns.popular_in("IT")[-1] == UNKNOWN_POPULARITY  # type: ignore[index]
 
 
 @pytest.mark.parametrize("region", ["", "DE"])
 def test_the_most_popular_leads_until_it_falls(region: str) -> None:
-    columns = ItemColumns(DIM, 2)
+    columns = ItemColumns(2)
     assert columns.most_popular(region) == UNKNOWN_POPULARITY
     rng, known = random.Random(7), {}
     for _ in range(300):
@@ -156,7 +167,7 @@ def test_the_most_popular_leads_until_it_falls(region: str) -> None:
         else:
             columns.put_features(made.feature_row(views.item, (id,), popularity=known[id]))
         assert columns.most_popular(region) == max(known.values())
-        assert columns.arranged(["i3"], DIM).most_popular(region) == max(known.values())
+        assert columns.subset(["i3"]).most_popular(region) == max(known.values())
 
 
 def test_rows_of_the_known_ones_in_their_order() -> None:
@@ -167,43 +178,28 @@ def test_rows_of_the_known_ones_in_their_order() -> None:
     assert columns.rows([]).shape == (0,)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_arranged_holds_the_same_in_the_order_of_another_bundle(seed: int) -> None:
-    columns, _, _ = made.columns(seed)
-    wanted = ["i7", "never heard of", "i0", "i21"]
-    found = columns.arranged(wanted, dim=3)
-    assert found.ids[:4] == wanted
-    assert sorted(found.ids) == sorted({*columns.ids, "never heard of"})
-    assert found.vectors.shape == (found.n, 3)
-    assert not found.vectors.any()
-    for id in columns.ids:
-        assert cells(found, id) | {"vector": 0} == cells(columns, id) | {"vector": 0}
-    unknown = cells(found, "never heard of")
-    assert (unknown["item"], unknown["available"], unknown["hash"]) == (None, False, hash64("never heard of"))
-    assert set(unknown["regions"].values()) <= {UNKNOWN_POPULARITY}
-
-
-def test_what_is_put_into_arranged_columns_leaves_the_old_ones_alone() -> None:
+def test_an_item_keeps_its_row() -> None:
     columns, _, _ = made.columns(4)
-    before = {id: cells(columns, id) for id in columns.ids}
-    found = columns.arranged(["i1"], dim=DIM)
-    for n in range(100):
-        found.put_item(Item(f"more{n}", categories=["new"], available=True), np.ones(DIM, np.float32))
-        found.put_features(made.feature_row(views.item_region, (f"more{n}", "DE"), popularity=9.0))
-    assert {id: cells(columns, id) for id in columns.ids} == before
+    before = dict(columns.row_of)
+    for n in range(3000):
+        columns.put_item(Item(f"more{n}"))
+        columns.put_item(Item(f"i{n % 40}", "Edited"))
+    assert before.items() <= columns.row_of.items()
+    assert columns.ids == sorted(columns.row_of, key=columns.row_of.__getitem__)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_copy_of_a_few_has_vectors_of_its_own(seed: int) -> None:
+def test_a_subset_is_a_copy_of_a_few(seed: int) -> None:
     columns, _, _ = made.columns(seed)
     there = [name for name in ("i7", "i0", "i21") if name in columns.row_of]
-    found = columns.only({"i7": np.ones(3, np.float32), "never heard of": None, "i0": None, "i21": None}, dim=3)
+    before = {name: cells(columns, name) for name in there}
+    found = columns.subset(["i7", "never heard of", "i0", "i21", "i7"])
     assert found.ids == there
     assert found.leaders == columns.leaders
+    assert {name: cells(found, name) for name in there} == before
     for name in there:
-        ones = name == "i7"
-        assert cells(found, name) | {"vector": 0} == cells(columns, name) | {"vector": 0}
-        assert (found.vectors[found.row_of[name]] == ones).all()
+        found.put_features(made.feature_row(views.item, (name,), popularity=99.0))
+    assert {name: cells(columns, name) for name in there} == before
 
 
 def test_codes_are_dense_and_leave_zero_for_none() -> None:
@@ -217,25 +213,25 @@ READS = Reads.of([ItemFeature("n", of=PEOPLE), Overlap("y", of=YEARS)])
 
 
 def test_what_crosses_read_are_columns_too() -> None:
-    columns = ItemColumns(DIM, 1, READS)
+    columns = ItemColumns(1, READS)
     for n in range(5):
-        columns.put_item(Item(f"i{n}", attributes={"year": 1990 + n % 2} if n else {}), None)
+        columns.put_item(Item(f"i{n}", attributes={"year": 1990 + n % 2} if n else {}))
         columns.put_values(f"i{n}", {"people": n, "another": 7})
     columns.put_values("i4", {"people": None})
     columns.put_values("unheard of", {})
-    for found in (columns, columns.arranged(["i3"], DIM), columns.only(dict.fromkeys(columns.ids), DIM)):
+    for found in (columns, columns.subset(columns.ids)):
         values = found.value("item_features:people")
         assert {i: values[found.row_of[i]] for i in found.ids} == {**{f"i{n}": n for n in range(5)}, "unheard of": 0}
         codes, known = found.codes("item.attributes.year")
         assert [known.names[codes[found.row_of[f"i{n}"], 0]] for n in range(5)] == [None, 1991, 1990, 1991, 1990]
         assert not codes[:, 1:].any()
-    columns.put_item(Item("i1", attributes={"year": [f"y{n}" for n in range(20)]}), None)
+    columns.put_item(Item("i1", attributes={"year": [f"y{n}" for n in range(20)]}))
     codes, known = columns.codes("item.attributes.year")
     assert [known.names[code] for code in codes[1]] == [f"y{n}" for n in range(MAX_CATEGORIES)]
 
 
 def test_without_crosses_declared_features_are_left_out() -> None:
-    columns = ItemColumns(DIM)
+    columns = ItemColumns()
     columns.put_values("i1", {"people": 3})
     with pytest.raises(KeyError):
         columns.value("item_features:people")

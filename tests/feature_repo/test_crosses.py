@@ -33,6 +33,7 @@ from feature_repo.crosses import (
     Weekday,
 )
 from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.reads import Reads
 from operators.features import (
     Count,
@@ -85,7 +86,8 @@ class World:
     def __init__(self, seed: int, crosses: Sequence[Cross], **request: Any) -> None:
         rng = random.Random(seed)
         self.reads = Reads.of(crosses)
-        self.columns = ItemColumns(DIM, 2, self.reads)
+        self.columns = ItemColumns(2, self.reads)
+        vectors: list[Any] = []
         self.items: list[Item] = []
         self.people: dict[str, int] = {}
         for n in range(30):
@@ -98,16 +100,20 @@ class World:
                 attributes=attributes,
             )  # fmt: skip
             vector = np.array([rng.gauss(0, 1) for _ in range(DIM)], np.float32)
-            self.columns.put_item(made, vector / np.linalg.norm(vector))
+            self.columns.put_item(made)
+            vectors.append(vector / np.linalg.norm(vector))
             self.items.append(made)
             if rng.random() < 0.7:
                 self.people[made.item_id] = rng.randrange(99)
                 self.columns.put_values(made.item_id, {"people": self.people[made.item_id], "unread": 1})
+        self.vectors = np.array(vectors, np.float32)
         self.asked: list[tuple[str, Sequence[str]]] = []
         self.met = {name: rng.randrange(9) for name in rng.sample(["a", "b", "z"], 2)}
         self.stars = {"x": 4.5}
         self.user: dict[str, Any] = request.pop("user", {})
-        self.request = Request(self.user, self.columns, T0, space_id="s1", pairs=self.pairs, **request)
+        self.request = Request(
+            self.user, self.columns, T0, space=HeldVectors("s1", self.vectors), pairs=self.pairs, **request
+        )
 
     def pairs(self, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         self.asked.append((view, names))
@@ -247,7 +253,7 @@ def test_similarity_within_one_space(seed: int, space: str) -> None:
     vector = [0.5, 0.5, 0.5, 0.5]
 
     def plain(w: World, i: Item) -> float:
-        return float(w.columns.vectors[w.columns.row_of[i.item_id]] @ np.array(vector)) if space == "s1" else 0
+        return float(w.vectors[w.columns.row_of[i.item_id]] @ np.array(vector)) if space == "s1" else 0
 
     known = {"user_features:taste": vector, "user_features:taste_space": space}
     check(Similarity("c", of=taste), plain, seed, user=known)
@@ -256,7 +262,7 @@ def test_similarity_within_one_space(seed: int, space: str) -> None:
 
 def test_a_query_is_met_by_what_is_near_it() -> None:
     query = np.array([1, 0, 0, 0], np.float32)
-    check(QueryMatch("c"), lambda w, i: float(w.columns.vectors[w.columns.row_of[i.item_id]][0]), 0, query=query)
+    check(QueryMatch("c"), lambda w, i: float(w.vectors[w.columns.row_of[i.item_id]][0]), 0, query=query)
     check(QueryMatch("c"), lambda w, i: 0, 0)
 
 

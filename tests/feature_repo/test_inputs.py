@@ -11,11 +11,12 @@ import pytest
 
 from feature_repo import inputs
 from feature_repo.candidates import Candidates, Request
-from feature_repo.columns import ItemColumns
+from feature_repo.columns import ItemColumns, Vocabulary
 from feature_repo.inputs import INPUTS, NAMES, matrix
+from feature_repo.item_vectors import HeldVectors
 from schemas.events import Item
 from tests.feature_repo import made
-from tests.feature_repo.made import DIM, T0
+from tests.feature_repo.made import T0
 
 TASTE_SIGN = {
     "view": 1, "click": 1, "play": 1, "share": 1, "add_to_cart": 1, "purchase": 1, "like": 1, "rating": 1,
@@ -30,14 +31,15 @@ class Plain:
         self.columns, self.items, self.rows = made.columns(seed)
         self.user = made.person(seed)
         self.region, self.space = region, space
+        self.held = HeldVectors(space, made.vectors(seed).vectors_of(np.arange(38)))
         self.names = self.columns.ids
 
     @property
     def request(self) -> Request:
-        return Request(self.user, self.columns, T0, self.region, self.space)
+        return Request(self.user, self.columns, T0, self.region, self.held)
 
     def vector(self, id: str) -> list[float]:
-        return self.columns.vectors[self.columns.row_of[id]].tolist()
+        return self.held.vectors_of(np.array([self.columns.row_of[id]]))[0].tolist()
 
     def feature(self, name: str, id: str, region: str = "") -> Any:
         row = self.rows.get((id, region) if region else (id,))
@@ -165,7 +167,26 @@ def test_a_stranger_and_an_empty_catalogue_have_inputs_too() -> None:
     stranger = {f.name: f.default for f in made.views.user.fields}
     found = matrix(Request(stranger, made.columns(0)[0], T0), np.arange(10))
     assert np.isfinite(found).all()
-    assert matrix(Request(stranger, ItemColumns(DIM), T0), np.array([], np.int64)).shape == (0, len(INPUTS))
-    fresh = ItemColumns(DIM)
-    fresh.put_item(Item("i1"), None)
+    assert matrix(Request(stranger, ItemColumns(), T0), np.array([], np.int64)).shape == (0, len(INPUTS))
+    fresh = ItemColumns()
+    fresh.put_item(Item("i1"))
     assert np.isfinite(matrix(Request(stranger, fresh, T0), np.array([0]))).all()
+
+
+def test_codes_that_a_catalogue_gives_out_meanwhile_do_not_disturb_a_ranking() -> None:
+    class Outdated(Vocabulary):
+        """Its length is that of a moment before, as a request may read it while another thread takes items in."""
+
+        def __len__(self) -> int:
+            return 0
+
+    plain = Plain(1)
+    rows = np.arange(plain.columns.n)
+    expected = matrix(plain.request, rows)
+    for name in ("category_codes", "brand_codes"):
+        outdated = Outdated()
+        for each in getattr(plain.columns, name).names[1:]:
+            dict.__setitem__(outdated, each, len(outdated.names))
+            outdated.names.append(each)
+        setattr(plain.columns, name, outdated)
+    assert np.array_equal(matrix(plain.request, rows), expected)

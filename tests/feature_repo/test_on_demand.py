@@ -101,9 +101,9 @@ def test_a_row_of_feast_says_what_the_ranker_is_given() -> None:
         )
     found = on_demand.compute({name: [row[name] for row in rows] for name in rows[0]})
 
-    columns = ItemColumns(0, 2, Reads.of(ABLE))
+    columns = ItemColumns(2, Reads.of(ABLE))
     for i in ITEMS:
-        columns.put_item(i, None)
+        columns.put_item(i)
     columns.put_values("i1", {"people": 7})
     for n, (u, i, at, device, position) in enumerate(asked):
         known = {f"user_features:{name}": value for name, value in PEOPLE[u].items()}

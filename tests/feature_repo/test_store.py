@@ -216,7 +216,7 @@ def test_a_stock_client_computes_the_rankers_declared_inputs(
     items = [key[1] for key in ROWS if key[0] == "item_features"]
     rows = [{"user_id": f"u{n % 5}", "item_id": item} for n, item in enumerate([*items, "never"])]
     found = stock.get_online_features(features=[f"crosses:{cross.name}" for cross in able], entity_rows=rows).to_dict()
-    columns = ItemColumns(0, 1, DECLARED.reads)
+    columns = ItemColumns(1, DECLARED.reads)
     for key in ROWS:
         if key[0] == "item_features":
             names = [f.name for f in DECLARED.views["item_features"].fields]

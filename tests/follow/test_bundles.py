@@ -17,6 +17,8 @@ from schemas.bundle import Bundle
 from schemas.errors import BundleError
 from tests.bundles import put_in_force, write_bundle
 
+SPACE = Path("spaces/items")
+
 
 def wait(until: Callable[[], object], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
@@ -56,7 +58,8 @@ def broken(bundles: Path, version: str, change: Callable[[Path], object], reseal
     if reseal:
         manifest = folder / "manifest.json"
         said = msgspec.json.decode(manifest.read_bytes())
-        said["files"] = {name: bundle.sha256(folder / name) for name in said["files"]}
+        files = said["spaces"]["items"]["files"]
+        files |= {name: bundle.sha256(folder / SPACE / name) for name in files}
         manifest.write_bytes(msgspec.json.encode(said))
     shutil.move(folder, bundles / version)
     put_in_force(bundles, version)
@@ -74,15 +77,15 @@ def test_each_new_bundle_is_installed_once(tmp_path: Path, watch: BundleWatch, i
 
 
 BROKEN = {
-    "torn": (lambda folder: (folder / "vectors.npy").write_bytes(b"torn"), False, "checksum"),
-    "not an array": (lambda folder: (folder / "vectors.npy").write_bytes(b"torn"), True, "cannot be read"),
-    "an id twice": (lambda folder: (folder / "items.json").write_text('["i1", "i1"]'), True, "an id stands twice"),
-    "too few ids": (lambda folder: (folder / "items.json").write_text('["i1"]'), True, "1 ids for the 2 rows"),
-    "ids of no text": (lambda folder: (folder / "items.json").write_text("[1, 2]"), True, "cannot be read"),
-    "ids that are no list": (lambda folder: (folder / "items.json").write_text("{"), True, "cannot be read"),
+    "torn": (lambda folder: (folder / SPACE / "vectors.npy").write_bytes(b"torn"), False, "checksum"),
+    "not an array": (lambda folder: (folder / SPACE / "vectors.npy").write_bytes(b"torn"), True, "broken"),
+    "an id twice": (lambda folder: (folder / SPACE / "ids.jsonl").write_text('"i1"\n' * 2), True, "an id stands twice"),
+    "too few ids": (lambda folder: (folder / SPACE / "ids.jsonl").write_text('"i1"\n'), True, "differ in length"),
+    "ids of no text": (lambda folder: (folder / SPACE / "ids.jsonl").write_text("1\n2\n"), True, "Expected `str`"),
+    "ids of no JSON": (lambda folder: (folder / SPACE / "ids.jsonl").write_text("{"), True, "broken"),
     "a token twice": (
-        lambda folder: (folder / "tokens.json").write_text('["a", "b", "c", "a"]'), True,
-        "tokens.json: an id stands twice",
+        lambda folder: (folder / SPACE / "tokens.jsonl").write_text('"a"\n"b"\n"c"\n"a"\n'), True,
+        "tokens.jsonl: an id stands twice",
     ),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), False, "no manifest.json"),
     "a manifest of anything": (lambda folder: (folder / "manifest.json").write_text("[]"), False, "manifest.json"),

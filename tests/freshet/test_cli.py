@@ -73,3 +73,14 @@ def test_status_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_down_of_nothing_is_fine() -> None:
     assert main(["down"]) == 0
+
+
+@pytest.mark.parametrize(("options", "shown"), [((), False), (("-W", "default"), True)])
+def test_warnings_of_libraries_are_shown_on_demand_alone(options: tuple[str, ...], shown: bool) -> None:
+    code = (
+        "from freshet.cli import main; main(['--version'])\n"
+        "import warnings; warnings.simplefilter('once', DeprecationWarning)\n"  # as Feast does
+        "warnings.warn('of a library', DeprecationWarning)"
+    )
+    done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=True)
+    assert ("of a library" in done.stderr) is shown

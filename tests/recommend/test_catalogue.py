@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +13,7 @@ from feast import FeatureStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import registry
+from feature_repo import item_rows, registry
 from feature_repo.crosses import ItemFeature
 from feature_repo.inputs import names
 from feature_repo.reads import Reads
@@ -24,34 +23,48 @@ from follow.connection import Connection
 from follow.follower import Follower
 from operators.features import Count, item
 from recommend.catalogue import Catalogue
-from recommend.query import FeedRequest
+from recommend.surfaces import home
 from schemas import bundle, codec
 from schemas.errors import EventError
 from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 from streams import wire
-from tests.bundles import write_bundle
+from tests.bundles import put_in_force, write_bundle
 from tests.serving.conftest import Live, until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
+
+
+def feed(of: Catalogue) -> list[str]:
+    """Item ids of a stranger's feed."""
+    asked = pipeline(of)
+    return asked.recommend(home, asked.query(at=0, user=person())).item_ids
+
 
 CONTENT = {"category:a": [1, 0, 0, 0], "category:b": [0, 1, 0, 0]}
 
 
 def near(of: Catalogue, vector: list[float], k: int = 3) -> list[str]:
     """Ids of what the index finds."""
-    columns, found = of.generation.columns, of.generation.model
+    found = of.model
     assert found is not None
-    return [columns.ids[row] for row in found.index.nearest(np.array([vector], np.float32), k)[0].tolist()]
+    return [of.columns.ids[row] for row in found.user_space.nearest(np.array([vector], np.float32), k)[0].tolist()]
 
 
 def consistent(of: Catalogue) -> None:
-    """Row r of the columns is label r of the index: each item with a vector is its own nearest."""
-    columns = of.generation.columns
+    """Rows, labels and the index agree: each item with a vector is its own nearest."""
+    columns = of.columns
     assert columns.row_of == {item_id: row for row, item_id in enumerate(columns.ids)}
+    if of.model is None:
+        return
+    space = of.model.user_space
+    vectors = space.vectors_of(np.arange(columns.n))
     for item_id, row in columns.row_of.items():
-        if columns.vectors[row].any():
-            best = near(of, columns.vectors[row].tolist(), len(columns.ids))
-            cosines = [float(columns.vectors[columns.row_of[i]] @ columns.vectors[row]) for i in best]
+        assert bool(space.has(np.array([row]))[0]) == bool(vectors[row].any())
+        if vectors[row].any():
+            np.testing.assert_array_equal(space.vector(item_id), vectors[row])
+            best = near(of, vectors[row].tolist(), len(columns.ids))
+            assert len(best) == len(space)
+            cosines = [float(vectors[columns.row_of[i]] @ vectors[row]) for i in best]
             assert item_id in best
             np.testing.assert_allclose(cosines, sorted(cosines, reverse=True), atol=1e-5)
 
@@ -63,14 +76,14 @@ def test_an_item_that_no_bundle_knows_joins_the_index_by_its_content() -> None:
     of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
     of.put_item(Item("new", "", ["a"]))
     assert near(of, [1, 0, 0, 0], 1) == ["new"]
-    assert "new" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+    assert "new" in feed(of)
 
 
 def test_an_item_whose_content_says_nothing_can_still_be_offered() -> None:
     of = catalogue([], {"i1": [0, 0, 1, 0]}, content=CONTENT)
     of.put_item(Item("bare"))
     assert "bare" not in near(of, [1, 1, 1, 1])
-    assert "bare" in pipeline(of).recommend(FeedRequest(person(), 0)).item_ids
+    assert "bare" in feed(of)
 
 
 def test_a_trained_item_keeps_its_trained_vector() -> None:
@@ -96,7 +109,7 @@ def test_whatever_comes_in_whatever_order_rows_and_labels_agree(data: st.DataObj
         if data.draw(st.booleans()):
             trained = data.draw(st.lists(st.integers(0, 9), unique=True, min_size=1))
             angles = {f"i{k}": [np.cos(k + step), np.sin(k + step), 0.1, 0] for k in trained}
-            of.install(model(angles, item=of.item, content=CONTENT, version=f"v{step}"))
+            of.install(model(of, angles, content=CONTENT, version=f"v{step}"))
         else:
             item = Item(
                 f"i{data.draw(st.integers(0, 14))}", f"at {step}", data.draw(st.sampled_from([[], ["a"], ["b"]])),
@@ -105,10 +118,7 @@ def test_whatever_comes_in_whatever_order_rows_and_labels_agree(data: st.DataObj
             of.put_item(item)
             items[item.item_id] = item
     consistent(of)
-    columns, found = of.generation.columns, of.generation.model
-    if found:
-        assert columns.ids[: len(found.item_ids)] == found.item_ids
-        np.testing.assert_array_equal(columns.vectors[: len(found.item_ids)], found.space.vectors)
+    columns = of.columns
     for item_id, item in items.items():
         row = columns.row_of[item_id]
         assert columns.items[row] == item
@@ -118,28 +128,33 @@ def test_whatever_comes_in_whatever_order_rows_and_labels_agree(data: st.DataObj
 def test_a_new_bundle_keeps_what_is_known_of_items() -> None:
     of = catalogue([Item("i1", "One"), Item("new", "New", ["a"])], {"i1": [1, 0, 0, 0]}, content=CONTENT)
     popular(of, {"i1": 3.0, "new": 4.0})
-    before = of.generation
-    of.install(model({"i2": [0, 1, 0, 0], "new": [0, 0, 0, 1], "i1": [0, 0, 1, 0]}, item=of.item, version="v2"))
-    columns = of.generation.columns
-    assert columns.ids == ["i2", "new", "i1"]
+    rows, before = dict(of.columns.row_of), pipeline(of)
+    of.install(model(of, {"i2": [0, 1, 0, 0], "new": [0, 0, 0, 1], "i1": [0, 0, 1, 0]}, version="v2"))
+    columns = of.columns
+    assert columns.ids == ["i1", "new", "i2"]
+    assert rows.items() <= columns.row_of.items()
     assert [columns.popularity[columns.row_of[i]] for i in ("i1", "new")] == [3.0, 4.0]
     assert of.space.id == "space-v2"
-    assert before.columns.ids == ["i1", "new"], "a request under way has the old pair"
+    assert before.model is not None
+    assert before.model.version == "v1", "a request under way goes on with the old model"
+    asked = before.query(at=0, user=person(vector=[1.0, 0, 0, 0], vector_space="space-v1"))
+    assert not asked.has_vector(columns.rows(["i2"]))[0]
+    assert before.recommend(home, asked).degraded == []
 
 
 def test_without_a_catalogue_every_trained_item_can_be_offered() -> None:
     of = catalogue([], {"i1": [1, 0, 0, 0]})
     of.set_complete()
-    assert of.generation.columns.available.tolist() == [True]
+    assert of.columns.available.tolist() == [True]
 
 
 def test_with_a_catalogue_a_trained_item_that_it_does_not_hold_cannot() -> None:
     of = catalogue([Item("i1")], {"i1": [1, 0, 0, 0], "gone": [0, 1, 0, 0]})
-    assert of.generation.columns.available.tolist() == [True, True]
+    assert of.columns.available.tolist() == [True, True]
     of.set_complete()
-    assert of.generation.columns.available.tolist() == [True, False]
-    of.install(model({"gone": [0, 1, 0, 0], "i1": [1, 0, 0, 0]}, item=of.item))
-    assert of.generation.columns.available.tolist() == [False, True]
+    assert of.columns.available.tolist() == [True, False]
+    of.install(model(of, {"gone": [0, 1, 0, 0], "i1": [1, 0, 0, 0]}))
+    assert of.columns.available.tolist() == [True, False]
 
 
 # -- Kafka's records -------------------------------------------------------------------------------
@@ -151,15 +166,15 @@ def test_records_of_both_topics() -> None:
     assert of.item("i1") == Item("i1", "One")
     of.on_record(ITEMS, b"i1", None)
     assert of.item("i1") == Item("i1", available=False)
-    assert not of.generation.columns.available[0]
+    assert not of.columns.available[0]
 
 
 @pytest.mark.parametrize(
     ("topic", "value"),
     [
         (ITEMS, b""), (ITEMS, b"noise"), (ITEMS, codec.encode(Item("i2"))[:-2]), (ITEM_FEATURES, b"noise"),
-        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", ["i2"], []])),
-        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", [], [1]])),
+        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", ["i2"], item_rows.LAYOUTS["item_activity"], []])),
+        (ITEM_FEATURES, msgspec.msgpack.encode(["item_activity", [], item_rows.LAYOUTS["item_activity"], [1]])),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_an_error_and_changes_nothing(topic: str, value: bytes) -> None:
@@ -167,7 +182,7 @@ def test_what_cannot_be_read_is_an_error_and_changes_nothing(topic: str, value: 
     with pytest.raises((EventError, msgspec.DecodeError, IndexError, ValueError)):
         of.on_record(topic, b"\xff", value)
     assert of.item("i1") == Item("i1", "One")
-    assert pipeline(of).recommend(FeedRequest(person(), 0)).item_ids[0] == "i1"
+    assert feed(of)[0] == "i1"
 
 
 # -- bundles on disk -------------------------------------------------------------------------------
@@ -196,18 +211,20 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
         assert version() == "one"
         feed = api.get("/v1/users/u1/feed").json()
         assert (feed["model_version"], feed["degraded"], len(feed["items"])) == ("one", [], 2)
-        write_bundle(bundles, ["i1"], version="unranked")
-        assert after_a_while() == "one", "its ranker wants other inputs"
-        write_bundle(bundles, ["i1"], version="torn", served=True)
-        (bundles / "torn" / "vectors.npy").write_bytes(b"torn")
+        write_bundle(bundles, ["i1"], version="strange", served=True, inputs=["price_of_tea"])
+        assert after_a_while() == "one", "its ranker has other inputs"
+        write_bundle(tmp_path / "aside", ["i1"], version="torn", served=True)
+        (tmp_path / "aside" / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
+        (tmp_path / "aside" / "torn").rename(bundles / "torn")
+        put_in_force(bundles, "torn")
         assert after_a_while() == "one", "its checksum differs"
         monkeypatch.setattr(watched, "FIRST_RETRY_S", 0.05)
         with monkeypatch.context() as disk:
-            disk.setattr(watched, "bundle", SimpleNamespace(load=gone, current_name=bundle.current_name))
+            disk.setattr(bundle, "load", gone)
             write_bundle(bundles, ["i1", "i2"], version="later", served=True)
             assert after_a_while() == "one", "its disk does not answer"
         until(lambda: version() == "later")
-        (bundles / "current").write_text("../elsewhere\n")
+        put_in_force(bundles, "../elsewhere")
         assert after_a_while() == "later"
         write_bundle(bundles, ["i3", "i1"], version="two", served=True)
         until(lambda: version() == "two")
@@ -236,7 +253,7 @@ def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | No
         with pytest.raises(type(error)):
             of.on_record(ITEMS, key, value)
         assert of.item("i1") is None
-        assert of.generation.columns.n == 0
+        assert of.columns.n == 0
     else:
         of.on_record(ITEMS, key, value)
         assert of.item("i1") == record.event
@@ -246,20 +263,20 @@ def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | No
 def test_what_is_of_no_concern_changes_nothing(topic: str, value: bytes | None) -> None:
     of = catalogue([Item("i1", "One")])
     of.on_record(topic, b"k", value)
-    assert of.generation.columns.n == 1
+    assert of.columns.n == 1
 
 
 def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     people = Count("people", entity=item)
     of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
     for value in ({"people": 7, "another": 1}, {"another": 1}):
-        message = msgspec.msgpack.encode(("item_features", ("i1",), value))
+        message = msgspec.msgpack.encode(("item_features", ("i1",), "", value))
         of.on_record(ITEM_FEATURES, b"any", message)
     with pytest.raises(ValueError, match="many"):
-        of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), {"people": "many"})))
-    of.install(model({"i0": [1, 0, 0, 0]}, item=of.item))
-    columns = of.generation.columns
-    assert columns.value("item_features:people").tolist() == [0.0, 7.0]
+        of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), "", {"people": "many"})))
+    of.install(model(of, {"i0": [1, 0, 0, 0]}))
+    columns = of.columns
+    assert columns.value("item_features:people").tolist() == [7.0, 0.0]
 
 
 def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) -> None:
@@ -273,7 +290,7 @@ def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) 
         assert len(views) == 1
 
         def same() -> bool:
-            columns = of.generation.columns
+            columns = of.columns
             rows = [{"item_id": item_id} for item_id in columns.ids]
             found = store.get_online_features(
                 features=[value.key for value in reads], entity_rows=rows or [{"item_id": ""}]
@@ -292,6 +309,6 @@ def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) 
         close(store)
     in_force = bundle.current(settings.bundles)
     assert in_force is not None
-    assert in_force.manifest.features == list(names(declared.crosses))
+    assert in_force.manifest.rankers["feed"].inputs == list(names(declared.crosses))
     feed = live.feed("u1")
     assert (feed["model_version"], feed["degraded"]) == (in_force.version, [])

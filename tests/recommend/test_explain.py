@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from operators.time import DAY
-from recommend.query import FeedRequest, Reason
+from recommend.stage import Reason
+from recommend.surfaces import home
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
@@ -28,9 +29,10 @@ def reasons(recent: list[tuple[str, str]] = (), region: str = "", **row: Any) ->
     made = catalogue(ITEMS, VECTORS, content={"category:comedy": [1, 0, 0, 0]})
     popular(made, {"far": 1.0}, "DE")
     user = person(recent, vector_space="space-v1", **row)
-    feed = pipeline(made).recommend(FeedRequest(user, NOW, region))
-    assert feed.degraded == []
-    return {entry.item_id: entry.reason for entry in feed.entries if entry.reason}
+    asked = pipeline(made)
+    answer = asked.recommend(home, asked.query(at=NOW, user=user, region=region))
+    assert answer.degraded == []
+    return {item_id: reason for item_id, reason in zip(answer.item_ids, answer.reasons, strict=True) if reason}
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
-"""Which candidates may stay, and what fills up a feed of too few."""
+"""Which candidates may stay, and what fills up an answer of too few."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from recommend import filters
-from recommend.query import FeedRequest, Query
-from recommend.retrievers import merge
+from recommend import steps
+from recommend.candidate_set import merge
+from recommend.filters import NotItself
+from recommend.query import Query
+from recommend.surfaces import home
+from recommend.trace import Trace
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
@@ -17,51 +21,51 @@ def query(n_items: int, n: int = 5, unavailable: tuple[int, ...] = (), **row: ob
     """A query of the catalogue i0, i1, …; the smaller the number, the more popular."""
     made = catalogue([Item(f"i{k}", available=k not in unavailable) for k in range(n_items)])
     popular(made, {f"i{k}": -float(k) for k in range(n_items)})
-    found = pipeline(made)
-    return Query(FeedRequest(person(**row), NOW, n=n), found.columns, None, found.popular)  # type: ignore[arg-type]
+    return pipeline(made).query(at=NOW, user=person(**row), n=n)  # type: ignore[arg-type]
 
 
-def candidates(q: Query, *rows: int) -> Query:
-    merge([(8, np.array(rows, np.int64))], q)  # type: ignore[list-item]
-    return q
-
-
-def left(q: Query) -> list[int]:
-    filters.apply(q)
-    return [int(q.columns.ids[row][1:]) for row in q.rows.tolist()]
+def left(q: Query, *rows: int) -> tuple[list[int], Trace]:
+    """Numbers of the items that are left of those candidates, and what each filter did."""
+    trace = Trace()
+    found = steps.filter(home, q, merge([np.array(rows, np.int64)], ("any", steps.FILL)), trace)
+    return [int(q.columns.ids[row][1:]) for row in found.rows.tolist()], trace
 
 
 def seen(*numbers: int) -> dict[str, Any]:
     return met(f"i{k}" for k in numbers)
 
 
-def test_what_cannot_be_had_what_is_disliked_and_what_is_met_goes() -> None:
-    q = candidates(
-        query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], **seen(3)), 0, 1, 2, 3, 4
-    )
-    assert left(q) == [0, 4]
-    assert q.removed == {"unavailable": 1, "disliked": 1, "seen": 1}
+def test_unavailable_disliked_and_met_items_are_removed_each_by_its_filter() -> None:
+    q = query(8, n=2, unavailable=(1,), recent=[("dislike", "i2"), ("like", "i4")], **seen(3))
+    rows, trace = left(q, 0, 1, 2, 3, 4)
+    assert rows == [0, 4]
+    assert [(s.stage, s.candidates_in, s.candidates_out, s.removed) for s in trace.stages] == [
+        ("unavailable", 5, 4, 1), ("disliked", 4, 3, 1), ("seen", 3, 2, 1),
+    ]  # fmt: skip
 
 
 def test_too_few_are_filled_up_with_what_is_popular_and_passes_the_filters() -> None:
-    q = candidates(query(10, n=4, unavailable=(1,), **seen(0, 5), recent=[("dislike", "i2")]), 5, 9)
-    assert left(q) == [9, 3, 4, 6]
+    q = query(10, n=4, unavailable=(1,), **seen(0, 5), recent=[("dislike", "i2")])
+    assert left(q, 5, 9)[0] == [9, 3, 4, 6]
 
 
 def test_where_everything_is_met_the_met_comes_back_before_the_disliked() -> None:
-    q = candidates(query(4, n=2, unavailable=(3,), **seen(0, 1, 2, 3), recent=[("dislike", "i0")]), 0, 1, 2, 3)
-    assert left(q) == [1, 2]
+    q = query(4, n=2, unavailable=(3,), **seen(0, 1, 2, 3), recent=[("dislike", "i0")])
+    assert left(q, 0, 1, 2, 3)[0] == [1, 2]
 
 
 def test_where_everything_is_disliked_even_that_comes_back() -> None:
-    q = candidates(query(3, n=2, unavailable=(0,), recent=[("dislike", f"i{k}") for k in range(3)]), 0, 1, 2)
-    assert left(q) == [1, 2]
+    q = query(3, n=2, unavailable=(0,), recent=[("dislike", f"i{k}") for k in range(3)])
+    assert left(q, 0, 1, 2)[0] == [1, 2]
 
 
 def test_what_cannot_be_had_never_comes_back() -> None:
-    assert left(candidates(query(2, unavailable=(0, 1)), 0, 1)) == []
+    assert left(query(2, unavailable=(0, 1)), 0, 1)[0] == []
 
 
 def test_the_ranker_gets_the_best_500() -> None:
-    q = candidates(query(700), *range(699, -1, -1))
-    assert left(q) == list(range(699, 199, -1))
+    assert left(query(700), *range(699, -1, -1))[0] == list(range(699, 199, -1))
+
+
+def test_the_item_that_others_are_compared_with_is_removed() -> None:
+    assert NotItself().keep(replace(query(3), item=1), np.array([0, 1, 2])).tolist() == [True, False, True]

@@ -1,4 +1,4 @@
-"""What is popular among what can be had, beside plain sorting."""
+"""Lists of popular items, compared with plain sorting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(seed: int, n: int) -> tuple[Popular, dict[str, Item], dict[str, float]
     there = {i.item_id: float(rng.randrange(20)) for i in items if rng.random() < 0.3}
     popular(made, everywhere)
     popular(made, there, "DE")
-    return Popular(made.generation.columns), {i.item_id: i for i in items}, everywhere, there
+    return Popular(made.columns, 0), {i.item_id: i for i in items}, everywhere, there
 
 
 def best(ids: list[str], values: dict[str, float]) -> list[str]:
@@ -68,7 +68,7 @@ def test_a_list_is_kept_for_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     made = catalogue([Item("i0"), Item("i1")])
     popular(made, {"i0": 2.0, "i1": 1.0})
-    found = Popular(made.generation.columns, max_age_s=1.0)
+    found = Popular(made.columns, max_age_s=1.0)
     assert found.everywhere().tolist() == [0, 1]
     popular(made, {"i1": 3.0})
     assert found.everywhere().tolist() == [0, 1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from operators.time import DAY
-from recommend import rerank
-from recommend.query import FeedRequest, Query
+from recommend.candidate_set import CandidateSet
+from recommend.steps import rerank
+from recommend.surfaces import home
+from recommend.trace import Trace
 from schemas.events import Item
-from tests.serving.made import NOW, catalogue, person, pipeline
+from tests.serving.made import NOW, catalogue, pipeline
 
 AXES = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
@@ -17,15 +21,14 @@ AXES = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 def order(
     items: list[Item], scores: list[float], n: int = 20, vectors: list[list[float]] | None = None, plain: bool = False
 ) -> list[str]:
-    """The feed of these candidates; vectors far apart unless given."""
+    """The feed of these candidates, without re-rankers where `plain`; vectors far apart unless given."""
     made = catalogue(items, {i.item_id: (vectors or AXES * 100)[k] for k, i in enumerate(items)})
     found = pipeline(made)
-    q = Query(FeedRequest(person(), NOW, n=n), found.columns, found.model, found.popular)
-    q.rows = np.arange(len(items))
-    q.sources = np.full(len(items), 8, np.uint8)
-    q.scores = np.array(scores, np.float32)
-    (rerank.by_score if plain else rerank.rerank)(q)
-    return [found.columns.ids[row] for row in q.rows.tolist()]
+    best = np.argsort(-np.array(scores), kind="stable")
+    candidates = CandidateSet(best, np.ones(len(items), np.uint32), ("any",), np.array(scores, np.float32)[best])
+    surface = replace(home, rerankers=()) if plain else home
+    shown = rerank(surface, found.query(at=NOW, n=n), candidates, Trace())
+    return [found.columns.ids[row] for row in shown.rows.tolist()]
 
 
 def named(*categories: str) -> list[Item]:
@@ -77,12 +80,12 @@ def test_what_is_new_is_lifted_a_little(days: float | None, lifted: bool) -> Non
     assert (order(items, [1.0, 0.6, 0.5, 0.0])[1] == "i2") is lifted
 
 
-def test_the_weak_are_not_lifted_for_varietys_sake() -> None:
+def test_weak_items_are_not_raised_for_variety() -> None:
     items = named(*["a"] * 50, "b")
     assert "i50" not in order(items, [*np.linspace(1, 0.5, 50), 0.0], n=10)
 
 
-def test_by_score_alone_where_re_ranking_fails() -> None:
+def test_by_score_alone_without_re_rankers() -> None:
     assert order(named("a", "a", "a", "b"), [2, 4, 3, 1], n=3, plain=True) == ["i1", "i2", "i0"]
 
 

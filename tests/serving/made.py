@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,16 +13,20 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.candidates import Candidates
+from feature_repo.crosses import Cross
+from feature_repo.inputs import INPUTS, names, stack
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.aggregator import FORMAT
 from operators.contract import Row
 from operators.hashes import HashLog, hash64
 from operators.seen import KEEP, seen_slots
-from operators.space import BundleSpace
+from operators.space import Content
 from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex
-from recommend.model import Model
+from recommend.item_space import ItemSpace
+from recommend.model import Model, Parts
 from recommend.pipeline import Pipeline
 from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
@@ -30,6 +35,7 @@ from serving.app import create_app
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings
+from serving.variants import Variant
 
 NOW = 1_767_225_600_000
 DIM = 4
@@ -37,10 +43,25 @@ Score = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 class Ranker:
-    """Scores by a function of the ranker's inputs; by the first of them, the similarity, unless told otherwise."""
+    """Scores by a function of the ranker's inputs; by default by the first of them, the similarity."""
 
-    def __init__(self, score: Score = lambda inputs: inputs[:, 0]) -> None:
-        self.score = score
+    heads = ("score",)
+
+    def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
+        self._score, self._crosses = score, crosses
+        self.names = names(crosses)
+        self.pairs = tuple(value for cross in crosses for value in cross.values if value.second)
+
+    def inputs(self, candidates: Candidates) -> npt.NDArray[np.float32]:
+        return stack(candidates, (*INPUTS, *self._crosses))
+
+    def run(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return np.asarray(self._score(inputs), np.float32)[:, None]
+
+    def score(
+        self, inputs: npt.NDArray[np.float32], objective: Mapping[str, float] | None = None
+    ) -> npt.NDArray[np.float32]:
+        return self._score(inputs)
 
 
 def unit(vectors: Any) -> npt.NDArray[np.float32]:
@@ -49,34 +70,42 @@ def unit(vectors: Any) -> npt.NDArray[np.float32]:
 
 
 def model(
+    of: Catalogue,
     vectors: Mapping[str, Sequence[float]],
     score: Score | None = None,
     content: Mapping[str, Sequence[float]] | None = None,
-    item: Callable[[str], Item | None] = lambda _: None,
+    learned: Collection[str] | None = None,
     version: str = "v1",
     dim: int = DIM,
 ) -> Model:
-    """Item id → vector, scaled to unit length; `content` the same for content tokens."""
+    """Item id → vector, scaled to unit length; `content` the same for content tokens. Of the items of `learned` (all
+    where not given) behaviour is part of the vector."""
     rows = unit(list(vectors.values())) if vectors else np.zeros((0, dim), np.float32)
     said = unit(list(content.values())) if content else np.zeros((0, dim), np.float32)
-    space = BundleSpace(f"space-{version}", list(vectors), rows, list(content or ()), said, item)
+    origins = np.array([0 if learned is None or item_id in learned else 1 for item_id in vectors], np.uint64)
     index = ItemIndex(dim, None, len(rows))
     index.add(np.arange(len(rows)), rows)
-    return Model(version, space, list(vectors), index, Ranker(score) if score else Ranker())  # type: ignore[arg-type]
+    placed = np.array(of.rows_of(list(vectors)), np.int64)
+    space = ItemSpace(
+        f"space-{version}", rows, origins, Content(list(content or ()), said, dim), of.columns, placed, index
+    )
+    ranker = Ranker(score) if score else Ranker()
+    parts = Parts(space, None, ranker, {"score": 1.0})  # type: ignore[arg-type]
+    return Model(version, {"items": space}, space, {"home": parts, "similar": Parts(space)})
 
 
 def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> Catalogue:
     """The items, and a model of those that have a vector; no model without vectors."""
     found = Catalogue()
     if vectors is not None:
-        found.install(model(vectors, item=found.item, **others))
+        found.install(model(found, vectors, **others))
     for item in items:
         found.put_item(item)
     return found
 
 
-def pipeline(of: Catalogue, **others: Any) -> Pipeline:
-    return Pipeline(of.generation.columns, of.generation.model, **others)
+def pipeline(of: Catalogue, popular_age_s: float = 0) -> Pipeline:
+    return Pipeline(of.columns, of.model, popular_age_s)
 
 
 def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> None:
@@ -85,7 +114,7 @@ def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> Non
         view, key = (item_region, (item_id, region)) if region else (item_view, (item_id,))
         named = {"popularity": value}
         row = Row(view.name, key, tuple(named.get(f.name, f.default) for f in view.fields))
-        of.generation.columns.put_features(row)
+        of.columns.put_features(row)
 
 
 def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, Any]:
@@ -207,9 +236,10 @@ class Api:
 
     def stock(self, items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> None:
         """Puts a catalogue and a model in force."""
-        of = self.services.catalogue
-        if vectors is not None:
-            of.install(model(vectors, item=of.item, **others))
-        for item in items:
-            of.put_item(item)
-        self.services.pipeline = pipeline(of)
+        of, models = self.services.catalogue, self.services.models
+        with models._lock:  # the loader looks at the folder of bundles meanwhile
+            if vectors is not None:
+                of.install(model(of, vectors, **others))
+            for item in items:
+                of.put_item(item)
+            models.variants = replace(models.variants, default=Variant("default", pipeline(of)))

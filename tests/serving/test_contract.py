@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from serving.parameters import TOKEN_FORMAT
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.tokens import Token
+from serving.variants import Variant
 from tests.serving.made import Log, Rows, catalogue, pipeline
 
 EXAMPLES = 10
 NOW_MS = int(time.time() * 1000)
 TOKENS = st.builds(
-    lambda partition, offset: Token.of("me", [("interactions", partition, offset)]).encode(),
+    lambda partition, offset: Token.of("me", [("interactions", partition, offset, "u1")]).encode(),
     st.integers(0, 63), st.integers(0, 2**40),
 )  # fmt: skip
 
@@ -38,7 +40,8 @@ def api() -> Any:
     services: Services = app.state.services
     asyncio.run(services.store.start())
     items = [Item(f"i{k}", categories=["c"]) for k in range(30)]
-    services.pipeline = pipeline(catalogue(items, {item.item_id: [1, k, 0, 0] for k, item in enumerate(items)}))
+    found = pipeline(catalogue(items, {item.item_id: [1, k, 0, 0] for k, item in enumerate(items)}))
+    services.models.variants = replace(services.variants, default=Variant("default", found))
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 

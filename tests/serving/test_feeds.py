@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from feature_repo.inputs import NAMES
 from operators.decay import POPULARITY_ORIGIN
+from recommend.popular import Popular
+from recommend.query import Query
+from recommend.rankers.popularity import POPULARITY
+from recommend.trace import STEPS
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from serving.feeds import POPULARITY
 from tests.serving.made import Api, popular
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["even" if k % 2 == 0 else "odd"], available=k != 3) for k in range(12)]
@@ -35,21 +39,53 @@ def click(api: Api, item_id: str, event_id: str = "e1", **others: Any) -> str:
 
 
 def test_a_feed(api: Api) -> None:
-    answer = api.get("/v1/users/u1/feed", n=5, surface="cart", region="DE")
+    answer = api.get("/v1/users/u1/feed", n=5, surface="home", region="DE")
     feed = answer.json()
     assert answer.status_code == 200
-    assert (feed["user_id"], feed["surface"], feed["model_version"], feed["degraded"]) == ("u1", "cart", "v1", [])
+    assert (feed["user_id"], feed["surface"], feed["model_version"], feed["degraded"]) == ("u1", "home", "v1", [])
     assert [entry["rank"] for entry in feed["items"]] == [0, 1, 2, 3, 4]
     assert all(entry["item"]["title"] == f"Title {entry['item_id'][1:]}" for entry in feed["items"])
     assert all(entry["reason"]["text"] for entry in feed["items"])
-    assert set(feed["timings_ms"]) == {"hydrate", "retrieve", "filter", "rank", "rerank", "explain", "total"}
+    assert set(feed["timings_ms"]) == {"hydrate", *STEPS, "total"}
     assert feed["timings_ms"]["total"] >= max(v for k, v in feed["timings_ms"].items() if k != "total")
 
 
 def test_without_reasons(api: Api) -> None:
-    feed = api.get("/v1/users/u1/feed", explain="false").json()
+    feed = api.get("/v1/users/u1/feed", explain="none").json()
     assert feed["items"]
     assert not any("reason" in entry for entry in feed["items"])
+
+
+def test_a_surface_that_there_is_not_is_refused_with_those_there_are(api: Api) -> None:
+    answer = api.get("/v1/users/u1/feed", surface="cart")
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"name": "surface", "detail": "must be one of: home"}]
+
+
+def test_a_full_explanation(api: Api) -> None:
+    click(api, "i5")
+    feed = api.get("/v1/users/u1/feed", n=3, region="DE", explain="full").json()
+    assert all(entry["reason"]["text"] for entry in feed["items"])
+    detail = feed["items"][0]["detail"]
+    assert set(detail["sources"]) <= {"nearest", "similar", "popular_in_region", "popular"}
+    assert list(detail["features"]) == list(NAMES)
+    assert detail["scores"] == {"score": feed["items"][0]["score"]}
+    stages = {stage["stage"]: stage for stage in feed["trace"]}
+    assert list(stages) == [
+        "nearest", "similar", "popular_in_region", "popular", "unavailable", "seen", "model", "diverse", "reasons",
+    ]  # fmt: skip
+    assert (stages["seen"]["candidates_in"], stages["seen"]["removed"]) == (11, 1)
+    assert (stages["model"]["candidates_in"], stages["model"]["candidates_out"]) == (10, 10)
+    found = api.get("/metrics").text
+    assert 'freshet_removed_total{filter="seen",surface="home"} 1.0' in found
+    assert 'freshet_stage_seconds_count{stage="rank",surface="home"} 1.0' in found
+
+
+@pytest.mark.parametrize("explain", ["none", "reason"])
+def test_a_trace_is_for_those_who_ask(api: Api, explain: str) -> None:
+    feed = api.get("/v1/users/u1/feed", explain=explain).json()
+    assert "trace" not in feed
+    assert not any("detail" in entry for entry in feed["items"])
 
 
 def test_a_click_is_in_the_next_feed(api: Api) -> None:
@@ -132,6 +168,37 @@ def test_similar_to_an_item_without_a_vector_is_what_is_popular(api: Api) -> Non
     assert (ids(answer), answer.json()["degraded"]) == (["i11", "i10"], ["retrieve"])
 
 
+def test_similar_items_are_found_behind_unavailable_ones(api: Api) -> None:
+    twins = [Item(f"twin{k}", available=False) for k in range(60)]
+    api.stock([*ITEMS, *twins], VECTORS | {item.item_id: [1, 2 / 4, 0, 0] for item in twins}, version="v2")
+    answer = api.get("/v1/items/i2/similar", n=5)
+    assert set(ids(answer)) == {"i0", "i1", "i4", "i5", "i6"}
+    assert answer.json()["degraded"] == []
+
+
+def test_similar_items_where_the_index_fails_are_popular_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> Any:
+        raise RuntimeError("Cannot return the results in a contiguous 2D array")
+
+    monkeypatch.setattr(Query, "nearest", fail)
+    answer = api.get("/v1/items/i2/similar", n=3, explain="full")
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["retrieve"])
+    assert len(ids(answer)) == 3
+    failed, instead, *_ = answer.json()["trace"]
+    assert (failed["stage"], failed["fell_back"], instead["stage"]) == ("neighbours", "popular", "popular")
+    assert "contiguous" not in failed["failed"], "the text of an exception is not for callers"
+    found = api.get("/metrics").text
+    assert 'freshet_stage_failures_total{stage="neighbours",surface="similar"} 1.0' in found
+
+
+def test_an_item_that_has_just_sold_out_is_not_trending(api: Api) -> None:
+    pipeline = api.services.pipeline
+    pipeline.popular._max_age_s = 3600
+    assert ids(api.get("/v1/trending", n=2)) == ["i11", "i10"]
+    api.services.catalogue.put_item(Item("i11", available=False))
+    assert ids(api.get("/v1/trending", n=2)) == ["i10", "i9"]
+
+
 def test_similar_to_nothing_is_not_found(api: Api) -> None:
     assert api.get("/v1/items/absent/similar").status_code == 404
 
@@ -159,3 +226,22 @@ def test_a_trending_score_is_how_many_events_are_left_of_an_item(api: Api) -> No
     assert [(entry["item_id"], entry["score"]) for entry in found] == [
         ("i1", pytest.approx(80, rel=1e-4)), ("i2", pytest.approx(40, rel=1e-4)), ("i11", pytest.approx(0, abs=1e-3)),
     ]  # fmt: skip
+
+
+def test_without_a_model_popularity_is_not_sorted_at_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorts: list[int] = []
+    plain = Popular._sorted
+
+    def counted(self: Popular, values: Any, code: int, known_only: bool) -> Any:
+        sorts.append(code)
+        return plain(self, values, code, known_only)
+
+    monkeypatch.setattr(Popular, "_sorted", counted)
+    api = Api(tmp_path / "none")
+    api.services.catalogue.put_item(Item("i1"))
+    for _ in range(20):
+        assert ids(api.get("/v1/trending")) == ["i1"]
+    api.close()
+    assert len(sorts) < 5

@@ -29,7 +29,10 @@ def test_it_is_ready_once_the_catalogue_has_been_read(api: Api) -> None:
     answer = api.get("/readyz")
     found = answer.json()
     background = found.pop("background")
-    assert (answer.status_code, found) == (200, {"status": "ready", "degraded": [], "model_version": "v1"})
+    assert (answer.status_code, found) == (
+        200,
+        {"status": "ready", "degraded": [], "model_version": "v1", "process": None, "processes": []},
+    )
     assert [(loop["name"], loop["up"], loop["errors"]) for loop in background] == [
         ("bundles", True, 0), ("impressions", True, 0),
     ]  # fmt: skip
@@ -50,7 +53,7 @@ def test_a_broken_bundle_is_named_by_health_and_metrics_and_the_next_is_taken(tm
         write_bundle(bundles, ["i1"], version="one", served=True)
         wait(lambda health: health["model_version"] == "one")
         write_bundle(tmp_path / "aside", ["i1"], version="broken", served=True)
-        (tmp_path / "aside" / "broken" / "items.json").write_text('["i1", "i1"]')
+        (tmp_path / "aside" / "broken" / "spaces" / "items" / "ids.jsonl").write_text('"i1"\n"i1"\n')
         (tmp_path / "aside" / "broken").rename(bundles / "broken")
         put_in_force(bundles, "broken")
         health = wait(lambda health: "bundles" in health["degraded"])

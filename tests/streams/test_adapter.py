@@ -779,6 +779,28 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
     }
 
 
+@pytest.mark.parametrize("crash", [True, False])
+def test_a_refreshed_key_writes_all_of_its_rows_again(
+    crash: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flink = MiniFlink("item", World(), store, monkeypatch)
+    for n in range(6):
+        signal = Signal("click", flink.now, f"i{n % 2}", ("DE", "FR", "")[n % 3])
+        flink.send(tuple(wire.downstream(signal.item_id, [signal], None, flink.now)[1]))
+    flink.advance(5_000)
+    flink.send(("i0", b"", REFRESH["item"], 0, 0, flink.now))
+    flink.advance(5_000)
+    before = dict(store.rows)
+    assert len(before) == 6
+    store.rows.clear()  # the store has lost its data
+    for key in ("i0", "i1", "unknown"):
+        flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
+    if crash:  # the messages are not read again, and no row has left yet
+        flink.restore(flink.checkpoint())
+    flink.advance(5_000)
+    assert store.rows == before
+
+
 @pytest.mark.parametrize("read", [True, False])
 def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, clicked, _ = BY_ITEM_LATER

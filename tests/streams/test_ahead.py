@@ -107,7 +107,7 @@ def test_an_items_rows_equal_the_oracle_at_any_time(skew: int, monkeypatch: pyte
     for event in events(flink.now, skew):
         signals = heard([Record(event)])
         taken += signals
-        flink.send(tuple(wire.news("i3", signals, None, flink.now)[1]))
+        flink.send(tuple(wire.downstream("i3", signals, None, flink.now)[1]))
     for _ in range(11 * 12):
         flink.advance(5 * SECOND - 10)  # rows of items leave within a second, and change at multiples of 15 s
         at = read_time(max(signal.timestamp for signal in taken), flink.now)

@@ -27,7 +27,7 @@ from operators.attribution import Attribution
 from operators.contract import Record, Row
 from operators.history import hash64
 from operators.space import BundleSpace
-from operators.subject import Catalogue
+from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE
 from schemas import bundle, codec
 from schemas.events import EVENT_TYPES, Event, Impression, Interaction, Item, LabelledExample
@@ -124,7 +124,7 @@ class Emissions(defaultdict[tuple[str, ...], list[str | int]]):
 
     def __init__(self) -> None:
         super().__init__(list)
-        self._last = -sum(len(a.fields) for a in item.aggregations if isinstance(a, Catalogue))
+        self._last = -sum(len(a.fields) for a in item.aggregations if isinstance(a, CatalogueEntry))
 
     def add(self, row: Row) -> None:
         view, key, values = row

@@ -73,9 +73,9 @@ def test_a_letter_fits_its_topic_however_large_the_message(key: int, value: int)
 def test_of_declared_features_go_those_that_are_asked_for_by_name() -> None:
     row = Row("item_features", ("i1",), (1, [2.0], 3))
     assert wire.features(row)[0] == '["item_features", "i1"]'
-    assert msgspec.msgpack.decode(wire.features(row)[1]) == ["item_features", ["i1"], [1, [2.0], 3]]
+    assert msgspec.msgpack.decode(wire.features(row)[1]) == ["item_features", ["i1"], "", [1, [2.0], 3]]
     assert msgspec.msgpack.decode(wire.features(row, ((2, "c"), (0, "a")))[1]) == [
-        "item_features", ["i1"], {"c": 3, "a": 1},
+        "item_features", ["i1"], "", {"c": 3, "a": 1},
     ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def test_the_space_is_that_of_the_bundle_in_force_and_a_broken_one_ends_nothing(
     try:
         assert found.space.vector("i1") is not None
         write_bundle(tmp_path / "aside", ["i1", "i2"], version="torn")
-        (tmp_path / "aside" / "torn" / "vectors.npy").write_bytes(b"torn")
+        (tmp_path / "aside" / "torn" / "spaces" / "items" / "vectors.npy").write_bytes(b"torn")
         (tmp_path / "aside" / "torn").rename(tmp_path / "torn")
         put_in_force(tmp_path, "torn")
         wait(lambda: not found.health[1].up)

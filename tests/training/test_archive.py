@@ -91,13 +91,14 @@ def test_what_was_archived_comes_back_in_its_order(tmp_path: Path) -> None:
     assert list(archive.read(archive.finished(tmp_path))) == records
 
 
-def test_an_id_cannot_break_a_row(tmp_path: Path) -> None:
-    odd = Interaction(f"e{written.ROW}1{written.COLUMN}", "click", f"u{written.COLUMN}", T0, "i1")
+def test_no_text_breaks_a_row(tmp_path: Path) -> None:
+    """Ids hold no control characters; texts may."""
+    odd = Interaction("e1", "search", "u1", T0, properties={"query": f"a{written.ROW}1{written.COLUMN}b"})
     record = Record(odd, INTERACTIONS, 0, 1, T0, T0)
     write(tmp_path, [record, record])
     assert list(archive.read(archive.finished(tmp_path))) == [record, record]
     (file,) = archive.finished(tmp_path)
-    assert set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) == {"u"}
+    assert set(pq.read_table(file, partitioning=None)["user_id"].to_pylist()) == {"u1"}
 
 
 def replayed(records: list[Record], emit: Any = None) -> Replay:

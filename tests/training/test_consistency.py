@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from msgspec import structs
 
@@ -14,6 +16,7 @@ from feature_repo.builders import item_operator, user_operator
 from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Cross, Device, Hour, ItemFeature, Overlap, Similarity, UserFeature
 from feature_repo.inputs import NAMES, matrix, names
+from feature_repo.item_vectors import HeldVectors
 from feature_repo.repository import Repository
 from feature_repo.views import user
 from operators import features
@@ -22,7 +25,7 @@ from operators.features import Count, Decay, InteractedWith, Rate, Vector, event
 from operators.keyed import UserOperator
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
-from recommend.query import FeedRequest, ranking_of
+from recommend.query import ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS
@@ -30,6 +33,7 @@ from tests.bundles import write_bundle
 from training.consistency import Comparison, compare
 from training.live import LiveColumns, LivePeople
 from training.replay import KnownItems, Replay
+from training.watch import Watch
 
 T0 = 1_767_225_600_000
 CATEGORIES = [f"c{n}" for n in range(4)]
@@ -79,10 +83,13 @@ class Server:
         self.crosses, self._reads = declared.crosses, declared.reads
         self._world = KnownItems(ITEMS)
         self.space = self._world.space = BundleSpace.of(bundle.load(bundles / version), self._world.item)
-        self.columns = ItemColumns(self.space.dim, reads=declared.reads)
+        self.columns = ItemColumns(reads=declared.reads)
+        vectors = np.zeros((len(ITEMS), self.space.dim), np.float32)
         for item in ITEMS:
-            self.columns.put_item(item, self.space.vector(item.item_id))
-        self._fresh = LiveColumns(job, ItemColumns(0, reads=declared.reads), declared)
+            row, vector = self.columns.put_item(item), self.space.vector(item.item_id)
+            vectors[row] = 0.0 if vector is None else vector
+        self._vectors = HeldVectors(self.space.id, vectors)
+        self._fresh = LiveColumns(job, ItemColumns(reads=declared.reads), declared)
         self._written = dict.fromkeys([i.item_id for i in ITEMS], T0)
         self._job, self._people = job, LivePeople(job, declared)
         self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
@@ -96,7 +103,7 @@ class Server:
             if not at_once and clock - at <= WRITE_MS + 37 * int(item_id[1:]) % 500:
                 continue
             self._written[item_id] = clock
-            copied = self._fresh.at(clock).only({item_id: None}, 0)
+            copied = self._fresh.at(clock).subset([item_id])
             if not copied.n:
                 continue  # nothing has happened to it
             to, columns = self.columns.row(item_id), self.columns
@@ -130,11 +137,12 @@ class Server:
         if clock - at < WRITE_MS / 2:
             row = self._row(who, clock)  # the server goes on from the row; not from what is declared
         known = row["consent"]
-        request = FeedRequest(
-            row | declared if known else DEFAULTS | {"consent": False}, clock, region, device=device,
+        request = ranking_of(
+            row | declared if known else DEFAULTS | {"consent": False}, self.columns, self._vectors,
+            self.space.content, clock, region, device,
             pairs=lambda view, names: {name: pairs[view][name] for name in names if known and name in pairs[view]},
         )  # fmt: skip
-        inputs = matrix(ranking_of(request, self.columns, self.space), self.columns.rows(items), self.crosses)
+        inputs = matrix(request, self.columns.rows(items), self.crosses)
         return Impression(
             id, who, clock, items, region=region or None, device=device or None, model_version=self.version,
             features=inputs.tobytes(), applied_offset=row["applied_offset"],
@@ -334,3 +342,35 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None
     narrow = compared([other(record, features=bytes(20)) for record in records], bundles)
     assert list(narrow.skipped) == ["their ranker had other inputs"]
     assert narrow.overall.share == 1.0
+
+
+def test_of_a_crowd_of_feeds_few_are_in_memory_at_once(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each watched impression holds what a server can have known for a while: what is watched at once is bounded."""
+    watched, most = 0, 0
+
+    class Counting(Watch):
+        def __post_init__(self) -> None:
+            nonlocal watched, most
+            watched += 1
+            most = max(most, watched)
+
+        def judge(self) -> npt.NDArray[np.int64]:
+            nonlocal watched
+            watched -= 1
+            return super().judge()
+
+    monkeypatch.setattr("training.consistency.Watch", Counting)
+    passes: list[str] = []
+    records = served(bundles, 1)
+
+    def progress(name: str, of: Iterable[Record]) -> Iterable[Record]:
+        passes.append(name)
+        return of
+
+    load = lambda version: bundle.load(bundles / version)  # noqa: E731
+    report = compare(lambda: records, ITEMS, load, DECLARED, 5_000, 60, overlap=3, progress=progress)
+    assert 5 < report.impressions <= 60
+    assert most <= 2 * 3  # those that opened and those that close overlap by one window
+    (reason,) = (reason for reason in report.skipped if "at most 3 of any 5 s" in reason)
+    assert report.skipped[reason] > 0
+    assert len(passes) == 3

@@ -38,7 +38,7 @@ def features_at(log: Log, space: FittedSpace, number: int) -> tuple[Array, dict[
         rows = np.arange(moment.request.items.n)
         found.append((matrix(moment.request, rows), dict(moment.request.user)))
 
-    examples.replay(log, *examples.world_of(log, space), [number], look)
+    examples.replay(log, *examples.world_of(log, space), [number], look, vectors=examples.held(space))
     return found[0]
 
 

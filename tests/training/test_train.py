@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -15,10 +16,11 @@ from feature_repo.registry import collect
 from operators.features import Count, user, user_category
 from operators.space import BundleSpace
 from operators.time import days
-from recommend.model import Ranker
+from recommend.onnx_ranker import OnnxRanker
 from schemas import bundle
 from schemas.errors import BundleError
 from schemas.events import Interaction, Item
+from schemas.manifest import Use
 from training import examples, factors, ranker
 from training.examples import Log
 from training.feed import ReplayedFeed
@@ -37,23 +39,23 @@ def bundles(log: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_bundle_loads_whole(bundles: Path, log: Log) -> None:
     found = bundle.current(bundles)
     assert found is not None
-    assert found.manifest.features == list(NAMES)
-    assert found.manifest.items == len(found.item_ids) == 60
+    assert found.manifest.rankers["feed"].inputs == list(NAMES)
+    assert found.space().part.items == sum(map(len, found.space().item_ids())) == 60
+    assert found.manifest.surfaces["home"] == Use(space="items", ranker="feed", objective={"relevance": 1.0})
     assert found.manifest.metrics["events"] == 1000
     assert found.manifest.metrics["examples"] > 100
     space = BundleSpace.of(found, {i.item_id: i for i in log.items}.get)
-    assert space.id == found.manifest.space_id
-    assert found.array("content").shape == (len(found.tokens), 16)
+    assert space.id == found.space().part.id
+    assert found.space().content.shape == (sum(map(len, found.space().tokens())), 16)
 
 
 def test_a_changed_file_is_refused(bundles: Path) -> None:
     found = bundle.current(bundles)
     assert found is not None
     copy = bundles / "copy"
-    copy.mkdir()
-    for file in found.path.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
-    (copy / "vectors.npy").write_bytes(b"x" + (copy / "vectors.npy").read_bytes()[1:])
+    shutil.copytree(found.path, copy)
+    vectors = copy / "spaces" / "items" / "vectors.npy"
+    vectors.write_bytes(b"x" + vectors.read_bytes()[1:])
     with pytest.raises(BundleError, match=r"vectors\.npy: checksum"):
         bundle.load(copy)
 
@@ -61,9 +63,9 @@ def test_a_changed_file_is_refused(bundles: Path) -> None:
 def test_a_label_of_the_index_is_a_row(bundles: Path) -> None:
     found = bundle.current(bundles)
     assert found is not None
-    vectors = np.array(found.array("vectors"))
+    vectors = np.array(found.space().vectors)
     index = hnswlib.Index(space="ip", dim=16)
-    index.load_index(str(found.path / "index.hnsw"))
+    index.load_index(str(found.space().index))
     labels, _ = index.knn_query(vectors, k=1)
     np.testing.assert_allclose((vectors[labels[:, 0]] * vectors).sum(axis=1), 1, atol=1e-4)
 
@@ -71,7 +73,8 @@ def test_a_label_of_the_index_is_a_row(bundles: Path) -> None:
 def test_the_same_log_and_seed_make_the_same_model(bundles: Path, log: Log, tmp_path: Path) -> None:
     found = bundle.current(bundles)
     assert found is not None
-    assert train(log.interactions, log.items, tmp_path, dim=16).files == found.manifest.files
+    again = train(log.interactions, log.items, tmp_path, dim=16)
+    assert list(again.parts()) == list(found.manifest.parts())
 
 
 def test_the_feed_shows_what_the_person_loves(bundles: Path, log: Log) -> None:
@@ -101,7 +104,7 @@ def test_onnx_says_what_lightgbm_says(log: Log) -> None:
     at_threshold[np.arange(len(split)), columns] = split["threshold"].to_numpy(np.float32)
     inputs = np.concatenate([inputs, at_threshold])
     encoded = ranker.export(booster, inputs)
-    np.testing.assert_allclose(Ranker(encoded).score(inputs), booster.predict(inputs), atol=1e-5)
+    np.testing.assert_allclose(OnnxRanker(encoded).score(inputs), booster.predict(inputs), atol=1e-5)
 
 
 def test_single_precision_changes_nothing_for_single_precision_inputs(log: Log) -> None:
@@ -126,7 +129,7 @@ def test_a_tiny_log_trains(tmp_path: Path, count: int) -> None:
     items = [Item(f"i{k}", f"Film {k}", ["comedy"]) for k in range(3)]
     events = [Interaction(f"e{k}", "click", f"u{k % 3}", T + k, f"i{k % 3}") for k in range(count)]
     manifest = train(events, items, tmp_path)
-    assert manifest.items == 3
+    assert manifest.spaces["items"].items == 3
     assert manifest.metrics["examples"] == 0
     found = bundle.current(tmp_path)
     assert found is not None
@@ -135,7 +138,7 @@ def test_a_tiny_log_trains(tmp_path: Path, count: int) -> None:
 
 def test_events_without_a_catalogue_train(tmp_path: Path) -> None:
     events = [Interaction(f"e{k}", "click", f"u{k % 3}", T + k, f"i{k % 4}") for k in range(12)]
-    assert train(events, [], tmp_path, dim=4).items == 4
+    assert train(events, [], tmp_path, dim=4).spaces["items"].items == 4
 
 
 def test_nothing_to_train(tmp_path: Path) -> None:
@@ -152,7 +155,7 @@ def test_crosses_are_in_the_manifest_and_the_feed_reads_them(log: Log, tmp_path:
     train(log.interactions, log.items, tmp_path, dim=16, declared=declared)
     found = bundle.current(tmp_path)
     assert found is not None
-    assert found.manifest.features == [*NAMES, "met", "habit"]
+    assert found.manifest.rankers["feed"].inputs == [*NAMES, "met", "habit"]
     feed = ReplayedFeed(found, log, {}, declared)
     assert len(feed.recommend("u0", log.interactions[-1].timestamp)) == 20
     with pytest.raises(BundleError, match="other inputs"):

@@ -30,8 +30,8 @@ def test_train_from_files_prints_what_it_made(
     said = capsys.readouterr()
     found = bundle.current(tmp_path)
     assert found is not None
-    assert found.manifest.dim == 8
-    assert found.manifest.features == list(names(registry.declared().crosses))
+    assert found.space().part.dim == 8
+    assert found.manifest.rankers["feed"].inputs == list(names(registry.declared().crosses))
     assert found.version in said.out
     assert "prior" in said.out
     assert "100 interactions, 60 items" in said.err

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from freshet.cli import main
-from freshet.data import importer, json_lines
-from freshet.errors import InputError
-from schemas import codec, topics
+from freshet.data import importer
+from schemas import codec, json_lines, topics
+from schemas.errors import UnreadableFile
 
 
 def event(number: int, **more: object) -> dict[str, object]:
@@ -104,7 +104,7 @@ def test_gzip_is_recognized_by_its_content(tmp_path: Path) -> None:
 def test_a_gzip_file_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "events.gz"
     path.write_bytes(gzip.compress(write(tmp_path / "plain", 4000).read_bytes())[:-100])
-    with pytest.raises(InputError, match="cannot be read to its end"):
+    with pytest.raises(UnreadableFile, match="cannot be read to its end"):
         list(json_lines.read(path))
 
 

@@ -40,7 +40,9 @@ def settings() -> Settings:
 
 def test_threads_with_errors_are_named(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     real = httpx.Client
-    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(503, json={"background": THREADS}))
+    monkeypatch.setattr(
+        httpx, "get", lambda *_, **__: httpx.Response(503, json={"background": THREADS, "processes": []})
+    )
     monkeypatch.setattr(
         httpx, "Client", lambda base_url, **_: real(base_url=base_url, transport=httpx.MockTransport(answer))
     )
@@ -51,12 +53,41 @@ def test_threads_with_errors_are_named(monkeypatch: pytest.MonkeyPatch, settings
     ]
 
 
-@pytest.mark.parametrize("document", [{}, [], {"background": [{}]}, {"background": 1}])
+def process(number: int, state: str, restarts: int, last_exit: str, threads: Any) -> dict[str, Any]:
+    return {
+        "number": number, "pid": 70 + number, "state": state, "restarts": restarts, "last_exit": last_exit,
+        "degraded": [], "background": threads,
+    }  # fmt: skip
+
+
+def test_processes_are_counted_and_what_befell_them_is_said(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    several = [
+        process(1, "serving", 2, "ended by SIGKILL", THREADS[2:]),
+        process(2, "ended", 1, "ended with status 3", None),
+        process(3, "serving", 0, "", THREADS[:1]),
+    ]
+    document = {"background": THREADS[2:], "processes": several}
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=document))
+    assert background.processes(settings, {"server"}) == "server: 2 of 3 processes serve (pid 71, 73)"
+    assert background.processes(settings, {"kafka"}) == ""
+    assert background.problems(settings, {"server"}) == [
+        "server: process 1 was started again, 2 times so far; the last time it ended by SIGKILL",
+        "server: process 2 does not serve (ended): it ended with status 3",
+        "server: process 3 (pid 73): follow-items fails and is tried again: OSError: refused",
+    ]
+
+
+@pytest.mark.parametrize(
+    "document", [{}, [], {"background": [{}]}, {"background": 1}, {"processes": [{}]}, {"processes": 1}]
+)
 def test_an_answer_of_another_kind_is_no_error(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, document: Any
 ) -> None:
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=document))
     assert background.problems(settings, {"server"}) == []
+    assert background.processes(settings, {"server"}) == ""
 
 
 def test_what_does_not_run_is_not_asked(settings: Settings) -> None:

@@ -1,0 +1,59 @@
+"""Item vectors of one embedding space, by row of the item columns: what crosses and the ranker's inputs read."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.columns import Rows
+
+
+class ItemVectors(Protocol):
+    """The vectors of one space."""
+
+    @property
+    def id(self) -> str:
+        """The space's id, "" where there is none."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def vectors_of(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Unit vectors (n, dim) of rows (n,); zeros where the space has none."""
+
+    def has(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) have a vector."""
+
+
+class HeldVectors:
+    """Vectors in one array (rows, dim), zeros where a row has none: for replays, examples and comparisons."""
+
+    def __init__(self, space_id: str, vectors: npt.NDArray[np.float32]) -> None:
+        self.id = space_id
+        self.dim = vectors.shape[1]
+        self._vectors = vectors
+
+    def vectors_of(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Unit vectors (n, dim) of rows (n,); zeros beyond the array."""
+        if not len(self._vectors):
+            return np.zeros((len(rows), self.dim), np.float32)
+        found = self._vectors.take(rows, axis=0, mode="clip")
+        found[rows >= len(self._vectors)] = 0.0
+        return found
+
+    def has(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) have a vector."""
+        return self.vectors_of(rows).any(axis=1)
+
+    def cosines(self, vector: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float32]:
+        """Cosines (n,) of a unit vector (dim,) and the vectors of rows 0 … n-1."""
+        found = np.zeros(n, np.float32)
+        held = self._vectors[:n]
+        found[: len(held)] = held @ vector
+        return found
+
+
+NO_VECTORS = HeldVectors("", np.zeros((0, 0), np.float32))
+"""no bundle yet"""

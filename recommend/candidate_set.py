@@ -1,0 +1,87 @@
+"""The candidates of one request on their way through the stages, as parallel arrays."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.columns import Rows
+
+MAX_RETRIEVERS = 32
+"""of one surface: a candidate's sources are the bits of a number"""
+
+
+@dataclass(slots=True)
+class CandidateSet:
+    """n candidates, each once. Stages are given it to read; the pipeline alone makes new ones."""
+
+    rows: Rows
+    sources: npt.NDArray[np.uint32]
+    """(n,), bit k for the retriever `names[k]`"""
+    names: tuple[str, ...]
+    scores: npt.NDArray[np.float32] | None = None
+    """(n,), once they are ranked"""
+    heads: npt.NDArray[np.float32] | None = None
+    """(n, heads): the scores before the objective weighs them"""
+    features: npt.NDArray[np.float32] | None = None
+    """(n, inputs): what the ranker computed the scores from, where it said so"""
+
+    head_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, chosen: npt.NDArray[Any]) -> CandidateSet:
+        """The candidates that a mask or an array of positions chooses, in that order."""
+        scores, heads, features = self.scores, self.heads, self.features
+        return CandidateSet(
+            self.rows[chosen],
+            self.sources[chosen],
+            self.names,
+            None if scores is None else scores[chosen],
+            None if heads is None else heads[chosen],
+            None if features is None else features[chosen],
+            self.head_names,
+            self.feature_names,
+        )
+
+    def found_by(self, *names: str) -> npt.NDArray[np.bool_]:
+        """Which candidates (n,) any of these retrievers found."""
+        bits = sum(1 << k for k, name in enumerate(self.names) if name in names)
+        return (self.sources & np.uint32(bits)) > 0
+
+    def sources_of(self, position: int) -> list[str]:
+        """Names of the retrievers that found the candidate."""
+        bits = int(self.sources[position])
+        return [name for k, name in enumerate(self.names) if bits >> k & 1]
+
+
+def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
+    """One set of what each retriever found (parallel to `names`): each row once, with every source that found it,
+    ordered by its best position in any, so that a cut takes the best of all."""
+    turns, bits = _in_turn(tuple(len(each) for each in found))
+    if not len(turns):
+        return CandidateSet(np.zeros(0, np.int64), np.zeros(0, np.uint32), names)
+    rows = np.concatenate(found).take(turns)
+    order = rows.argsort(kind="stable")
+    grouped = rows.take(order)
+    starts = np.concatenate(([0], np.flatnonzero(grouped[1:] != grouped[:-1]) + 1))
+    sources = np.bitwise_or.reduceat(bits.take(order), starts)
+    first = order.take(starts)  # of equal rows the one that comes first, since the sort is stable
+    best = first.argsort()
+    return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
+
+
+@functools.lru_cache(4096)
+def _in_turn(lengths: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
+    """The order that takes one of each list after the other, the first of all, then the second of all …, over lists of
+    these lengths laid end to end; and the bit of each one's list. Most requests have lists of the same few lengths."""
+    positions = np.concatenate([np.zeros(0, np.int64), *(np.arange(length) for length in lengths)])
+    bits = np.repeat(np.array([1 << k for k in range(len(lengths))], np.uint32), lengths)
+    turns = np.argsort(positions, kind="stable")
+    return turns, bits.take(turns)

@@ -1,0 +1,11 @@
+"""Candidate sources, one a file. A surface lists those that it uses, each with its quota."""
+
+from recommend.retrievers.nearest import NEAREST, Nearest
+from recommend.retrievers.neighbours import Neighbours
+from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
+from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
+
+__all__ = [
+    "NEAREST", "POPULAR", "RECENTS", "SIMILAR",
+    "AnyAvailable", "Nearest", "Neighbours", "PopularEverywhere", "PopularInRegion", "Similar", "Trending",
+]  # fmt: skip

@@ -1,0 +1,244 @@
+"""The steps of a request: each runs the stages of its kind, and makes up for those that fail.
+
+A fallback is run with the same care as the stage that it stands in for: whatever fails, a step has a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Sized
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.columns import Rows
+from operators.contract import Vector
+from recommend.candidate_set import CandidateSet, merge
+from recommend.query import Query
+from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, StageError
+from recommend.surface import Surface
+from recommend.trace import Trace
+
+S = TypeVar("S", bound=Sized)
+Values = npt.NDArray[np.float32]
+FILL = "fill"
+"""the source of candidates that make up for too few"""
+
+
+def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
+    """The person's vector by the surface's encoder. None where it fails or there is none: the user vector is used."""
+    encoder = surface.encoder
+    if encoder is None:
+        return None
+
+    def work() -> Vector | None:
+        return encoder.encode(query)
+
+    vector, record = trace.run("encode", encoder, query, work)
+    if record and record.failed is not None:
+        record.fell_back = "the user vector"
+    return vector
+
+
+def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
+    """The candidates of every source."""
+    found = [_found(retriever, query, trace) for retriever in surface.retrievers]
+    return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
+
+
+def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates that pass every filter, at most `surface.ranked`, filled up from the surface's fallback where they
+    are fewer than n."""
+    broken: set[str] = set()
+    for each in surface.filters:
+        candidates = _filtered(each, query, candidates, trace, broken)
+    if len(candidates) < query.n and surface.fallback:
+        candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
+    return candidates if len(candidates) <= surface.ranked else candidates.take(np.arange(surface.ranked))
+
+
+def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
+    ranker: Ranker | None = surface.ranker
+    objective, scores, values = surface.objective, None, None
+    while ranker and values is None and len(candidates):
+        scores, values = _scored(ranker, objective, query, candidates.rows, trace)
+        ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
+    if scores is None or values is None:
+        values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
+        scores = Scores(values[:, None], ())
+    candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
+    candidates.head_names, candidates.feature_names = scores.heads, scores.names
+    return candidates.take(np.argsort(-values, kind="stable"))
+
+
+def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The first n of the candidates, in the order of the re-rankers."""
+    for each in surface.rerankers:
+        candidates = _reordered(each, query, candidates, trace)
+    return candidates.take(np.arange(query.n)) if len(candidates) > query.n else candidates
+
+
+def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> Sequence[Reason | None]:
+    """A reason for each candidate, None where there is none."""
+    nothing: list[Reason | None] = [None] * len(candidates)
+    explainer = surface.explainer
+    if explainer is None or query.explain == "none":
+        return nothing
+
+    def work() -> Sequence[Reason | None]:
+        return _of_length(explainer.explain(query, candidates), len(candidates))
+
+    reasons, record = trace.run("explain", explainer, query, work, len(candidates))
+    if record:
+        record.candidates_out = len(candidates)
+    return nothing if reasons is None else reasons
+
+
+# -- single stages, their results checked -----------------------------------------------------------
+
+
+def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
+    """What the retriever finds, or its fallback where it fails; nothing where that fails as well."""
+
+    def work() -> Rows:
+        rows = np.asarray(retriever.find(query))
+        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+            raise StageError("what it found are not rows")
+        if len(rows) and not _within(rows, query.columns.n):
+            raise StageError("it found rows that there are not")
+        return rows
+
+    rows, record = trace.run("retrieve", retriever, query, work)
+    if record is None:
+        return NONE
+    if rows is not None:
+        record.candidates_out = len(rows)
+        return rows
+    if retriever.fallback is None:
+        return NONE
+    record.fell_back = retriever.fallback.name
+    return _found(retriever.fallback, query, trace)
+
+
+def _filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]) -> CandidateSet:
+    """The candidates that pass the filter, all or none where it fails; `broken` then names it."""
+    rows = candidates.rows
+
+    def work() -> Mask:
+        mask = _of_length(np.asarray(each.keep(query, rows)), len(rows))
+        if mask.dtype != np.bool_:
+            raise StageError("what it keeps is not a mask")
+        return mask
+
+    mask, record = trace.run("filter", each, query, work, len(rows))
+    if record is None:
+        return candidates
+    if mask is None:
+        broken.add(each.name)
+        record.fell_back = "open: all stay" if each.fails_open else "closed: none stays"
+        mask = np.full(len(rows), each.fails_open)
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = len(rows) - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
+
+
+def _filled(
+    surface: Surface, fallback: Retriever, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]
+) -> CandidateSet:
+    """The candidates and, after them, enough of the fallback's that pass the filters. Where there is nothing at all,
+    filters that may be relaxed are given up, the last one first."""
+    more = _found(fallback, query, trace)
+    if trace.stages[-1].failed is not None:
+        trace.stages[-1].fell_back = "available items in the order of the catalogue"
+        more = np.flatnonzero(query.columns.available)
+    more = more[np.isin(more, candidates.rows, invert=True)]
+    bit = np.uint32(1 << candidates.names.index(FILL))
+    everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
+    filters = list(surface.filters)
+    while True:
+        kept, aside = everything, Trace()
+        for each in filters:
+            if each.name not in broken:  # its rows meet what a broken filter would have asked of them
+                passed = _filtered(each, query, kept, aside, broken)
+                kept = kept if each.name in broken else passed
+        trace.include(aside.stages)
+        if len(kept) or len(candidates) or not filters or not filters[-1].relaxable:
+            break
+        filters.pop()
+    added = kept.take(np.arange(min(query.n - len(candidates), len(kept))))
+    return CandidateSet(
+        np.concatenate([candidates.rows, added.rows]),
+        np.concatenate([candidates.sources, added.sources]),
+        candidates.names,
+    )
+
+
+def _scored(
+    ranker: Ranker, objective: Mapping[str, float] | None, query: Query, rows: Rows, trace: Trace
+) -> tuple[Scores | None, Values | None]:
+    """What the ranker says of the rows, and what they are ranked by (n,); None where it fails or does not apply."""
+
+    def work() -> tuple[Scores, Values]:
+        found = ranker.score(query, rows)
+        if found.values.shape != (len(rows), len(found.heads)):
+            raise StageError("the scores are not one number a candidate and head")
+        if found.features is not None and len(found.features) != len(rows):
+            raise StageError("the features are not those of the candidates")
+        values = _weighed(found, found.weights if objective is None else objective)
+        if not np.isfinite(values).all():
+            raise StageError("the scores are not finite")
+        return found, values
+
+    result, record = trace.run("rank", ranker, query, work, len(rows))
+    if result is None:
+        if record:
+            record.fell_back = ranker.fallback.name if ranker.fallback else "the order of retrieval"
+        return None, None
+    assert record
+    record.candidates_out = len(rows)
+    return result
+
+
+def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:
+    """The weighted sum (n,) of the heads."""
+    if weights and (unknown := sorted(weights.keys() - set(scores.heads))):
+        raise StageError(f"the objective weighs {', '.join(unknown)}; the heads are {', '.join(scores.heads)}")
+    of_heads = [weights.get(head, 0.0) if weights else 1.0 for head in scores.heads]
+    if of_heads == [1.0]:
+        return scores.values[:, 0]
+    return scores.values @ np.array(of_heads, np.float32)
+
+
+def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates in the re-ranker's order, as they were where it fails. Those that it does not name follow where n
+    are not reached without them."""
+    n = len(candidates)
+
+    def work() -> Rows:
+        order = np.asarray(each.order(query, candidates), np.int64)
+        if order.ndim != 1 or len(np.unique(order)) < len(order) or (len(order) and not _within(order, n)):
+            raise StageError("the order is not one of the candidates, each once")
+        return order
+
+    order, record = trace.run("rerank", each, query, work, n)
+    if record is None:
+        return candidates
+    shown = record.candidates_out = min(query.n, n)
+    if order is None:
+        record.fell_back = "the order as it was"
+        return candidates
+    if len(order) < shown:
+        order = np.concatenate([order, np.setdiff1d(np.arange(n), order)])
+    record.moved = int(np.count_nonzero(order[:shown] != np.arange(shown)))
+    return candidates.take(order)
+
+
+def _within(numbers: Rows, n: int) -> bool:
+    return bool(numbers.min() >= 0 and numbers.max() < n)
+
+
+def _of_length(result: S, n: int) -> S:
+    if len(result) != n:
+        raise StageError(f"the result is of {len(result)} candidates instead of {n}")
+    return result

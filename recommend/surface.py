@@ -1,0 +1,50 @@
+"""What a surface is: the stages of one kind of answer, as a value. A variant of it is `dataclasses.replace`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from recommend.candidate_set import MAX_RETRIEVERS
+from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever
+
+
+class Paging(NamedTuple):
+    """How many items an answer holds, if the request does not say, and at most."""
+
+    default: int = 20
+    most: int = 200
+
+
+PAGING = Paging()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Stages in the order in which they run."""
+
+    name: str
+    personal: bool = False
+    """whether it answers a person; `/v1/users/{id}/feed` serves all that do"""
+    encoder: Encoder | None = None
+    retrievers: tuple[Retriever, ...]
+    filters: tuple[Filter, ...]
+    ranked: int = 500
+    """candidates that go on to the ranker at most"""
+    ranker: Ranker
+    objective: Mapping[str, float] | None = None
+    """head of the ranker → weight: what is ranked by is their weighted sum. None leaves the weights to the ranker, as a
+    bundle names those of its own"""
+    rerankers: tuple[Reranker, ...] = ()
+    explainer: Explainer | None = None
+    fallback: Retriever | None = None
+    """fills the answer up where fewer than n candidates pass the filters. By the way they are made, its rows meet every
+    filter that fails closed"""
+    paging: Paging = PAGING
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the stages do not fit together."""
+        names = [retriever.name for retriever in self.retrievers]
+        if len(set(names)) < len(names) or len(names) >= MAX_RETRIEVERS:
+            raise ValueError(f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - 1} fit")

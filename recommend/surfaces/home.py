@@ -1,0 +1,27 @@
+"""The home feed: personal, diverse, never empty."""
+
+from recommend.encoders import ModelEncoder
+from recommend.explain import Reasons
+from recommend.filters import Available, NotDisliked, Unseen
+from recommend.rankers import ByPopularity, Onnx
+from recommend.rerank import Diverse
+from recommend.retrievers import AnyAvailable, Nearest, PopularEverywhere, PopularInRegion, Similar
+from recommend.surface import Surface
+
+home = Surface(
+    name="home",
+    personal=True,
+    encoder=ModelEncoder(),
+    retrievers=(
+        Nearest(quota=200),
+        Similar(quota=20, recents=5),
+        PopularInRegion(quota=200),
+        PopularEverywhere(quota=200),
+    ),
+    filters=(Available(), NotDisliked(), Unseen()),
+    ranked=500,
+    ranker=Onnx(fallback=ByPopularity()),
+    rerankers=(Diverse(),),
+    explainer=Reasons(),
+    fallback=AnyAvailable(),
+)

@@ -1,0 +1,14 @@
+"""What is popular now, everywhere or in a region, of all categories or of one."""
+
+from recommend.filters import Available
+from recommend.rankers import EventsNow
+from recommend.retrievers import Trending
+from recommend.surface import Surface
+
+trending = Surface(
+    name="trending",
+    retrievers=(Trending(),),
+    filters=(Available(),),
+    ranked=1000,
+    ranker=EventsNow(),
+)

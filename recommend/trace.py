@@ -1,0 +1,93 @@
+"""What each stage of one answer did: what callers with `explain=full` read, and what metrics are made of."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec import Struct
+
+from recommend.query import Query
+from recommend.stage import Stage, StageError
+
+log = logging.getLogger(__name__)
+
+STEPS = ("encode", "retrieve", "filter", "rank", "rerank", "explain")
+T = TypeVar("T")
+
+
+class StageTrace(Struct, omit_defaults=True):
+    """One run of one stage."""
+
+    step: str
+    """one of STEPS"""
+    stage: str
+    ms: float
+    candidates_in: int = 0
+    candidates_out: int = 0
+    removed: int = 0
+    """by a filter, of the candidates that were left by those before it"""
+    moved: int = 0
+    """by a re-ranker: items of the answer that stand elsewhere than they did"""
+    failed: str | None = None
+    """why, in words for callers"""
+    fell_back: str | None = None
+    """what happened instead"""
+    over_budget: bool = False
+
+
+class Trace:
+    """The runs of one answer, in their order."""
+
+    def __init__(self) -> None:
+        self.stages: list[StageTrace] = []
+        self.timings_ms: dict[str, float] = {}
+        """by step"""
+        self._degraded: set[str] = set()
+
+    @property
+    def degraded(self) -> list[str]:
+        """Steps of which a stage failed."""
+        return [step for step in STEPS if step in self._degraded]
+
+    def run(
+        self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
+    ) -> tuple[T | None, StageTrace | None]:
+        """What `work` returns, None where it fails; and the record of it, None where the stage does not apply."""
+        started = time.perf_counter()
+        result, failed = None, None
+        try:
+            if not stage.applies(query):
+                return None, None
+            result = work()
+        except StageError as error:
+            failed = str(error)
+        except Exception as error:
+            # The text may hold anything, so that the log alone has it.
+            failed = f"{type(error).__name__}; the server's log has the details"
+            log.warning("%s %s failed: %s", step, stage.name, error, exc_info=True)
+        ms = (time.perf_counter() - started) * 1000
+        record = StageTrace(step, stage.name, round(ms, 3), candidates, failed=failed, over_budget=ms > stage.budget_ms)
+        self.stages.append(record)
+        if failed is not None:
+            self._degraded.add(step)
+        return result, record
+
+    def include(self, records: list[StageTrace]) -> None:
+        """Takes in the failures among records that are not shown otherwise."""
+        for record in records:
+            if record.failed is not None:
+                self.stages.append(record)
+                self._degraded.add(record.step)
+
+    def step(self, name: str, then: str, started: float) -> tuple[str, float]:
+        """Records the time of a step that began at `started` (of `time.perf_counter`); the next step and its start."""
+        now = time.perf_counter()
+        self.timings_ms[name] = round((now - started) * 1000, 3)
+        return then, now
+
+    def failed(self, step: str) -> None:
+        """Notes a failure outside of any stage."""
+        self._degraded.add(step)

@@ -1,0 +1,118 @@
+"""Reading a person's features, as people read them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from feature_repo import views
+from operators.seen import seen_hashes
+from schemas.events import EVENT_TYPES
+from serving import parameters
+from serving.endpoint import USER_ID, Endpoint
+from serving.hydrate import Freshness
+from serving.problems import document
+from serving.services import Services
+
+WINDOWS = tuple(f.name for f in views.user.fields if f.name.startswith("events_"))
+RECENT = 20
+"""interactions shown at most"""
+
+
+class Session(Struct, frozen=True):
+    """The current session; empty when it is over."""
+
+    id: str
+    start: int
+    length_s: float
+    items: int
+    counts: dict[str, int]
+    categories: list[str]
+
+
+class Recent(Struct, frozen=True):
+    """One of the last interactions."""
+
+    item_id: str
+    event_type: str
+    timestamp: int
+    title: str
+
+
+class FeaturesAnswer(Struct, frozen=True):
+    """The features that drive a person's feed, as people read them."""
+
+    user_id: str
+    session: Session
+    events: dict[str, dict[str, int]]
+    """window → event type → count"""
+    categories: dict[str, float]
+    brands: dict[str, float]
+    recent: list[Recent]
+    interests: list[str]
+    seen: int
+    has_vector: bool
+    freshness: Freshness
+    degraded: list[str]
+
+
+class PersonFeatures:
+    """The endpoint that shows what the store and a person's own last events say."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def endpoints(self) -> list[Endpoint]:
+        """In the order of the documentation."""
+        return [
+            Endpoint(
+                method="GET", path="/v1/users/{id}/features", name="features",
+                summary="The features that drive a person's feed", handler=self.features,
+                parameters=(USER_ID,), answer=FeaturesAnswer, problems=(422,),
+            ),
+        ]  # fmt: skip
+
+    async def features(self, request: Request) -> Response:
+        """What the store and the person's own last events say of them."""
+        user_id = parameters.read(request, (USER_ID,))["id"]
+        person = await self._services.hydrator.person(user_id)
+        row = person.features
+        return document(
+            FeaturesAnswer(
+                user_id,
+                Session(
+                    row["session_id"], row["session_start"], round(row["session_length_s"], 3), row["session_items"],
+                    _counts(row["session_counts"]), list(row["session_categories"]),
+                ),
+                {name.removeprefix("events_"): _counts(row[name]) for name in WINDOWS},
+                _shares(row, "category_affinity"),
+                _shares(row, "brand_affinity"),
+                [
+                    Recent(item_id, kind, at, self._title(item_id))
+                    for item_id, kind, at in islice(
+                        zip(row["recent_items"], row["recent_types"], row["recent_times"], strict=True), RECENT
+                    )
+                ],
+                list(row["interests"]),
+                len(seen_hashes(row)),
+                len(row["vector"]) > 0,
+                person.freshness,
+                ["hydrate"] if person.degraded else [],
+            )
+        )  # fmt: skip
+
+    def _title(self, item_id: str) -> str:
+        item = self._services.catalogue.item(item_id)
+        return item.title if item else ""
+
+
+def _counts(counts: Any) -> dict[str, int]:
+    return {name: int(n) for name, n in zip(EVENT_TYPES, counts, strict=True) if n}
+
+
+def _shares(row: Any, name: str) -> dict[str, float]:
+    return {n: round(float(s), 4) for n, s in zip(row[name], row[f"{name}_scores"], strict=True)}

@@ -1,0 +1,131 @@
+"""Loads bundles as `current` and `traffic.json` name them, and puts them in force."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from feature_repo.crosses import Cross
+from follow.bundles import EVERY_S
+from follow.loop import Loop, LoopHealth
+from recommend.catalogue import Catalogue
+from recommend.model import Model
+from recommend.pipeline import Pipeline
+from recommend.popular import MAX_AGE_S, Popular
+from schemas import bundle, traffic
+from schemas.errors import BundleError
+from schemas.traffic import DEFAULT, Traffic
+from serving.variants import Variant, Variants
+
+log = logging.getLogger(__name__)
+
+
+class ModelLoader:
+    """Reads the folder of bundles and keeps `variants` up to date, in a thread of its own.
+
+    A bundle that cannot be used leaves the others in force, and `health` not `up`. A broken one (BundleError) is not
+    read again, since what it holds will not change; after any other error it is tried again.
+    """
+
+    def __init__(
+        self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+    ) -> None:
+        self._bundles = bundles
+        self._catalogue = catalogue
+        self._declared = declared
+        self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._lock = threading.Lock()
+        self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
+        self._loaded: dict[str, Model] = {}
+        self._refused: dict[str, BundleError] = {}
+        """broken bundles"""
+        self.faults: list[str] = []
+        """variants that `traffic.json` names and that do not serve; "traffic" where the file itself cannot be used"""
+        self.variants = self._serve(None, {}, {})
+
+    @property
+    def health(self) -> LoopHealth:
+        return self._loop.health
+
+    def start(self) -> Self:
+        self._loop.start()
+        return self
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+    def look(self) -> bool:
+        """Looks once, in the caller's thread. Whether everything that the folder names serves."""
+        return self._loop.run_once()
+
+    def _refresh(self) -> None:
+        """Raises the first problem, once all that can serve does."""
+        with self._lock:
+            problems: list[Exception] = []
+            faults: list[str] = []
+            default = self._current(problems) or self.variants.default.model
+            named: Traffic = self.variants.traffic
+            try:
+                named = traffic.read(self._bundles)
+            except (BundleError, OSError) as error:
+                problems.append(error)
+                faults.append("traffic")
+            others: dict[str, Model] = {}
+            for name, share in named.items():
+                model = self._model(share.bundle, problems)
+                if model is None:
+                    faults.append(f"variant {name}")
+                else:
+                    others[name] = model
+            self.faults = faults
+            before = {name: variant.model for name, variant in self.variants.others.items()}
+            if default is not self.variants.default.model or others != before or named != self.variants.traffic:
+                self.variants = self._serve(default, others, named)
+                self._loaded = {model.version: model for model in (default, *others.values()) if model}
+                serving = [self.variants.default, *self.variants.others.values()]
+                log.info("serving: %s", ", ".join(f"{each.name} {each.version}" for each in serving))
+            if problems:
+                raise problems[0]
+
+    def _current(self, problems: list[Exception]) -> Model | None:
+        try:
+            name = bundle.current_name(self._bundles)
+        except (BundleError, OSError) as error:
+            problems.append(error)
+            return None
+        return self._model(name, problems) if name else None
+
+    def _model(self, name: str, problems: list[Exception]) -> Model | None:
+        """The model of a bundle, loaded where it is not yet; None where it cannot be."""
+        if name in self._loaded:
+            return self._loaded[name]
+        if name in self._refused:
+            problems.append(self._refused[name])  # the same object: it is not counted again
+            return None
+        started = time.monotonic()
+        try:
+            model = self._catalogue.load(bundle.load(self._bundles / name), self._declared)
+        except Exception as error:
+            # A bundle that is not there yet may still come: people may name one before they copy it.
+            if isinstance(error, BundleError) and (self._bundles / name / bundle.MANIFEST).is_file():
+                self._refused[name] = error
+            problems.append(error)
+            return None
+        self._loaded[name] = model
+        log.info("bundle %s loaded in %.1f s", name, time.monotonic() - started)
+        return model
+
+    def _serve(self, default: Model | None, others: Mapping[str, Model], named: Traffic) -> Variants:
+        self._catalogue.serve(default, others.values())
+        return Variants(
+            self._variant(DEFAULT, default),
+            {name: self._variant(name, model) for name, model in others.items()},
+            dict(named),
+        )
+
+    def _variant(self, name: str, model: Model | None) -> Variant:
+        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular))
