@@ -40,9 +40,7 @@ def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
     return declared.beside_item(ItemOperator(item, item_region, world), world)
 
 
-def declared_alone(
-    world: World, declared: Repository, opt_in: bool = False
-) -> tuple[Operator[Any], Operator[Any]]:
+def declared_alone(world: World, declared: Repository, opt_in: bool = False) -> tuple[Operator[Any], Operator[Any]]:
     """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
     of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (

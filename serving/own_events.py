@@ -17,13 +17,15 @@ TOTAL = 100_000
 PERSON_BYTES, TOTAL_BYTES = 4 << 20, 64 << 20
 """of events as MessagePack: in memory they take some three times as much"""
 
+NEVER = -1
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class _Own:
     """The events of one person, in the order of writing."""
 
-    __slots__ = ("bytes", "consent", "latest", "lost", "records", "sizes")
+    __slots__ = ("bytes", "latest", "lost", "records", "sizes", "withdrawn")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -35,9 +37,8 @@ class _Own:
         self.lost: tuple[int, int] | None = None
         """partition and offset of the last interaction that is not kept: for want of room, for its age, or since the
         person has withdrawn consent"""
-        self.consent = True
-        """False from a profile that withdraws consent on, until one gives it or `allow` says that another server's
-        has"""
+        self.withdrawn = NEVER
+        """when the broker had the profile that withdrew consent, epoch ms; NEVER where a later one has given it"""
 
 
 class OwnEvents:
@@ -75,11 +76,11 @@ class OwnEvents:
                 if isinstance(earlier, User) and (event.consent is not None or earlier.consent is None):
                     self._drop(own, place)
             if event.consent is not None:
-                own.consent = event.consent
-            if not own.consent:
-                self._drop_interactions(own)
-        own.latest = record.arrived
-        if not own.consent:
+                own.withdrawn = NEVER if event.consent else record.arrived
+                if not event.consent:
+                    self._drop_interactions(own)
+        own.latest, oldest = record.arrived, now - self._keep_ms
+        if own.withdrawn >= oldest:  # else the row shows by now whether that is still so
             if isinstance(event, Interaction):
                 own.lost = record.partition, record.offset
                 return
@@ -91,7 +92,6 @@ class OwnEvents:
         self._n += 1
         own.bytes += own.sizes[-1]
         self._bytes += own.sizes[-1]
-        oldest = now - self._keep_ms
         while len(own.records) > 1 and (
             len(own.records) > PER_PERSON or own.bytes > PERSON_BYTES or own.records[0].arrived < oldest
         ):
@@ -100,9 +100,7 @@ class OwnEvents:
                 own.lost = first.partition, first.offset
             self._drop(own, 0)
         while self._of and (
-            self._n > self._total
-            or self._bytes > self._total_bytes
-            or next(iter(self._of.values())).latest < oldest
+            self._n > self._total or self._bytes > self._total_bytes or next(iter(self._of.values())).latest < oldest
         ):
             _, dropped = self._of.popitem(last=False)
             self._n -= len(dropped.records)
@@ -123,7 +121,7 @@ class OwnEvents:
         """Keeps a person's next interactions: their row says that they have consented."""
         own = self._of.get(user_id)
         if own is not None:
-            own.consent = True
+            own.withdrawn = NEVER
 
     def forget(self, user_id: str, record: Record) -> None:
         """Drops an event that no row will show."""

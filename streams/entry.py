@@ -96,9 +96,7 @@ class Entries:
         excess = len(self._entries) - self._limit
         if excess > 0:
             idle = (
-                key
-                for key, entry in self._entries.items()
-                if not (entry.flush_at or entry.unsaved or entry.dropped)
+                key for key, entry in self._entries.items() if not (entry.flush_at or entry.unsaved or entry.dropped)
             )
             for key in list(islice(idle, excess)):
                 del self._entries[key]

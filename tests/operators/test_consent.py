@@ -29,7 +29,10 @@ from training.replay import Replay
 session_category = Entity("session_category", (event.session_id, event.item.categories), "one session and a category")
 DECLARED = Repository(
     {
-        entity: (Count(f"{entity.name}_n", entity=entity), LastK(f"{entity.name}_last", entity=entity, of=event.item_id, k=5))
+        entity: (
+            Count(f"{entity.name}_n", entity=entity),
+            LastK(f"{entity.name}_last", entity=entity, of=event.item_id, k=5),
+        )
         for entity in (user, user_category, item, session, session_category)
     }
 )
@@ -115,7 +118,9 @@ class Run:
 
     def of_person(self) -> dict[tuple[str, tuple[str, ...]], tuple[Any, ...]]:
         """Rows under the person's id, or the id of one of their sessions."""
-        return {place: row for place, row in self.store.items() if place[1][0] == "u1" or place[0].startswith("session")}
+        return {
+            place: row for place, row in self.store.items() if place[1][0] == "u1" or place[0].startswith("session")
+        }
 
 
 @pytest.mark.parametrize("opt_in", [False, True])
