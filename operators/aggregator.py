@@ -61,8 +61,8 @@ class Aggregator:
     """The states of one view's aggregations: made, encoded, updated and read together.
 
     Heads are one cell, `state`: format, layout (a hash of the view's declaration: a state of another one is refused
-    rather than misread), watermark, consent, admissions, the aggregations' heads. `split` says whether long memories have cells
-    of their own; else they are in that cell too.
+    rather than misread), watermark, consent, admissions, the aggregations' heads. `split` says whether long memories
+    have cells of their own; else they are in that cell too.
     """
 
     def __init__(self, view: View[Any], split: bool = False) -> None:

@@ -14,8 +14,8 @@ class Entry:
     """What is in memory of one key, by part."""
 
     __slots__ = (
-        "accepted", "arrived", "changed", "deleted", "downstream", "dropped", "due", "flush_at", "saved", "states", "tail",
-        "unsaved"
+        "accepted", "arrived", "changed", "deleted", "downstream", "dropped", "due", "flush_at", "saved", "states",
+        "tail", "unsaved",
     )  # fmt: skip
 
     def __init__(self) -> None:

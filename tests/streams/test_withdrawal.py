@@ -127,8 +127,13 @@ def test_rows_and_states_are_those_of_a_replay_after_any_crash(seed: int, monkey
 def test_what_is_archived_of_a_withdrawal_is_the_withdrawal(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"archive": "file:///a/events", "checkpoints": "file:///c"}
     flink = MiniFlink("user", World(), Store(), monkeypatch, **settings)
-    said = [step("event", "u1", 0, flink.now), User("u1", {"age": 7}, ["drama"], consent=False),
-            step("event", "u1", 1, flink.now), step("impression", "u1", 2, flink.now), User("u1", {"age": 8})]  # fmt: skip
+    said = [
+        step("event", "u1", 0, flink.now),
+        User("u1", {"age": 7}, ["drama"], consent=False),
+        step("event", "u1", 1, flink.now),
+        step("impression", "u1", 2, flink.now),
+        User("u1", {"age": 8}),
+    ]
     for n, each in enumerate(said):
         flink.send(message(each, n, flink.now))
     found = archived(flink.out)
