@@ -88,8 +88,7 @@ class Driver:
             at = operator.watermark(states[key, part])
             del states[key, part]
             if self._emit and not self._coalesce and self._emits(part):
-                row = deleted(operator, key, part)
-                if row is not NO_ROW:
+                for row in deleted(operator, key, [part]):
                     self._emit(row, at)
 
         try:

@@ -17,7 +17,7 @@ from when it was taken, as it did in the online store, although it is read as of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from operators.contract import NO_ROW, WITHDRAWN, Operator, Record, Row, Signal
@@ -79,10 +79,10 @@ def _drop(
         drop(part)
 
 
-def deleted(operator: Operator[Any], key: str, part: str) -> Row:
-    """The row that deletes the part's row; NO_ROW where the part has none."""
-    row = operator.row(key, part, operator.new(part), 0)
-    return row if row is NO_ROW else row._replace(values=())
+def deleted(operator: Operator[Any], key: str, parts: Iterable[str]) -> Iterator[Row]:
+    """Rows that delete those of the parts which have any."""
+    rows = (operator.row(key, part, operator.new(part), 0) for part in parts)
+    return (row._replace(values=()) for row in rows if row is not NO_ROW)
 
 
 def refuse(operator: Operator[Any], key: str, record: Record, states: MutableMapping[str, Any]) -> list[str]:

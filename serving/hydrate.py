@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
@@ -19,14 +19,13 @@ from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
+from serving.pairs import PersonsPairs
 from serving.store import Store, StoreAway
 from serving.tokens import Token
 
 log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
-Rows = Mapping[str, Mapping[str, Any]]
-"""rows of a view of pairs: second key → field name → value"""
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
 REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
@@ -74,52 +73,6 @@ class Embedded(NamedTuple):
     place: tuple[int, int]
     """partition and offset of the last interaction in the row that they were made of"""
     by_space: dict[str, Features]
-
-
-class PersonsPairs:
-    """The person's rows in views of pairs: none where the store is away.
-
-    `prefetch` reads them once the candidates are known, all views in one round trip and without blocking the event
-    loop; a call gives what it has read. A call for what was not prefetched reads it there and then, and blocks.
-    """
-
-    def __init__(self, store: Store, user_id: str, consent: bool) -> None:
-        self._store, self._user_id, self._consent = store, user_id, consent
-        self._read: dict[str, dict[str, Mapping[str, Any] | None]] = {}
-        self.degraded = False
-        """whether the store did not answer"""
-
-    async def prefetch(self, asked: Mapping[str, Sequence[str]]) -> None:
-        """Reads the rows of these second keys, by view."""
-        missing = {view: [name for name in names if name not in self._known(view)] for view, names in asked.items()}
-        missing = {view: names for view, names in missing.items() if names}
-        if not missing or not self._consent:
-            return
-        try:
-            found = await self._store.pairs(self._user_id, missing)
-        except StoreAway:
-            self.degraded = True
-            found = {}
-        for view, names in missing.items():
-            rows = found.get(view, {})
-            self._known(view).update((name, rows.get(name)) for name in names)
-
-    def __call__(self, view: str, names: Sequence[str]) -> Rows:
-        if not self._consent:
-            return {}
-        known = self._known(view)
-        missing = [name for name in names if name not in known]
-        if missing:
-            try:
-                rows = self._store.read_pairs(self._user_id, view, missing)
-            except StoreAway:
-                self.degraded = True
-                rows = {}
-            known.update((name, rows.get(name)) for name in missing)
-        return {name: row for name in names if (row := known[name]) is not None}
-
-    def _known(self, view: str) -> dict[str, Mapping[str, Any] | None]:
-        return self._read.setdefault(view, {})
 
 
 class Hydrator:
@@ -217,9 +170,13 @@ class Hydrator:
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
         """Whether the row, with this server's own events on top, has all of the person's events in the token."""
-        if after.issuer == self._issuer and self._own.covers(user_id, row):
+        mine = after.issuer == self._issuer
+        if mine and self._own.covers(user_id, row):
             return True
-        return all(_reached(row, *place) for place in after.wanted(user_id))
+        return all(
+            _reached(row, topic, *place) or (mine and topic == USERS and self._own.has_profile(user_id, *place))
+            for topic, *place in after.wanted(user_id)
+        )
 
     async def _wait(self, user_id: str, row: Features | None, after: Token) -> tuple[Features | None, bool, bool]:
         """The row once it has the token's events or the time is over, whether it has them, and whether the store is

@@ -79,6 +79,7 @@ class OwnEvents:
                 own.withdrawn = NEVER if event.consent else record.arrived
                 if not event.consent:
                     self._drop_interactions(own)
+                    own.lost = None  # what was done before is of no account any more
         own.latest, oldest = record.arrived, now - self._keep_ms
         if own.withdrawn >= oldest:  # else the row shows by now whether that is still so
             if isinstance(event, Interaction):
@@ -110,6 +111,14 @@ class OwnEvents:
         """Whether the row and the events here are all that this server wrote of the person lately."""
         own = self._of.get(user_id)
         return own is not None and (own.lost is None or _reaches(row, *own.lost))
+
+    def has_profile(self, user_id: str, partition: int, offset: int) -> bool:
+        """Whether the person's profile at this place in Kafka, or a later one, is among the events here."""
+        own = self._of.get(user_id)
+        return own is not None and any(
+            isinstance(record.event, User) and record.partition == partition and record.offset >= offset
+            for record in own.records
+        )
 
     def withdraw(self, user_id: str) -> None:
         """Drops a person's interactions: their row says that they have not consented."""

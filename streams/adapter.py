@@ -42,8 +42,6 @@ from streams.sinks import FileSink, RowSink, StoreSink
 
 WRITTEN_AT_ONCE = 1000
 """keys whose rows are in memory, and on their way to the store and the archive, at a time"""
-SIGNALS_AT_ONCE = 1000
-"""downstream signals in one message"""
 
 
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -112,7 +110,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         try:
             records = wire.records(value)
         except EventError as error:
-            yield self._dead(value, error, self.withholds(value[0], now, ctx))
+            yield from self._refused(value, error, self.withholds(value[0], now, ctx))
             return
         key = value[0]
         entry = self._entry(key, now, ctx)
@@ -120,12 +118,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         try:
             self._apply(key, entry, records, now)
             self._counts.add("accepted", len(records))
-        except NoConsent:
-            self._counts.add(NoConsent.reason)
-            if not entry.changed:
-                return
         except EventError as error:
-            yield self._dead(value, error)
+            yield from self._refused(value, error)
             if not entry.changed:
                 return
         yield from self._take(key, entry, value, records, now, ctx)
@@ -168,7 +162,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         operator, changed_parts = self._operator, entry.changed
 
         def one(part: str, record: Record) -> list[Signal] | None:
-            signals = operator.on_event(part, self._state(entry, part), record)
+            signals = operator.on_event(part, entry.state(part, operator), record)
             if signals is not None:
                 changed_parts.add(part)
             return signals
@@ -179,8 +173,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             try:
                 entry.downstream += apply(operator, key, record, one, lambda: entry.states, entry.drop)
             except EventError:
-                for part in refuse(operator, key, record, entry.states):
-                    changed_parts.add(part)
+                changed_parts.update(refuse(operator, key, record, entry.states))
                 raise
             self.taken(entry, record, now)
 
@@ -229,12 +222,6 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 entry.states[part] = self._operator.decode(part, cells)
             entry.changed.add(part)
 
-    def _state(self, entry: Entry, part: str) -> Any:
-        state = entry.states.get(part)
-        if state is None:
-            state = entry.states[part] = self._operator.new(part)
-        return state
-
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
         """Sees to a timer for the flush of changed rows, or to an earlier one, where events are less late by now."""
         if (entry.changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now):
@@ -242,9 +229,13 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._due[entry.flush_at].append(key)
             ctx.timer_service().register_processing_time_timer(entry.flush_at)
 
-    def _dead(self, value: Any, error: EventError, withheld: bool = False) -> Any:
+    def _refused(self, value: Any, error: EventError, withheld: bool = False) -> Iterator[Any]:
+        """The dead letter of a refused message, where it has one."""
+        if isinstance(error, NoConsent):
+            self._counts.add(error.reason)
+            return
         self._counts.add(f"dead.{error.reason}")
-        return wire.dead_letter(value, error, withheld)
+        yield wire.dead_letter(value, error, withheld)
 
     def _flush_one(self, key: str, entry: Entry, now: int, ctx: Any) -> Iterator[Any]:
         yield from self._flush([(key, entry)], now)
@@ -274,15 +265,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 entry.flushed()
             yield from examples.out(closed, self._counts)
         for listener, signals in downstream.items():
-            for start in range(0, len(signals), SIGNALS_AT_ONCE):
-                some_signals = signals[start : start + SIGNALS_AT_ONCE]
-                yield wire.downstream(listener, some_signals, self._sent, arrived[listener])
+            yield from wire.all_downstream(listener, signals, self._sent, arrived[listener])
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
-        for part in entry.deleted:
-            row = deleted(self._operator, key, part)
-            if row is not NO_ROW:
-                yield row
+        yield from deleted(self._operator, key, entry.deleted)
         for part in entry.changed:
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)

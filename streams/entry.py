@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from operators.cells import changed
-from operators.contract import Cells, Record, Signal
+from operators.contract import Cells, Operator, Record, Signal
 
 
 class Entry:
@@ -42,6 +42,13 @@ class Entry:
         """whether Flink's state has elements whose effect its cells do not have"""
         self.due: dict[str, int] = {}
         """when each part's row next changes by itself (a tile or session ends)"""
+
+    def state(self, part: str, operator: Operator[Any]) -> Any:
+        """The part's state, a new one where there is none."""
+        state = self.states.get(part)
+        if state is None:
+            state = self.states[part] = operator.new(part)
+        return state
 
     def encoded(self, part: str, cells: Cells, at: int) -> None:
         """Takes a part's encoded state, whose row is being written as of `at`."""

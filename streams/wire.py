@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -43,11 +43,21 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
+SIGNALS_AT_ONCE = 1000
+"""downstream signals in one message"""
+
+
 def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
     """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
+
+
+def all_downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> Iterator[FlinkRow]:
+    """The same of any number of signals, as several messages where one would be too long."""
+    for start in range(0, len(signals), SIGNALS_AT_ONCE):
+        yield downstream(key, signals[start : start + SIGNALS_AT_ONCE], fields, arrived)
 
 
 def records(message: Any) -> list[Record]:
