@@ -259,7 +259,7 @@ def test_of_a_person_without_consent_no_list_is_logged_and_nothing_is_shown(api:
     assert not any("item_id" in entry["reason"] for entry in feed["items"])
     assert api.get("/v1/users/u1/features").json() == stranger | {"user_id": "u1"}
     api.get("/v1/users/u2/feed")
-    api.close()
+    api.run(api.services.impressions.stop())
     assert {event.user_id for _, event in api.log.stored if isinstance(event, Impression)} == {"u2"}
 
 
