@@ -27,8 +27,8 @@ from schemas.clock import now_ms
 from schemas.events import EventType, Interaction, Item
 from schemas.topics import ITEM_FEATURES, features_key
 from training import factors, train
+from training.accepted import Log
 from training.datasets import movielens
-from training.examples import Log
 from training.replay import KnownItems, Replay
 
 DIM = 64

@@ -43,6 +43,10 @@ class HeldVectors:
         found[rows >= len(self._vectors)] = 0.0
         return found
 
+    def put(self, row: int, vector: npt.NDArray[np.float32]) -> None:
+        """Gives a row within the array its unit vector (dim,)."""
+        self._vectors[row] = vector
+
     def has(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows (n,) have a vector."""
         return self.vectors_of(rows).any(axis=1)

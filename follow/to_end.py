@@ -30,6 +30,8 @@ class Message(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    arrived: int = 0
+    """the broker's time, epoch ms"""
 
 
 def read(
@@ -74,4 +76,4 @@ def _topic(client: KafkaConsumer, topic: str, last: int | None, patience_s: floa
         for partition, records in batch.items():
             for r in records:
                 if r.offset < ends[partition]:
-                    yield Message(topic, partition.partition, r.offset, r.key, r.value)
+                    yield Message(topic, partition.partition, r.offset, r.key, r.value, r.timestamp)

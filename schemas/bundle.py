@@ -174,6 +174,15 @@ def load(path: Path) -> Bundle:
     return bundle
 
 
+def manifests(bundles: Path) -> Iterator[tuple[str, Manifest]]:
+    """(version, manifest) of every bundle in the folder whose manifest can be read; files are not checked."""
+    for path in sorted(bundles.glob(f"*/{MANIFEST}")):
+        try:
+            yield path.parent.name, msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except (msgspec.MsgspecError, OSError):
+            continue  # of an older format, or being removed
+
+
 def current_name(bundles: Path) -> str | None:
     """The name of the bundle in force: cheap enough to ask every second."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from schemas.events import Interaction, Item
-from training.examples import Log
+from training.accepted import Log
 
 T0 = 1_767_225_600_000
 GENRES = ("comedy", "drama", "horror")

@@ -7,9 +7,8 @@ Nothing later than the moment can reach the features, as nothing later has been 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +24,10 @@ from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
 from operators.contract import Record, World
 from operators.seen import seen_hashes
-from operators.time import DEFAULT_LATENESS, minutes
+from operators.time import END, minutes
 from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
-from schemas.events import Impression, Interaction, Item, User
+from schemas.events import Impression, Interaction, Item
+from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
 from training.replay import KnownItems, Replay
@@ -60,79 +60,64 @@ class Moment(NamedTuple):
     """the list that the person met the event's item in, if it is known"""
 
 
-def _time(event: Interaction | Impression) -> int:
-    return event.timestamp
-
-
-@dataclass(frozen=True)
-class Log:
-    """A log in order of event time, the catalogue, and people's profiles as they are now."""
-
-    interactions: Sequence[Interaction]
-    items: Sequence[Item]
-    impressions: Sequence[Impression] = ()
-    users: Sequence[User] = ()
-    lateness: int | None = DEFAULT_LATENESS
-    """allowed lateness under which the job takes these events, ms; None where they have been admitted already"""
-
-    @classmethod
-    def of(
-        cls,
-        interactions: Iterable[Interaction],
-        items: Iterable[Item],
-        impressions: Iterable[Impression] = (),
-        users: Iterable[User] = (),
-        lateness: int | None = DEFAULT_LATENESS,
-    ) -> Log:
-        """The log of events in any order; those of the same time keep theirs."""
-        return cls(sorted(interactions, key=_time), list(items), sorted(impressions, key=_time), list(users), lateness)
-
-    def cut(self, share: float) -> int:
-        """The number of events in the first `share` of the log."""
-        return round(len(self.interactions) * share)
-
-
-def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[KnownItems, ItemColumns]:
-    """What a replay of the log starts from: its catalogue over the space, and columns without activity, whose
-    first rows are those of the space (`held`); with what crosses read."""
+def world_of(
+    log: Log, space: FittedSpace, reads: Reads = NO_READS
+) -> tuple[KnownItems, ItemColumns, Arrivals, HeldVectors]:
+    """What a replay of the log starts from: its catalogue over the space; empty columns with what crosses read; the
+    items that join them as they begin to exist, and the vectors that these bring along."""
     world = KnownItems(log.items)
-    world.space = space.over(world.item)
-    columns = ItemColumns(max(len(space.item_ids), 1), reads)
-    for item_id in space.item_ids:
-        columns.put_item(world.item(item_id) or Item(item_id))
-    return world, columns
+    world.space = found = space.over(world.item)
+    columns = ItemColumns(max(len(log.arrivals), 1), reads)
+    vectors = HeldVectors(space.id, np.zeros((len(log.arrivals), space.vectors.shape[1]), np.float32))
 
+    def put(item: Item) -> None:
+        row, vector = columns.put_item(item), found.vector(item.item_id)
+        if vector is not None:
+            vectors.put(row, vector)
 
-def held(space: FittedSpace) -> HeldVectors:
-    """The vectors of the rows of `world_of`."""
-    return HeldVectors(space.id, space.vectors)
+    return world, columns, Arrivals(log, put), vectors
 
 
 def replay(
     log: Log,
     world: World,
     columns: ItemColumns,
+    arrivals: Arrivals,
+    vectors: ItemVectors = NO_VECTORS,
     moments: Sequence[int] = (),
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
     declared: Repository = EMPTY,
-    vectors: ItemVectors = NO_VECTORS,
 ) -> tuple[LivePeople, LiveColumns]:
     """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of what is `declared` the
-    replay keeps what crosses read."""
+    replay keeps what crosses read. An item joins the columns at its arrival: before, it is no candidate."""
     declared = declared.for_crosses()
-    driver = Replay(user_operator(world, log.lateness, declared), item_operator(world, declared))
+    # Events are in the order of their effective times and have been accepted: none is late.
+    driver = Replay(user_operator(world, None, declared), item_operator(world, declared))
     live, people = LiveColumns(driver, columns, declared), LivePeople(driver, declared)
     wanted = set(moments)
-    shown = deque(log.impressions)
+    shown = profiles = 0
     lists: dict[str, Impression] = {}
-    for user in log.users:
-        driver.feed(Record(user))
-    for number, event in enumerate(log.interactions):
-        while shown and shown[0].timestamp <= event.timestamp:  # what was clicked had been shown before
-            impression = shown.popleft()
+
+    def show(until: int) -> None:
+        nonlocal shown
+        while shown < len(log.impressions) and log.shown_times[shown] <= until:
+            impression = log.impressions[shown]
+            arrivals.until(log.shown_times[shown])
             lists[impression.user_id] = impression
             live.hear(driver.feed(Record(impression)))
+            shown += 1
+
+    def profile(until: int) -> None:
+        nonlocal profiles
+        while profiles < len(log.users) and (log.user_times[profiles] if log.user_times else 0) <= until:
+            driver.feed(Record(log.users[profiles]))
+            profiles += 1
+
+    for number, (at, event) in enumerate(zip(log.times, log.interactions, strict=True)):
+        profile(at - 1)  # told after the events up to its time
+        show(at)  # what was clicked had been shown before
+        arrivals.until(at)
         if number in wanted:
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
@@ -140,8 +125,8 @@ def replay(
         live.hear(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
-    for impression in shown:
-        live.hear(driver.feed(Record(impression)))
+    profile(END)
+    show(END)
     progress(1.0)
     return people, live
 
@@ -213,8 +198,12 @@ def wanted(log: Log) -> Callable[[int], dict[str, int]]:
 
 
 def grade(event: Interaction) -> int:
-    """0 to 3 by taste: below nothing, nothing said to a third, two thirds, above."""
-    weight = taste(event)
+    """0 to 3 by taste."""
+    return grade_of(taste(event))
+
+
+def grade_of(weight: float) -> int:
+    """0 to 3 by a weight of taste: below 0, below 1, below 2, above."""
     return 0 if weight < 0 else 1 + min(2, int(weight))
 
 
@@ -254,8 +243,9 @@ def examples(
             positions = stood(moment.shown, request.items, rows)
             groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
 
-    moments, vectors = sample(log, start, limit, seed), held(space)
-    replay(log, *world_of(log, space, declared.reads), moments, look, progress, declared, vectors)
+    world, columns, arrivals, vectors = world_of(log, space, declared.reads)
+    moments = sample(log, start, limit, seed)
+    replay(log, world, columns, arrivals, vectors, moments, look, progress, declared)
     return groups
 
 

@@ -12,7 +12,8 @@ from recommend.pipeline import Pipeline
 from recommend.surfaces import home
 from schemas.bundle import Bundle
 from schemas.events import Interaction
-from training.examples import Log, replay
+from training.accepted import Arrivals, Log
+from training.examples import replay
 
 PLAIN = replace(home, rerankers=())
 """the surface without re-ranking, to see what it costs"""
@@ -34,10 +35,9 @@ class ReplayedFeed:
         world = Catalogue(declared.reads)
         model = world.load(bundle, declared.crosses)
         world.serve(model)
-        for item in log.items:
-            world.put_item(item)
         columns = world.columns
-        self._people, self._live = replay(log, world, columns, declared=declared)
+        self._arrivals = Arrivals(log, world.put_item)
+        self._people, self._live = replay(log, world, columns, self._arrivals, declared=declared)
         self._regions = regions
         self._pipeline = Pipeline(columns, model, popular_age_s=0)
 
@@ -45,9 +45,13 @@ class ReplayedFeed:
         """Takes an event in."""
         self._live.hear(self._live.replay.feed(Record(event)))
 
+    def _advance(self, at: int) -> None:
+        self._arrivals.until(at)
+        self._live.at(at)
+
     def popular(self, at: int) -> list[str]:
         """Item ids by the decayed popularity that `/v1/trending` shows, most popular first, met ones included."""
-        self._live.at(at)
+        self._advance(at)
         popular = self._pipeline.popular
         return [popular.columns.ids[row] for row in popular.everywhere()]
 
@@ -56,7 +60,7 @@ class ReplayedFeed:
 
         Raises FeedError where a stage fell back.
         """
-        self._live.at(at)
+        self._advance(at)
         query = self._pipeline.query(
             at=at, user=self._people.row(user_id, at), n=n, region=self._regions.get(user_id, ""),
             pairs=self._people.pairs(user_id, at), explain="none",

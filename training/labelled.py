@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from feature_repo.views import TASTE
 from schemas.events import FLOAT_BYTES
+from training.examples import Group, grade_of
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +103,30 @@ def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -
         found["item_id"].to_pylist(),
         left_out,
     )
+
+
+def groups(
+    found: Labelled, inputs: Sequence[str], wanted: Sequence[str], consented: Callable[[str], bool] = lambda user: True
+) -> list[Group]:
+    """One ranking group for each impression of people who `consented` that has both an item somebody acted on and one
+    nobody did; labels are graded as those of `training.examples`.
+
+    `inputs` are the names of the columns of `found.features`, `wanted` those of the groups', in their order. Raises
+    ValueError where one of `wanted` is not among `inputs`.
+    """
+    columns = [list(inputs).index(name) for name in wanted]
+    labels = np.zeros(len(found), np.int64)
+    for kind, counts in found.labels.items():
+        # Of a rating the stars are not known: it says that the item was met.
+        value = 1 if kind == "rating" else grade_of(TASTE[kind]) if kind in TASTE else 0
+        labels = np.maximum(labels, np.where(counts > 0, value, 0))
+    made = []
+    ends = np.cumsum(found.sizes)
+    for start, end in zip((ends - found.sizes).tolist(), ends.tolist(), strict=True):
+        own = labels[start:end]
+        if own.any() and not own.all() and consented(found.user_ids[start]):
+            made.append(Group(found.features[start:end, columns], own))
+    return made
 
 
 def _width(lengths: pa.ChunkedArray) -> int:

@@ -38,8 +38,8 @@ from feature_repo.repository import EMPTY, Repository
 from schemas import bundle
 from schemas.events import Interaction
 from training import factors
+from training.accepted import Log
 from training.datasets import Dataset, movielens
-from training.examples import Log
 from training.feed import ReplayedFeed
 from training.train import train
 

@@ -11,7 +11,7 @@ whole log. The two spaces are rotations of one another; its inputs are cosines, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,13 +25,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from feature_repo.inputs import NAMES, names
 from feature_repo.repository import EMPTY, Repository
-from operators.time import DEFAULT_LATENESS
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
 from schemas.manifest import Manifest, Use
 from schemas.publish import publish
 from training import examples, factors, ranker
-from training.examples import Group, Log
+from training.accepted import Log
+from training.examples import Group
 from training.factors import FittedSpace, Vectors
 
 PREFIX = 0.8
@@ -97,31 +97,53 @@ def train(
     *,
     impressions: Iterable[Impression] = (),
     users: Iterable[User] = (),
-    lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     dim: int = 64,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Manifest:
-    """Fits the models and publishes them as the bundle in force in the folder `bundles`; events in any order. The
-    ranker's inputs are the main path's and the crosses of `declared`; `lateness` is the job's allowed lateness, ms.
+    """`train_log` of events in any order."""
+    log = Log.of(interactions, items, impressions, users)
+    return train_log(log, bundles, declared=declared, dim=dim, seed=seed, show_progress=show_progress)
+
+
+def train_log(
+    log: Log,
+    bundles: Path,
+    *,
+    labelled: Sequence[Group] = (),
+    declared: Repository = EMPTY,
+    dim: int = 64,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> Manifest:
+    """Fits the models and publishes them as the bundle in force in the folder `bundles`. The ranker's inputs are the
+    main path's and the crosses of `declared`; it learns from moments of the log and from `labelled` impressions, whose
+    features are of the same inputs.
 
     Raises NothingToTrain where neither a log nor a catalogue has anything, ParityError and BundleError.
     """
     with Steps(show_progress) as steps:
-        log = Log.of(interactions, items, impressions, users, lateness)
-        models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared)
+        models = fit(log, dim=dim, seed=seed, steps=steps, declared=declared, labelled=labelled)
         return write(models, bundles, seed, steps.step("bundle"))
 
 
-def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = EMPTY) -> Models:
-    """Vectors and ranker of a log. Deterministic for a seed."""
+def fit(
+    log: Log,
+    *,
+    dim: int,
+    seed: int,
+    steps: Steps,
+    declared: Repository = EMPTY,
+    labelled: Sequence[Group] = (),
+) -> Models:
+    """Vectors and ranker of a log, and of `labelled` impressions. Deterministic for a seed."""
     started = time.perf_counter()
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
     inputs = names(declared.crosses)
     told = steps.step("examples, as of their time")
-    groups = examples.examples(log, early, past, MOMENTS, seed, told, declared)
+    groups = [*examples.examples(log, early, past, MOMENTS, seed, told, declared), *labelled]
     rising = [cross.name for cross in declared.crosses if cross.rising]
     booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
     model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)
@@ -134,6 +156,7 @@ def fit(log: Log, *, dim: int, seed: int, steps: Steps, declared: Repository = E
         {
             "events": float(len(log.interactions)),
             "examples": float(len(groups)) if booster else 0.0,
+            "labelled": float(len(labelled)) if booster else 0.0,
             "seconds": round(time.perf_counter() - started, 1),
         },
         inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,9 @@ from schemas.errors import FreshetError
 from schemas.manifest import Manifest, RankerPart, SpacePart
 
 if TYPE_CHECKING:
-    from training.log import EventLog
+    from feature_repo.repository import Repository
+    from training.accepted import Log
+    from training.examples import Group
 
 NEEDED = ("implicit", "lightgbm", "onnx", "onnxmltools", "scipy", "sklearn")
 
@@ -43,7 +46,8 @@ def train(
 ) -> int:
     """Fit a model to the event log and write a bundle.
 
-    Reads the whole log from Kafka, or files of JSON lines (plain or gzip) where --interactions or --items is given.
+    Reads the archive of accepted events and what Kafka holds beyond it, by the job's rules of acceptance; or files of
+    JSON lines (plain or gzip) where --interactions or --items is given. People without consent are left out.
 
     Parameters
     ----------
@@ -74,27 +78,24 @@ def train(
             f"training needs {', '.join(absent)}: run `make setup`, or install the extra `freshet[train]`"
         )
     from feature_repo import registry
-    from feature_repo.lateness import LatenessSettings
     from training import train as training
 
     console = Console(stderr=True, quiet=quiet)
     settings = Settings()
     bundles = bundles or settings.bundles
-    connection = Connection(kafka, settings.kafka_security) if kafka else settings.connection
-    log = _read(connection, interactions or [], items or [], impressions or [], users or [], console)
-    note = f", {log.invalid:,} invalid ones skipped" if log.invalid else ""
-    console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{note}")
-    manifest = training.train(
-        log.interactions,
-        log.items.values(),
-        bundles,
-        impressions=log.impressions,
-        users=log.users.values(),
-        lateness=LatenessSettings().lateness,
-        declared=registry.declared(),
-        dim=dim,
-        seed=seed,
-        show_progress=not quiet,
+    repository = registry.declared()
+    labelled: list[Group] = []
+    if interactions or items:
+        log, invalid = _from_files(interactions or [], items or [], impressions or [], users or [])
+    else:
+        log, invalid = _taken(settings, kafka, console)
+        labelled = _labelled(settings, bundles, log, repository)
+    left_out = Counter(log.refused) + Counter({"invalid": invalid})
+    note = "".join(f", {n:,} left out ({reason})" for reason, n in left_out.items())
+    shown = f", {len(labelled):,} labelled impressions" if labelled else ""
+    console.print(f"{len(log.interactions):,} interactions, {len(log.items):,} items{shown}{note}")
+    manifest = training.train_log(
+        log, bundles, labelled=labelled, declared=repository, dim=dim, seed=seed, show_progress=not quiet
     )
     print(summary(manifest, bundles))
     if declared.applied(settings) is not None and declared.inputs(settings):
@@ -102,20 +103,46 @@ def train(
     return 0
 
 
-def _read(
-    connection: Connection,
-    interactions: list[Path],
-    items: list[Path],
-    impressions: list[Path],
-    users: list[Path],
-    console: Console,
-) -> EventLog:
-    from training.log import from_files, from_kafka
+def _from_files(
+    interactions: list[Path], items: list[Path], impressions: list[Path], users: list[Path]
+) -> tuple[Log, int]:
+    from schemas.clock import now_ms
+    from training.accepted import Log
+    from training.log import from_files
 
-    if interactions or items:
-        return from_files(interactions, items, users, impressions)
-    console.print(f"reading the log from Kafka at {connection}")
-    return from_kafka(connection)
+    read = from_files(interactions, items, users, impressions)
+    log = Log.of(read.interactions, read.items.values(), read.impressions, read.users.values(), now=now_ms())
+    return log, read.invalid
+
+
+def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log, int]:
+    """The archive of the local stack and what its Kafka holds beyond it; of another Kafka its topics alone."""
+    from feature_repo.lateness import LatenessSettings
+    from training import archive
+    from training.taken import TakenLog
+
+    connection = Connection(kafka, settings.kafka_security) if kafka else settings.connection
+    archived = set() if kafka else archive.finished(settings.archive / "events")
+    console.print(f"reading {len(archived)} files of accepted events, and Kafka at {connection}")
+    found = TakenLog(connection, archived, LatenessSettings().lateness)
+    return found.log, found.invalid
+
+
+def _labelled(settings: Settings, bundles: Path, log: Log, repository: Repository) -> list[Group]:
+    """Impressions with what came of them, as ranking groups: of bundles whose ranker had the inputs of today's."""
+    from feature_repo.inputs import names
+    from schemas import bundle
+    from training import labelled
+
+    files = labelled.finished(settings.archive / "examples")
+    people = {shown.user_id for shown in log.impressions}
+    wanted, found = names(repository.crosses), []
+    for version, manifest in bundle.manifests(bundles):
+        for part in manifest.rankers.values() if files else ():
+            if set(wanted) <= set(part.inputs):
+                examples = labelled.read(files, version, len(part.inputs))
+                found += labelled.groups(examples, part.inputs, wanted, people.__contains__)
+    return found
 
 
 def summary(manifest: Manifest, bundles: Path) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import views
+from feature_repo import builders, views
 from feature_repo.repository import Repository
 from operators.contract import Record, Row, Signal, read_time
 from operators.driver import Driver
@@ -91,7 +91,7 @@ def test_every_family_equals_its_oracle_at_once_and_after_each_expiry(scope: str
 def test_the_main_path_reads_like_declared_windows(skew: int) -> None:
     """A count of an hour is the same number in `user_activity` and as a declared feature, at any time."""
     declared = Repository({user: (Count("n", entity=user, events=event.event_type == "view", window=HOUR),)})
-    operator = views.user_operator(world(), LATENESS, declared)
+    operator = builders.user_operator(world(), LATENESS, declared)
     driver = Driver(operator)
     names = [f.name for f in views.user.fields]
     own, views_at = part_of(user.name), EVENT_TYPES.index("view")
@@ -113,7 +113,7 @@ def test_no_operator_reads_a_part_before_its_latest_event(steps: list[tuple[int,
     """Every part of both operators: row and due of a clock that is behind are those as of the latest event."""
     features = {user: (Count("n", entity=user, window=HOUR),), session: (Count("depth", entity=session),)}
     declared = Repository(features)
-    users, items = views.user_operator(world(), LATENESS, declared), views.item_operator(world(), declared)
+    users, items = builders.user_operator(world(), LATENESS, declared), builders.item_operator(world(), declared)
     drivers, now = {users: Driver(users), items: Driver(items)}, T0
     for n, (gap, skew) in enumerate(steps):
         now += gap

@@ -62,7 +62,7 @@ def test_the_main_path_and_a_declared_feature_agree(signals: list[Signal]) -> No
     for signal in signals:
         main.update(own, signal, world)
         count.update(declared, signal, world)
-        states.append((own.id, own.start, own.last))
+        states.append((own.head.id, own.head.start, own.head.last))
         assert (declared.id, declared.start, declared.last) == states[-1]
-        assert sum(own.counts.values()) == declared.whole
+        assert sum(own.head.counts) == declared.whole
     assert all(before[2] <= after[2] for before, after in pairwise(states))

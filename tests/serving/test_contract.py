@@ -19,14 +19,14 @@ from serving.app import create_app
 from serving.parameters import TOKEN_FORMAT
 from serving.services import Services
 from serving.settings import ServingSettings
-from serving.tokens import Token
+from serving.tokens import EventPlace, Token
 from serving.variants import Variant
 from tests.serving.made import Log, Rows, catalogue, pipeline
 
 EXAMPLES = 10
 NOW_MS = int(time.time() * 1000)
 TOKENS = st.builds(
-    lambda partition, offset: Token.of("me", [("interactions", partition, offset, "u1")]).encode(),
+    lambda partition, offset: Token.of("me", [EventPlace("interactions", partition, offset, "u1")]).encode(),
     st.integers(0, 63), st.integers(0, 2**40),
 )  # fmt: skip
 

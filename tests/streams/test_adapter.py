@@ -812,7 +812,7 @@ def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, mo
         flink.send(tuple(wire.downstream("i1", [signal], None, flink.now)[1]))
     flink.advance(1_000)
     told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
-    expected = ["item_features", ["i1"], {"clicked": 2}] if read else None
+    expected = ["item_features", ["i1"], "", {"clicked": 2}] if read else None
     assert told.pop('["item_features", "i1"]', None) == expected
     assert set(told) == {'["item_activity", "i1"]', '["item_region_activity", "i1", "DE"]'}
     assert store.rows["item_features", "i1"].values == (3, 2)

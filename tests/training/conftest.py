@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.logs import made_log
-from training.examples import Log
+from training.accepted import Log
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ from operators.features import Count, Last, Mean, category, event, item, user, u
 from operators.time import days
 from schemas.events import Impression, Interaction, User
 from training import examples, factors
-from training.examples import Log, Moment
+from training.accepted import Log
+from training.examples import Moment
 from training.factors import FittedSpace
 
 Array = npt.NDArray[np.floating[Any]]
@@ -38,8 +39,36 @@ def features_at(log: Log, space: FittedSpace, number: int) -> tuple[Array, dict[
         rows = np.arange(moment.request.items.n)
         found.append((matrix(moment.request, rows), dict(moment.request.user)))
 
-    examples.replay(log, *examples.world_of(log, space), [number], look, vectors=examples.held(space))
+    examples.replay(log, *examples.world_of(log, space), [number], look)
     return found[0]
+
+
+def test_no_item_is_a_candidate_before_it_exists(log: Log, space: FittedSpace) -> None:
+    """The catalogue of today holds items that were created, or first met, after the moment."""
+    moment = log.interactions[600].timestamp
+    born = [structs.replace(item, created_at=moment + n - 20) for n, item in enumerate(log.items[:40])]
+    today = Log(log.interactions, [*born, *log.items[40:]])
+    met = {e.item_id for e in log.interactions[:600]}
+    then = Log(log.interactions[:601], [i for i in today.items if (i.created_at or 0) <= moment or i.item_id in met])
+    known: list[set[str]] = []
+    for each in (today, then):
+        examples.replay(
+            each, *examples.world_of(each, space), [600], lambda moment: known.append({*moment.request.items.ids})
+        )
+    assert known[0] == known[1]
+    late = {i.item_id for i in born if i.created_at and i.created_at > moment} - met
+    assert not known[0] & late
+
+    negatives: list[int] = []
+
+    def count(moment: Moment) -> None:
+        rows = examples.candidates(moment.request, vectors, np.random.default_rng(0))
+        negatives.append(sum(moment.request.items.ids[row] in late for row in rows))
+
+    *start, vectors = examples.world_of(today, space)
+    examples.replay(today, *start, vectors, range(0, 600, 50), count)
+    assert negatives
+    assert not any(negatives)
 
 
 @pytest.mark.parametrize("number", [0, 400, 901, 999])
@@ -50,16 +79,6 @@ def test_features_equal_those_of_a_log_that_ends_there(log: Log, space: FittedSp
     short, same_user = features_at(cut, space, number)
     np.testing.assert_array_equal(whole, short)
     assert user == same_user
-
-
-@pytest.mark.parametrize(("lateness", "applied"), [(3_600_000, 1), (7_200_000, 2), (None, 2)])
-def test_a_replay_admits_events_by_the_jobs_allowed_lateness(
-    lateness: int | None, applied: int, log: Log, space: FittedSpace
-) -> None:
-    events = [Interaction(f"e{n}", "view", "u1", at, "i1") for n, at in enumerate((T, T - 7_200_000))]
-    own = Log(events, log.items, lateness=lateness)
-    people, _ = examples.replay(own, *examples.world_of(own, space))
-    assert len(people.row("u1", T)["recent_items"]) == applied
 
 
 def test_columns_read_lazily_equal_those_written_at_each_event(log: Log, space: FittedSpace) -> None:
@@ -95,14 +114,15 @@ def test_impressions_are_applied_in_their_place(log: Log, space: FittedSpace) ->
     middle = log.interactions[500].timestamp
     shown = [Impression(f"r{at}", "viewer", at, ["i0"]) for at in (end + 1, middle - 1)]
     whole = Log.of(log.interactions, log.items, shown)
-    row = space.item_ids.index("i0")
     counts: list[float] = []
-    _, live = examples.replay(
-        whole,
-        *examples.world_of(whole, space),
-        [499, 501],
-        lambda moment: counts.append(moment.request.items.ctr_7d[row]),
-    )
+
+    def look(moment: Moment) -> None:
+        items = moment.request.items
+        counts.append(items.ctr_7d[items.row_of["i0"]])
+
+    world, columns, *rest = examples.world_of(whole, space)
+    _, live = examples.replay(whole, world, columns, *rest, [499, 501], look)
+    row = columns.row_of["i0"]
     prior, once = 1 / 20, 1 / 21
     assert counts == pytest.approx([prior, once])
     assert live.at(end + 1).ctr_7d[row] < prior
@@ -245,6 +265,6 @@ def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, spac
         whole = Log.of(events, log.items, impressions)
         examples.replay(whole, *examples.world_of(whole, space), [number], lambda moment: shown.append(moment.shown))
     assert shown == [["i3", "i1"], (), ["i3", "i1"]]
-    columns = examples.world_of(log, space)[1]
+    columns = examples.replay(log, *examples.world_of(log, space))[1].columns
     rows = columns.rows(["i1", "i2", "i3"])
     assert examples.stood(["i3", "gone", "i1"], columns, rows).tolist() == [2.0, -1.0, 0.0]

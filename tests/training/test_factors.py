@@ -7,7 +7,7 @@ import pytest
 
 from schemas.events import EventType, Interaction, Item
 from training import factors
-from training.examples import Log
+from training.accepted import Log
 
 T = 1_767_225_600_000
 

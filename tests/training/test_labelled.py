@@ -97,3 +97,25 @@ def test_rows_of_different_widths_are_never_mixed(tmp_path: Path) -> None:
 def test_nothing(tmp_path: Path) -> None:
     found = labelled.read(labelled.finished(tmp_path), "v1")
     assert (len(found), found.features.shape, found.sizes.tolist()) == (0, (0, 0), [])
+
+
+def test_groups_of_people_who_consented_with_inputs_by_name(tmp_path: Path) -> None:
+    shown = [
+        example(1, 0, labels={"click": 1}), example(1, 1), example(1, 2, labels={"dislike": 1}),
+        example(2, 0, labels={"purchase": 1, "view": 3}), example(2, 1, labels={"rating": 1}), example(2, 2),
+        example(3, 0), example(3, 1),
+        example(4, 0, labels={"view": 1}), example(4, 1, labels={"like": 1}),
+        example(5, 0, labels={"like": 1}), example(5, 1),
+    ]  # fmt: skip
+    write(tmp_path, shown)
+    found = labelled.read(labelled.finished(tmp_path), "v1")
+    groups = labelled.groups(found, ("request", "position"), ("position", "request"), lambda user: user != "u5")
+    assert [g.labels.tolist() for g in groups] == [[2, 0, 0], [3, 1, 0]], (
+        "of 3 nothing came, of 4 all of it, 5 withdrew"
+    )
+    assert [g.features.tolist() for g in groups] == [
+        [[0, 1], [1, 1], [2, 1]],
+        [[0, 2], [1, 2], [2, 2]],
+    ]
+    with pytest.raises(ValueError, match="not in list"):
+        labelled.groups(found, ("request", "position"), ("age",))

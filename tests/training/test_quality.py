@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from training.accepted import Log
 from training.datasets import Dataset
-from training.examples import Log
 from training.quality import DISCOUNTS, Baselines, Split, measure, metrics, tables
 
 

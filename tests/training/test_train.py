@@ -22,7 +22,7 @@ from schemas.errors import BundleError
 from schemas.events import Interaction, Item
 from schemas.manifest import Use
 from training import examples, factors, ranker
-from training.examples import Log
+from training.accepted import Log
 from training.feed import ReplayedFeed
 from training.train import NothingToTrain, train
 

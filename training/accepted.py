@@ -1,0 +1,243 @@
+"""The log that training learns from: accepted events, in the order in which they were known, with the catalogue of
+their time.
+
+An event's *effective time* is its own time or that of the person's latest earlier event, whichever is later: a late
+event changes a person's features when it is taken, not when it happened. The running job reads values as of the same
+time, so that a replay in this order gives what a server had.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from operators.contract import Record, View
+from operators.keyed import UserOperator
+from operators.space import EmptySpace
+from operators.time import DEFAULT_LATENESS
+from schemas.errors import EventError
+from schemas.events import Impression, Interaction, Item, User
+
+NEVER = 2**53
+"""epoch ms; an event that arrives then is never ahead of the clock"""
+
+
+class TimedEvent(NamedTuple):
+    """An event and its effective time, epoch ms."""
+
+    at: int
+    event: Interaction | Impression
+
+
+class LogAdmission:
+    """The job's own rules of acceptance, applied to a log: late, future and repeated events are refused."""
+
+    def __init__(self, lateness: int | None = DEFAULT_LATENESS) -> None:
+        """`lateness` is the allowed lateness in ms; None accepts everything."""
+        self._operator = UserOperator(View("accepted", ("user",), ()), _Nothing(), lateness)
+        self._states: dict[str, object] = {}
+        self.refused: Counter[str] = Counter()
+        """reason → how many events were refused for it"""
+
+    def accepts(self, record: Record) -> bool:
+        """Whether the job accepts the record after those that were asked about before."""
+        event = record.event
+        if isinstance(event, Item):
+            return True
+        state = self._states.get(event.user_id)
+        if state is None:
+            state = self._states[event.user_id] = self._operator.new()
+        try:
+            self._operator.on_event("", state, record)  # type: ignore[arg-type]
+        except EventError as error:
+            self.refused[error.reason] += 1
+            return False
+        return True
+
+
+class _Nothing:
+    """A world without items: admission reads no catalogue."""
+
+    space = EmptySpace()
+
+    def item(self, item_id: str) -> Item | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Log:
+    """Accepted events in the order of their effective times, the catalogue, and profiles.
+
+    People without consent are in none of it: make one with `of` or `taken`, which leave them out.
+    """
+
+    interactions: Sequence[Interaction]
+    items: Sequence[Item]
+    impressions: Sequence[Impression] = ()
+    users: Sequence[User] = ()
+    """in their order"""
+    user_times: Sequence[int] = ()
+    """epoch ms from which each profile holds; 0 for a person's first one. Empty where all of them are first ones"""
+    known_since: Mapping[str, int] = field(default_factory=dict)
+    """item id → epoch ms at which its catalogue entry was stored, of those that do not say when they were created"""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """reason → how many events were left out for it"""
+
+    @classmethod
+    def of(
+        cls,
+        interactions: Iterable[Interaction],
+        items: Iterable[Item],
+        impressions: Iterable[Impression] = (),
+        users: Iterable[User] = (),
+        *,
+        now: int | None = None,
+        opt_in: bool = False,
+    ) -> Log:
+        """The log of events in any order; of the same time, they keep theirs.
+
+        Repeated ids are left out, and so are events more than five minutes after `now` (epoch ms), where given; no
+        event is late, as all of them are sorted first. `opt_in` leaves out people who have not said yes.
+        """
+        arrived = NEVER if now is None else now
+        events: list[Interaction | Impression] = [*impressions, *interactions]
+        events.sort(key=lambda event: event.timestamp)
+        records = (Record(event, arrived=arrived) for event in (*users, *events))
+        return cls.taken(records, items, opt_in=opt_in)
+
+    @classmethod
+    def taken(
+        cls,
+        records: Iterable[Record],
+        items: Iterable[Item],
+        known_since: Mapping[str, int] | None = None,
+        *,
+        lateness: int | None = DEFAULT_LATENESS,
+        opt_in: bool = False,
+        withdrawn: Iterable[str] = (),
+    ) -> Log:
+        """The log of records of users, impressions and interactions in the order in which the job takes them.
+
+        `lateness` as the job allows it, ms. `withdrawn` are people known to have withdrawn consent elsewhere.
+        """
+        admission, consent = LogAdmission(lateness), Consent(opt_in)
+        accepted: list[Interaction | Impression] = []
+        profiles: list[tuple[int, User]] = []
+        latest: dict[str, int] = {}
+        for record in records:
+            event = record.event
+            if isinstance(event, User):
+                consent.take(event)
+                # The first one holds from the start: profiles and histories are imported in no common order.
+                profiles.append((latest.get(event.user_id, 0), event))
+                latest.setdefault(event.user_id, 0)
+            elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
+                accepted.append(event)
+                if event.user_id in latest:
+                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
+        consent.withdraw(withdrawn)
+        profiles = sorted((p for p in profiles if consent.given(p[1].user_id)), key=lambda profile: profile[0])
+        kept = [event for event in accepted if consent.given(event.user_id)]
+        refused = Counter(admission.refused)
+        if len(kept) < len(accepted):
+            refused["no_consent"] = len(accepted) - len(kept)
+        ordered = sorted(effective(kept), key=lambda timed: timed.at)
+        return cls(
+            [timed.event for timed in ordered if isinstance(timed.event, Interaction)],
+            list(items),
+            [timed.event for timed in ordered if isinstance(timed.event, Impression)],
+            [user for _, user in profiles],
+            [at for at, _ in profiles],
+            known_since or {},
+            refused,
+        )
+
+    def cut(self, share: float) -> int:
+        """The number of events in the first `share` of the log."""
+        return round(len(self.interactions) * share)
+
+    @cached_property
+    def times(self) -> list[int]:
+        """Effective time of each interaction, epoch ms, ascending."""
+        return [timed.at for timed in effective(self.interactions)]
+
+    @cached_property
+    def shown_times(self) -> list[int]:
+        """Effective time of each impression."""
+        return [timed.at for timed in effective(self.impressions)]
+
+    @cached_property
+    def arrivals(self) -> list[tuple[int, Item]]:
+        """(epoch ms, item), ascending: when each item begins to exist. That is when it was created, else when its entry
+        was stored (0 where nothing says when), and never after the first event that names it. Items that events name
+        and the catalogue lacks are among them."""
+        first: dict[str, int] = {}
+        for at, event in zip(self.shown_times, self.impressions, strict=True):
+            for item_id in event.items:
+                first.setdefault(item_id, at)
+        for at, interaction in zip(self.times, self.interactions, strict=True):
+            if interaction.item_id:
+                first[interaction.item_id] = min(at, first.get(interaction.item_id, at))
+        entries = {item.item_id: item for item in self.items}
+        found = []
+        for item_id in dict.fromkeys((*entries, *first)):
+            item = entries.get(item_id) or Item(item_id)
+            since = first[item_id] if item_id not in entries else self._since(item)
+            found.append((min(since, first.get(item_id, since)), item))
+        return sorted(found, key=lambda arrival: arrival[0])
+
+    def _since(self, item: Item) -> int:
+        return self.known_since.get(item.item_id, 0) if item.created_at is None else item.created_at
+
+
+class Arrivals:
+    """Puts catalogue entries as a replay reaches the times at which they begin to exist."""
+
+    def __init__(self, log: Log, put: Callable[[Item], object]) -> None:
+        self._put = put
+        self._items = log.arrivals
+        self._times = [at for at, _ in self._items]
+        self._next = 0
+
+    def until(self, at: int) -> None:
+        """Puts what exists by `at`, epoch ms, and has not been put."""
+        end = bisect_right(self._times, at)
+        for _, item in self._items[self._next : end]:
+            self._put(item)
+        self._next = max(self._next, end)
+
+
+class Consent:
+    """Who may be learned from, by what their profiles said, in order."""
+
+    def __init__(self, opt_in: bool = False) -> None:
+        """`opt_in`: people who have said nothing have not consented."""
+        self._opt_in = opt_in
+        self._said: dict[str, bool] = {}
+
+    def take(self, user: User) -> None:
+        """Takes the next profile of a person; one that does not speak of consent changes nothing."""
+        if user.consent is not None:
+            self._said[user.user_id] = user.consent
+
+    def withdraw(self, user_ids: Iterable[str]) -> None:
+        """Takes consent from people, whatever their profiles said."""
+        self._said |= dict.fromkeys(user_ids, False)
+
+    def given(self, user_id: str) -> bool:
+        """Whether the person has consented."""
+        return self._said.get(user_id, not self._opt_in)
+
+
+def effective(events: Iterable[Interaction | Impression]) -> Iterator[TimedEvent]:
+    """Each event with its effective time, in the order given. Interactions and impressions count apart: what somebody
+    is shown now does not make a history late that is still being imported."""
+    latest: dict[tuple[bool, str], int] = {}
+    for event in events:
+        kind = isinstance(event, Impression), event.user_id
+        at = latest[kind] = max(latest.get(kind, 0), event.timestamp)
+        yield TimedEvent(at, event)
