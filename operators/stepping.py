@@ -63,13 +63,18 @@ def apply(
     if type(event) is User:
         _drop(operator, key, record, states(), drop)
         return signals
-    if not operator.applies_own_signals:
-        return signals
-    for signal in signals:
-        following = record._replace(event=signal)
-        for part in operator.parts(key, following):
-            one(part, following)
-    return signals
+    if operator.applies_own_signals:
+        for signal in signals:
+            following = record._replace(event=signal)
+            for part in operator.parts(key, following):
+                one(part, following)
+    return [_not_ahead(signal, record) for signal in signals] if record.taken else signals
+
+
+def _not_ahead(signal: Signal, record: Record) -> Signal:
+    """The signal as other keys get it: of an event from a clock that is ahead, it has the time of being taken. Other
+    people's events are in those keys too, and a window that one clock moved ahead would lack them."""
+    return signal if signal.timestamp <= record.taken else signal._replace(timestamp=record.taken)
 
 
 def _drop(

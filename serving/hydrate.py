@@ -231,9 +231,12 @@ class Hydrator:
             if state is None:
                 return row
             self._operator.embed(state, space)
+            found = self._operator.vector(state)
+            if any(space.vector(item_id) is None for item_id in row["recent_items"]):
+                return {**row, **found}  # items may join the space later: not kept
             while len(known.by_space) >= SPACES:
                 del known.by_space[next(iter(known.by_space))]
-            found = known.by_space[space.id] = self._operator.vector(state)
+            known.by_space[space.id] = found
         return {**row, **found}
 
     def _state_of(self, row: Features) -> KeyedState | None:

@@ -86,7 +86,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def paced(self, behind_ms: int) -> None:
         """An element was taken so many ms after the broker had it."""
 
-    def taken(self, entry: Entry, record: Record, now: int) -> None:
+    def taken(self, entry: Entry, record: Record) -> None:
         """A record has been applied."""
 
     def withholds(self, key: str, now: int, ctx: Any) -> bool:
@@ -169,13 +169,14 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
         if not records:  # a message of a refresh topic: all rows of the key are written again
             changed_parts.update(entry.states)
-        for record in records:
+        for each in records:
+            record = each._replace(taken=now)
             try:
                 entry.downstream += apply(operator, key, record, one, lambda: entry.states, entry.drop)
             except EventError:
                 changed_parts.update(refuse(operator, key, record, entry.states))
                 raise
-            self.taken(entry, record, now)
+            self.taken(entry, record)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
         """The key's entry, most recently used from now on; read from Flink's state where memory has none."""

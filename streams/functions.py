@@ -38,14 +38,14 @@ class UserFunction(OperatorFunction):
     def paced(self, behind_ms: int) -> None:
         interpreter.pace(behind_ms)
 
-    def taken(self, entry: Entry, record: Record, now: int) -> None:
+    def taken(self, entry: Entry, record: Record) -> None:
         if not self._settings.archives:
             return
         event = record.event
         if isinstance(event, User) and self._operator.withholds(entry.states):
             # That they have withdrawn is what training has to read; their attributes are not.
             record = record._replace(event=User(event.user_id, consent=event.consent))
-        entry.accepted.append(record._replace(taken=now))
+        entry.accepted.append(record)
 
     def withholds(self, key: str, now: int, ctx: Any) -> bool:
         return self._operator.withholds(self._entry(key, now, ctx).states)

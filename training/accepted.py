@@ -19,7 +19,7 @@ from operators.contract import Record, View
 from operators.keyed import UserOperator
 from operators.space import EmptySpace
 from operators.time import DEFAULT_LATENESS
-from schemas.errors import EventError
+from schemas.errors import Duplicate, EventError
 from schemas.events import Impression, Interaction, Item, User
 
 NEVER = 2**53
@@ -54,6 +54,8 @@ class LogAdmission:
         try:
             self._operator.on_event("", state, record)  # type: ignore[arg-type]
         except EventError as error:
+            if record.taken and not isinstance(error, Duplicate):
+                return True  # the job has taken it, by the rules of then
             self.refused[error.reason] += 1
             return False
         return True
@@ -135,7 +137,8 @@ class Log:
             event = record.event
             if isinstance(event, User):
                 at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
-                if consent.given(event.user_id) and not consent.take(event):
+                before = consent.given(event.user_id)
+                if not consent.take(event) and before:
                     begins[event.user_id] = len(accepted)
                     profiles = [profile for profile in profiles if profile[1].user_id != event.user_id]
                     latest.pop(event.user_id, None)

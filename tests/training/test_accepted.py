@@ -97,10 +97,11 @@ def test_people_without_consent_are_in_none_of_it() -> None:
     events = records(
         User("no"), click("e1", T, "no"), Impression("r1", "no", T, ["i"]), User("no", consent=False),
         User("yes", consent=False), click("e2", T, "yes"), User("yes", consent=True), click("e3", T, "unsaid"),
+        click("e4", T, "yes"),
     )  # fmt: skip
     log = Log.taken(events, [])
     assert {e.user_id for e in (*log.interactions, *log.impressions, *log.users)} == {"yes", "unsaid"}
-    assert log.refused == {"no_consent": 2}
+    assert log.refused == {"no_consent": 3}
     assert {e.user_id for e in Log.taken(events, [], opt_in=True).interactions} == {"yes"}
     assert {e.user_id for e in Log.taken(events, [], withdrawn=["unsaid"]).interactions} == {"yes"}
 
@@ -117,7 +118,7 @@ def test_a_later_profile_holds_from_its_place_on() -> None:
         (Item("x", created_at=T + 50), {"x": T}, T + 50),
         (Item("x"), {"x": T + 70}, T + 70),
         (Item("x"), {}, 0),
-        (Item("i", created_at=T + 50), {}, T + 3),
+        (Item("i", created_at=T + 50), {}, T + 4),
         (Item("shown", created_at=T + 50), {}, T + 1),
     ],
 )
@@ -136,7 +137,26 @@ def test_items_are_put_once_in_the_order_of_their_arrival() -> None:
     arrivals.until(4)
     assert put == []
     arrivals.until(T)
+    assert put == ["early"], "at its own first event an item is no candidate yet"
+    arrivals.until(T + 1)
     arrivals.until(T - 1)
     assert put == ["early", "unlisted"]
     arrivals.until(T + 9)
     assert put == ["early", "unlisted", "late"]
+
+
+def test_a_withdrawal_takes_what_was_before_it_and_until_the_next_consent() -> None:
+    events = records(
+        User("u", {"age": 3}), click("before", T), User("u", consent=False), click("between", T + 1),
+        User("u"), click("still", T + 2), User("u", {"age": 4}, consent=True), click("after", T + 3),
+    )  # fmt: skip
+    log = Log.taken(events, [])
+    assert [e.event_id for e in log.interactions] == ["after"]
+    assert log.refused == {"no_consent": 3}
+    assert [u.attributes for u in log.users if u.attributes] == [{"age": 4}]
+
+
+def test_what_the_job_has_taken_is_not_judged_by_the_rules_of_today() -> None:
+    told = [Record(click(name, at), arrived=T, taken=T) for name, at in (("e1", T), ("e2", T - hours(40)), ("e1", T))]
+    log = Log.taken(told, [])
+    assert sorted(e.event_id for e in log.interactions) == ["e1", "e2"]
