@@ -117,6 +117,7 @@ def _from_files(
 
 def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log, int]:
     """The archive of the local stack and what its Kafka holds beyond it; of another Kafka its topics alone."""
+    from feature_repo.consent import ConsentSettings
     from feature_repo.lateness import LatenessSettings
     from training import archive
     from training.taken import TakenLog
@@ -124,7 +125,7 @@ def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log
     connection = Connection(kafka, settings.kafka_security) if kafka else settings.connection
     archived = set() if kafka else archive.finished(settings.archive / "events")
     console.print(f"reading {len(archived)} files of accepted events, and Kafka at {connection}")
-    found = TakenLog(connection, archived, LatenessSettings().lateness)
+    found = TakenLog(connection, archived, LatenessSettings().lateness, ConsentSettings().opt_in)
     return found.log, found.invalid
 
 

@@ -140,3 +140,15 @@ def test_items_are_put_once_in_the_order_of_their_arrival() -> None:
     assert put == ["early", "unlisted"]
     arrivals.until(T + 9)
     assert put == ["early", "unlisted", "late"]
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_what_came_before_consent_was_given_again_is_not_learned_from(read_first: bool) -> None:
+    """Whatever the order in which topics are read: only when the broker had each message counts."""
+    said = [Record(Interaction(f"e{n}", "click", "u1", T + n, "i1"), arrived=T + n) for n in (0, 2, 4)]
+    profiles = [Record(User("u1", consent=n == 3), arrived=T + n) for n in (1, 3)]
+    log = Log.taken([*profiles, *said] if read_first else [*said, *profiles], [])
+    assert [event.event_id for event in log.interactions] == ["e4"]
+    assert log.refused == {"no_consent": 2}
+    withdrawn = Log.taken([*said, *profiles, Record(User("u1", consent=False), arrived=T)], [])
+    assert [event.event_id for event in withdrawn.interactions] == ["e4"], "one that the broker had before"
