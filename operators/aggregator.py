@@ -18,7 +18,7 @@ STATE = "state"
 STATE_FIELD = Field(STATE, "bytes", b"", "operator state: what a server continues from")
 ATTRIBUTES = "attributes"
 """the cell of the latest profile's attributes"""
-FORMAT = 4
+FORMAT = 5
 """of encoded states and of rows: those of another number are refused"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 

@@ -87,7 +87,7 @@ def test_recents_are_the_latest_by_event_time(signals: list[Signal], after: int)
     names = (f.name for f in RECENT.fields)
     assert RECENT.of_row(None, dict(zip(names, RECENT.values(state, at), strict=True))) == state
     assert RECENT.due(state, at) is None
-    assert len(state.events) <= RECENT.k
+    assert len(state.times) <= RECENT.k
 
 
 @given(logs(), st.randoms(use_true_random=False))
