@@ -180,8 +180,10 @@ class Recent(CellAggregation[RecentState]):
         (taste,) = _float32.unpack(_float32.pack(weight_of(self.weights, signal)))
         entry = (signal.timestamp, signal.item_id, signal.event_type, taste)
         columns: tuple[list[Any], ...] = state.times, state.items, state.types, state.tastes
-        place, n = 0, len(state.times)
-        while place < n and tuple(column[place] for column in columns) > entry:  # most are the newest
+        place = 0
+        for at in state.times:  # the newest first, as most entries are
+            if at < entry[0] or (at == entry[0] and tuple(column[place] for column in columns) <= entry):
+                break
             place += 1
         for column, value in zip(columns, entry, strict=True):
             column.insert(place, value)
