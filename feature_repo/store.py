@@ -8,8 +8,11 @@ what a row has to say. A test holds the two together, byte by byte.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
+from operator import ne
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +110,8 @@ class Writer:
 
     def _write(self, rows: Iterable[Row]) -> list[Row]:
         """Writes the rows. Returns those of which the store had lost fields that were not written."""
-        now = Timestamp()
-        now.GetCurrentTime()
-        at = now.SerializeToString()
+        seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
+        at = Timestamp(seconds=seconds, nanos=nanos).SerializeToString()
         commands: list[tuple[Any, ...]] = []
         partial: dict[int, Row] = {}
         written = self._written
@@ -121,16 +123,13 @@ class Writer:
                 commands.append(("HDEL", key, stamp, *names))
                 continue
             cells = ["HSET", key, stamp, at]
-            if before is None:
-                for name, encode, value in zip(names, encoders, row.values, strict=True):
-                    cells.append(name)
-                    cells.append(encode(value))
-            else:
-                for name, encode, value, old in zip(names, encoders, row.values, before, strict=True):
-                    if value is not old and value != old:
-                        cells.append(name)
-                        cells.append(encode(value))
+            fields: Iterable[tuple[Any, Callable[[Any], bytes], Any]] = zip(names, encoders, row.values, strict=True)
+            if before is not None:
+                fields = compress(fields, map(ne, row.values, before))
                 partial[len(commands)] = row
+            for name, encode, value in fields:
+                cells.append(name)
+                cells.append(encode(value))
             written[known] = row.values
             commands.append(tuple(cells))
             if self._ttl:

@@ -8,6 +8,7 @@ time passes, and the order of arrival does not matter. The origin moves before n
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -44,6 +45,8 @@ class AffinitySharesState(Struct, array_like=True, gc=False):
     head: AffinityHead
     sums: dict[str, float]
     base: bytes = b""
+    ranked: list[tuple[float, str]] | None = None
+    """(-sum, name) in order: the largest sum first; None where it has to be made from `sums`"""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AffinitySharesState) and (self.head.origin, self.sums) == (
@@ -128,21 +131,30 @@ class AffinityShares(CellAggregation[AffinitySharesState]):
                 sums[name] *= factor
             changed.update(sums)
             head.origin, age = signal.timestamp, 0.0
+            state.ranked = None
         gain = weight / len(names) * 2.0**age
+        ranked = state.ranked
         for name in names:
-            sums[name] = changed[name] = sums.get(name, 0.0) + gain
+            before = sums.get(name)
+            sums[name] = changed[name] = after = (before or 0.0) + gain
+            if ranked is not None:  # one entry moves, which takes far less than sorting all sums
+                if before is not None:
+                    del ranked[bisect_left(ranked, (-before, name))]
+                insort(ranked, (-after, name))
         if len(sums) > self.keep + self.keep // 4:  # rarely: it takes as long as the rest of an update
             for name in sorted(sums, key=lambda name: (abs(sums[name]), name))[: -self.keep]:
                 del sums[name]
                 changed[name] = None
+            state.ranked = None
 
     def values(self, state: AffinitySharesState, at: int) -> tuple[Any, ...]:
         sums = state.sums
         total = math.fsum(map(abs, sums.values()))  # in any order the same: a restored state has another one
         if not total:
             return [], []
-        least = sorted(sums.values(), reverse=True)[: self.top][-1]
-        best = sorted((-value, name) for name, value in sums.items() if value >= least)[: self.top]
+        if state.ranked is None:
+            state.ranked = sorted((-value, name) for name, value in sums.items())
+        best = state.ranked[: self.top]
         return [name for _, name in best], [-value / total for value, _ in best]
 
     def due(self, state: AffinitySharesState, at: int) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -123,14 +122,17 @@ class CurrentSession(CellAggregation[SessionState]):
 
 
 class RecentState(Struct, array_like=True, gc=False):
-    """(time, item, type, taste), oldest first."""
+    """In columns, newest first."""
 
-    events: list[tuple[int, str, str, float]]
+    times: list[int]
+    items: list[str]
+    types: list[str]
+    tastes: list[float]
 
 
 _float32 = struct.Struct("<f")
-_pack_events = msgspec.msgpack.Encoder().encode
-_unpack_events = msgspec.msgpack.Decoder(list[tuple[int, str, str, float]]).decode
+_pack_recent = msgspec.msgpack.Encoder().encode
+_unpack_recent = msgspec.msgpack.Decoder(RecentState).decode
 
 
 @dataclass(frozen=True)
@@ -152,20 +154,24 @@ class Recent(CellAggregation[RecentState]):
         )
 
     def new(self) -> RecentState:
-        return RecentState([])
+        return RecentState([], [], [], [])
 
     def split(self, state: RecentState) -> tuple[None, Cells]:
-        return None, {"recent": _pack_events(state.events)}
+        return None, {"recent": _pack_recent(state)}
 
     def join(self, head: None, cells: Cells) -> RecentState:
         try:
-            return RecentState(_unpack_events(cells["recent"]))
+            found = _unpack_recent(cells["recent"])
         except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"recent: {error}") from None
+        if not len(found.times) == len(found.items) == len(found.types) == len(found.tastes):
+            raise StateError("recent: columns of different lengths")
+        return found
 
     def of_row(self, head: None, row: Mapping[str, Any]) -> RecentState:
-        names = ("recent_times", "recent_items", "recent_types", "recent_tastes")
-        return RecentState(list(zip(*(row[name][::-1] for name in names), strict=True)))
+        return RecentState(
+            *(list(row[name]) for name in ("recent_times", "recent_items", "recent_types", "recent_tastes"))
+        )
 
     def update(self, state: RecentState, signal: Signal, world: World) -> None:
         if not signal.item_id:
@@ -173,19 +179,18 @@ class Recent(CellAggregation[RecentState]):
         # In the precision that the row has it in, so that the row says all that the state does.
         (taste,) = _float32.unpack(_float32.pack(weight_of(self.weights, signal)))
         entry = (signal.timestamp, signal.item_id, signal.event_type, taste)
-        events = state.events
-        if not events or entry >= events[-1]:
-            events.append(entry)
-        else:
-            insort(events, entry)
-        if len(events) > self.k:
-            del events[0]
+        columns: tuple[list[Any], ...] = state.times, state.items, state.types, state.tastes
+        place = 0
+        for at in state.times:  # the newest first, as most entries are
+            if at < entry[0] or (at == entry[0] and tuple(column[place] for column in columns) <= entry):
+                break
+            place += 1
+        for column, value in zip(columns, entry, strict=True):
+            column.insert(place, value)
+            del column[self.k :]
 
     def values(self, state: RecentState, at: int) -> tuple[Any, ...]:
-        if not state.events:
-            return [], [], [], []
-        times, items, types, tastes = zip(*state.events[::-1], strict=True)
-        return list(items), list(types), list(times), list(tastes)
+        return state.items.copy(), state.types.copy(), state.times.copy(), state.tastes.copy()
 
     def due(self, state: RecentState, at: int) -> int | None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,5 +157,5 @@ class UserVector(CellAggregation[VectorState]):
 def _length(state: VectorState) -> float:
     if state.length < 0:
         numbers = np.frombuffer(state.sum)
-        state.length = float(np.sqrt(numbers @ numbers))
+        state.length = math.sqrt(numbers @ numbers)
     return state.length

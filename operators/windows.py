@@ -40,7 +40,8 @@ class Ratio:
 
 
 class Window(Struct, gc=False):
-    """One window's tiles: counts by tile index · number of types + type's position. `newest` is the newest index.
+    """One window's tiles: counts by tile index · number of types + type's position. `newest` is the newest index, whose
+    counts are apart, in `latest`, by the type's position.
 
     What follows from those is kept until it changes: `encoded`, the cell of all tiles but the newest, and of the tiles
     from key `first` on, the `totals` by type and the `oldest` key.
@@ -48,13 +49,16 @@ class Window(Struct, gc=False):
 
     tiles: dict[int, int]
     newest: int
+    latest: dict[int, int]
     encoded: bytes | None = None
     first: int = -1
     totals: list[int] = []
     oldest: int | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Window) and (self.tiles, self.newest) == (other.tiles, other.newest)
+        return isinstance(other, Window) and all(
+            getattr(self, name) == getattr(other, name) for name in ("tiles", "newest", "latest")
+        )
 
 
 class CountsState(Struct, gc=False):
@@ -122,30 +126,25 @@ class Counts(CellAggregation[CountsState]):
         return tuple(Field(name, "bytes", b"", "state: counts of all tiles but the newest") for name in self._cells)
 
     def new(self) -> CountsState:
-        return CountsState([Window({}, 0) for _ in self.windows])
+        return CountsState([Window({}, 0, {}) for _ in self.windows])
 
     def split(self, state: CountsState) -> tuple[Newest, Cells]:
         k = len(self.types)
         head, cells = [], {}
         for name, window in zip(self._cells, state.windows, strict=True):
-            newest, tiles = window.newest, window.tiles
-            start = newest * k
             if window.encoded is None:
-                window.encoded = _sealed(tiles, start)
+                window.encoded = _sealed(window.tiles, window.newest * k)
             cells[name] = window.encoded
-            head.append((newest, {kind: tiles[start + kind] for kind in range(k) if start + kind in tiles}))
+            head.append((window.newest, window.latest))
         return head, cells
 
     def join(self, head: Newest, cells: Cells) -> CountsState:
         if len(head) != len(self.windows):
             raise StateError(f"{self.name}: {len(head)} windows of {len(self.windows)}")
-        k = len(self.types)
         windows = []
-        for name, (newest, counts) in zip(self._cells, head, strict=True):
+        for name, (newest, latest) in zip(self._cells, head, strict=True):
             encoded = cells.get(name, b"")
-            tiles = _unsealed(name, encoded)
-            tiles.update((newest * k + kind, count) for kind, count in counts.items())
-            windows.append(Window(tiles, newest, encoded))
+            windows.append(Window(_unsealed(name, encoded), newest, latest, encoded))
         return CountsState(windows)
 
     def update(self, state: CountsState, signal: Signal, world: World) -> None:
@@ -155,19 +154,21 @@ class Counts(CellAggregation[CountsState]):
         k, time = len(self.types), signal.timestamp
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
             at = time // tile
-            tiles = window.tiles
-            if at > window.newest:
-                first = (at - n + 1) * k
-                window.newest, window.encoded = at, None
-                for key in [key for key in tiles if key < first]:
-                    del tiles[key]
-                window.first = -1
-            elif at < window.newest:
-                if at <= window.newest - n:
-                    continue  # already out of the window
-                window.encoded = None
             key = at * k + kind
-            tiles[key] = tiles.get(key, 0) + 1
+            if at > window.newest:
+                tiles, first = window.tiles, (at - n + 1) * k
+                for each, count in window.latest.items():
+                    tiles[window.newest * k + each] = count
+                for each in [each for each in tiles if each < first]:
+                    del tiles[each]
+                window.newest, window.latest, window.encoded, window.first = at, {kind: 1}, None, -1
+            elif at == window.newest:
+                window.latest[kind] = window.latest.get(kind, 0) + 1
+            elif at <= window.newest - n:
+                continue  # already out of the window
+            else:
+                window.tiles[key] = window.tiles.get(key, 0) + 1
+                window.encoded = None
             if key >= window.first >= 0:
                 window.totals[kind] += 1
                 if window.oldest is None or key < window.oldest:
@@ -204,6 +205,12 @@ class Counts(CellAggregation[CountsState]):
         for key, count in window.tiles.items():
             if key >= first:
                 totals[key % k] += count
+                if oldest is None or key < oldest:
+                    oldest = key
+        for kind, count in window.latest.items():
+            key = window.newest * k + kind
+            if key >= first:
+                totals[kind] += count
                 if oldest is None or key < oldest:
                     oldest = key
         window.first, window.totals, window.oldest = first, totals, oldest

@@ -14,7 +14,7 @@ from operators.contract import Signal
 from operators.decay import POPULARITY_ORIGIN, AffinityShares, Popularity, weight_of
 from operators.time import DAY, HOUR, MINUTE
 from tests.operators import oracles
-from tests.operators.signals import T0, latest, logs, run
+from tests.operators.signals import T0, Anywhere, latest, logs, run, saved
 
 WEIGHTS = {"view": 0.5, "click": 1.0, "purchase": 3.0, "rating": 3.0, "dislike": -3.0}
 HALF_LIVES = [MINUTE, HOUR, 14 * DAY]
@@ -52,6 +52,19 @@ def test_affinity_holds_as_time_passes(signals: list[Signal], after: int) -> Non
     state, at = run(declared, signals), latest(signals)
     assert declared.due(state, at) is None
     assert declared.values(state, at + after) == declared.values(state, at)
+
+
+@pytest.mark.parametrize("half_life", HALF_LIVES)
+@given(signals=logs())
+def test_affinity_read_after_each_event_is_that_read_once(half_life: int, signals: list[Signal]) -> None:
+    """The order that is kept from one reading to the next, through changes of origin and dropped names."""
+    declared = AffinityShares("taste", "categories", half_life, WEIGHTS, top=3, keep=4)
+    state = declared.new()
+    for signal in signals:
+        declared.update(state, signal, Anywhere())
+        found = declared.values(state, signal.timestamp)
+        assert state.ranked in (None, sorted((-value, name) for name, value in state.sums.items()))
+        assert found == declared.values(saved(declared, state), signal.timestamp)
 
 
 def test_affinity_forgets_by_half() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from operators.hashes import BLOCK, CHUNK
 from operators.history import Applied, CurrentSession, Recent, hash64
 from operators.seen import Seen, seen_hashes
 from operators.time import DAY, MINUTE
+from schemas.errors import StateError
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles
 from tests.operators.signals import T0, Anywhere, changes, later, latest, logs, run, saved
@@ -87,7 +89,7 @@ def test_recents_are_the_latest_by_event_time(signals: list[Signal], after: int)
     names = (f.name for f in RECENT.fields)
     assert RECENT.of_row(None, dict(zip(names, RECENT.values(state, at), strict=True))) == state
     assert RECENT.due(state, at) is None
-    assert len(state.events) <= RECENT.k
+    assert len(state.times) <= RECENT.k
 
 
 @given(logs(), st.randoms(use_true_random=False))
@@ -95,6 +97,15 @@ def test_recents_do_not_depend_on_the_order_of_arrival(signals: list[Signal], rn
     shuffled = list(signals)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]
     assert RECENT.values(run(RECENT, shuffled), T0) == RECENT.values(run(RECENT, signals), T0)
+
+
+def test_recents_of_a_broken_cell_are_refused() -> None:
+    _, cells = RECENT.split(run(RECENT, [click(T0, "i1"), click(T0 + 1, "i2")]))
+    assert RECENT.join(None, cells).items == ["i2", "i1"]
+    torn = msgspec.msgpack.encode(([T0], ["i1", "i2"], ["click"], [1.0]))
+    for broken in ({}, {"recent": cells["recent"][:-1]}, {"recent": torn}):
+        with pytest.raises(StateError, match="recent"):
+            RECENT.join(None, broken)
 
 
 @given(logs(), later)
