@@ -2,7 +2,7 @@
 
 repository = load("feature_repo.definitions")  # every module in there
 repository.views["user_features"].fields      # names, dtypes and defaults, as Feast gets them
-repository.beside_user(world), repository.beside_item(world)
+repository.extend_user(world), repository.extend_item(world)
 """
 
 from __future__ import annotations

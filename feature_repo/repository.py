@@ -56,19 +56,19 @@ class Repository:
         kept = {e: tuple(f for f in found if f in read) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found}, self.crosses)
 
-    def only(self, state_keys: Collection[int]) -> Repository:
+    def subset(self, state_keys: Collection[int]) -> Repository:
         """The features of these states, and no more."""
         kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found})
 
-    def beside_user(
+    def extend_user(
         self, operator: Operator[Any], world: World, attribution: Attribution | None = None
     ) -> Operator[Any]:
         """The user operator with the features of users and of pairs with a user, and attribution where it is given."""
         own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
         return WithFeatures(operator, own, self.others, attribution) if self.features or attribution else operator
 
-    def beside_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
+    def extend_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
         """The item operator with the features of all other entities."""
         own = [EntityOperator(entity, self.features[entity], world) for entity in self.others]
         return WithFeatures(operator, own) if own else operator

@@ -47,7 +47,7 @@ class BundleWatch:
     def stop(self) -> None:
         self._loop.stop()
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Looks once, in the caller's thread. Whether the bundle in force is the one that was published last."""
         return self._loop.run_once()
 

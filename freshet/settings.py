@@ -113,9 +113,9 @@ class Settings(BaseSettings):
         return self.root / "archive"
 
     @property
-    def seeds(self) -> Path:
+    def backfilled(self) -> Path:
         """States of new features, for the job to take in."""
-        return self.root / "seeds.db"
+        return self.root / "backfilled.db"
 
     @property
     def declared(self) -> Path:

@@ -11,7 +11,7 @@ import onnxruntime
 from schemas.errors import BundleError
 
 
-class Session:
+class OnnxModel:
     """A loaded model. `inputs` and `outputs` are name → shape as the model states it."""
 
     def __init__(self, model: bytes) -> None:
@@ -37,7 +37,7 @@ class Session:
         return found
 
 
-def one_output(session: Session) -> str:
+def one_output(session: OnnxModel) -> str:
     """The name of the model's output. Raises BundleError where it has several."""
     if len(session.outputs) != 1:
         raise BundleError(f"expected one output, and the model has {list(session.outputs)}")

@@ -25,7 +25,7 @@ from feature_repo import views
 from feature_repo.columns import ItemColumns
 from operators.contract import Vector
 from recommend.item_space import ItemSpace
-from recommend.onnx import Session, one_output
+from recommend.onnx import OnnxModel, one_output
 from schemas.errors import BundleError
 from schemas.events import EVENT_TYPES
 from schemas.manifest import EncoderPart
@@ -47,7 +47,7 @@ class OnnxEncoder:
         Raises BundleError where the model has inputs or features that are not known here, or an output of another
         dimension.
         """
-        self._session = Session(model)
+        self._session = OnnxModel(model)
         self._part, self.space = part, space
         self._defaults = NUMBERS | dict(declared or {})
         if unknown := set(self._session.inputs) - set(INPUTS):

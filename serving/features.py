@@ -23,7 +23,7 @@ RECENT = 20
 """interactions shown at most"""
 
 
-class Session(Struct, frozen=True):
+class SessionSummary(Struct, frozen=True):
     """The current session; empty when it is over."""
 
     id: str
@@ -34,7 +34,7 @@ class Session(Struct, frozen=True):
     categories: list[str]
 
 
-class Recent(Struct, frozen=True):
+class RecentInteraction(Struct, frozen=True):
     """One of the last interactions."""
 
     item_id: str
@@ -47,12 +47,12 @@ class FeaturesAnswer(Struct, frozen=True):
     """The features that drive a person's feed, as people read them."""
 
     user_id: str
-    session: Session
+    session: SessionSummary
     events: dict[str, dict[str, int]]
     """window → event type → count"""
     categories: dict[str, float]
     brands: dict[str, float]
-    recent: list[Recent]
+    recent: list[RecentInteraction]
     interests: list[str]
     seen: int
     has_vector: bool
@@ -84,7 +84,7 @@ class PersonFeatures:
         return document(
             FeaturesAnswer(
                 user_id,
-                Session(
+                SessionSummary(
                     row["session_id"], row["session_start"], round(row["session_length_s"], 3), row["session_items"],
                     _counts(row["session_counts"]), list(row["session_categories"]),
                 ),
@@ -92,7 +92,7 @@ class PersonFeatures:
                 _shares(row, "category_affinity"),
                 _shares(row, "brand_affinity"),
                 [
-                    Recent(item_id, kind, at, self._title(item_id))
+                    RecentInteraction(item_id, kind, at, self._title(item_id))
                     for item_id, kind, at in islice(
                         zip(row["recent_items"], row["recent_types"], row["recent_times"], strict=True), RECENT
                     )

@@ -24,7 +24,7 @@ STOP_S = 2.0
 
 
 class Sends(Protocol):
-    """The part of an EventLog that is used here."""
+    """The part of an EventProducer that is used here."""
 
     def send(self, event: Event, done: Callable[[Place | None], None]) -> None: ...
 

@@ -58,7 +58,7 @@ class ModelLoader:
     def stop(self) -> None:
         self._loop.stop()
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         """Looks once, in the caller's thread. Whether everything that the folder names serves."""
         return self._loop.run_once()
 

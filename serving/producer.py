@@ -57,7 +57,7 @@ class Place(NamedTuple):
     arrived: int
 
 
-class EventLog:
+class EventProducer:
     """An idempotent producer with acks=all. All methods are for the event loop's thread, and none of them blocks.
 
     The client is made with the first event. It reconnects by itself; after a fatal error it is replaced.

@@ -21,7 +21,7 @@ from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
-from serving.producer import EventLog
+from serving.producer import EventProducer
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
 from serving.store import Store, UserRows
@@ -39,7 +39,7 @@ class Services:
     store: Store
     own: OwnEvents
     hydrator: Hydrator
-    events: EventLog
+    events: EventProducer
     impressions: ImpressionLog
     metrics: Metrics
     issuer: str
@@ -58,7 +58,7 @@ class Services:
         cls,
         settings: ServingSettings,
         rows: Callable[[], UserRows] | None = None,
-        events: EventLog | None = None,
+        events: EventProducer | None = None,
     ) -> Services:
         """Nothing is opened yet. Tests give their own store and log."""
         declared = registry.load(settings.definitions)
@@ -68,7 +68,7 @@ class Services:
         hydrator = Hydrator(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms, lateness=settings.lateness
         )
-        events = events or EventLog(settings.connection, settings.delivery_timeout_ms)
+        events = events or EventProducer(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
@@ -136,7 +136,7 @@ class Services:
 
     async def refresh_model(self) -> None:
         """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""
-        await asyncio.to_thread(self.models.look)
+        await asyncio.to_thread(self.models.check)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()

@@ -95,7 +95,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         settings = self._settings
         declared = registry.load(settings.definitions)
         if self._asked.states:
-            declared = declared.only(self._asked.states)
+            declared = declared.subset(self._asked.states)
         operators = declared_alone(world.shared(settings.connection, settings.bundles), declared)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
         self._rows: list[tuple[OutputTag, FlinkRow]] = []

@@ -31,7 +31,7 @@ class Backfilled:
         """(part, encoded state) of the key's. Raises StateError where the file is of an older version."""
         if self._found is None:
             return []
-        asked = "SELECT part, state FROM seeds WHERE operator = ? AND key = ?"
+        asked = "SELECT part, state FROM states WHERE operator = ? AND key = ?"
         found = self._found.execute(asked, (self._operator, key)).fetchall()
         return [(part, cells.unpack(blob)) for part, blob in found]
 

@@ -18,7 +18,7 @@ from pyflink.table import StatementSet, StreamTableEnvironment
 from schemas import codec
 from schemas.events import LabelledExample
 from streams.archive import COLUMN, ROW
-from streams.counts import Counts
+from streams.counts import JobCounters
 
 CLOSED = OutputTag("examples", Types.ROW_NAMED(["rows"], [Types.STRING()]))
 
@@ -47,7 +47,7 @@ COLUMNS = {
 _json = msgspec.json.Encoder().encode
 
 
-def out(found: Sequence[LabelledExample], counts: Counts) -> Iterator[Any]:
+def out(found: Sequence[LabelledExample], counts: JobCounters) -> Iterator[Any]:
     """What leaves the operator of these examples."""
     if found:
         counts.add("examples", len(found))

@@ -41,7 +41,7 @@ class JobSettings(LatenessSettings):
     """checkpoint or savepoint to resume from"""
     archive: str = ""
     """where accepted events are kept in Parquet, a URI; nowhere where empty or where no checkpoints are taken"""
-    seeds: Path | None = None
+    backfilled: Path | None = None
     """states of new features, from a backfill (streams/backfilled.py)"""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
     flink_port: int = 0

@@ -33,7 +33,7 @@ class FollowedWorld:
         self.space: Space = EmptySpace()
         self._items: dict[str, Item] = {}
         self._bundles = BundleWatch(bundles, self._install)
-        self._bundles.look()
+        self._bundles.check()
         self._bundles.start()
         self._follower = Follower(connection, [ITEMS], self._on_item).start()
 

@@ -110,7 +110,7 @@ def compare(
     compared = 0
     for watch in _watched(progress(PASSES[2], archive()), bundles, known, people, declared, within):
         compared += 1
-        for name, column in zip(watch.served.names, watch.judge().T, strict=True):
+        for name, column in zip(watch.served.names, watch.verdicts().T, strict=True):
             counts[name] += np.bincount(column, minlength=4)
         for name in watch.served.undeclared:
             skipped[f"{name} is not declared any more"] += 1
@@ -242,12 +242,12 @@ def _watched(
             closes = active[0].shown.timestamp if active else END
             if closes < record.taken and closes <= opens:
                 clock = max(clock, closes)
-                yield _looked(active.pop(0), live, persons, clock)
+                yield _snapshot(active.pop(0), live, persons, clock)
             elif opens < record.taken:
                 clock = max(clock, opens)
                 shown = coming.pop()
                 watch = Watch(shown, bundles.named(shown), people[shown.request_id])
-                active.append(_looked(watch, live, persons, clock))
+                active.append(_snapshot(watch, live, persons, clock))
             else:
                 break
         clock = max(clock, record.taken)
@@ -257,29 +257,29 @@ def _watched(
             bundles.enter(event)
         own = [watch for watch in active if watch.shown.user_id == event.user_id]
         for watch in own:
-            watch.ask(persons, clock)  # what time has changed since
+            watch.record_declared(persons, clock)  # what time has changed since
         heard = driver.feed(record) or ()
-        live.hear(heard)
+        live.invalidate(heard)
         for watch in own:
             watch.topics.add(record.topic)
-            watch.ask(persons, clock)
+            watch.record_declared(persons, clock)
         if active:
-            _tell(active, live.at(clock), {signal.item_id for signal in heard})
+            _record(active, live.at(clock), {signal.item_id for signal in heard})
 
 
-def _looked(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
-    watch.look(live.at(at))
-    watch.ask(persons, at)
+def _snapshot(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
+    watch.snapshot(live.at(at))
+    watch.record_declared(persons, at)
     return watch
 
 
-def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> None:
+def _record(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> None:
     for watch in active:
         if changed.isdisjoint(watch.shown.items):
-            watch.hear(columns.leaders)
+            watch.record_leaders(columns.leaders)
         else:
             watch.events.update(changed)
-            watch.look(columns)
+            watch.snapshot(columns)
 
 
 def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:

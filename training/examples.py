@@ -105,7 +105,7 @@ def replay(
             impression = log.impressions[shown]
             arrivals.until(log.shown_times[shown])
             lists[impression.user_id] = impression
-            live.hear(driver.feed(Record(impression)))
+            live.invalidate(driver.feed(Record(impression)))
             shown += 1
 
     def profile(until: int) -> None:
@@ -122,7 +122,7 @@ def replay(
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
             look(Moment(number, event, request_of(people, live, event, vectors), met_in))
-        live.hear(driver.feed(Record(event)))
+        live.invalidate(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
     profile(END)

@@ -43,7 +43,7 @@ class ReplayedFeed:
 
     def apply(self, event: Interaction) -> None:
         """Takes an event in."""
-        self._live.hear(self._live.replay.feed(Record(event)))
+        self._live.invalidate(self._live.replay.feed(Record(event)))
 
     def _advance(self, at: int) -> None:
         self._arrivals.until(at)

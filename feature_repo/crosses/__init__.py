@@ -7,9 +7,9 @@ A definition takes from here what it needs. Each family is one function over all
 the server and Feast's on-demand view call alike.
 """
 
-from feature_repo.crosses.asking import Device, Hour, Position, Weekday
 from feature_repo.crosses.cross import Cross
 from feature_repo.crosses.fields import ItemFeature, UserFeature
+from feature_repo.crosses.request import Device, Hour, Position, Weekday
 from feature_repo.crosses.taste import Affinity, ItemAge, Overlap, RelativePrice
 from feature_repo.crosses.vectors import QueryMatch, Similarity
 from feature_repo.reads import NO_READS, Reads

@@ -177,7 +177,7 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
             console.print(
                 "the model in force may read what is gone: feeds are of what is popular until `freshet train`"
             )
-    declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+    declared.remember(settings, (declared.applied(settings) or {}).get("backfilled", ()))
     return 0
 
 

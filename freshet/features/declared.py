@@ -37,9 +37,9 @@ def applied(settings: Settings) -> dict[str, Any] | None:
     return found
 
 
-def remember(settings: Settings, seeded: Collection[int] = ()) -> None:
-    """The job runs with what the repository says now, and these states have had seeds."""
-    settings.declared.write_text(json.dumps(now() | {"seeded": sorted(seeded)}, indent=1))
+def remember(settings: Settings, backfilled: Collection[int] = ()) -> None:
+    """Records that the job runs with the declarations of now, and which states it was given a backfill for."""
+    settings.declared.write_text(json.dumps(now() | {"backfilled": sorted(backfilled)}, indent=1))
 
 
 def edited(settings: Settings) -> str:
@@ -58,12 +58,12 @@ def edited(settings: Settings) -> str:
     )
 
 
-def to_seed(settings: Settings) -> set[int]:
-    """States that need seeds at the next start: those of what is new or otherwise said, and those that had some
-    before, since a key may not have taken them yet."""
+def to_backfill(settings: Settings) -> set[int]:
+    """Keys of the states to backfill at the next start: those of new and changed features, and those that were
+    backfilled before, since a key takes its backfilled state only when it is loaded."""
     before, after = applied(settings), now()
     found = {after["features"][change.feature]["state"] for change in changes(settings) if change.rewrites}
-    return found | set((before or {}).get("seeded", ()))
+    return found | set((before or {}).get("backfilled", ()))
 
 
 def inputs(settings: Settings) -> list[Change]:

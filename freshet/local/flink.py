@@ -34,7 +34,7 @@ class Flink:
         self.module = module
         self.restore = restore
         self._refill = refill
-        self._seeded: list[int] = []
+        self._backfilled: list[int] = []
 
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"flink_port": settings.flink_port}
@@ -57,7 +57,7 @@ class Flink:
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
             "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
             "FRESHET_ARCHIVE": (settings.archive / "events").as_uri(),
-            "FRESHET_SEEDS": str(settings.seeds),
+            "FRESHET_BACKFILLED": str(settings.backfilled),
             "FRESHET_FLINK_PORT": str(settings.flink_port),
         }
         return Launch([sys.executable, "-m", self.module], env)
@@ -69,7 +69,7 @@ class Flink:
             report(f"feature {change.feature}: {change.kind}")
         if not any(change.rewrites for change in found):
             self._refill = None
-            self._seeded = (declared.applied(settings) or {}).get("seeded", [])
+            self._backfilled = (declared.applied(settings) or {}).get("backfilled", [])
             return
         if not origin.is_relative_to(settings.savepoints):
             raise ComponentError(
@@ -77,7 +77,7 @@ class Flink:
                 "it as it was declared and then `freshet features apply`, or read all anew with `--no-restore`"
             )
         self._refill = self._refill or Refill(settings)
-        self._refill.seed(report)
+        self._refill.finish(report)
 
     def is_ready(self, settings: Settings) -> bool:
         """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""
@@ -94,7 +94,7 @@ class Flink:
     def started(self, settings: Settings, report: Reporter) -> None:
         if self._refill:
             self._refill.refresh()  # before it is remembered, so that it is made up for where it fails
-        declared.remember(settings, self._refill.states if self._refill else self._seeded)
+        declared.remember(settings, self._refill.states if self._refill else self._backfilled)
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
@@ -118,7 +118,7 @@ class Flink:
 def _start_over(settings: Settings, report: Reporter) -> None:
     """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
     are of another archive."""
-    settings.seeds.unlink(missing_ok=True)
+    settings.backfilled.unlink(missing_ok=True)
     for folder in (settings.savepoints, settings.checkpoints):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -39,7 +39,7 @@ from streams.sinks import StoreSink
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
-from training.backfill import Backfill, write_seeds
+from training.backfill import Backfill, write_states
 from training.replay import Replay
 
 START = 1_767_225_600_000
@@ -686,7 +686,7 @@ def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) ->
 
         expected: list[LabelledExample] = []
         operator = user_operator(World(), attribution=Attribution(10 * MINUTE, 2 * MINUTE))
-        replay = Replay(operator, item_operator(World()), tell=expected.append)
+        replay = Replay(operator, item_operator(World()), on_example=expected.append)
         for _, record in log:
             replay.feed(record)
         replay.finish()
@@ -727,7 +727,7 @@ BY_ITEM_LATER = (
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
+def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_backfilled_state_already(
     seed: int, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """News reach the items after they have reached the archive."""
@@ -747,21 +747,21 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
     told.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
     flink.send(tuple(wire.downstream("late", told[-1:], None, flink.now)[1]))
     assert flink.tails() > 0
-    operator = item_operator(World(), after.only({f.state_key for f in BY_ITEM_LATER[1:]}))
+    operator = item_operator(World(), after.subset({f.state_key for f in BY_ITEM_LATER[1:]}))
     states: dict[tuple[str, str], Any] = {}
     for signal in told:
         for part in operator.parts(signal.item_id, Record(signal)):
             state = states.setdefault((signal.item_id, part), operator.new(part))
             operator.on_event(part, state, Record(signal))
-    seeds = [
+    states = [
         ("item", key, part, cells.pack(operator.encode(part, s)))
         for (key, part), s in states.items()
         if part[:1] == "\0"
     ]
-    write_seeds(tmp_path / "seeds.db", seeds)
+    write_states(tmp_path / "backfilled.db", states)
 
     flink.declared = after
-    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink._settings = flink._settings.model_copy(update={"backfilled": tmp_path / "backfilled.db"})
     flink.restore(flink.checkpoint())
     for key in ("i1", "late"):
         flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
@@ -851,10 +851,10 @@ def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
     written = archived(flink.out)  # what the tail still holds is not in there
     filled = Backfill(after, World())
     filled.feed(wire.records(log[int(line.split(archive.COLUMN)[8])])[0] for line in written)
-    keys = write_seeds(tmp_path / "seeds.db", filled.states())["user"]
+    keys = write_states(tmp_path / "backfilled.db", filled.states())["user"]
 
     flink.declared = after
-    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink._settings = flink._settings.model_copy(update={"backfilled": tmp_path / "backfilled.db"})
     flink.restore(flink.checkpoint())
     if rng.random() < 0.5:
         live(("u1",), 3)  # before anybody is woken

@@ -222,7 +222,7 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     expected_examples: list[LabelledExample] = []
     replay = Replay(
         user_operator(world, attribution=Attribution()), item_operator(world), lambda row, at: expected.add(row),
-        tell=expected_examples.append,
+        on_example=expected_examples.append,
     )  # fmt: skip
     stored = [r for topic in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, topic)]
     for r in sorted(stored, key=lambda r: (r.timestamp, r.topic, r.offset)):

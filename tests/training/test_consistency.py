@@ -94,8 +94,8 @@ class Server:
         self._job, self._people = job, LivePeople(job, declared)
         self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
 
-    def hear(self, news: Any) -> None:
-        self._fresh.hear(news)
+    def invalidate(self, signals: Any) -> None:
+        self._fresh.invalidate(signals)
 
     def copy(self, clock: int, at_once: bool = False) -> None:
         """Takes the rows of items whose boundary has passed: each item's is its own."""
@@ -167,7 +167,7 @@ def served(
     def taken(event: Any, topic: str, at: int, place: int) -> None:
         record = Record(event, topic, 0, place, at, at)
         found.append(record)
-        server.hear(replay.feed(record))
+        server.invalidate(replay.feed(record))
 
     for who in ("u1", "u2", "u9"):
         taken(User(who, interests=["c1"], consent=who != "u9"), USERS, clock, len(found))
@@ -232,7 +232,7 @@ def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path,
         Record(Interaction(f"e{n}", kind, "u1", T0 + n, item), INTERACTIONS, 0, n, T0 + n, T0 + n)
         for n, (kind, item) in enumerate([("like", "i3"), ("purchase", "i8"), ("click", "i4")])
     )
-    server.hear(replay.feed(first))
+    server.invalidate(replay.feed(first))
     server.copy(T0 + 10_000, at_once=True)
     replay.feed(third)
     feed = server.feed("r1", "u1", T0 + 10_000, ["i1", "i2", "i9"], "DE", "")
@@ -260,7 +260,7 @@ def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bu
             records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 30_060, T0 + 30_060))
         did = Interaction(f"e{offset}", "click", "u1", at, "i1", properties={"region": "DE"})
         records.append(Record(did, INTERACTIONS, 0, offset, at, at))
-        server.hear(replay.feed(records[-1]))
+        server.invalidate(replay.feed(records[-1]))
     report = compared(records, bundles)
     found = {row.name: (row.n, row.equal) for row in report.rows}
     assert found == dict.fromkeys(names(DECLARED.crosses), (2, 2)), "although windows have passed by the next event"
@@ -354,10 +354,10 @@ def test_of_a_crowd_of_feeds_few_are_in_memory_at_once(bundles: Path, monkeypatc
             watched += 1
             most = max(most, watched)
 
-        def judge(self) -> npt.NDArray[np.int64]:
+        def verdicts(self) -> npt.NDArray[np.int64]:
             nonlocal watched
             watched -= 1
-            return super().judge()
+            return super().verdicts()
 
     monkeypatch.setattr("training.consistency.Watch", Counting)
     passes: list[str] = []
