@@ -30,17 +30,17 @@ def user_operator(
     declared: Repository = EMPTY,
     attribution: Attribution | None = None,
 ) -> Operator[Any]:
-    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too."""
+    """The operator of `user_activity` and of the declared features of users; with `attribution`, of examples too."""
     return declared.extend_user(UserOperator(user, world, lateness), world, attribution)
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
+    """The operator of `item_activity`, `item_region_activity` and the declared features of all other entities."""
     return declared.extend_item(ItemOperator(item, item_region, world), world)
 
 
 def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
-    """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
+    """The two operators with admission and declared features alone, for archived events, which were admitted before."""
     of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (
         declared.extend_user(UserOperator(of_user, world, None), world),

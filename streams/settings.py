@@ -17,7 +17,7 @@ from operators.time import minutes
 
 
 class JobSettings(LatenessSettings):
-    """Sent with the job to every task manager, so that they need no environment of their own."""
+    """Settings of the job, sent to every task manager with it, so that task managers need no environment."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -68,7 +68,7 @@ class JobSettings(LatenessSettings):
     """stop at the end of the topics as they are when the job starts"""
 
     def attribution(self, since: int) -> Attribution | None:
-        """As these settings have it, for a job that listens since then, epoch ms; event time knows of no start."""
+        """The attribution of a job that reads since `since`, epoch ms; in event time the start does not matter."""
         if not self.attribution_minutes:
             return None
         since = since if self.clock == "wall" else 0
@@ -81,10 +81,10 @@ class JobSettings(LatenessSettings):
 
     @property
     def examples(self) -> str:
-        """The folder of examples, beside that of events; a URI."""
+        """The folder of examples, a URI: next to that of events."""
         return f"{self.archive.rstrip('/').rpartition('/')[0]}/examples"
 
     @property
     def archives(self) -> bool:
-        """Files are finished with checkpoints, so that without any there would never be one."""
+        """Whether the job archives events: Parquet files are finished by checkpoints, so that it needs them."""
         return bool(self.archive and self.checkpoints)

@@ -155,8 +155,8 @@ class Backfill:
         self._replay.finish(until=now)
 
     def states(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(operator, key, part, encoded state) of declared features; where it went on from earlier states, of touched keys
-        alone."""
+        """(operator, key, part, encoded state) of declared features; where it went on from earlier states, of touched
+        keys alone."""
         for operator, found in (
             (self._replay.user_operator, self._replay.users),
             (self._replay.item_operator, self._replay.items),

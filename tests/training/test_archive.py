@@ -121,7 +121,7 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
     keys = write_states(tmp_path / "backfilled.db", filled.states())
     driver = replayed(records)
     for operator, states in ((driver.user_operator, driver.users), (driver.item_operator, driver.items)):
-        states = Backfilled(tmp_path / "backfilled.db", operator.name)
+        written = Backfilled(tmp_path / "backfilled.db", operator.name)
         expected = {(key, part): state for (key, part), state in states.items() if part.startswith(MARK)}
         assert keys[operator.name] == {key for key, _ in expected}
         for key in keys[operator.name]:
