@@ -1,4 +1,4 @@
-"""Watching for a newly published bundle."""
+"""Watches the folder of bundles for a newly published one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BundleWatch:
         self._loop.stop()
 
     def check(self) -> bool:
-        """Looks once, in the caller's thread. Whether the bundle in force is the one that was published last."""
+        """Checks once, in the caller's thread. Whether the bundle in force is the one that was published last."""
         return self._loop.run_once()
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""`freshet jars fetch` warms the cache (for a machine that goes offline); `freshet jars lock` is for maintainers."""
+"""`freshet jars fetch` downloads jars to the cache (for offline use); `freshet jars lock` is for maintainers."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What the job refused of the messages that a command sent, said at the command's end."""
+"""Reports, at the end of a command, the dead letters of the messages that it sent."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -10,8 +10,8 @@ from freshet.settings import Settings
 
 
 def report(settings: Settings, sent: SentPlaces, began: int, console: Console) -> int:
-    """Waits until the job has taken what was sent since `began`, epoch ms, and prints its dead letters; returns how
-    many there are. Duplicates are no loss and do not count. Where the job does not run, says so and returns 0.
+    """Waits until the job has processed what was sent since `began`, epoch ms, and prints its dead letters; returns how
+    many there are. Duplicates do not count. Where the job does not run, prints that and returns 0.
 
     Raises KafkaUnreadable.
     """

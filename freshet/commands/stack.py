@@ -32,17 +32,17 @@ _MEANINGS = {
 
 
 def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
-    """Start the local stack and return when all of it is healthy; what already runs is left as it is.
+    """Start the local stack and return when every component is healthy; running components are left as they are.
 
-    Where features have been edited since the running job was started, one line says which, and what takes them up; the
-    exit status is 0 all the same. It is 1 where a component does not become healthy.
+    Where features have been edited since the running job was started, one line names them and the command that
+    applies them; the exit status is still 0. It is 1 where a component does not become healthy.
 
     Parameters
     ----------
     only
-        Start just these, as in `--only kafka,redis`.
+        Start these alone, as in `--only kafka,redis`.
     without
-        Start everything but these.
+        Start all components except these.
     restore
         `--no-restore` starts the Flink job with empty state, reading the event log from its beginning.
     """
@@ -120,11 +120,11 @@ def logs(
     Parameters
     ----------
     name
-        Whose log; all of them when left out.
+        The component; all components when left out.
     follow
-        Keep on showing what is added, until Ctrl-C.
+        Print new lines as they are written, until Ctrl-C.
     lines
-        How many lines of each.
+        Lines of each log.
     """
     found = sorted(Settings().logs.glob(f"{name or '*'}.log"))
     if not found:

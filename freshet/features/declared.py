@@ -1,4 +1,4 @@
-"""What the running job was started with, and what the repository says now."""
+"""The declarations that the running job was started with, compared with those of the repository now."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NAMED = 5
 
 
 def now() -> dict[str, Any]:
-    """The repository's declarations. Raises FeatureError where they are wrong."""
+    """A snapshot of the repository's declarations. Raises FeatureError where they are wrong."""
     from feature_repo import plan, registry
 
     return plan.snapshot(registry.declared())
 
 
 def applied(settings: Settings) -> dict[str, Any] | None:
-    """Those that the job was last started with; None where none ever was."""
+    """The snapshot that the job was last started with; None before the first start."""
     try:
         found: dict[str, Any] = json.loads(settings.declared.read_text())
     except FileNotFoundError:
@@ -43,8 +43,8 @@ def remember(settings: Settings, backfilled: Collection[int] = ()) -> None:
 
 
 def edited(settings: Settings) -> str:
-    """How what is declared now differs from what the running job was started with, and what takes it up: one line,
-    "" where nothing differs."""
+    """One line with the features that were edited since the running job was started and the command that applies them;
+    "" where there are none."""
     try:
         found = [*changes(settings), *inputs(settings)]
     except FreshetError as error:
@@ -67,7 +67,7 @@ def to_backfill(settings: Settings) -> set[int]:
 
 
 def inputs(settings: Settings) -> list[Change]:
-    """What has become of the crosses since the job last started."""
+    """The changes of crosses since the job last started."""
     from feature_repo import plan
 
     before = applied(settings)
@@ -75,7 +75,7 @@ def inputs(settings: Settings) -> list[Change]:
 
 
 def changes(settings: Settings) -> list[Change]:
-    """What a start of the job would change.
+    """The changes of features that a start of the job would apply.
 
     Raises ComponentError where the main path's saved state could not be read any more.
     """
@@ -91,12 +91,12 @@ def changes(settings: Settings) -> list[Change]:
 
 
 def features(repository: Repository) -> list[tuple[Entity, Feature]]:
-    """All of them, each with its entity."""
+    """All features, each with its entity."""
     return [(entity, feature) for entity, features in repository.features.items() for feature in features]
 
 
 def named(repository: Repository, name: str) -> tuple[Entity, Feature]:
-    """The one that is called `name` or entity.name. Raises FeaturesError where there is none, or several."""
+    """The feature called `name` or entity.name. Raises FeaturesError where there is none, or several."""
     found = [
         (entity, feature)
         for entity, feature in features(repository)

@@ -106,5 +106,5 @@ class Refill:
         report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
 
     def refresh(self) -> None:
-        """Has the job load every key that has a backfilled state, so that its rows are written and its timers set."""
+        """Makes the job load every key that has a backfilled state, so that its rows are written and its timers set."""
         rewrite.send(self._settings, self._keys)

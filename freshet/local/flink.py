@@ -30,7 +30,7 @@ class Flink:
     grace = 15.0
 
     def __init__(self, module: str = "streams.job", *, restore: bool = True, refill: Refill | None = None) -> None:
-        """`refill` has read the archive ahead, for features that are new."""
+        """`refill` has read most of the archive already, for features that are new."""
         self.module = module
         self.restore = restore
         self._refill = refill
@@ -63,7 +63,8 @@ class Flink:
         return Launch([sys.executable, "-m", self.module], env)
 
     def _take_up_changes(self, settings: Settings, origin: Path, report: Reporter) -> None:
-        """What was declared since the job last started. Raises ComponentError where its past cannot be known."""
+        """Backfills features that were declared since the job last started. Raises ComponentError where the archive may
+        be incomplete."""
         found = declared.changes(settings)
         for change in found:
             report(f"feature {change.feature}: {change.kind}")
@@ -97,7 +98,8 @@ class Flink:
         declared.remember(settings, self._refill.states if self._refill else self._backfilled)
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
-        """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
+        """Stops the job with a savepoint. Where that fails, reports it: the next start then uses the last
+        checkpoint."""
         asked = time.time()
         try:
             problem = _stop_with_savepoint(settings)
@@ -116,8 +118,8 @@ class Flink:
 
 
 def _start_over(settings: Settings, report: Reporter) -> None:
-    """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
-    are of another archive."""
+    """Removes the archive, savepoints and backfilled states of earlier runs: the log is read and archived from its
+    beginning, so that an old archive would count twice and old savepoints would belong to another one."""
     settings.backfilled.unlink(missing_ok=True)
     for folder in (settings.savepoints, settings.checkpoints):
         shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +134,7 @@ def _start_over(settings: Settings, report: Reporter) -> None:
 
 
 def _stop_with_savepoint(settings: Settings) -> str:
-    """Ask every running job to stop with a savepoint and wait for it; returns what went wrong, or ""."""
+    """Stops every running job with a savepoint, and waits for it; returns the error, or ""."""
     problems = []
     for job in _get(settings, "/jobs/overview")["jobs"]:
         if job["state"] != "RUNNING":
