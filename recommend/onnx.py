@@ -1,4 +1,4 @@
-"""ONNX Runtime, as a request needs it: one thread, nothing between requests."""
+"""Loads and runs ONNX models in one thread, without spinning between requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.errors import BundleError
 
 
 class OnnxModel:
-    """A loaded model. `inputs` and `outputs` are name → shape as the model states it."""
+    """A loaded ONNX model. `inputs` and `outputs` are name → shape as the model states it."""
 
     def __init__(self, model: bytes) -> None:
         """Raises BundleError where the bytes are not a model."""

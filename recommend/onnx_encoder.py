@@ -60,7 +60,7 @@ class OnnxEncoder:
 
     def encode(self, user: Mapping[str, Any], columns: ItemColumns, at: int) -> Vector | None:
         """Unit vector (dim,) of the person as of `at`, epoch ms; None where none of their last items is in the bundle's
-        space, or the model says nothing of them (length 0).
+        space, or the model gives a vector of length 0.
 
         Raises BundleError where the model does not run, or its numbers are not finite.
         """

@@ -61,7 +61,7 @@ class OnnxRanker:
         return cls(model, part.inputs, inputs, part.heads)
 
     def inputs(self, candidates: Candidates) -> Matrix:
-        """What `run` is given of the candidates: float32 (n, inputs)."""
+        """The inputs of the candidates for `run`: float32 (n, inputs)."""
         return stack(candidates, self._inputs)
 
     def run(self, inputs: Matrix) -> Matrix:

@@ -44,7 +44,7 @@ ARROW: dict[Dtype, pa.DataType] = {
 class RowFiles:
     """Rows of views as Parquet files that Feast's offline store reads, `<view>.parquet` in a folder.
 
-    Files are whole or not there: they take their names when the writer is closed without an error.
+    Files appear whole: they get their names when the writer is closed without an error.
 
     A key's first row is of 1970 and has the defaults: Feast's join drops an entity whose rows are all later than the
     moment asked for, and keeps one that has no rows at all (`_filter_ttl` in its offline_stores/dask.py).

@@ -43,7 +43,7 @@ class LiveColumns:
             self._stale.update((event.item_id, part) for part in self._parts)
 
     def at(self, time: int) -> ItemColumns:
-        """The columns as of `time`, epoch ms; times asked for never go back."""
+        """The columns as of `time`, epoch ms, which never decreases between calls."""
         while self._timers and self._timers[0][0] <= time:
             due, key = heapq.heappop(self._timers)
             if self._due.get(key) == due:  # else a later signal has moved the timer
@@ -80,7 +80,7 @@ class LivePeople:
         return self._replay.user_row(user_id, at) | self.declared(user_id, at)
 
     def declared(self, user_id: str, at: int) -> dict[str, Any]:
-        """The declared ones of these alone: none where nothing has happened."""
+        """The declared features alone; none for a person without events."""
         return {
             f"{view}:{name}": value
             for view in dict.fromkeys(value.entity.view for value in self._reads.user)
@@ -101,7 +101,7 @@ class LivePeople:
         return read
 
     def _declared(self, user_id: str, view: str, second: str, at: int) -> Mapping[str, Any]:
-        """Field name → value; none where nothing has happened."""
+        """Field name → value; none where the part has no events."""
         part = part_of(self._entity_of[view].name, second)
         state = self._replay.users.get((user_id, part))
         if state is None:

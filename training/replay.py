@@ -1,7 +1,7 @@
-"""The replay driver: the operators over a log, in event time, by the rules of the Flink adapter.
+"""The replay driver: runs the operators over a log in event time, by the rules of the Flink adapter.
 
-It holds the state of every key in memory and takes records in the order of the log. What it emits
-is what the job in its event clock writes; what it holds at the end is what the store must hold.
+It holds the state of every key in memory and applies records in the order of the log. It emits the same rows as the job
+with its event clock, and its final rows are those that the store must have.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Dead(NamedTuple):
 
 
 class Replay:
-    """Feeds records to the user operator, and what it forwards to the item operator."""
+    """Applies records to the user operator, and its downstream signals to the item operator."""
 
     def __init__(
         self,

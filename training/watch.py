@@ -142,8 +142,8 @@ class Watch:
         return HeldVectors(self.served.space.id, vectors)
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
-        """Which cells (items, names) are of events whose order is not known: those of one item, which are of many
-        people, and those of the person in several topics."""
+        """Which cells (items, names) depend on events of unknown order: those of one item, from many people, and those
+        of the person in several topics."""
         items = np.array([self.events[item_id] > 1 for item_id in self.shown.items])
         of_person = [
             bool(cross.values) and all(value.entity.of_user for value in cross.values) for cross in self.served.crosses
