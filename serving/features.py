@@ -1,4 +1,4 @@
-"""Reading a person's features, as people read them."""
+"""GET /v1/users/{id}/features: the features of a person, in readable form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECENT = 20
 
 
 class SessionSummary(Struct, frozen=True):
-    """The current session; empty when it is over."""
+    """The current session; empty after its end."""
 
     id: str
     start: int
@@ -44,7 +44,7 @@ class RecentInteraction(Struct, frozen=True):
 
 
 class FeaturesAnswer(Struct, frozen=True):
-    """The features that drive a person's feed, as people read them."""
+    """The features that a person's feed is made from."""
 
     user_id: str
     session: SessionSummary
@@ -61,7 +61,7 @@ class FeaturesAnswer(Struct, frozen=True):
 
 
 class PersonFeatures:
-    """The endpoint that shows what the store and a person's own last events say."""
+    """The endpoint that shows a person's row, with their own events applied."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -77,7 +77,7 @@ class PersonFeatures:
         ]  # fmt: skip
 
     async def features(self, request: Request) -> Response:
-        """What the store and the person's own last events say of them."""
+        """Answers with the person's row in the store, and events that it lacks applied."""
         user_id = parameters.read(request, (USER_ID,))["id"]
         person = await self._services.hydrator.person(user_id)
         row = person.features

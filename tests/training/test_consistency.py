@@ -241,7 +241,7 @@ def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path,
     records = [first, second, third, Record(feed, IMPRESSIONS, 0, 0, T0 + 10_060, T0 + 10_060), later]
     report = compared(records, tmp_path, none)
     if said == [2, 9]:
-        assert report.skipped == {"the events that they knew of are not in the archive": 1}
+        assert report.skipped == {"the events of their rows are not in the archive": 1}
     else:
         assert report.impressions == 1
         assert (report.overall.different == 0) is (said == [2])
@@ -337,7 +337,7 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None
     unknown = compared([other(record, applied_offset=10**6) for record in records], bundles)
     assert (unknown.impressions, list(unknown.skipped)[-1]) == (
         0,
-        "the events that they knew of are not in the archive",
+        "the events of their rows are not in the archive",
     )
     narrow = compared([other(record, features=bytes(20)) for record in records], bundles)
     assert list(narrow.skipped) == ["their ranker had other inputs"]
