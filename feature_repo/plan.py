@@ -66,13 +66,13 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
         old = was.get(name)
         if old is not None and old["state"] == feature["state"]:
             if old != feature:
-                found.append(Change(name, "changed", "other fields, words or readers; its state is kept"))
+                found.append(Change(name, "changed", "other fields, description or readers; its state is kept"))
         elif (_entity(name), feature["state"]) in known:
-            found.append(Change(name, "changed", "takes over the state of an equal declaration"))
+            found.append(Change(name, "changed", "continues with the state of an equal declaration"))
         elif old is None:
-            found.append(Change(name, "new", "its state is made from the archive"))
+            found.append(Change(name, "new", "its state is backfilled from the archive"))
         else:
-            found.append(Change(name, "rebuilt", "means something else now: its state is made anew from the archive"))
+            found.append(Change(name, "rebuilt", "another definition: its state is backfilled again from the archive"))
     found += [Change(name, "removed", "its state is dropped, key by key") for name in was.keys() - now.keys()]
     return found
 
@@ -83,11 +83,11 @@ def inputs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     found = []
     for name, meaning in now.items():
         if name not in was:
-            found.append(Change(name, "new", "an input of the next model that `freshet train` makes"))
+            found.append(Change(name, "new", "an input of the next model from `freshet train`"))
         elif was[name] != meaning:
-            found.append(Change(name, "changed", "the model in force learned what it meant before: `freshet train`"))
+            found.append(Change(name, "changed", "the model in force has the old definition: run `freshet train`"))
     gone = [name for name in was if name not in now]
-    return found + [Change(name, "removed", "no input of the next model that `freshet train` makes") for name in gone]
+    return found + [Change(name, "removed", "not an input of the next model from `freshet train`") for name in gone]
 
 
 def _entity(name: str) -> str:

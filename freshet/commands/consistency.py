@@ -80,8 +80,8 @@ def consistency(
     if report.overall.share >= at_least:
         return 0
     if not as_json:
-        print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (an import, say)")
-        print(f"knew what was true longer than {within:g} s ago (--within). --most compares the last feeds alone.")
+        print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (such as an import)")
+        print(f"used rows more than {within:g} s old (--within). --most limits the comparison to the last feeds.")
     return 1
 
 

@@ -41,7 +41,7 @@ def check(settings: Settings, dataset: Dataset, console: Console) -> int:
     chosen = {item.item_id for item in clicked}
     because = [entry for entry in after["items"] if entry.get("reason", {}).get("item_id") in chosen]
     if fresh and because:
-        console.print(f"\n{len(fresh)} films are new, {len(because)} of the feed say that a click is their reason")
+        console.print(f"\n{len(fresh)} films are new, {len(because)} items of the feed have a click as their reason")
         return 0
     console.print("\n[red]the feed did not change because of the clicks[/red]")
     return 1

@@ -95,11 +95,11 @@ def show(name: str) -> int:
         "crosses": ", ".join(c.name for c in repository.crosses if feature in {v.feature for v in c.values}) or "none",
         "services": ", ".join(_services(entity.view)) or "none",
         "freshness": ("milliseconds" if entity.of_user else "up to 3 s")
-        + " after an event; by itself when a tile, session or half-life ends",
+        + " after an event; also when a tile, session or half-life ends",
     }
     _say(facts)
     for field in feature.fields:
-        unknown = f"{field.default!r} where nothing is known, None for a key without a row"
+        unknown = f"{field.default!r} without events, None for a key without a row"
         console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {unknown}", soft_wrap=True)
     return 0
 
@@ -129,7 +129,7 @@ def plan() -> int:
     """Show what `freshet features apply` would change in the job as it was last started."""
     settings = Settings()
     if declared.applied(settings) is None:
-        console.print("no job was started yet: `freshet up` starts one with everything that is declared")
+        console.print("no job was started yet: `freshet up` starts one with the current declarations")
         return 0
     if not any(_changes(settings)):
         console.print("nothing would change")
@@ -162,7 +162,7 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
     )
     states = {status.name: status.state for status in stack.status()}
     if states["flink"] not in ("running", "busy"):
-        raise FeaturesError("the job does not run: `freshet up` starts it with what is declared")
+        raise FeaturesError("the job does not run: `freshet up` starts it with the current declarations")
     if refill:
         refill.ahead()
     if found:
@@ -221,10 +221,10 @@ def promote(name: str) -> int:
     promotions.keep_promoted(settings.root, after)
     feast.apply(settings, report=lambda message: None)
     if old == new:
-        console.print(f"{full} is what the service gives")
+        console.print(f"{full} is already in the service")
         return 0
     gone = ", ".join(name for name in old if name not in new)
-    console.print(f"the service {entity.view} gives {feature.name} instead of {gone}")
+    console.print(f"the service {entity.view} has {feature.name} instead of {gone}")
     return 0
 
 

@@ -15,7 +15,7 @@ def fetch(*groups: Literal["kafka", "flink"]) -> int:
     """Download the jars of the groups, or of all, and check them."""
     for group in groups or jars.ROOTS:
         found = jars.fetch(group, Settings().cache, report=print)
-        print(f"{group}: {len(found)} jars, all as the lock says")
+        print(f"{group}: {len(found)} jars, all with the checksums of the lock")
     return 0
 
 

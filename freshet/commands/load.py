@@ -113,7 +113,7 @@ def _one(
     if before.done:
         bar.console.print(f"{path} has been imported already ({before.line:,} lines); --restart sends it again")
     elif before.line:
-        bar.console.print(f"{path}: going on after line {before.line:,}")
+        bar.console.print(f"{path}: resuming after line {before.line:,}")
 
     def advanced(progress: importer.Progress, position: int) -> None:
         bar.update(task, completed=position, lines=f"{progress.line:,} lines")
@@ -121,7 +121,7 @@ def _one(
     result = importer.load(path, topic, sender, records, rejected=rejections.add, advanced=advanced)
     bar.update(task, completed=path.stat().st_size)
     if result.by_time and not before.done:
-        bar.console.print(f"{path} is not in the order of time and was sent in that order", soft_wrap=True)
+        bar.console.print(f"{path} was not in the order of time; it was sorted before it was sent", soft_wrap=True)
     return result
 
 

@@ -73,7 +73,7 @@ def replay(
     """
     files.check(interactions)
     if (rate is None) == (speed is None):
-        raise InputError("say either --rate or --speed")
+        raise InputError("give either --rate or --speed, not both")
     if speed is not None and speed <= 0:
         raise InputError("--speed must be positive")
     console = Console(highlight=False)
@@ -99,7 +99,7 @@ def replay(
         seconds = time.monotonic() - began
     console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {rejections.count:,} lines rejected")
     if behind > _LAG_WORTH_A_WORD:
-        console.print(f"the asked pace could not be kept: up to {behind:.1f} s behind")
+        console.print(f"the requested rate was not reached: up to {behind:.1f} s behind")
     refused = report(settings, places, start, console) if wait else 0
     return 1 if refused or rejections.count else 0
 

@@ -48,14 +48,12 @@ def edited(settings: Settings) -> str:
     try:
         found = [*changes(settings), *inputs(settings)]
     except FreshetError as error:
-        return f"the job runs as it was declared when it was started; what is declared now cannot be applied: {error}"
+        return f"the job runs with the declarations of its start; the current ones cannot be applied: {error}"
     if not found:
         return ""
     names = [f"{change.feature} ({change.kind})" for change in found[:_NAMED]]
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return (
-        f"features edited since the job was started: {', '.join(names)}{more}; `freshet features apply` takes them up"
-    )
+    return f"features edited since the job was started: {', '.join(names)}{more}; `freshet features apply` applies them"
 
 
 def to_backfill(settings: Settings) -> set[int]:
@@ -105,6 +103,6 @@ def named(repository: Repository, name: str) -> tuple[Entity, Feature]:
     if len(found) == 1:
         return found[0]
     if found:
-        raise FeaturesError(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
+        raise FeaturesError(f"{name} is declared for {', '.join(e.name for e, _ in found)}: use entity.{name}")
     near = ", ".join(feature.name for _, feature in features(repository)) or "none are declared"
     raise FeaturesError(f"no feature is called {name}; there are {near}")

@@ -59,7 +59,7 @@ def apply(settings: Settings, report: Reporter) -> None:
     if done.returncode:
         words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         last = words[-1] if words else "no output"
-        raise ComponentError(f"feast apply failed: {last}; all of it: `freshet logs feast`")
+        raise ComponentError(f"feast apply failed: {last}; see `freshet logs feast`")
     aside.replace(settings.registry)
     stamp.write_text(declared)
     report("feast apply: feature views registered")

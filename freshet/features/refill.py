@@ -102,8 +102,8 @@ class Refill:
         if self._earlier:
             self._earlier.unlink()
         n = sum(map(len, self._keys.values()))
-        more = " after those that Flink has read" if self._earlier else ""
-        report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
+        more = " after those of the batch job" if self._earlier else ""
+        report(f"{filled.events:,} archived events{more} backfilled the states of {n:,} keys")
 
     def refresh(self) -> None:
         """Makes the job load every key that has a backfilled state, so that its rows are written and its timers set."""

@@ -110,7 +110,7 @@ def _install(jar: Jar, repository: Path, download: Callable[[Jar, Path], Path]) 
         fetched = download(jar, Path(aside))
         actual = digest(fetched)
         if actual != jar.sha256:
-            raise JarError(f"{jar.coordinate}: refused, its checksum is {actual} and the lock says {jar.sha256}")
+            raise JarError(f"{jar.coordinate}: rejected, its checksum is {actual}, and {jar.sha256} in the lock")
         fetched.replace(target)
 
 

@@ -183,7 +183,7 @@ class Stack:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._report("waiting for another freshet command that works on this home")
+                self._report("waiting for another freshet command that uses this home")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

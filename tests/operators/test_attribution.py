@@ -1,4 +1,4 @@
-"""The join of impressions and interactions, beside the plainest reading of its rules.
+"""The join of impressions and interactions, compared with a plain implementation of its rules.
 
 t  0        10        20        30        35
    ├─ r1: i1 i2 ─────────────── window ─┤

@@ -20,7 +20,7 @@ def mixed(subjects: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Signal]]:
     return st.builds(lambda a, b: [*a, *b, *a[:2]], st.lists(said, max_size=4), logs(most=4)).flatmap(st.permutations)
 
 
-def told(profiles: list[User]) -> ProfileState:
+def applied(profiles: list[User]) -> ProfileState:
     """The state after these, saved and restored as it goes."""
     state = Profile().new()
     for n, each in enumerate(profiles):
@@ -31,7 +31,7 @@ def told(profiles: list[User]) -> ProfileState:
 
 @given(st.lists(strategies.users, max_size=4))
 def test_profile_is_the_latest(profiles: list[User]) -> None:
-    state = told(profiles)
+    state = applied(profiles)
     last = profiles[-1] if profiles else User("u1")
     consent = [user.consent for user in profiles if user.consent is not None] or [True]
     n = len(profiles) - 1
@@ -58,15 +58,15 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
 
 @pytest.mark.parametrize("consent", [True, False])
 def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
-    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")])
+    state = applied([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")])
     assert Profile().values(state, T0)[:3] == ([], "", consent)
 
 
 def test_consent_that_was_never_stated_is_the_default() -> None:
-    assert Profile().values(told([User("u1", {"country": "DE"})]), T0)[:3] == ([], "DE", True)
+    assert Profile().values(applied([User("u1", {"country": "DE"})]), T0)[:3] == ([], "DE", True)
 
 
 def test_values_are_copies() -> None:
-    state = told([User("u1", interests=["comedy"])])
+    state = applied([User("u1", interests=["comedy"])])
     Profile().values(state, T0)[0].append("drama")
     assert Profile().values(state, T0)[0] == ["comedy"]

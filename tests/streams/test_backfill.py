@@ -50,12 +50,12 @@ def opened() -> Iterator[ExitStack]:
 
 def archived(settings: Settings, n: int) -> list[Record]:
     """Writes what a job would have let in, in files of several days."""
-    door = Replay(user_operator(KnownItems(), DAY), item_operator(KnownItems()))
+    admitting = Replay(user_operator(KnownItems(), DAY), item_operator(KnownItems()))
     found = []
     for offset, event in enumerate(log(5, n)):
         at = BASE + offset * HOUR // 3
         record = Record(event, topic_of(event), 0, offset, at, at)
-        if door.feed(record) is not None:
+        if admitting.feed(record) is not None:
             found.append(record)
     test_archive.write(settings.archive / "events", found[: n // 2])
     test_archive.write(settings.archive / "events", found[n // 2 :], "part-1")

@@ -75,7 +75,7 @@ def bundles(tmp_path: Path) -> Path:
 
 
 class Server:
-    """What a server knows: a person's row, and what the store says of what is declared, as it was up to WRITE_MS ago;
+    """A server's data: a person's row, and declared features of the store, up to WRITE_MS old;
     columns whose rows have come one by one."""
 
     def __init__(self, bundles: Path, version: str, job: Replay, declared: Repository) -> None:
@@ -222,7 +222,7 @@ def test_rows_of_what_is_declared_are_late_too(bundles: Path) -> None:
 
 @pytest.mark.parametrize("said", [[2], [1, 2], [2, 9]])
 def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path, said: list[int]) -> None:
-    """The row knows of the first event, the server of the third: the feed is of these two."""
+    """The row has the first event, and the server applies the third: the feed is of these two."""
     write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True, inputs=NAMES)
     none, world = Repository(), KnownItems(ITEMS)
     replay = Replay(user_operator(world, None), item_operator(world))

@@ -1,4 +1,4 @@
-"""Declared features beside the operator whose keys they share: who hears of what, and what is kept."""
+"""Declared features in the operator whose keys they share: which records each part gets, and what is kept."""
 
 from __future__ import annotations
 
