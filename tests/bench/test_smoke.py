@@ -10,7 +10,7 @@ from bench.stacks import own_stack, send
 from schemas.clock import now_ms
 from schemas.events import Interaction
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.proof
 
 
 def test_feed_and_its_parts_at_two_sizes_and_with_two_servers() -> None:
