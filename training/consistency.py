@@ -258,13 +258,13 @@ def _watched(
         own = [watch for watch in active if watch.shown.user_id == event.user_id]
         for watch in own:
             watch.record_declared(persons, clock)  # what time has changed since
-        heard = driver.feed(record) or ()
-        live.invalidate(heard)
+        signals = driver.feed(record) or ()
+        live.invalidate(signals)
         for watch in own:
             watch.topics.add(record.topic)
             watch.record_declared(persons, clock)
         if active:
-            _record(active, live.at(clock), {signal.item_id for signal in heard})
+            _record(active, live.at(clock), {signal.item_id for signal in signals})
 
 
 def _snapshot(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
