@@ -1,1 +1,1 @@
-"""Measurements on a stack of their own: `freshet bench freshness | throughput | feed`."""
+"""Benchmarks, each on its own stack: `freshet bench freshness | ingest | throughput | history | feed`."""

@@ -1,4 +1,4 @@
-"""What the bare job (bench/bare_job.py) and its measurement agree on; imports nothing of Flink."""
+"""Names shared by the bare job (bench/bare_job.py) and its measurement; imports nothing of Flink."""
 
 from __future__ import annotations
 

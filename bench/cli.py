@@ -1,4 +1,4 @@
-"""`freshet bench`."""
+"""The subcommands of `freshet bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP clients that measure: raw HTTP/1.1 over asyncio, since a client's own time is part of each sample."""
+"""HTTP clients for measurements: raw HTTP/1.1 over asyncio, since a client's own time is part of each sample."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _since(started: float) -> float:
 
 
 def run(work: Callable[[], Awaitable[Result]], core: int | None = None) -> Result:
-    """Runs `work` under uvloop in this process, on one processor where `core` says which."""
+    """Runs `work` under uvloop in this process, on the processor `core` where one is given."""
     quiet()
     process = psutil.Process()
     process.cpu_affinity([core] if core is not None else list(range(psutil.cpu_count() or 1)))
@@ -113,8 +113,8 @@ def run(work: Callable[[], Awaitable[Result]], core: int | None = None) -> Resul
 def feeds(
     host: str, ports: Sequence[int], users: Sequence[str], connections: int, seconds: float, core: int | None = None
 ) -> FeedAnswers:
-    """Feeds of users at random over `connections` connections, spread over the ports, each of which asks again as soon
-    as it is answered. For a process of its own."""
+    """Feeds of users at random over `connections` connections, spread over the ports, each of which sends the
+    next request as soon as it is answered. Runs in a separate process."""
     return run(lambda: _feeds(host, ports, users, connections, seconds), core)
 
 
@@ -143,7 +143,7 @@ _DECODE = msgspec.json.Decoder(FeedBody).decode
 
 
 def take(found: FeedAnswers, reply: Reply) -> None:
-    """Adds an answer to the samples, or says why it is none."""
+    """Adds an answer to the samples, or its fault to the faults."""
     if reply.status != 200:
         found.bad[f"status {reply.status}"] += 1
         return

@@ -1,11 +1,11 @@
-"""What makes a measurement worthless."""
+"""Errors that make a measurement invalid."""
 
 from schemas.errors import FreshetError
 
 
 class Unsound(FreshetError):
-    """Something was measured, but not what the benchmark says: events missing, a feed that did not change."""
+    """The measurement is not what the benchmark states: events are missing, or a feed did not change."""
 
 
 class BadArgument(FreshetError):
-    """A benchmark was asked for what it has not."""
+    """An argument has a value that the benchmark does not support."""

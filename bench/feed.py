@@ -47,7 +47,7 @@ TARGETS = (
 
 @dataclass
 class ServedCatalogue:
-    """A stack with a catalogue of `items`, the people in it, and what was measured of it."""
+    """A stack with a catalogue of `items`, the people in it, and its measurements."""
 
     items: int
     stack: Stack
@@ -228,7 +228,7 @@ def _report(
 
 
 def faults(each: ServedCatalogue) -> list[str]:
-    """Why the samples are not those of whole feeds."""
+    """Reasons for which the samples are not of whole feeds."""
     found = []
     of = f"with {each.items:,} items"
     if each.bad:

@@ -1,4 +1,4 @@
-"""The time until an event shows: produce → Feast, and HTTP click → changed feed, under a steady load.
+"""Measures the time until an event is visible: produce → Feast, and HTTP click → changed feed, under a steady load.
 
 With several numbers of declared features each is measured in halves on stacks of its own, in the order A B B A, so that
 a steady drift of the machine falls on both alike.
@@ -42,7 +42,7 @@ TARGETS = (
 
 @dataclass
 class Measured:
-    """What was seen with one number of declared features."""
+    """The samples with one number of declared features."""
 
     feast: list[float] = field(default_factory=list)
     clicks: list[float] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Measured:
         self.undelivered += other.undelivered
 
     def faults(self, features: int) -> list[str]:
-        """Why the figures are not those of a stack that keeps up with the load."""
+        """Reasons for which the figures are not of a stack that keeps up with the load."""
         found = []
         of = f"with {features} declared features"
         if self.wrong_feast:
@@ -68,7 +68,7 @@ class Measured:
         wrong = Counter(self.wrong_clicks)
         fell_back = wrong.pop("fell back", 0)
         if wrong:
-            found.append(f"{of}, beside {len(self.clicks)} good feeds after a click: {dict(wrong)}")
+            found.append(f"{of}, in addition to {len(self.clicks)} good feeds after a click: {dict(wrong)}")
         if fell_back > FELL_BACK * (len(self.clicks) + fell_back):
             found.append(f"{of}, {fell_back} of {len(self.clicks) + fell_back} feeds fell back")
         if not self.feast or not self.clicks:

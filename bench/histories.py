@@ -31,7 +31,7 @@ DEADLINE_S = 900.0
 
 @dataclass
 class PeopleGroup:
-    """People who have met `length` items, and what was measured of them."""
+    """People who have met `length` items, and their measurements."""
 
     length: int
     users: list[str]

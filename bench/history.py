@@ -223,7 +223,7 @@ def _feeds(settings: Settings, client: Executor, order: Sequence[PeopleGroup]) -
 
 
 def ask(host: str, port: int, users: Sequence[Sequence[str]], turns: int, n: int) -> list[clients.FeedAnswers]:
-    """`turns` times `n` feeds of each of the groups of users, which take turns. For a process of its own."""
+    """`turns` times `n` feeds of each of the groups of users, which take turns. Runs in a separate process."""
 
     async def work() -> list[clients.FeedAnswers]:
         connection = clients.HttpConnection(host, port)

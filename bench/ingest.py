@@ -6,7 +6,7 @@
     overload     as many clients ask for feeds, each again as soon as it is answered
 
 An answer counts from when its request was due, so that a server that falls behind cannot hide it. Clients that get a
-503 with Retry-After wait for as long as it says, at most RETRY_AT_MOST_S, as clients are supposed to.
+503 wait for the time in Retry-After, at most RETRY_AT_MOST_S.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TARGETS = (Target("post_ratio", "≤", 3), Target("connection_ratio", "≤", 3))
 
 @dataclass
 class Answers:
-    """Milliseconds of the answers that did what was asked, and the number of all answers by status."""
+    """Milliseconds of successful answers, and the number of all answers by status."""
 
     ms: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -64,7 +64,7 @@ class Answers:
 
     @property
     def failed(self) -> Counter[int]:
-        """Answers that are neither what was asked nor a 503 with Retry-After."""
+        """Answers that are neither successful nor a 503 with Retry-After."""
         wrong = Counter({status: n for status, n in self.statuses.items() if status not in (*DONE, 503)})
         return wrong + Counter({503: self.statuses[503] - self.with_retry_after})
 
@@ -122,7 +122,7 @@ def _who(settings: Settings, data: Dataset) -> tuple[str, int, list[str], list[s
 
 
 def report(found: dict[str, Answers], connections: int, rounds: Rounds | None) -> Report:
-    """Ratios, and how the load beyond what can be served was answered."""
+    """Ratios, and the answers to the load beyond the capacity."""
     samples = {
         "post_ms": np.array(found["idle"].ms),
         "post_with_feeds_ms": np.array(found["with_feeds"].ms),
@@ -207,7 +207,7 @@ def steady(
 def many(
     host: str, port: int, users: Sequence[str], items: Sequence[str], call: Call, connections: int, seconds: float
 ) -> Answers:
-    """Connections that ask again as soon as they are answered; what is under way at the end is waited for."""
+    """Connections that send the next request as soon as they are answered; waits for the last answers."""
 
     async def work() -> Answers:
         found, chance = Answers(), random.Random(9)

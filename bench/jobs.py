@@ -30,7 +30,7 @@ class Usage(NamedTuple):
         return sum(self.threads.values())
 
     def since(self, first: Usage) -> Usage:
-        """What was used after `first` was taken."""
+        """The usage since `first`."""
         return Usage({name: used - first.threads.get(name, 0.0) for name, used in self.threads.items()})
 
 

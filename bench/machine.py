@@ -1,6 +1,6 @@
-"""The condition of the machine during a measurement, and repetition of what was measured under a disturbance.
+"""The condition of the machine during a measurement, and repetition of disturbed rounds.
 
-A shared machine is not equally fast all the time. Three figures say how it was during a round:
+A shared machine is not equally fast all the time. Three figures describe it during a round:
 
     loop_ms  processor milliseconds of a fixed Python loop: before, during (median) and after the round
     steal    share of the processors that the hypervisor gave to other virtual machines (steal in /proc/stat)

@@ -39,7 +39,7 @@ CANDIDATES = home.ranked
 
 
 class PartsSource(NamedTuple):
-    """Where the parts are read from, and for whom."""
+    """The stack that the parts are read from, and the people."""
 
     bundles: Path
     feature_store: Path
@@ -58,7 +58,7 @@ class Inputs(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What is open in this process; `arrays` is the size of the columns, vectors and index in bytes."""
+    """The open resources of this process; `arrays` is the size of the columns, vectors and index in bytes."""
 
     reader: UserReader
     model: Model

@@ -1,4 +1,4 @@
-"""Processes that load and watch a stack. Each runs alone, so that none delays another one's clock."""
+"""Processes that load and probe a stack. Each is separate, so that none delays another one's clock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Load(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """Milliseconds, and what went wrong, by kind."""
+    """Milliseconds, and errors by kind."""
 
     ms: list[float]
     wrong: Counter[str]
@@ -116,7 +116,7 @@ def click_to_feed(host: str, port: int, users: Sequence[str], rate: float, secon
     """Milliseconds from before `POST /v1/events` to the whole feed that reflects the click.
 
     Counted as wrong, and no sample: a request that failed, a feed made without the store, one that holds the clicked
-    item still, equals the one before, or says that it is not up to date.
+    item still, equals the one before, or has `caught_up: false`.
     """
     connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
     chance = random.Random(2)

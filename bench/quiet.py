@@ -1,4 +1,4 @@
-"""Keeps libraries' warnings about themselves off the terminal."""
+"""Suppresses deprecation warnings of libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ KNOWN = r"kafka\.|importlib\.resources|feast\."
 
 
 def quiet() -> None:
-    """For the start of a command and of each process that it spawns.
+    """Called at the start of a command and of each process that it spawns.
 
     Feast, once imported, turns every DeprecationWarning of the process on; so it is imported first.
     """

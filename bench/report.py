@@ -1,4 +1,4 @@
-"""The result of a benchmark: a table with targets for people, a picture, and one JSON line for programs."""
+"""The result of a benchmark: a table with targets, a picture, and one JSON line."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class Target:
 class Report:
     """Figures and samples of one benchmark.
 
-    `samples` are milliseconds by name; each becomes `{"p50", "p99", "n"}`. `series` is a rate over time. `failures` say
-    why the measurement is not sound; the figures are shown even so. `rounds` holds the conditions of the machine.
+    `samples` are milliseconds by name; each becomes `{"p50", "p99", "n"}`. `series` is a rate over time. `failures`
+    are reasons for which the measurement is not sound; the figures are shown even so. `rounds` holds the conditions of
+    the machine.
     """
 
     name: str

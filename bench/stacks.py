@@ -1,4 +1,4 @@
-"""A stack for one benchmark, and the data in it."""
+"""Starts a stack for one benchmark, and loads its data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def environment(name: str, value: str) -> Iterator[None]:
-    """What is started inside has this environment variable."""
+    """Processes started in this context have this environment variable."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

@@ -1,4 +1,4 @@
-"""Bytes that were written to Redis, counted exactly and without a load on it: from its append-only file.
+"""Counts the bytes written to Redis, exactly and without load, from its append-only file.
 
 The file holds every command that changed something, as the protocol has it, and no read. Each command's values are
 counted: for HSET the values without the field names, for others everything after the key.
@@ -22,7 +22,7 @@ SCRIPTS = frozenset({b"EVAL", b"EVALSHA", b"FCALL"})
 
 
 class Written(NamedTuple):
-    """What a series of write commands carries. `values` and `commands_bytes` are bytes; `keys` counts key writes."""
+    """The content of a series of write commands. `values` and `commands_bytes` are bytes; `keys` counts key writes."""
 
     commands: int
     values: int
@@ -40,7 +40,7 @@ class AppendOnlyFile:
     """The append-only file of a stack's Redis, read from where the last reading ended."""
 
     def __init__(self, settings: Settings) -> None:
-        """Redis is kept from rewriting the file from now on."""
+        """Stops Redis from rewriting the file from now on."""
         self._client = Redis(settings.host, settings.redis_port)
         self._client.config_set("auto-aof-rewrite-percentage", 0)
         self._folder = settings.root / "redis" / "appendonlydir"
@@ -48,12 +48,12 @@ class AppendOnlyFile:
         self.skip()
 
     def skip(self) -> None:
-        """Leaves out everything that was written until now."""
+        """Skips everything written until now."""
         self._flushed()
         self._at = {file: file.stat().st_size for file in self._files()}
 
     def read(self) -> Written:
-        """What was written since the last reading."""
+        """The content written since the last reading."""
         self._flushed()
         found = NOTHING
         for file in self._files():

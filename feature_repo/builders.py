@@ -14,7 +14,8 @@ from operators.time import DEFAULT_LATENESS
 
 
 def served(declared: Repository) -> dict[str, tuple[tuple[int, str], ...]]:
-    """Views whose rows servers hear of: places and names of the fields that crosses read, none for a whole row."""
+    """Views whose rows the job sends to servers: places and names of the fields that crosses read; none for a whole
+    row."""
     found: dict[str, tuple[tuple[int, str], ...]] = dict.fromkeys(SERVED, ())
     for value in declared.reads.item:
         fields = [field.name for field in declared.view(value.entity).fields]
@@ -32,18 +33,18 @@ def user_operator(
 ) -> Operator[Any]:
     """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too.
     `opt_in` as for `UserOperator`."""
-    return declared.beside_user(UserOperator(user, world, lateness, opt_in), world, attribution)
+    return declared.extend_user(UserOperator(user, world, lateness, opt_in), world, attribution)
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator behind `item_activity`, `item_region_activity` and what is declared of whatever is not a user."""
-    return declared.beside_item(ItemOperator(item, item_region, world), world)
+    """The operator of `item_activity`, `item_region_activity` and the declared features of all other entities."""
+    return declared.extend_item(ItemOperator(item, item_region, world), world)
 
 
 def declared_alone(world: World, declared: Repository, opt_in: bool = False) -> tuple[Operator[Any], Operator[Any]]:
     """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
     of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (
-        declared.beside_user(UserOperator(of_user, world, None, opt_in), world),
-        declared.beside_item(ItemOperator(of_item, of_region, world), world),
+        declared.extend_user(UserOperator(of_user, world, None, opt_in), world),
+        declared.extend_item(ItemOperator(of_item, of_region, world), world),
     )

@@ -23,14 +23,14 @@ Pairs = Callable[[str, Sequence[str]], Mapping[str, Mapping[str, Any]]]
 
 
 def no_pairs(view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """Those of a person of whom none are known."""
+    """No pairs, for a person without any."""
     return {}
 
 
 @dataclass
 class Request:
-    """One person's features (field name → value, as in `user_activity`, and declared ones by `Value.key`) asking at one
-    moment."""
+    """One person's features (field name → value, as in `user_activity`, and declared ones by `Value.key`) at the
+    moment of the request."""
 
     user: Mapping[str, Any]
     items: ItemColumns
@@ -50,7 +50,7 @@ class Request:
         return self.space.id
 
     def value(self, value: Value) -> Any:
-        """A declared feature of the person; its default where it is not known."""
+        """A declared feature of the person; its default where the person has none."""
         found = self.user.get(value.key)
         return value.field.default if found is None else found
 
@@ -78,7 +78,7 @@ class Request:
 
 @dataclass
 class Candidates:
-    """The rows of the request's item columns that are to be ranked."""
+    """The candidates to rank, as rows of the request's item columns."""
 
     request: Request
     rows: Rows
@@ -168,8 +168,8 @@ class Candidates:
 def by_code(
     known: Mapping[str, int], codes: npt.NDArray[np.int64], names: Sequence[str], values: Sequence[float]
 ) -> Column:
-    """Values by code, enough of them for `codes`, which were gathered before: while a catalogue is read, another thread
-    gives out codes, and the vocabulary may have more of them by now."""
+    """An array of values by code, long enough for `codes`. Another thread may add codes to the vocabulary while it
+    reads the catalogue, so the array may be longer than the largest of them."""
     weights = np.zeros(int(codes.max(initial=0)) + 1)
     for name, value in zip(names, values, strict=True):
         code = known.get(name)

@@ -38,7 +38,7 @@ class Vocabulary(dict[Any, int]):
         self.names: list[Any] = [None]
 
     def code(self, name: Hashable) -> int:
-        """The name's code, a new one where it is new."""
+        """The name's code; a new name gets the next code."""
         found = self.get(name)
         if found is None:
             found = self[name] = len(self.names)
@@ -47,7 +47,7 @@ class Vocabulary(dict[Any, int]):
 
 
 def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
-    """Columns of items of which nothing is known."""
+    """Columns of the defaults, for items without features."""
     return {
         **{value.key: np.full(capacity, value.field.default, np.float64) for value in reads.item},
         **{_attribute(name): np.zeros((capacity, MAX_CATEGORIES), np.int64) for name in reads.attributes},
@@ -67,7 +67,7 @@ class ItemColumns:
     """Columns over rows 0 … n-1; a new item takes the next row. Grows by doubling."""
 
     def __init__(self, capacity: int = 1024, reads: Reads = NO_READS) -> None:
-        """`reads` is what crosses read: those values of items, by their keys, and those attributes are columns too."""
+        """`reads` are the inputs of crosses: their item values, by key, and item attributes become columns too."""
         self.n = 0
         self.reads = reads
         self.attribute_codes = {name: Vocabulary() for name in reads.attributes}
@@ -95,7 +95,7 @@ class ItemColumns:
 
     def codes(self, field: str) -> tuple[npt.NDArray[np.int64], Vocabulary]:
         """Codes (n, k) of "item.categories", "item.brand" or "item.attributes.<name>", 0 where there are fewer, and
-        what they stand for."""
+        the vocabulary of the codes."""
         if field == "item.categories":
             return self.categories, self.category_codes
         if field == "item.brand":
@@ -104,7 +104,7 @@ class ItemColumns:
         return self._arrays[_attribute(name)][: self.n], self.attribute_codes[name]
 
     def row(self, item_id: str) -> int:
-        """The item's row, a new one where it is new."""
+        """The item's row; a new item gets the next row."""
         row = self.row_of.get(item_id)
         if row is not None:
             return row
@@ -119,12 +119,12 @@ class ItemColumns:
         return row
 
     def rows(self, item_ids: Sequence[str]) -> Rows:
-        """Rows of the known ones among `item_ids`, in their order."""
+        """Rows of those of `item_ids` that have one, in their order."""
         found = (self.row_of.get(i) for i in item_ids)
         return np.array([r for r in found if r is not None], dtype=np.int64)
 
     def put_item(self, item: Item) -> int:
-        """Takes a catalogue entry in. Returns the row."""
+        """Sets the columns of a catalogue entry. Returns its row."""
         row = self.row(item.item_id)
         arrays = self._arrays
         codes = [self.category_codes.code(c) for c in item.categories[:MAX_CATEGORIES]]
@@ -142,7 +142,7 @@ class ItemColumns:
         return row
 
     def put_features(self, row: Row) -> None:
-        """Takes in a row of `item_activity` or `item_region_activity`."""
+        """Sets the columns of a row of `item_activity` or `item_region_activity`."""
         at = self.row(row.key[0])
         if row.view == item_view.name:
             self._put_popularity("", self._arrays["popularity"], at, row.values[_POPULARITY])
@@ -160,7 +160,7 @@ class ItemColumns:
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
 
     def put_values(self, item_id: str, values: Mapping[str, Any]) -> None:
-        """Takes in declared features of an item by their fields' names; what no cross reads is left out."""
+        """Sets an item's declared features, by field name; those that no cross reads are ignored."""
         at = self.row(item_id)
         for value in self.reads.item:
             found = values.get(value.field.name)
@@ -185,8 +185,8 @@ class ItemColumns:
         return self.leaders.get(region, UNKNOWN_POPULARITY)
 
     def subset(self, item_ids: Iterable[str]) -> ItemColumns:
-        """A copy of the known ones among these items, each once, in their order; and of the popularity that all items
-        are compared with."""
+        """A copy with those of these items that have a row, each once, in their order, and with the popularity that all
+        items are compared with."""
         known = [item_id for item_id in dict.fromkeys(item_ids) if item_id in self.row_of]
         rows = self.rows(known)
         made = ItemColumns(max(len(known), 1), self.reads)
@@ -223,7 +223,7 @@ def _regions_at_most(capacity: int) -> int:
 
 
 def _attribute(name: str) -> str:
-    """What an attribute's column is called."""
+    """The name of an attribute's column."""
     return f"attributes:{name}"
 
 

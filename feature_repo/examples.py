@@ -1,4 +1,4 @@
-"""Examples beside declarations: events of one key, and what a feature says after them.
+"""Examples next to declarations: a few events, and the expected value of a feature or cross after them.
 
 Example(user_views_1h, [Interaction("e1", "view", "u1", T, "i1")], value=1)
 """
@@ -32,9 +32,9 @@ EXAMPLE_SPACE = "example"
 
 @dataclass(frozen=True)
 class Example:
-    """Events in the order of their arrival, the key that is asked about (by default the first that they are about), and
-    the value at `at`, epoch ms (by default at the latest event). A feature of several fields has a tuple of values. The
-    key of a cross is a person and a candidate (by default those of the first event)."""
+    """Events in the order of their arrival, the key whose value is checked (by default the first that they concern),
+    and the value at `at`, epoch ms (by default at the latest event). A feature of several fields has a tuple of values.
+    The key of a cross is a person and a candidate (by default those of the first event)."""
 
     feature: Feature | Cross
     events: Sequence[Interaction | Impression | User]
@@ -57,7 +57,7 @@ class Example:
 
 
 class Outcome(NamedTuple):
-    """What came of an example: `problem` is "" where it holds."""
+    """The result of an example: `problem` is "" where it holds."""
 
     example: Example
     problem: str
@@ -95,7 +95,7 @@ class _Kept:
 
 
 def within(*modules: ModuleType) -> Iterator[Example]:
-    """The examples that modules hold at their top level, by themselves or in lists."""
+    """The examples at the top level of modules, alone or in lists."""
     for module in modules:
         for value in vars(module).values():
             for part in value if isinstance(value, (list, tuple)) else [value]:
@@ -104,7 +104,8 @@ def within(*modules: ModuleType) -> Iterator[Example]:
 
 
 def check(example: Example) -> Outcome:
-    """Plays the example through the gate and the operator of its entity; for a cross, of all that it reads."""
+    """Runs the example through admission and the operator of its entity; for a cross, those of all features it
+    reads."""
     try:
         found = _cross(example) if isinstance(example.feature, Cross) else _feature(example, example.feature)
     except EventError as error:
@@ -160,11 +161,11 @@ def _cross(example: Example) -> float:
 
 
 class _Nobody(Exception):
-    """The example is about nobody."""
+    """No event of the example has the entity's key."""
 
 
 class _Played:
-    """What one feature says of each key after the example's events. Raises EventError where one is refused."""
+    """The value of one feature for each key after the example's events. Raises EventError where one is refused."""
 
     def __init__(self, feature: Feature, example: Example) -> None:
         world = _World(example)
@@ -184,7 +185,7 @@ class _Played:
                     self._operator.on_event(part, state, Record(signal))
 
     def values(self, key: tuple[str, ...]) -> tuple[Any, ...]:
-        """One a field; those of no event for a key that no event is about."""
+        """One value a field; the defaults for a key without events."""
         part = "".join(key[1:])
         state = self.states.get(key)
         at = self._latest if self._at is None else self._at

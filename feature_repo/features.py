@@ -43,13 +43,13 @@ TYPES: dict[Dtype, feast_types.FeastType] = {
 
 
 def home() -> Path:
-    """Where the archive is, and which features are promoted."""
+    """The folder with the archive and the list of promoted features."""
     return Path(os.environ.get("FRESHET_HOME", "../.freshet"))
 
 
 @cache
 def entity(name: str) -> Entity:
-    """The entity of that name; its join key is called after it."""
+    """Feast's entity of that name, with the join key `<name>_id`."""
     return Entity(name=name, join_keys=[f"{name}_id"], value_type=ValueType.STRING)
 
 

@@ -62,7 +62,7 @@ def popularity(of: Candidates) -> Column:
 
 
 def region_popularity(of: Candidates) -> Column:
-    """The same within the person's region; -20 where nothing is known."""
+    """The same within the person's region; -20 where the item has no events there."""
     items, region = of.request.items, of.request.region
     values = items.popular_in(region)
     if values is None:
@@ -81,7 +81,7 @@ def ctr(of: Candidates) -> Column:
 
 
 def age(of: Candidates) -> Column:
-    """log(1 + days since the item was created); -1 where unknown, or still to come."""
+    """log(1 + days since the item was created); -1 where that is unknown or in the future."""
     days = ages(of.request.items.created_at[of.rows], of.request.at) / DAY
     return np.where(np.isnan(days), -1.0, np.log1p(days))
 
@@ -117,12 +117,12 @@ NAMES = tuple(f.__name__ for f in INPUTS)
 
 
 def names(crosses: Sequence[Cross] = ()) -> tuple[str, ...]:
-    """What the inputs are called, in their order."""
+    """The names of the inputs, in their order."""
     return (*NAMES, *(cross.name for cross in crosses))
 
 
 def named(wanted: Sequence[str], crosses: Sequence[Cross] = ()) -> tuple[Input, ...]:
-    """The inputs of these names, in their order. Raises KeyError with a name that is neither ours nor declared."""
+    """The inputs of these names, in their order. Raises KeyError with a name that is neither built in nor declared."""
     known: dict[str, Input] = {**dict(zip(NAMES, INPUTS, strict=True)), **{cross.name: cross for cross in crosses}}
     return tuple(known[name] for name in wanted)
 

@@ -1,4 +1,4 @@
-"""Rows of the topic `item_features`, from which servers keep their item columns: how they are written and read.
+"""Encodes and decodes rows of the topic `item_features`, from which servers update their item columns.
 
 The key is JSON, `[view, *entity keys]`; the value is MessagePack, `[view, [entity keys], layout, values]`. For a view
 of the main path `values` is a list in the order of the view's fields, and `layout` a hash of their names and types
@@ -20,7 +20,7 @@ from schemas.errors import FreshetError
 
 
 class OtherLayout(FreshetError):
-    """A row is of another version of its view."""
+    """A row of another version of its view."""
 
 
 class DeclaredRow(NamedTuple):
@@ -44,8 +44,8 @@ _read = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], str, list[Any] | dic
 
 
 def encode(row: Row, fields: Sequence[tuple[int, str]] = ()) -> bytes:
-    """The value of a row. Of a row of declared features go the values at the places of `fields`, by name: a server may
-    have other features declared than the job."""
+    """The message value of a row. For declared features it has the values at the places of `fields`, by name: a server
+    may have other features declared than the job."""
     if fields:
         return _pack((row.view, row.key, "", {name: row.values[place] for place, name in fields}))
     return _pack((row.view, row.key, LAYOUTS.get(row.view, ""), row.values))

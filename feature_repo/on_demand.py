@@ -1,8 +1,8 @@
 """Crosses for any Feast client: an on-demand view that calls the same functions as training and the server.
 
-A cross takes part if Feast has what it reads: declared features of the person and of the item, the item's catalogue
-entry, and what the client sends along. Vectors of items are the bundle's, and pairs with each of an item's categories
-are more than the one row of an entity that Feast joins.
+A cross is included if Feast has everything that it reads: declared features of the person and of the item, the item's
+catalogue entry, and values that the client sends. Crosses of item vectors (which are the bundle's) and of pairs with
+each of an item's categories (Feast joins one row an entity) are not.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ASKED = {"at": AT, "device": DEVICE, "position": POSITION}
 
 @cache
 def crosses() -> tuple[Cross, ...]:
-    """Those declared crosses that take part."""
+    """The declared crosses that Feast can compute."""
     return tuple(cross for cross in registry.declared().crosses if cross.on_demand)
 
 
 def asked(of: Sequence[Cross]) -> list[str]:
-    """What a client has to send along for these crosses."""
+    """Names of the request values that a client has to send for these crosses."""
     return [ASKED[name] for name in ASKED if any(name in cross.asks for cross in of)]
 
 
 def compute(inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[float]]:
     """Cross → one number a row. `inputs` is column → values as Feast hands them to an on-demand view: a feature is
-    called view__field, and None where it is not known."""
+    called view__field, and None where it has no value."""
     of, reads = crosses(), Reads.of(crosses())
     n = len(next(iter(inputs.values())))
 

@@ -1,7 +1,7 @@
-"""What a repository declares, in a form to be kept, and what applying another one would change.
+"""Snapshots of a repository's declarations as JSON, and the changes between two of them.
 
-A declaration is known by its entity and name. Its state goes on for as long as its state key is the same, whatever
-else is said of it; with another key the state is made anew, as for a new feature.
+A declaration is identified by its entity and name. Its state is kept while its state key is the same, whatever else
+changes; with another key the state is backfilled, as for a new feature.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Snapshot = dict[str, Any]
 
 
 class Change(NamedTuple):
-    """What becomes of one feature or cross."""
+    """The change of one feature or cross."""
 
     feature: str
     """entity.name, or a cross's name"""
@@ -27,13 +27,13 @@ class Change(NamedTuple):
 
     @property
     def rewrites(self) -> bool:
-        """Whether rows have to be written anew, with states from the archive where there are none."""
+        """Whether the feature's rows have to be written again, from a backfilled state where it has none."""
         return self.kind != "removed"
 
 
 def snapshot(repository: Repository) -> Snapshot:
     """The declarations, and the layout of the main path's views, as JSON takes them. A feature that servers keep as a
-    column says so: once it is to be one, the job has to tell of all its rows."""
+    column is marked: when it becomes one, the job has to send all its rows."""
     served = {value.feature for value in repository.reads.item}
     return {
         "views": {view.name: Aggregator(view).layout for view in (views.user, views.item, views.item_region)},
@@ -57,7 +57,8 @@ def changed_views(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[s
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What applying `after` to a job of `before` changes, in the order of declaration, removals last."""
+    """The changes of features that applying `after` to a job of `before` makes, in the order of declaration, removals
+    last."""
     was, now = before["features"], after["features"]
     known = {(_entity(name), feature["state"]) for name, feature in was.items()}
     found = []
@@ -65,28 +66,28 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
         old = was.get(name)
         if old is not None and old["state"] == feature["state"]:
             if old != feature:
-                found.append(Change(name, "changed", "other fields, words or readers; its state is kept"))
+                found.append(Change(name, "changed", "other fields, description or readers; its state is kept"))
         elif (_entity(name), feature["state"]) in known:
-            found.append(Change(name, "changed", "takes over the state of an equal declaration"))
+            found.append(Change(name, "changed", "continues with the state of an equal declaration"))
         elif old is None:
-            found.append(Change(name, "new", "its state is made from the archive"))
+            found.append(Change(name, "new", "its state is backfilled from the archive"))
         else:
-            found.append(Change(name, "rebuilt", "means something else now: its state is made anew from the archive"))
+            found.append(Change(name, "rebuilt", "another definition: its state is backfilled again from the archive"))
     found += [Change(name, "removed", "its state is dropped, key by key") for name in was.keys() - now.keys()]
     return found
 
 
 def inputs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What becomes of the crosses, in the order of declaration, removals last."""
+    """The changes of crosses, in the order of declaration, removals last."""
     was, now = before.get("crosses", {}), after["crosses"]
     found = []
     for name, meaning in now.items():
         if name not in was:
-            found.append(Change(name, "new", "an input of the next model that `freshet train` makes"))
+            found.append(Change(name, "new", "an input of the next model from `freshet train`"))
         elif was[name] != meaning:
-            found.append(Change(name, "changed", "the model in force learned what it meant before: `freshet train`"))
+            found.append(Change(name, "changed", "the model in force has the old definition: run `freshet train`"))
     gone = [name for name in was if name not in now]
-    return found + [Change(name, "removed", "no input of the next model that `freshet train` makes") for name in gone]
+    return found + [Change(name, "removed", "not an input of the next model from `freshet train`") for name in gone]
 
 
 def _entity(name: str) -> str:

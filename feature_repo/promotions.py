@@ -13,7 +13,7 @@ PROMOTED = "promoted.json"
 
 
 def promoted(home: Path) -> frozenset[str]:
-    """The full names of features that have taken the place of what they replace, as kept in `home`."""
+    """The full names of features that replace others in their services, as stored in `home`."""
     try:
         return frozenset(json.loads((home / PROMOTED).read_text()))
     except FileNotFoundError:
@@ -21,18 +21,18 @@ def promoted(home: Path) -> frozenset[str]:
 
 
 def keep_promoted(home: Path, names: Collection[str]) -> None:
-    """Keeps them for `promoted`."""
+    """Stores the names that `promoted` reads."""
     aside = home / f".{PROMOTED}"
     aside.write_text(json.dumps(sorted(names)))
     aside.replace(home / PROMOTED)
 
 
 def promote(repository: Repository, feature: Feature, before: Collection[str]) -> frozenset[str]:
-    """What is promoted once the service gives this feature: of all that in the end replaces the same one, it alone, and
-    what stands between."""
+    """The promoted names after this feature's promotion: of all features that replace the same one, directly or not,
+    this one and those between them."""
     every = [f for found in repository.features.values() for f in found]
-    beside = {full_name(f) for f in every if _line(f)[-1] is _line(feature)[-1]}
-    kept = {full_name(f) for f in every} & set(before) - beside
+    rivals = {full_name(f) for f in every if _line(f)[-1] is _line(feature)[-1]}
+    kept = {full_name(f) for f in every} & set(before) - rivals
     return frozenset(kept | {full_name(f) for f in _line(feature) if f.replaces})
 
 

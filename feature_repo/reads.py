@@ -1,4 +1,4 @@
-"""What crosses read, by where it is kept: a person's row, a pair's rows, the columns of items."""
+"""The inputs of crosses, by where they are stored: a person's row, rows of pairs, item columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from feature_repo.value import ITEM, USER, Value
 
 
 class Reader(Protocol):
-    """What reads fields of declared features and attributes of items: a cross."""
+    """Anything that reads fields of declared features and attributes of items: a cross."""
 
     @property
     def values(self) -> tuple[Value, ...]: ...
@@ -31,7 +31,7 @@ class Reads:
 
     @classmethod
     def of(cls, crosses: Iterable[Reader]) -> Reads:
-        """What these crosses read, in the order of their declaration."""
+        """The inputs of these crosses, in the order of their declaration."""
         crosses = tuple(crosses)
         values = {value.key: value for cross in crosses for value in cross.values}.values()
         by_keys: dict[tuple[str, ...], list[Value]] = {}

@@ -1,8 +1,8 @@
-"""Definitions → what everything else derives from: features by entity, their views and operators.
+"""Loads the definitions of a package into a `Repository`: features by entity, crosses, their views and operators.
 
-repository = load("feature_repo.definitions")  # every module in there
+repository = load("feature_repo.definitions")  # every module of the package
 repository.views["user_features"].fields      # names, dtypes and defaults, as Feast gets them
-repository.beside_user(world), repository.beside_item(world)
+repository.extend_user(world), repository.extend_item(world)
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def modules(package: str) -> list[ModuleType]:
 
 
 def _line_of(error: Exception, package: str) -> str:
-    """file:line of the definitions where the error came up, the package where that is not known."""
+    """file:line in the definitions where the error was raised; the package where that cannot be found."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     inside = os.sep + package.replace(".", os.sep) + os.sep
@@ -55,13 +55,12 @@ def package_name() -> str:
 
 
 def declared() -> Repository:
-    """What the package of that name declares."""
+    """The repository of the package that `package_name` gives."""
     return load(package_name())
 
 
 def collect(*modules: ModuleType) -> Repository:
-    """The features and crosses that the modules hold at their top level, by themselves or in lists, tuples and
-    dictionaries.
+    """The features and crosses at the top level of the modules, alone or in lists, tuples and dictionaries.
 
     Raises FeatureError, with the definition's line, where two share a name or a field's name, and where a cross reads
     what no module holds.

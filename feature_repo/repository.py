@@ -1,4 +1,4 @@
-"""A repository of declarations as one value: features by entity, and crosses; views and operators derive from it."""
+"""All declarations as one value: features by entity, and crosses; views and operators derive from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Repository:
 
     features: Mapping[Entity, tuple[Feature, ...]] = field(default_factory=dict)
     crosses: tuple[Cross, ...] = ()
-    """inputs of the ranker beside the main path's"""
+    """declared inputs of the ranker"""
 
     @property
     def views(self) -> dict[str, View[Any]]:
@@ -36,7 +36,7 @@ class Repository:
         return tuple(entity for entity in self.features if not entity.of_user)
 
     def in_service(self, entity: Entity, promoted: Collection[str]) -> tuple[Feature, ...]:
-        """The features that the entity's service gives: where some replace one another, the promoted one.
+        """The features that the entity's service returns: where some replace one another, the promoted one.
 
         `promoted` are full names, entity.name.
         """
@@ -47,28 +47,28 @@ class Repository:
 
     @property
     def reads(self) -> Reads:
-        """What crosses read."""
+        """The inputs of all crosses."""
         return Reads.of(self.crosses)
 
     def for_crosses(self) -> Repository:
-        """The crosses, and of the features those that they read."""
+        """This repository with the crosses, and only the features that they read."""
         read = {value.feature for cross in self.crosses for value in cross.values}
         kept = {e: tuple(f for f in found if f in read) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found}, self.crosses)
 
-    def only(self, state_keys: Collection[int]) -> Repository:
-        """The features of these states, and no more."""
+    def subset(self, state_keys: Collection[int]) -> Repository:
+        """The features with these state keys, without crosses."""
         kept = {e: tuple(f for f in found if f.state_key in state_keys) for e, found in self.features.items()}
         return Repository({entity: found for entity, found in kept.items() if found})
 
-    def beside_user(
+    def extend_user(
         self, operator: Operator[Any], world: World, attribution: Attribution | None = None
     ) -> Operator[Any]:
         """The user operator with the features of users and of pairs with a user, and attribution where it is given."""
         own = [EntityOperator(entity, found, world) for entity, found in self.features.items() if entity.of_user]
         return WithFeatures(operator, own, self.others, attribution) if self.features or attribution else operator
 
-    def beside_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
+    def extend_item(self, operator: Operator[Any], world: World) -> Operator[Any]:
         """The item operator with the features of all other entities."""
         own = [EntityOperator(entity, self.features[entity], world) for entity in self.others]
         return WithFeatures(operator, own) if own else operator

@@ -71,7 +71,7 @@ class Writer:
         declared: Repository = EMPTY,
         access: RedisAccess | None = None,
     ) -> None:
-        """`file` and `access` as in `config`; `declared` is what there is beside the main path's views."""
+        """`file` and `access` as in `config`; `declared` has the views in addition to the main path's."""
         self._store = FeatureStore(config=config(file, timeout_s, access))
         online: Any = self._store._get_provider().online_store
         settings: Any = self._store.config.online_store

@@ -26,11 +26,11 @@ class Value(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is called among all others: Feast's view:field."""
+        """Its unique name, view:field as in Feast."""
         return f"{self.entity.view}:{self.field.name}"
 
     @property
     def second(self) -> str:
-        """Of a pair of the person and something of items, the field of items; "" of anything else."""
+        """The item field of a pair of the person and an item field; "" for other entities."""
         keys = self.entity.keys
         return str(keys[1]).removeprefix("event.") if len(keys) == 2 else ""

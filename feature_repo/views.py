@@ -1,4 +1,4 @@
-"""The features, declared once. Flink state, Feast views and the ranker's inputs derive from here."""
+"""The main path's views, declared once: Flink state, Feast views and the ranker's inputs derive from here."""
 
 from __future__ import annotations
 

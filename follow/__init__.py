@@ -1,1 +1,1 @@
-"""What keeps a process up to date: Kafka connections, followed topics, the watch for bundles, loops that go on."""
+"""Keeps a process up to date: Kafka connections, followed topics, the watch for bundles, loops that survive errors."""

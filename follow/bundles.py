@@ -1,4 +1,4 @@
-"""Watching for a newly published bundle."""
+"""Watches the folder of bundles for a newly published one."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class BundleWatch:
     def stop(self) -> None:
         self._loop.stop()
 
-    def look(self) -> bool:
-        """Looks once, in the caller's thread. Whether the bundle in force is the one that was published last."""
+    def check(self) -> bool:
+        """Checks once, in the caller's thread. Whether the bundle in force is the one that was published last."""
         return self._loop.run_once()
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""kafka-python consumers as they are made here: by offset, without a group, and never waiting for ever."""
+"""Makes kafka-python consumers that read by offset, without a group, and with time-outs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Client = KafkaConsumer.DEFAULT_CONFIG["kafka_client"]
 
 
 def consumer(connection: Connection, patience_ms: int = PATIENCE_MS, **others: Any) -> KafkaConsumer:
-    """A consumer without a group. Raises OSError or KafkaError where no broker can be reached, or none lets it in."""
+    """A consumer without a group. Raises OSError or KafkaError where no broker can be reached, or none accepts it."""
     connection.reach()
     made: list[Any] = []
 
@@ -41,7 +41,7 @@ def consumer(connection: Connection, patience_ms: int = PATIENCE_MS, **others: A
 
 
 def partitions(client: KafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
-    """The partitions of the topics as far as they exist."""
+    """The partitions of those of the topics that exist."""
     return [
         TopicPartition(topic, number) for topic in topics for number in sorted(client.partitions_for_topic(topic) or ())
     ]

@@ -1,4 +1,4 @@
-"""How Kafka is reached: the bootstrap servers, and the settings of TLS and SASL for each of the three clients in use.
+"""Kafka's bootstrap servers, TLS and SASL, as configurations of the three Kafka clients in use.
 
 The secrets come from the environment alone. They are SecretStr, so that printing the settings hides them.
 """
@@ -87,7 +87,7 @@ def _plain() -> KafkaSecurity:
 
 @dataclass(frozen=True)
 class Connection:
-    """Bootstrap servers ("host:port,…") and how to speak to them; plain text where nothing is said."""
+    """Bootstrap servers ("host:port,…") and their security; plain text by default."""
 
     bootstrap: str
     security: KafkaSecurity = field(default_factory=_plain)

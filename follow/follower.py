@@ -1,4 +1,4 @@
-"""Following topics: read to the end once, then keep reading, so that a process holds a copy of its own in memory."""
+"""Follows topics: reads them from the beginning and goes on, so that a process has a copy in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Follower:
         on_caught_up: Callable[[], object] = lambda: None,
         poll_ms: int = POLL_MS,
     ) -> None:
-        """`on_caught_up` is called once, in the same thread, when everything that was there at the start is read."""
+        """`on_caught_up` is called once, in the same thread, when every record that existed at the start is read."""
         self._connection = connection
         self._topics = topics
         self._on_record = on_record
@@ -86,7 +86,7 @@ class Follower:
             self._told = True
 
     def _check(self, consumer: KafkaConsumer) -> None:
-        """Assigns partitions that are new. Raises where the broker does not answer, or no topic exists yet."""
+        """Assigns new partitions. Raises where the broker does not answer, or no topic exists yet."""
         found = clients.partitions(consumer, self._topics)
         missing = sorted(set(self._topics) - {partition.topic for partition in found})
         if missing:

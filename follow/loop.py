@@ -1,4 +1,4 @@
-"""A loop in a thread of its own that goes on after any error, and says how it is."""
+"""Runs a function repeatedly in a thread, goes on after any error, and reports its health."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ERROR_TEXT = 500
 
 @dataclass(frozen=True)
 class LoopHealth:
-    """How a loop is."""
+    """The health of a loop."""
 
     name: str
     up: bool
@@ -87,7 +87,7 @@ class Loop:
             self._thread.join(timeout=patience_s)
 
     def run_once(self) -> bool:
-        """Takes one step in the caller's thread, with the same care for errors. Whether it succeeded."""
+        """Runs one step in the caller's thread, with the same handling of errors. Whether it succeeded."""
         try:
             self._step()
         except Exception as error:
@@ -132,5 +132,5 @@ class Loop:
 
 
 def _expected(error: Exception) -> bool:
-    """Whether it needs no traceback: the network, the disk, what comes in."""
+    """Whether the error is logged without a traceback: of the network, the disk, or invalid input."""
     return isinstance(error, (OSError, FreshetError)) or type(error).__module__.startswith("kafka.")

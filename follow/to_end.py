@@ -65,13 +65,13 @@ def _topic(client: KafkaConsumer, topic: str, last: int | None, patience_s: floa
     if last is not None:
         for partition, end in ends.items():
             client.seek(partition, max(client.position(partition), end - last // len(partitions) - 1))
-    heard = time.monotonic()
+    answered = time.monotonic()
     # Positions, not messages, say when the end is reached: compaction and transactions leave gaps.
     while left := [p for p in partitions if client.position(p) < ends[p]]:
         batch = client.poll(timeout_ms=POLL_MS, max_records=5000)
         if batch:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > patience_s:
+            answered = time.monotonic()
+        elif time.monotonic() - answered > patience_s:
             raise KafkaUnreadable(f"topic {topic}: no answer for partition {left[0].partition}")
         for partition, records in batch.items():
             for r in records:

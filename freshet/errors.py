@@ -1,4 +1,4 @@
-"""What can go wrong in the local stack and its commands, each a one-line message that a person can act on.
+"""Errors of the local stack and its commands, each with a one-line message that says what to do.
 
 FreshetError (the project's root, in schemas)
 └── StackError

@@ -1,4 +1,4 @@
-"""One typed object that reads the environment (`FRESHET_…`) and, where there is one, a `.env` file."""
+"""Settings of the local stack, from the environment (`FRESHET_…`) and, where there is one, a `.env` file."""
 
 import os
 from difflib import get_close_matches
@@ -24,7 +24,8 @@ def _default_cache() -> Path:
 
 
 class Settings(BaseSettings):
-    """Where the local stack lives and listens. Every field is an environment variable: `FRESHET_` and its name."""
+    """The local stack's folders, addresses and limits. Every field is an environment variable: `FRESHET_` and its
+    name."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_file=ENV_FILE, env_ignore_empty=True, extra="ignore")
 
@@ -70,12 +71,12 @@ class Settings(BaseSettings):
 
     @property
     def connection(self) -> Connection:
-        """How Kafka is reached."""
+        """Kafka's address and security."""
         return Connection(self.kafka, self.kafka_security)
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Variables that let another process reach Kafka and Redis as this one does."""
+        """Environment variables with the passwords and TLS settings of Kafka and Redis, for child processes."""
         return self.kafka_security.environment() | self.redis_access.environment()
 
     @property
@@ -109,17 +110,17 @@ class Settings(BaseSettings):
 
     @property
     def archive(self) -> Path:
-        """Accepted events and the rows that backfills make of them, in Parquet."""
+        """The folder of accepted events and backfilled rows, in Parquet."""
         return self.root / "archive"
 
     @property
-    def seeds(self) -> Path:
-        """States of new features, for the job to take in."""
-        return self.root / "seeds.db"
+    def backfilled(self) -> Path:
+        """The file of backfilled states of new features, which the job reads."""
+        return self.root / "backfilled.db"
 
     @property
     def declared(self) -> Path:
-        """What the job was last started with (freshet/features/declared.py)."""
+        """The file with the declarations of the job's last start (freshet/features/declared.py)."""
         return self.root / "features.json"
 
     @property
@@ -147,8 +148,8 @@ def setting_name(field: str) -> str:
 
 
 def check_all() -> list[str]:
-    """Reads the settings of the job and the server too, before either is started, and says which variables are no
-    setting of anybody. Raises pydantic's ValidationError where a value cannot be."""
+    """Reads the settings of the job and the server too, before either is started, and reports variables that no
+    part has as a setting. Raises pydantic's ValidationError where a value is invalid."""
     from serving.settings import ServingSettings
     from streams.settings import JobSettings
 

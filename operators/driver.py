@@ -52,7 +52,7 @@ class Driver:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[LabelledExample], None] | None = None,
+        on_example: Callable[[LabelledExample], None] | None = None,
         states: States | None = None,
     ) -> None:
         self.operator = operator
@@ -60,7 +60,7 @@ class Driver:
         self._emit = emit
         self._coalesce = coalesce
         self._emits = emits
-        self._tell = tell
+        self._on_example = on_example
 
     def take(self, key: str, record: Record) -> list[Signal]:
         """Applies one record and returns its signals. Raises EventError, with all features unchanged, where the record
@@ -72,13 +72,13 @@ class Driver:
             state = operator.new(part) if found is None else found
             if self._emit is None or self._coalesce or not self._emits(part):
                 signals = operator.on_event(part, state, record)
-                if self._tell:
-                    self._tell_all(operator.on_timer(part, state, operator.watermark(state)))
+                if self._on_example:
+                    self._hand_out(operator.on_timer(part, state, operator.watermark(state)))
             else:
                 done = step(operator, key, part, state, record)
                 for row, at in done.emissions:
                     self._emit(row, at)
-                self._tell_all(done.examples)
+                self._hand_out(done.examples)
                 signals = done.forwarded
             if found is None and signals is not None:
                 states[key, part] = state
@@ -112,14 +112,14 @@ class Driver:
             self._expire(key, part, states[key, part], at)
             del states[key, part]
 
-    def _tell_all(self, examples: Iterable[LabelledExample]) -> None:
-        if self._tell:
+    def _hand_out(self, examples: Iterable[LabelledExample]) -> None:
+        if self._on_example:
             for example in examples:
-                self._tell(example)
+                self._on_example(example)
 
     def _expire(self, key: str, part: str, state: Any, until: int | None) -> None:
         operator = self.operator
-        self._tell_all(operator.on_timer(part, state, END if until is None else until))
+        self._hand_out(operator.on_timer(part, state, END if until is None else until))
         if self._emit is None or not self._emits(part):
             return
         since = operator.watermark(state)

@@ -17,7 +17,7 @@ MAX_RETRIEVERS = 32
 
 @dataclass(slots=True)
 class CandidateSet:
-    """n candidates, each once. Stages are given it to read; the pipeline alone makes new ones."""
+    """n candidates, each once. Stages read it; only the pipeline makes new ones."""
 
     rows: Rows
     sources: npt.NDArray[np.uint32]
@@ -62,7 +62,7 @@ class CandidateSet:
 
 
 def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
-    """One set of what each retriever found (parallel to `names`): each row once, with every source that found it,
+    """One set of the rows of all retrievers (parallel to `names`): each row once, with every source that found it,
     ordered by its best position in any, so that a cut takes the best of all."""
     turns, bits = _in_turn(tuple(len(each) for each in found))
     if not len(turns):

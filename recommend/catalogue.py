@@ -1,7 +1,7 @@
-"""Everything the server holds of items: columns, catalogue entries, and the spaces of the models that serve.
+"""The server's item data: columns, catalogue entries, and the spaces of the models that serve.
 
 One set of columns for the whole process, kept up to date from Kafka. Models are loaded over it and put in force or
-taken out while requests go on: a request takes its model once, and the rows stay what they are.
+taken out while requests go on: a request uses one model throughout, and rows never change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Catalogue:
     """Columns, entries, and the models over them; also the world (items, space) that operators look things up in."""
 
     def __init__(self, reads: Reads = NO_READS) -> None:
-        """`reads` is what crosses read."""
+        """`reads` are the inputs of crosses."""
         self.columns = ItemColumns(reads=reads)
         self.model: Model | None = None
         """the one in force, whose user vectors the job keeps"""
@@ -61,7 +61,7 @@ class Catalogue:
     # -- changes -------------------------------------------------------------------------------
 
     def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Takes in one record of `items` or `item_features`. Rows of another layout are left out and counted.
+        """Applies one record of `items` or `item_features`. Rows of another layout are ignored and counted.
 
         Raises EventError, msgspec.DecodeError, IndexError, TypeError or ValueError where it cannot be read. A follower
         skips and counts it; of `items` the job reads the same message and writes the dead letter.
@@ -88,7 +88,7 @@ class Catalogue:
                 self.columns.put_features(row)
 
     def put_item(self, item: Item) -> None:
-        """Takes a catalogue entry in; its vector in each model follows its content, unless it is learned."""
+        """Sets a catalogue entry; its vector in each model follows its content, unless it is learned."""
         with self._lock:
             self._items[item.item_id] = item
             row = self.columns.put_item(item)
@@ -96,8 +96,8 @@ class Catalogue:
                 space.put_item(row, item)
 
     def set_complete(self) -> None:
-        """The catalogue has been read: items of a bundle that it does not hold cannot be offered. Where
-        nobody has ever posted an item, there is no catalogue to say so, and all of them can."""
+        """Marks the catalogue as read: items of a bundle that it lacks become unavailable, unless the catalogue is
+        empty."""
         with self._lock:
             self.complete = True
             if self._items:
@@ -107,7 +107,8 @@ class Catalogue:
     # -- models --------------------------------------------------------------------------------
 
     def load(self, bundle: Bundle, declared: Sequence[Cross] = ()) -> Model:
-        """A model over the columns, which items join from now on. It serves nobody yet. Raises BundleError."""
+        """Loads a model over the columns; new items get vectors in it from now on. It does not serve yet. Raises
+        BundleError."""
         model = Model.of(bundle, self.columns, self.rows_of, declared)
         self.join(model)
         return model
@@ -118,7 +119,7 @@ class Catalogue:
             return list(map(self.columns.row, item_ids))
 
     def join(self, model: Model) -> None:
-        """Gives the items that are there their vectors in the model's spaces, and those that come later."""
+        """Gives present and future items their vectors in the model's spaces."""
         with self._lock:
             self._spaces += tuple(space for space in model.spaces.values() if space not in self._spaces)
             n = self.columns.n
@@ -136,7 +137,7 @@ class Catalogue:
             time.sleep(0.0002)  # so that threads that answer requests go first
 
     def serve(self, model: Model | None, others: Iterable[Model] = ()) -> None:
-        """Puts a model in force, with others beside it; items join no model that is not among these."""
+        """Puts a model in force, and `others` that serve variants; new items get no vectors in any other model."""
         serving = [each for each in (model, *others) if each is not None]
         with self._lock:
             self._spaces = tuple(dict.fromkeys(space for each in serving for space in each.spaces.values()))

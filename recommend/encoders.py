@@ -11,7 +11,8 @@ from recommend.stage import Encoder
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEncoder(Encoder):
-    """Runs the model's ONNX encoder over the person's last items. Left out where the model has none for the surface."""
+    """Runs the model's ONNX encoder over the person's last items. Does not apply where the model has none for the
+    surface."""
 
     name: str = "model_encoder"
 

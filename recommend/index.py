@@ -1,4 +1,4 @@
-"""An HNSW index over labels, which stays searchable while items join it.
+"""An HNSW index over labels, which can be searched while items are added.
 
 hnswlib may not search while it adds, so one lock serves both; additions come in small chunks so that a
 search never waits long for them.
@@ -60,7 +60,7 @@ class ItemIndex:
                 index.add_items(vectors[chunk], labels[chunk], num_threads=1)
 
     def remove(self, label: int) -> None:
-        """Leaves an item out of what is found until it is added again."""
+        """Excludes an item from results until it is added again."""
         with self._lock:
             if label not in self._removed:
                 self._index.mark_deleted(label)

@@ -3,7 +3,7 @@
 Rows are the process's, labels are the model's. Labels 0 … n-1 are the bundle's items, whose vectors stay on disk,
 memory-mapped; labels from n on are items that joined by their content, in a block that grows.
 
-One thread at a time changes a space, and any may read it meanwhile: what a reader finds its way by is written last.
+One thread at a time changes a space while others read it: the mapping from rows to labels is written last.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ItemSpace:
         return cls(stored.part.id, stored.vectors, stored.origins, content, columns, rows, index)
 
     def __len__(self) -> int:
-        """How many items have a vector."""
+        """The number of items with a vector."""
         return self._n - len(self._dropped)
 
     # -- reading -------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class ItemSpace:
 
     @property
     def bundled(self) -> int:
-        """How many labels are the bundle's own: encoders know no others."""
+        """The number of labels of the bundle; encoders take no others."""
         return self._bundled
 
     def nearest(self, vectors: Vectors, k: int, keep: Mask | None = None, least: int | None = None) -> Rows:
@@ -200,7 +200,7 @@ class ItemSpace:
         return (labels >= 0) & (labels < self._bundled) & (origins == LEARNED)
 
     def put_item(self, row: int, item: Item) -> None:
-        """Takes a catalogue entry in: an item whose vector is not learned from behaviour gets that of its content."""
+        """Applies a catalogue entry: an item without a learned vector gets that of its content."""
         label = int(self.labels_of(np.array([row]))[0])
         if 0 <= label < self._bundled and self._origins[label] == LEARNED:
             return

@@ -1,4 +1,4 @@
-"""A bundle in memory: its parts, and which surface uses which."""
+"""A loaded bundle: its parts, and the parts that each surface uses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NO_PARTS = Parts()
 
 @dataclass(frozen=True)
 class Model:
-    """Serves over the columns that its spaces were made for."""
+    """The parts of one bundle, over one set of item columns."""
 
     version: str
     spaces: Mapping[str, ItemSpace]
@@ -45,7 +45,7 @@ class Model:
     surfaces: Mapping[str, Parts]
 
     def parts(self, surface: str) -> Parts:
-        """What the surface uses: nothing where the bundle does not name it."""
+        """The parts that the surface uses: none where the bundle does not name it."""
         return self.surfaces.get(surface, NO_PARTS)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""ONNX Runtime, as a request needs it: one thread, nothing between requests."""
+"""Loads and runs ONNX models in one thread, without spinning between requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import onnxruntime
 from schemas.errors import BundleError
 
 
-class Session:
-    """A loaded model. `inputs` and `outputs` are name → shape as the model states it."""
+class OnnxModel:
+    """A loaded ONNX model. `inputs` and `outputs` are name → shape as the model states it."""
 
     def __init__(self, model: bytes) -> None:
         """Raises BundleError where the bytes are not a model."""
@@ -37,7 +37,7 @@ class Session:
         return found
 
 
-def one_output(session: Session) -> str:
+def one_output(session: OnnxModel) -> str:
     """The name of the model's output. Raises BundleError where it has several."""
     if len(session.outputs) != 1:
         raise BundleError(f"expected one output, and the model has {list(session.outputs)}")

@@ -25,7 +25,7 @@ from feature_repo import views
 from feature_repo.columns import ItemColumns
 from operators.contract import Vector
 from recommend.item_space import ItemSpace
-from recommend.onnx import Session, one_output
+from recommend.onnx import OnnxModel, one_output
 from schemas.errors import BundleError
 from schemas.events import EVENT_TYPES
 from schemas.manifest import EncoderPart
@@ -47,7 +47,7 @@ class OnnxEncoder:
         Raises BundleError where the model has inputs or features that are not known here, or an output of another
         dimension.
         """
-        self._session = Session(model)
+        self._session = OnnxModel(model)
         self._part, self.space = part, space
         self._defaults = NUMBERS | dict(declared or {})
         if unknown := set(self._session.inputs) - set(INPUTS):
@@ -60,7 +60,7 @@ class OnnxEncoder:
 
     def encode(self, user: Mapping[str, Any], columns: ItemColumns, at: int) -> Vector | None:
         """Unit vector (dim,) of the person as of `at`, epoch ms; None where none of their last items is in the bundle's
-        space, or the model says nothing of them (length 0).
+        space, or the model gives a vector of length 0.
 
         Raises BundleError where the model does not run, or its numbers are not finite.
         """

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, NAMES, Input, named, stack
-from recommend.onnx import Session, one_output
+from recommend.onnx import OnnxModel, one_output
 from schemas.errors import BundleError
 from schemas.manifest import RankerPart
 
@@ -32,7 +32,7 @@ class OnnxRanker:
 
         Raises BundleError where the model has other inputs or outputs.
         """
-        self._session = Session(model)
+        self._session = OnnxModel(model)
         self.names, self._inputs = tuple(names), tuple(inputs)
         self.pairs = tuple(v for each in inputs if isinstance(each, Cross) for v in each.values if v.second)
         """features of pairs that it reads"""
@@ -61,7 +61,7 @@ class OnnxRanker:
         return cls(model, part.inputs, inputs, part.heads)
 
     def inputs(self, candidates: Candidates) -> Matrix:
-        """What `run` is given of the candidates: float32 (n, inputs)."""
+        """The inputs of the candidates for `run`: float32 (n, inputs)."""
         return stack(candidates, self._inputs)
 
     def run(self, inputs: Matrix) -> Matrix:

@@ -1,4 +1,4 @@
-"""The request, to be read aloud: encode, retrieve, filter, rank, re-rank, explain.
+"""The stages of a request in order: encode, retrieve, filter, rank, re-rank, explain.
 
 Nothing here does I/O, so that the same pipeline answers in the server and in a replay. A server reads the person's
 features of pairs between the two halves of an answer: `begin` finds the candidates, `wanted_pairs` says which pairs the
@@ -43,7 +43,7 @@ class Detail(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Items in order, and how they came about."""
+    """Items in order, with their reasons and the trace."""
 
     query: Query
     candidates: CandidateSet
@@ -63,13 +63,13 @@ class Answer:
 
     @property
     def scores(self) -> list[float]:
-        """What the items are ranked by; re-rankers may put a lower one first."""
+        """The scores of the items; re-rankers may put a lower one first."""
         found = self.candidates.scores
         return [] if found is None else found.tolist()
 
     @property
     def features(self) -> npt.NDArray[np.float32] | None:
-        """What the ranker saw of each item (n, inputs); None where it did not score them."""
+        """The ranker's inputs of each item (n, inputs); None where it did not score them."""
         return self.candidates.features
 
     def detail(self, position: int) -> Detail:
@@ -131,7 +131,7 @@ class Pipeline:
         """a query of these: `at`, and the other fields of `Query` by name"""
 
     def candidates(self, surface: Surface, query: Query) -> CandidateSet:
-        """What the surface's ranker is given."""
+        """The candidates as the surface's ranker reads them."""
         trace = Trace()
         query.surface = surface.name
         query.encoded = steps.encode(surface, query, trace)

@@ -32,7 +32,7 @@ class Popular:
         return self._list(0, "")
 
     def within(self, region: str) -> Rows:
-        """The most popular items of a region; none where nothing has happened there."""
+        """The most popular items of a region; none for a region without events."""
         return self._list(0, region) if region else NONE
 
     def of_category(self, code: int, region: str = "") -> Rows:

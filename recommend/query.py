@@ -1,4 +1,4 @@
-"""One request: who asks, when, where and for what, over which columns and model. Stages read it and never change it."""
+"""One request: person, time, place and parameters, over columns and a model. Stages read it and never change it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Explain = Literal["none", "reason", "full"]
 
 
 class Anchors(NamedTuple):
-    """Items that a person was drawn to lately, newest first, and how much each still pulls (decayed weight)."""
+    """Items of recent positive interactions, newest first, each with its decayed weight."""
 
     rows: Rows
     kinds: list[str]
@@ -52,8 +52,8 @@ def ranking_of(
     text: str = "",
     pairs: Pairs = no_pairs,
 ) -> Request:
-    """What the ranker's inputs are made of; a new person's vector comes from stated interests. `vectors` and `content`
-    are those of one space; other arguments as the fields of `Query`."""
+    """The request as the ranker's inputs read it; a new person's vector comes from stated interests. `vectors` and
+    `content` are those of one space; other arguments as the fields of `Query`."""
     if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
         vector = content.bag([f"category:{name.casefold()}" for name in user["interests"]])
         if vector is not None:
@@ -120,12 +120,12 @@ class Query:
 
     @cached_property
     def from_interests(self) -> bool:
-        """Whether stated interests stand in for events that are not there yet."""
+        """Whether stated interests replace missing events."""
         return len(self.user["vector"]) == 0 and len(self.user["interests"]) > 0
 
     @cached_property
     def ranking(self) -> Request:
-        """What the ranker's inputs are made of."""
+        """The request as the ranker's inputs read it."""
         space = self.parts.space
         vectors, content = (space, space.content) if space else (NO_VECTORS, None)
         return ranking_of(

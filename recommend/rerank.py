@@ -1,4 +1,4 @@
-"""Re-ranking: from scores to an order that people like to read.
+"""Re-ranks scored candidates for diversity and recency.
 
 Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998) on relevance scaled to 0 … 1, new items raised a
 little, and no category more than twice in a row while anything else is available.

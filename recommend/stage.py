@@ -1,4 +1,4 @@
-"""What a stage of the pipeline is: a small object with a name, a budget and a rule for its own failure.
+"""The interfaces of stages: small objects with a name, a budget and a rule for failure.
 
 Stage
 ├── Encoder     gives the person's vector; where it fails the user vector of the stream stands in
@@ -38,7 +38,7 @@ class StageError(Exception):
 
 
 class Scores(NamedTuple):
-    """What a ranker says of candidates: scores (n, heads), higher is better, and the features (n, inputs) that it
+    """The result of a ranker: scores (n, heads), higher is better, and the features (n, inputs) that it
     computed them from, where it has any."""
 
     values: npt.NDArray[np.float32]
@@ -61,14 +61,14 @@ class Reason(Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """The part that all stages have in common."""
+    """The interface common to all stages."""
 
     name: str
     budget_ms: float = 5.0
     """a stage that takes longer is marked in the trace and counted; it is not interrupted"""
 
     def applies(self, query: Query) -> bool:
-        """Whether the stage has anything to do for this query; where not, it is left out without a failure."""
+        """Whether the stage has anything to do for this query; where not, it is skipped without a failure."""
         return True
 
 
@@ -78,7 +78,7 @@ class Encoder(Stage, ABC):
 
     @abstractmethod
     def encode(self, query: Query) -> Vector | None:
-        """Unit vector (dim,); None where it says nothing of the person."""
+        """Unit vector (dim,); None where it cannot encode the person."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,4 +139,4 @@ class Explainer(Stage, ABC):
 
     @abstractmethod
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
-        """A reason for each candidate, in order; None where there is nothing to say."""
+        """A reason for each candidate, in order; None where there is none."""

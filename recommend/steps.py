@@ -1,6 +1,6 @@
-"""The steps of a request: each runs the stages of its kind, and makes up for those that fail.
+"""The steps of a request: each runs the stages of its kind, and the fallbacks of those that fail.
 
-A fallback is run with the same care as the stage that it stands in for: whatever fails, a step has a result.
+Failures of a fallback are handled like those of its stage: a step always has a result.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
-    """What the retriever finds, or its fallback where it fails; nothing where that fails as well."""
+    """The rows of the retriever, or of its fallback where it fails; none where that fails as well."""
 
     def work() -> Rows:
         rows = np.asarray(retriever.find(query))
@@ -146,8 +146,8 @@ def _filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace
 def _filled(
     surface: Surface, fallback: Retriever, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]
 ) -> CandidateSet:
-    """The candidates and, after them, enough of the fallback's that pass the filters. Where there is nothing at all,
-    filters that may be relaxed are given up, the last one first."""
+    """The candidates and, after them, enough of the fallback's that pass the filters. Where none remain,
+    filters that may be relaxed are dropped, the last one first."""
     more = _found(fallback, query, trace)
     if trace.stages[-1].failed is not None:
         trace.stages[-1].fell_back = "available items in the order of the catalogue"
@@ -177,7 +177,7 @@ def _filled(
 def _scored(
     ranker: Ranker, objective: Mapping[str, float] | None, query: Query, rows: Rows, trace: Trace
 ) -> tuple[Scores | None, Values | None]:
-    """What the ranker says of the rows, and what they are ranked by (n,); None where it fails or does not apply."""
+    """The ranker's result and the scores (n,) to rank by; None where it fails or does not apply."""
 
     def work() -> tuple[Scores, Values]:
         found = ranker.score(query, rows)

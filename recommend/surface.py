@@ -1,4 +1,4 @@
-"""What a surface is: the stages of one kind of answer, as a value. A variant of it is `dataclasses.replace`."""
+"""A surface: the stages of one kind of answer, as a value. A variant of it is made with `dataclasses.replace`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retrie
 
 
 class Paging(NamedTuple):
-    """How many items an answer holds, if the request does not say, and at most."""
+    """The default and the largest number of items in an answer."""
 
     default: int = 20
     most: int = 200

@@ -1,4 +1,4 @@
-"""What each stage of one answer did: what callers with `explain=full` read, and what metrics are made of."""
+"""Records of every stage of one answer, for `explain=full` and for metrics."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Trace:
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
-        """What `work` returns, None where it fails; and the record of it, None where the stage does not apply."""
+        """Runs `work`: its result, None where it fails, and its record, None where the stage does not apply."""
         started = time.perf_counter()
         result, failed = None, None
         try:
@@ -76,7 +76,7 @@ class Trace:
         return result, record
 
     def include(self, records: list[StageTrace]) -> None:
-        """Takes in the failures among records that are not shown otherwise."""
+        """Adds the failures among records that are not shown otherwise."""
         for record in records:
             if record.failed is not None:
                 self.stages.append(record)
@@ -89,5 +89,5 @@ class Trace:
         return then, now
 
     def failed(self, step: str) -> None:
-        """Notes a failure outside of any stage."""
+        """Records a failure outside of any stage."""
         self._degraded.add(step)

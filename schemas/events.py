@@ -156,7 +156,7 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     """offset of the last interaction in the person's row, -1 where there was none. A server of Freshet's says it of its
     own lists; None is what an app made"""
     own_offsets: list[Annotated[int, Meta(ge=0)]] | None = None
-    """those of the person's later interactions that the server knew of before the row did, in their order"""
+    """those of the person's later interactions that the server applied before the row had them, in their order"""
 
 
 SERVERS_OWN = ("applied_offset", "own_offsets")

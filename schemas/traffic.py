@@ -1,4 +1,4 @@
-"""`bundles/traffic.json`: which bundles serve beside the one in force, and for what share of people.
+"""Reads `bundles/traffic.json`: bundles that serve in addition to the one in force, and their shares of people.
 
     {"candidate": {"bundle": "20260101T100000-ab12", "share": 0.1},
      "shadow": {"bundle": "20260102T100000-cd34"}}

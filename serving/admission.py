@@ -1,12 +1,13 @@
-"""ASGI middleware: how many requests are in work, how many begin in one turn of the event loop, and how many wait.
+"""ASGI middleware for admission control: limits the requests in work, those begun in one turn of the event loop, and
+those that wait.
 
 Reads and writes are admitted apart, each in order of arrival whatever the connection. What waits beyond the limits is
 answered with 503 and Retry-After: a late refusal costs the caller more than an early one.
 
-A feed may run from its first line to its last without suspending. Were all that arrived together begun in one turn of
-the loop, neither sockets nor timers would be looked at until the last of them was answered, and a write would wait for
-all of them several times. So one read begins in every few turns: an empty turn takes microseconds, accepts one more
-connection, and is a step of each write.
+A feed may run from start to end without suspending. If all feeds that arrive together began in one turn of the loop, no
+socket or timer would be served until the last was answered, and a write would wait for all of them several times. So
+one read begins in every few turns: an empty turn takes microseconds, accepts one more connection, and advances each
+write by a step.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ READS = ("GET", "HEAD")
 
 
 class Pace(NamedTuple):
-    """So many requests may begin within so many turns of the event loop."""
+    """Limits how many requests begin within a number of turns of the event loop."""
 
     requests: int
     turns: int
@@ -50,7 +51,7 @@ class Lane:
         metrics.queued.labels(name).set_function(lambda: len(self._waiting))
 
     async def enter(self) -> None:
-        """Returns when the request may begin; `leave` must follow. Raises Overloaded."""
+        """Returns when the request may begin; the caller must call `leave` after it. Raises Overloaded."""
         if not self._waiting and self._has_room():
             self._begin()
             return
@@ -71,7 +72,7 @@ class Lane:
             deadline.cancel()
 
     def leave(self) -> None:
-        """Makes room for the request that has waited longest."""
+        """Admits the request that has waited longest."""
         self._in_work -= 1
         if self._waiting:
             self._turn_soon()

@@ -1,4 +1,4 @@
-"""What surfaces answer with, and how an answer of the pipeline becomes JSON."""
+"""The JSON answers of surfaces, made from the pipeline's answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.events import Item
 from serving.hydrate import Freshness
 
 SCORE = (
-    "similar: the cosine of the two items, -1 to 1, or what trending says where no model knows the item. "
+    "similar: the cosine of the two items, -1 to 1, or the score of trending where no model has a vector of the item. "
     "trending: how many events the item has now, each worth half as much after every "
     f"{label(POPULARITY.half_life)} and weighed by its type: "
     + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
@@ -50,7 +50,7 @@ class FeedAnswer(Struct, frozen=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and how much it counts. `detail` is there with explain=full."""
+    """An item and its score. `detail` is there with explain=full."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
@@ -82,7 +82,7 @@ def feed_items(answer: Answer) -> list[FeedItem]:
 
 
 def related(answer: Answer, variant: str) -> Related:
-    """The answer of a surface that is not a person's."""
+    """The answer of a surface that is not personal."""
     query = answer.query
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
     return Related(
@@ -98,5 +98,5 @@ def related(answer: Answer, variant: str) -> Related:
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:
-    """The trace, where it is asked for."""
+    """The trace, where the request has explain=full."""
     return answer.trace if answer.query.explain == "full" else UNSET

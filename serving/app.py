@@ -1,4 +1,4 @@
-"""The whole application, as a list."""
+"""The ASGI application: its endpoints and middleware, as lists."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _middleware(settings: ServingSettings, metrics: Metrics) -> list[Middleware]
 
 
 def _by_use(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """Feeds first: the router looks at one route after another."""
+    """Feeds first, since the router tries one route after another."""
     return sorted(endpoints, key=lambda e: e.name != "feed")
 
 

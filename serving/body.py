@@ -1,4 +1,4 @@
-"""Reading the body of a request: JSON by its content type, whole or gzip, of limited size and within limited time."""
+"""Reads the body of a request: JSON, plain or gzip, of limited size and within limited time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GZIP = 16 + zlib.MAX_WBITS
 async def read_body(request: Request, limit: int, wait_s: float) -> bytes:
     """The body, decompressed; at most `limit` bytes.
 
-    A content type is required: a page of another origin may send any other type than JSON without asking first. Raises
+    The content type JSON is required: a page of another origin may send other types without a CORS preflight. Raises
     UnsupportedBody, BodyTooLarge, SlowBody or BadRequest.
     """
     unpack = _decompressor(request)

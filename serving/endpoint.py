@@ -1,4 +1,4 @@
-"""An endpoint as a value: the routes and the OpenAPI document are both made from the list of them."""
+"""An endpoint as a value, from which its route and its part of the OpenAPI document are made."""
 
 from __future__ import annotations
 

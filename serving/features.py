@@ -1,4 +1,4 @@
-"""Reading a person's features, as people read them."""
+"""GET /v1/users/{id}/features: the features of a person, in readable form."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RECENT = 20
 """interactions shown at most"""
 
 
-class Session(Struct, frozen=True):
-    """The current session; empty when it is over."""
+class SessionSummary(Struct, frozen=True):
+    """The current session; empty after its end."""
 
     id: str
     start: int
@@ -34,7 +34,7 @@ class Session(Struct, frozen=True):
     categories: list[str]
 
 
-class Recent(Struct, frozen=True):
+class RecentInteraction(Struct, frozen=True):
     """One of the last interactions."""
 
     item_id: str
@@ -44,15 +44,15 @@ class Recent(Struct, frozen=True):
 
 
 class FeaturesAnswer(Struct, frozen=True):
-    """The features that drive a person's feed, as people read them."""
+    """The features that a person's feed is made from."""
 
     user_id: str
-    session: Session
+    session: SessionSummary
     events: dict[str, dict[str, int]]
     """window → event type → count"""
     categories: dict[str, float]
     brands: dict[str, float]
-    recent: list[Recent]
+    recent: list[RecentInteraction]
     interests: list[str]
     seen: int
     has_vector: bool
@@ -61,7 +61,7 @@ class FeaturesAnswer(Struct, frozen=True):
 
 
 class PersonFeatures:
-    """The endpoint that shows what the store and a person's own last events say."""
+    """The endpoint that shows a person's row, with their own events applied."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -77,14 +77,14 @@ class PersonFeatures:
         ]  # fmt: skip
 
     async def features(self, request: Request) -> Response:
-        """What the store and the person's own last events say of them."""
+        """Answers with the person's row in the store, and events that it lacks applied."""
         user_id = parameters.read(request, (USER_ID,))["id"]
         person = await self._services.hydrator.person(user_id)
         row = person.features
         return document(
             FeaturesAnswer(
                 user_id,
-                Session(
+                SessionSummary(
                     row["session_id"], row["session_start"], round(row["session_length_s"], 3), row["session_items"],
                     _counts(row["session_counts"]), list(row["session_categories"]),
                 ),
@@ -92,7 +92,7 @@ class PersonFeatures:
                 _shares(row, "category_affinity"),
                 _shares(row, "brand_affinity"),
                 [
-                    Recent(item_id, kind, at, self._title(item_id))
+                    RecentInteraction(item_id, kind, at, self._title(item_id))
                     for item_id, kind, at in islice(
                         zip(row["recent_items"], row["recent_types"], row["recent_times"], strict=True), RECENT
                     )

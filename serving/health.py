@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics."""
+"""GET /livez, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ProcessHealth(ProcessState, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """Of the process that answers. `degraded` names what is not there: `catalogue`, `model`, `store`, background
-    threads whose last step failed, and `processes` where another process on the port does not serve. Feeds are answered
-    without it. `background` has all threads that keep the process up to date, with the last error. `process` is its
-    number and `processes` has all of them; None and empty where it is alone."""
+    """The readiness of the process that answers. `degraded` names missing parts: `catalogue`, `model`, `store`,
+    background threads whose last step failed, and `processes` where another process on the port does not serve. Feeds
+    are answered without them. `background` has all threads that keep the process up to date, with the last error.
+    `process` is its number and `processes` has all of them; None and empty where it is alone."""
 
     status: str
     degraded: list[str] = []
@@ -66,14 +66,14 @@ class HealthChecks:
         return document(Health("live"))
 
     async def ready(self, request: Request) -> Response:
-        """503 until the catalogue has been read (or cannot be, for now)."""
+        """Answers 503 until the catalogue has been read, or reading it has timed out."""
         health = _own(self._services)
         if self._services.siblings:
             health = await _with_others(health, self._services.siblings)
         return document(health, 200 if self._services.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
-        """Of all processes on the port."""
+        """Answers with the metrics of all processes on the port."""
         text, siblings = self._services.metrics.text(), self._services.siblings
         if siblings:
             others = await siblings.ask("metrics")
@@ -82,7 +82,7 @@ class HealthChecks:
 
 
 def answers_of(services: Services) -> Mapping[str, Callable[[], bytes]]:
-    """What another server process may ask of this one."""
+    """Answers to requests of other server processes, by name."""
     return {"health": lambda: msgspec.json.encode(_own(services)), "metrics": services.metrics.text}
 
 

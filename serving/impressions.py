@@ -1,4 +1,4 @@
-"""The log of lists as they were shown: a bounded queue between the feeds and Kafka."""
+"""Writes impressions to Kafka through a bounded queue, so that feeds do not wait for the broker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STOP_S = 2.0
 
 
 class Sends(Protocol):
-    """The part of an EventLog that is used here."""
+    """The part of `EventProducer` that an `ImpressionLog` uses."""
 
     def send(self, event: Event, done: Callable[[Place | None], None]) -> None: ...
 
@@ -61,11 +61,11 @@ class ImpressionLog:
         return len(self._waiting) + len(self._in_flight) + len(self._failed)
 
     def start(self) -> None:
-        """Begins to write; needs a running event loop."""
+        """Starts the writer; needs a running event loop."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="impressions")
 
     async def stop(self) -> None:
-        """Gives what is queued a moment to be stored; counts the rest as dropped."""
+        """Waits a short time for queued impressions to be stored; counts the rest as dropped."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

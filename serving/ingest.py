@@ -1,4 +1,5 @@
-"""Posting events: each is validated on its own, written to Kafka, and acknowledged once the broker has."""
+"""POST endpoints of events: each event is validated, written to Kafka, and acknowledged when the broker has stored
+it."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class Rejection(Struct, frozen=True):
 
 
 class Receipt(Struct, frozen=True):
-    """How many events are stored. `token` is for `feed?after=`."""
+    """The number of stored events, and the `token` for `feed?after=`."""
 
     accepted: int
     token: str
@@ -50,7 +51,7 @@ class Receipt(Struct, frozen=True):
 
 
 class Ingest:
-    """The four endpoints that write."""
+    """The four POST endpoints."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -157,7 +158,7 @@ def _read(topic: str, documents: list[Any], large: bool) -> tuple[list[tuple[int
 
 
 def _check_not_ours(shown: Impression) -> None:
-    """Consistency checks trust these fields, so that only a server may set them."""
+    """Rejects fields that only a server may set, since consistency checks rely on them."""
     for name in SERVERS_OWN:
         if getattr(shown, name) is not None:
             raise InvalidEvent("is set by the server alone, for the lists that it makes; leave it out", name)

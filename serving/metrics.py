@@ -50,7 +50,7 @@ class Metrics:
             "freshet_impressions", "Lists shown, by what became of the record", ("result",), registry=self.registry
         )
         self.lag = Histogram(
-            "freshet_freshness_lag_seconds", "For how long the store owed events of the person who asked",
+            "freshet_freshness_lag_seconds", "Age of the oldest event of the person that the store lacked at a request",
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,
         )  # fmt: skip
         self.shed = Counter(
@@ -69,19 +69,19 @@ class Metrics:
         self._gauges: Callable[[], dict[str, float]] = dict
 
     def watch(self, gauges: Callable[[], dict[str, float]], loops: Callable[[], Iterable[LoopHealth]]) -> None:
-        """Reads the gauges, and how the background threads are, whenever metrics are asked for."""
+        """Reads the gauges and the health of background threads at each scrape."""
         self.registry.register(_Loops(loops))
         self._gauges = gauges
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         for name, value in self._gauges().items():
             self._set[name].set(value)
         return generate_latest(self.registry)
 
 
 class _Loops(Collector):
-    """How the background threads are."""
+    """Exports the health of the background threads."""
 
     def __init__(self, loops: Callable[[], Iterable[LoopHealth]]) -> None:
         self._loops = loops

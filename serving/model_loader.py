@@ -1,4 +1,4 @@
-"""Loads bundles as `current` and `traffic.json` name them, and puts them in force."""
+"""Loads the bundles that `current` and `traffic.json` name, and puts them in force."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class ModelLoader:
     def stop(self) -> None:
         self._loop.stop()
 
-    def look(self) -> bool:
-        """Looks once, in the caller's thread. Whether everything that the folder names serves."""
+    def check(self) -> bool:
+        """Checks once, in the caller's thread. Whether every bundle that the folder names serves."""
         return self._loop.run_once()
 
     def _refresh(self) -> None:
-        """Raises the first problem, once all that can serve does."""
+        """Loads every bundle that can serve, and then raises the first error."""
         with self._lock:
             problems: list[Exception] = []
             faults: list[str] = []
@@ -102,7 +102,7 @@ class ModelLoader:
         return self._model(name, problems) if name else None
 
     def _model(self, name: str, problems: list[Exception]) -> Model | None:
-        """The model of a bundle, loaded where it is not yet; None where it cannot be."""
+        """The model of a bundle, loaded at its first use; None where that fails."""
         if name in self._loaded:
             return self._loaded[name]
         if name in self._refused:

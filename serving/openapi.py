@@ -59,7 +59,7 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
 
 
 def _narrow_interaction(component: dict[str, Any] | None) -> None:
-    """The rules that the types do not hold: schemas/events.py checks them."""
+    """Adds the rules of schemas/events.py that types do not express."""
     if component is None:
         return
     component["anyOf"] = [
@@ -99,7 +99,7 @@ def _narrow_impression(component: dict[str, Any] | None) -> None:
 
 
 def _widen_times(properties: dict[str, Any]) -> None:
-    """Times may be written in two ways; the types hold one."""
+    """Allows both notations of times, of which the types have one."""
     for name in properties.keys() & set(TIME_FIELDS):
         kept = properties[name]
         text = {"type": "string", "format": "date-time"}

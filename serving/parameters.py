@@ -1,4 +1,4 @@
-"""Reading path and query parameters strictly: an unknown one is an error that names the nearest known one."""
+"""Reads path and query parameters strictly: an unknown one is an error that names the nearest valid one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKEN_FORMAT = "receipt-token"
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """Text of limited length; the base of the others."""
+    """A parameter of text of limited length; the base of the others."""
 
     name: str
     doc: str = ""
@@ -27,7 +27,7 @@ class Parameter:
     longest: int = 256
 
     def read(self, text: str) -> Any:
-        """The value. Raises ValueError with what to do instead."""
+        """The parsed value. Raises ValueError with the fix."""
         if not 1 <= len(text) <= self.longest:
             raise ValueError(f"must have 1 to {self.longest} characters")
         if CONTROL.search(text):
@@ -36,7 +36,7 @@ class Parameter:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """As JSON Schema."""
+        """The parameter's JSON Schema."""
         pattern = ID_PATTERN if self.path else NAME_PATTERN
         found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": pattern}
         return found if self.default is None else {**found, "default": self.default}
@@ -44,7 +44,7 @@ class Parameter:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Parameter):
-    """A whole number from `least` to `most`."""
+    """A parameter that is a whole number from `least` to `most`."""
 
     least: int = 1
     most: int = 200
@@ -62,7 +62,7 @@ class Whole(Parameter):
 
 @dataclass(frozen=True, kw_only=True)
 class Flag(Parameter):
-    """true or false."""
+    """A parameter that is true or false."""
 
     def read(self, text: str) -> bool:
         if text not in ("true", "false"):
@@ -76,7 +76,7 @@ class Flag(Parameter):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Parameter):
-    """One of a few words."""
+    """A parameter with a fixed set of values."""
 
     among: tuple[str, ...]
 
@@ -92,7 +92,7 @@ class Choice(Parameter):
 
 @dataclass(frozen=True, kw_only=True)
 class After(Parameter):
-    """A token from a receipt."""
+    """A parameter with a token from a receipt."""
 
     longest: int = MAX_LENGTH
 

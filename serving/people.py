@@ -1,4 +1,4 @@
-"""GET /v1/users: some people who have a profile, read from the end of the topic at a request.
+"""GET /v1/users: people with a profile, read from the end of the topic at each request.
 
 Profiles are personal data: they are listed only where an API key is set, or where the setting `list_users` allows it.
 """

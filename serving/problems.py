@@ -37,7 +37,7 @@ class Fault(Struct, frozen=True, omit_defaults=True):
 
 
 class ProblemDetails(Struct, frozen=True, omit_defaults=True):
-    """The document."""
+    """A problem document."""
 
     type: str
     title: str
@@ -47,7 +47,7 @@ class ProblemDetails(Struct, frozen=True, omit_defaults=True):
 
 
 class Problem(Exception):
-    """Root of the tree."""
+    """Root of the problems."""
 
     status = 500
     type = "about:blank"
@@ -127,7 +127,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's handler of what its router raises: an unknown path, a method that a path does not have."""
+    """Starlette's handler of its router's errors: an unknown path, or a method that the path does not have."""
     assert isinstance(error, HTTPException)
     document = ProblemDetails(
         "about:blank", error.detail, error.status_code, f"{request.method} {request.url.path}: see /docs"

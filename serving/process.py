@@ -1,8 +1,8 @@
-"""One server process under uvicorn: alone, or as one of several on a port.
+"""Runs one server process under uvicorn, alone or as one of several on a port.
 
 `python -m serving.process NUMBER FOLDER FD` is what the supervisor starts. Each process binds the port with
 SO_REUSEPORT, so that the kernel distributes connections over the processes, and listens once its catalogue has been
-read: a process that starts again takes no requests that the others answer better.
+read: a process that is starting takes no requests from the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_member(settings: ServingSettings, number: int, folder: Path, channel: so
 
 
 class Member(uvicorn.Server):
-    """Reports to the supervisor, and stops when that is gone."""
+    """A process that reports to the supervisor, and stops when the supervisor has ended."""
 
     def __init__(
         self, config: uvicorn.Config, app: Starlette, number: int, folder: Path, channel: socket.socket
@@ -104,7 +104,8 @@ class Member(uvicorn.Server):
             self.should_exit = True
 
     def _on_channel(self) -> None:
-        """Nothing is ever sent to this end: it is readable once the supervisor has ended, however it did."""
+        """Stops the process: nothing is sent to this end, so that it is readable only after the supervisor has
+        ended."""
         try:
             if self._channel.recv(64):
                 return
@@ -119,7 +120,7 @@ class Member(uvicorn.Server):
 
 
 def log_to_stderr(number: int | None = None) -> None:
-    """Logging of a whole process; each line names the process where there are several."""
+    """Sets up logging to stderr; each line names the process where there are several."""
     which = "" if number is None else f"[{number}] "
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {which}%(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)

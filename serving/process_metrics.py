@@ -1,4 +1,4 @@
-"""One Prometheus document of several server processes, told apart by the label `process`."""
+"""Merges the Prometheus metrics of several server processes, with the label `process`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HEAD = "# HELP "
 
 
 def merged(texts: Mapping[int, bytes], states: Sequence[ProcessState]) -> bytes:
-    """From each process's metrics by number, as generate_latest writes them, and the states of all. A process whose
-    text is not there has no samples but those of its state.
+    """One document from each process's metrics, by number, as generate_latest writes them, and the states of all. A
+    process without metrics has only the samples of its state.
 
     Works on lines: parsing them takes the event loop some fifteen times as long.
     """

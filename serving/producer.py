@@ -1,4 +1,4 @@
-"""Writing to Kafka: an event counts as stored only once the broker has acknowledged it.
+"""Writes events to Kafka; an event counts as stored when the broker has acknowledged it.
 
 The client is librdkafka: its network threads run outside Python's interpreter lock. Delivery reports are collected on
 the event loop, so that no Python thread competes with the requests that the loop answers.
@@ -45,7 +45,7 @@ class KafkaAway(Exception):
 
 
 class TooLarge(Exception):
-    """The broker would not take a message of this size."""
+    """The message is larger than the broker accepts."""
 
 
 class Place(NamedTuple):
@@ -57,8 +57,8 @@ class Place(NamedTuple):
     arrived: int
 
 
-class EventLog:
-    """An idempotent producer with acks=all. All methods are for the event loop's thread, and none of them blocks.
+class EventProducer:
+    """An idempotent producer with acks=all. All methods are called in the event loop's thread, and none of them blocks.
 
     The client is made with the first event. It reconnects by itself; after a fatal error it is replaced.
     """
@@ -106,9 +106,9 @@ class EventLog:
 
     def send(self, event: Event, done: Done) -> None:
         """Hands one event over and returns. `done` is called once, with the place or with None where the broker has not
-        acknowledged it; the event may still be stored then, so whoever sends it again sends the same id.
+        acknowledged it; the event may still be stored then, so a retry must use the same id.
 
-        Raises KafkaAway or TooLarge where the event was not taken; `done` is not called then.
+        Raises KafkaAway or TooLarge where the event was not queued; `done` is not called then.
         """
         self._produce(event, codec.encode(event), done)
 
@@ -130,7 +130,7 @@ class EventLog:
         self._poll_within(POLL_S)
 
     async def close(self) -> None:
-        """Gives what is under way a moment to arrive; what has not is reported as not acknowledged."""
+        """Waits a short time for pending deliveries; reports the rest as not acknowledged."""
         producer, self._producer = self._producer, None
         if self._polling:
             self._polling.cancel()
@@ -174,8 +174,7 @@ class EventLog:
         log.warning("Kafka's client: %s", error)
 
     async def _listens(self) -> bool:
-        """Whether any broker takes connections again: known in a millisecond, where a delivery would take seconds to
-        fail."""
+        """Whether any broker accepts connections: a check of a millisecond, where a delivery takes seconds to fail."""
         for address in self._connection.bootstrap.split(","):
             host, _, port = address.strip().rpartition(":")
             try:
@@ -227,7 +226,7 @@ def _report(topic: str, done: Done) -> Callable[[KafkaError | None, Message], No
 
 
 def _end(producer: Producer) -> None:
-    """Drops what is not delivered, with a report for each message."""
+    """Drops undelivered messages, with a report for each."""
     producer.purge()
     producer.poll(0)
 
@@ -248,7 +247,7 @@ class _Pending:
         return done
 
     def give_up(self, start: int) -> None:
-        """No report will come for the events from `start` on."""
+        """Counts the events from `start` on as not acknowledged: no report will come for them."""
         self._count(len(self.places) - start)
 
     def _count(self, n: int) -> None:

@@ -1,6 +1,6 @@
-"""One path of the API with all its methods, matched by the segments of the path as they were sent.
+"""Routes that match the segments of a path before they are decoded, one route for all methods of a path.
 
-Starlette's routes match the decoded path, in which a slash inside an id cannot be told from one between segments. Here
+Starlette's routes match the decoded path, in which a slash inside an id looks like one between segments. Here
 each segment is decoded on its own: `/v1/users/a%2Fb/feed` is the feed of `a/b`.
 """
 
@@ -23,7 +23,7 @@ Segments = tuple[str | None, ...]
 
 
 class Resource(BaseRoute):
-    """One path. It answers 405 with every method that the path has, and OPTIONS with the same list."""
+    """The route of one path. Its 405 and its answer to OPTIONS list all methods of the path."""
 
     def __init__(self, path: str, endpoints: Sequence[Endpoint]) -> None:
         self.path = path
@@ -79,7 +79,7 @@ def resources(endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
 
 
 def segments_of(scope: Scope) -> Segments:
-    """The path's segments, each decoded; kept in the scope, as every route asks."""
+    """The path's segments, each decoded; kept in the scope, since every route reads them."""
     found: Segments | None = scope.get("freshet.segments")
     if found is None:
         raw = scope.get("raw_path") or scope["path"].encode()

@@ -1,4 +1,4 @@
-"""What endpoints work with: opened when the server starts, closed when it stops."""
+"""The resources of endpoints: opened when the server starts, closed when it stops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
-from serving.producer import EventLog
+from serving.producer import EventProducer
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
 from serving.store import Store, UserRows
@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Services:
-    """Everything with a life of its own."""
+    """Clients, threads and models that live as long as the server."""
 
     settings: ServingSettings
     catalogue: Catalogue
     store: Store
     own: OwnEvents
     hydrator: Hydrator
-    events: EventLog
+    events: EventProducer
     impressions: ImpressionLog
     metrics: Metrics
     issuer: str
@@ -58,9 +58,9 @@ class Services:
         cls,
         settings: ServingSettings,
         rows: Callable[[], UserRows] | None = None,
-        events: EventLog | None = None,
+        events: EventProducer | None = None,
     ) -> Services:
-        """Nothing is opened yet. Tests give their own store and log."""
+        """Makes the services without opening any. Tests pass their own store and log."""
         declared = registry.load(settings.definitions)
         catalogue, metrics, issuer = Catalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
@@ -69,7 +69,7 @@ class Services:
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
             lateness=settings.lateness, opt_in=settings.opt_in,
         )  # fmt: skip
-        events = events or EventLog(settings.connection, settings.delivery_timeout_ms)
+        events = events or EventProducer(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
@@ -78,22 +78,22 @@ class Services:
 
     @property
     def variants(self) -> Variants:
-        """The models that serve now: a request takes this once."""
+        """The models that serve now; a request reads this once."""
         return self.models.variants
 
     @property
     def pipeline(self) -> Pipeline:
-        """That of the model in force."""
+        """The pipeline of the model in force."""
         return self.variants.default.pipeline
 
     @property
     def ready(self) -> bool:
-        """Whether the catalogue has been read, or cannot be for now."""
+        """Whether the catalogue has been read, or reading it has timed out."""
         return self.catalogue.complete or (time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s)
 
     @property
     def degraded(self) -> list[str]:
-        """Parts that are not there: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
+        """Missing parts: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
         for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
@@ -105,7 +105,7 @@ class Services:
 
     @property
     def background(self) -> list[LoopHealth]:
-        """How each background thread is."""
+        """The health of each background thread."""
         followed = [self._follower.health] if self._follower else []
         return [*followed, self.models.health, self.impressions.health]
 
@@ -117,7 +117,7 @@ class Services:
         }
 
     async def start(self, follow: bool = True) -> None:
-        """Opens everything; what cannot be opened is tried again in the background."""
+        """Opens all services; those that fail are retried in the background."""
         await self.store.start()
         await self.refresh_model()
         self.impressions.start()
@@ -136,8 +136,8 @@ class Services:
         await self.events.close()
 
     async def refresh_model(self) -> None:
-        """Takes newly published and newly named bundles; one that cannot be used leaves the others in force."""
-        await asyncio.to_thread(self.models.look)
+        """Loads newly published and newly named bundles; the others stay in force where one is invalid."""
+        await asyncio.to_thread(self.models.check)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
         self._quiet_since = time.monotonic()

@@ -81,5 +81,5 @@ class ServingSettings(LatenessSettings, ConsentSettings):
 
     @property
     def connection(self) -> Connection:
-        """How Kafka is reached."""
+        """Kafka's address and security."""
         return Connection(self.kafka, self.kafka_security)

@@ -1,8 +1,8 @@
-"""The server processes on one port: what each knows of the others.
+"""Communication between the server processes on one port.
 
 They share a folder that only their user can read. In it the supervisor writes the state of each process
-(`processes.json`), and each process listens on a Unix socket of its own (`1.sock`), where it answers one question a
-connection: the others ask for its health and its metrics when somebody asks them.
+(`processes.json`), and each process listens on a Unix socket of its own (`1.sock`), where it answers one request a
+connection: the other processes read its health and metrics for their own answers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZE = 8
 
 
 class ProcessState(Struct, frozen=True):
-    """One server process, as the supervisor sees it."""
+    """The state of one server process, written by the supervisor."""
 
     number: int
     """1 for the first"""
@@ -49,10 +49,10 @@ def write_states(folder: Path, states: list[ProcessState]) -> None:
 
 
 class Siblings:
-    """Answers the other processes' questions and asks them, while it is entered."""
+    """Context manager that answers the other processes' requests and sends them requests."""
 
     def __init__(self, number: int, folder: Path, answers: Mapping[str, Callable[[], bytes]]) -> None:
-        """`number` is this process's own; `answers` has what may be asked of it."""
+        """`number` is this process's own; `answers` has its answers, by request."""
         self.number = number
         self._folder = folder
         self._answers = answers
@@ -70,14 +70,15 @@ class Siblings:
             self._socket(self.number).unlink(missing_ok=True)
 
     def states(self) -> list[ProcessState]:
-        """All processes in order, this one included; empty where the supervisor is gone and its folder with it."""
+        """All processes in order, this one included; empty after the end of the supervisor, which removes the
+        folder."""
         try:
             return msgspec.json.decode((self._folder / STATES).read_bytes(), type=list[ProcessState])
         except (OSError, msgspec.MsgspecError):
             return []
 
     async def ask(self, question: str) -> dict[int, bytes]:
-        """The answers of the other processes that give one in time, by number."""
+        """The answers of the other processes that arrive in time, by number."""
         others = [state.number for state in self.states() if state.number != self.number and state.pid]
         answers = await asyncio.gather(*(self._ask(number, question) for number in others))
         return {number: answer for number, answer in zip(others, answers, strict=True) if answer}

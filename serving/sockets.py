@@ -6,7 +6,7 @@ import socket
 
 
 def shared(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet. Every process that binds the port so gets its share of the connections.
+    """A bound socket that does not listen yet. Connections are distributed over all processes that bind the port so.
 
     Raises OSError where a program that does not share the port has it.
     """
@@ -14,7 +14,7 @@ def shared(host: str, port: int) -> socket.socket:
 
 
 def check_free(host: str, port: int) -> None:
-    """Raises OSError where anybody listens on the port, another group of processes that share it included."""
+    """Raises OSError where any process listens on the port, also one that shares it."""
     _bound(host, port, share=False).close()
 
 

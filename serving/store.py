@@ -1,4 +1,4 @@
-"""The online store behind a circuit breaker: requests never wait for a store that is known to be away."""
+"""Reads the online store behind a circuit breaker: requests do not wait for a store that is down."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PROBE = "freshet-probe"
 
 class UserRows(Protocol):
     """Reads a person's row: field name → value as in `user_activity`, declared features as view:field; None for a
-    stranger."""
+    person without one."""
 
     def read(self, user_id: str) -> Mapping[str, Any] | None: ...
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]
     ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
-        """The person's rows in views of pairs, all in one round trip: by view and second key, of those that there
-        are."""
+        """The person's rows in views of pairs, all in one round trip: by view and second key; missing rows are left
+        out."""
 
 
 def _tried(rows: UserRows, read: Callable[[UserRows], Found]) -> Found | Exception:
-    """The answer, or why there is none."""
+    """The answer of the store, or its error."""
     try:
         try:
             return read(rows)
@@ -45,7 +45,7 @@ def _tried(rows: UserRows, read: Callable[[UserRows], Found]) -> Found | Excepti
 
 
 class StoreAway(Exception):
-    """The store does not answer, or with what cannot be read."""
+    """The store does not answer, or its answer cannot be read."""
 
 
 class Store:
@@ -65,7 +65,7 @@ class Store:
         return self._rows is not None and self._recovering is None
 
     async def start(self) -> None:
-        """Opens the store; where that fails, goes on trying in the background."""
+        """Opens the store; where that fails, retries in the background."""
         try:
             await self._probe()
         except Exception as error:
@@ -78,8 +78,8 @@ class Store:
         self._readers.shutdown(wait=False)
 
     def read(self, user_id: str) -> Mapping[str, Any] | None:
-        """The person's row. Raises StoreAway, at once where that is known already. A read that takes too long is
-        tried once more: a busy machine's hiccup should not cost everybody their feed until the next probe.
+        """The person's row. Raises StoreAway, immediately while the circuit is open. A read that times out is retried
+        once, so that a single slow read does not open the circuit for all requests.
 
         It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
         thread and back costs more than the wait, and the socket's timeout bounds it.
@@ -107,7 +107,7 @@ class Store:
         return self._checked(_tried(self._rows, read))
 
     def _checked(self, answer: Found | Exception) -> Found:
-        """The answer, or the failure of the store's; in the event loop's thread."""
+        """The answer; a failure opens the circuit. Runs in the event loop's thread."""
         if not isinstance(answer, Exception):
             return answer
         if isinstance(answer, (RedisError, OSError)):

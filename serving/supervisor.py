@@ -1,4 +1,4 @@
-"""Several server processes on one port: started, replaced when they end, and stopped together."""
+"""Starts several server processes on one port, restarts those that end, and stops all together."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Supervisor:
         self._stopping.set()
 
     def run(self) -> int:
-        """Blocks until all have stopped. 1 where they could not be started, else 0."""
+        """Blocks until all have stopped. Returns 1 where they could not be started, else 0."""
         looked = time.monotonic()
         try:
             while not self._stopping.is_set():
@@ -200,7 +200,7 @@ class Supervisor:
 
 
 def run(host: str, port: int, count: int) -> int:
-    """`count` server processes on a port, until SIGTERM or SIGINT. The exit status."""
+    """Runs `count` server processes on a port until SIGTERM or SIGINT. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if not hasattr(socket, "SO_REUSEPORT"):
         log.error("this system has no SO_REUSEPORT: leave FRESHET_SERVER_PROCESSES at 1")

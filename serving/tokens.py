@@ -1,4 +1,4 @@
-"""Read-your-own-click tokens: where in Kafka a receipt's events of each person lie, in a form that fits a URL.
+"""Read-your-own-click tokens: the Kafka offsets of a receipt's events, by person, as text for a URL.
 
 base64url of MessagePack `[issuer, {topic: {partition: [offset, hashes, more]}}]`. The issuer is the server that wrote
 the events and still has them; another server waits until the store has them. A batch holds events of many people, each
@@ -6,8 +6,8 @@ of whom waits for their own alone: `hashes` are WIDTH bytes of a hash of each pe
 how far beyond `offset` the last of their events lies (unsigned, little-endian, of 1, 2, 4 or 8 bytes). Two people of a
 batch whose hashes are equal wait for both; of 1,000 that happens to one in 17,000.
 
-Where a token would become too long, it has the last offset of each partition and no people: then a person's own events
-are known to be there once theirs is the last, or to the issuer.
+Where a token would become too long, it has the last offset of each partition and no people: then only the
+issuer, or a row that has reached the last offset, shows that a person's events are applied.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InvalidToken(ValueError):
 
 
 class EventPlace(NamedTuple):
-    """Where an event lies, and of whom it is; "" of nobody."""
+    """The place of an event in Kafka, and its person; "" for an event of an item."""
 
     topic: str
     partition: int
@@ -44,7 +44,7 @@ class EventPlace(NamedTuple):
 
 
 class LastOffsets(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """The people of a batch in one partition, and the last offset of each; of nobody where there are no hashes."""
+    """The people of a batch in one partition, and the last offset of each; without hashes, the last offset alone."""
 
     offset: Offset
     hashes: bytes = b""
@@ -68,14 +68,14 @@ class LastOffsets(Struct, array_like=True, frozen=True, forbid_unknown_fields=Tr
 
 
 class Token(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Of each topic and partition, whose events were written up to where."""
+    """By topic and partition, the last offset of each person's events."""
 
     issuer: str
     places: dict[str, dict[Partition, LastOffsets]]
 
     @classmethod
     def of(cls, issuer: str, places: Iterable[EventPlace]) -> Token:
-        """From where each event lies; events of nobody (items) name no place."""
+        """The token of events at these places; events of items are left out."""
         found: dict[str, dict[int, dict[bytes, int]]] = {}
         for topic, partition, offset, user_id in places:
             if user_id:
@@ -97,7 +97,7 @@ class Token(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
                     yield topic, partition, offset
 
     def encode(self) -> str:
-        """As text for a URL."""
+        """The token as text for a URL."""
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(self)).decode().rstrip("=")
 
     @classmethod

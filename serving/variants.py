@@ -1,7 +1,7 @@
-"""The models that serve: the one in force, and those that `bundles/traffic.json` gives a share of people.
+"""The models that serve: the one in force, and those that `bundles/traffic.json` assigns a share of people.
 
-A request takes one `Variant` and answers with it from the person's vector to the last reason; what is loaded meanwhile
-serves the next requests.
+A request uses one `Variant` from the person's vector to the last reason; models that are loaded meanwhile serve later
+requests.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Variant:
 
 @dataclass(frozen=True)
 class Variants:
-    """Those that serve now; never changed, but replaced as a whole."""
+    """The variants that serve now; immutable, and replaced as a whole."""
 
     default: Variant
     others: Mapping[str, Variant]
     traffic: Traffic
 
     def of(self, user_id: str) -> Variant:
-        """The person's own; the default where theirs is not loaded, and for requests of nobody ("")."""
+        """The person's variant; the default where it is not loaded, and for requests without a person ("")."""
         name = traffic.assign(user_id, self.traffic) if self.traffic and user_id else DEFAULT
         return self.others.get(name, self.default)
 
@@ -58,7 +58,7 @@ class Variants:
         """The variant that a request names, or the person's own. `has_key` says whether an API key is set, which every
         request then carries.
 
-        Raises Forbidden where no key is set, and Unprocessable for a name that serves nobody.
+        Raises Forbidden where no key is set, and Unprocessable for a name without a variant.
         """
         if name is None:
             return self.of(user_id)

@@ -33,7 +33,7 @@ from schemas.errors import EventError, NoConsent
 from schemas.events import LabelledExample
 from streams import examples, interpreter, wire, world
 from streams.backfilled import Backfilled
-from streams.counts import PUBLISH_MS, Counts
+from streams.counts import PUBLISH_MS, JobCounters
 from streams.entry import Entries, Entry
 from streams.flushing import Flushing
 from streams.saved import SavedCells
@@ -59,7 +59,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         declared = registry.load(settings.definitions)
         self._operator = self.operator(found, declared, now_ms())
         self._flushing = self.flushing()
-        self._backfilled = Backfilled(settings.seeds, self.name)
+        self._backfilled = Backfilled(settings.backfilled, self.name)
         self._sent = None if declared.others else SENT
         # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
         pickled = Types.PICKLED_BYTE_ARRAY()
@@ -73,7 +73,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._entries = Entries(settings.cached_keys)
         self._due: defaultdict[int, list[str]] = defaultdict(list)
         """flush time → keys"""
-        self._counts = Counts(context.get_metrics_group().add_group("freshet").add_group(self.name))
+        self._counts = JobCounters(context.get_metrics_group().add_group("freshet").add_group(self.name))
 
     # -- what a subclass says --------------------------------------------------------------------
 

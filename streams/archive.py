@@ -1,8 +1,8 @@
-"""The archive: every accepted event, once, in Parquet files by the day on which the job took it.
+"""Writes the archive: every accepted event once, in Parquet files by the day on which the job accepted it.
 
-The user operator sends what leaves together as one text; splitting it into rows and columns, and
-writing files that appear with the checkpoint that they are of, is left to Flink. The last column is the whole event as
-JSON, so that a replay of the archive is a replay of what was let in.
+The user operator sends the events of one flush as one text. Flink splits it into rows and columns, and writes files
+that become visible with their checkpoint. The last column is the whole event as JSON, so that a replay of the archive
+reads exactly the accepted events.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ TEXT_CHARACTERS = 1 << 20
 
 
 def out(records: Iterable[Record]) -> Iterator[Any]:
-    """What leaves the operator of these records: several texts where one would be too long."""
+    """These records as texts for the operator to send: several where one would be too long."""
     lines: list[str] = []
     size = 0
     for record in records:

@@ -1,11 +1,11 @@
-"""A backfill as a batch job of Flink: each key's archived events in their order, on as many machines as there are.
+"""A backfill as a batch job of Flink: it applies each key's archived events in order, in as many slots as it has.
 
     archive ─ keyed by user ─► user operator ─ signals ─ keyed by item, category … ─► item operator
                                     └──────── rows, states at the end ────────────────┴─► Parquet
 
-Flink sorts what it keys by time in batch mode, so that a key's events come one after another, and then no more: an
-operator holds the state of one key. The same driver takes them as in a backfill within one process
-(training/backfill.py), which this one is for where that would take too long.
+In batch mode Flink sorts a keyed stream by key and time, so that all events of a key come in sequence and an operator
+holds the state of one key at a time. The driver is that of a backfill in one process (training/backfill.py), which
+this job replaces for large archives.
 
 `python -m streams.backfill` runs it in a mini cluster of its own; `flink run` takes the same module.
 """
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class Asked(NamedTuple):
-    """What to read, and where to leave what comes of it."""
+    """The input and output of a backfill."""
 
     events: str
     """the folder of archived events, a URI"""
@@ -83,7 +83,7 @@ class Order(TimestampAssigner):  # type: ignore[misc]
 
 
 class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
-    """Runs the operator called `name` ("user" or "item"), with what is declared alone, over one key after another."""
+    """Runs the operator called `name` ("user" or "item"), with declared features alone, over one key after another."""
 
     def __init__(self, name: str, settings: JobSettings, asked: Asked) -> None:
         self._name = name
@@ -95,7 +95,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         settings = self._settings
         declared = registry.load(settings.definitions)
         if self._asked.states:
-            declared = declared.only(self._asked.states)
+            declared = declared.subset(self._asked.states)
         found = world.shared(settings.connection, settings.bundles)
         operators = declared_alone(found, declared, settings.opt_in)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
@@ -118,7 +118,7 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         ctx.timer_service().register_event_time_timer(END)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
-        """The key's end: what changes by itself, and its states but those that are over."""
+        """Called after the key's last event: fires its timers, and emits its states except empty ones."""
         until = self._asked.until
         self._driver.forget(until)
         self._driver.finish(until)
@@ -153,7 +153,7 @@ class BackfillJob:
         self._asked = asked
         options = configuration(settings)
         options.set_string("execution.runtime-mode", "BATCH")
-        options.set_string("restart-strategy.type", "none")  # whoever waits for it is to hear of it
+        options.set_string("restart-strategy.type", "none")  # a failure is reported to whoever waits for the job
         options.set_string("rest.bind-port", "0")  # the job's page has the usual one
         options.set_string("rest.bind-address", "127.0.0.1")
         self._env = StreamExecutionEnvironment.get_execution_environment(options)
@@ -215,11 +215,11 @@ def main() -> None:
         out
             Folder for rows and states, a URI.
         output
-            What to leave there.
+            Whether to write rows or states.
         until
-            Epoch ms until which time goes on.
+            Timers fire up to this time, epoch ms.
         state
-            A feature, by its state's key; all that are declared where none is named.
+            The key of a feature's state; all declared features where none is given.
         """
         backfill.BackfillJob(JobSettings(), backfill.Asked(events, out, output, until, frozenset(state))).run()
 

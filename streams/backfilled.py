@@ -1,11 +1,11 @@
-"""Backfilled states: what new features start from, made of the archive up to the savepoint that the job resumes from.
+"""Backfilled states: the states that new features start from, computed from the archive up to the job's savepoint.
 
 A key takes its backfilled state when it is loaded: for features that its saved state has, the saved state holds; for
 others, the backfilled one. A key that no event touches is loaded through the refresh topics, so that its row is written
 and its timers are set.
 
-The archive is ahead of the item operator: what a savepoint found in its tails is in there too. So elements of a tail
-carry the epoch of the backfill that the job ran with; a later backfill has read them already.
+The archive is ahead of the item operator: it also holds the elements that the savepoint has in tails. So elements of a
+tail carry the epoch of the backfill that the job ran with, and are not applied to the states of a later backfill.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Backfilled:
             ((self.epoch,),) = self._found.execute("SELECT id FROM epoch").fetchall()
 
     def of(self, key: str) -> list[tuple[str, dict[str, bytes]]]:
-        """(part, encoded state) of the key's. Raises StateError where the file is of an older version."""
+        """The (part, encoded state) pairs of a key. Raises StateError where the file is of an older version."""
         if self._found is None:
             return []
-        asked = "SELECT part, state FROM seeds WHERE operator = ? AND key = ?"
+        asked = "SELECT part, state FROM states WHERE operator = ? AND key = ?"
         found = self._found.execute(asked, (self._operator, key)).fetchall()
         return [(part, cells.unpack(blob)) for part, blob in found]
 

@@ -1,4 +1,4 @@
-"""Counts of an operator as Flink's metrics."""
+"""Counters of an operator as Flink's metrics."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 PUBLISH_MS = 200
 
 
-class Counts:
-    """They go to Flink now and then: a call into the JVM an event would cost more than the event."""
+class JobCounters:
+    """Counters that are published to Flink every PUBLISH_MS: one JVM call an event would cost more than the event."""
 
     def __init__(self, group: Any) -> None:
         """`group` is Flink's metric group for them."""
@@ -21,7 +21,7 @@ class Counts:
         self._published_ms = self._awaited_ms = 0
 
     def follow(self, name: str, total: Callable[[], int]) -> None:
-        """Publishes a count that is kept elsewhere: `total` gives what it has come to."""
+        """Publishes a counter that is kept elsewhere; `total` gives its value."""
         self._totals[name] = total
         self._tally[name] = 0
 
@@ -29,7 +29,7 @@ class Counts:
         self._tally[name] = self._tally.get(name, 0) + n
 
     def awaited(self, now: int) -> bool:
-        """Whether nobody has been told yet to come in PUBLISH_MS and publish what there is."""
+        """Whether the caller is to set a timer for PUBLISH_MS from now, since none is set."""
         if now < self._awaited_ms:
             return False
         self._awaited_ms = now + PUBLISH_MS

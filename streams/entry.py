@@ -1,4 +1,4 @@
-"""The states of an operator's keys that are in memory."""
+"""A bounded cache of an operator's decoded states, by key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operators.contract import Cells, Operator, Record, Signal
 
 
 class Entry:
-    """What is in memory of one key, by part."""
+    """The cached states of one key, by part."""
 
     __slots__ = (
         "accepted", "arrived", "changed", "deleted", "downstream", "dropped", "due", "flush_at", "saved", "states",
@@ -51,7 +51,7 @@ class Entry:
         return state
 
     def encoded(self, part: str, cells: Cells, at: int) -> None:
-        """Takes a part's encoded state, whose row is being written as of `at`."""
+        """Records a part's encoded state, whose row is written as of `at`."""
         before, _ = self.unsaved.get(part, ({}, 0))
         self.unsaved[part] = {**before, **changed(self.saved.get(part, {}), cells)}, at
         self.saved[part] = cells
@@ -66,7 +66,7 @@ class Entry:
         self.dropped.setdefault(part, set()).update(names)
 
     def flushed(self) -> None:
-        """All that was to leave has left."""
+        """Records that everything pending was flushed."""
         self.changed.clear()
         self.deleted.clear()
         self.downstream, self.accepted = [], []
@@ -74,7 +74,8 @@ class Entry:
 
 
 class Entries:
-    """The entries by key, least recently used first. Flink's state has all; memory has the busy ones."""
+    """The entries by key, least recently used first. Flink's state has all keys; this cache has the most recently
+    used."""
 
     def __init__(self, limit: int) -> None:
         self._entries: dict[str, Entry] = {}
@@ -84,7 +85,7 @@ class Entries:
         return len(self._entries)
 
     def find(self, key: str) -> Entry | None:
-        """The key's entry, which is the most recently used from now on; None where there is none."""
+        """The key's entry, now the most recently used; None where it is not cached."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._entries[key] = entry
@@ -94,12 +95,13 @@ class Entries:
         self._entries[key] = entry
 
     def due(self, keys: Iterable[str], flush_at: int) -> list[tuple[str, Entry]]:
-        """Those of the keys which are flushed at this time; the others have been flushed before."""
+        """The keys whose flush time this is; the others were flushed before."""
         known = ((key, self._entries.get(key)) for key in dict.fromkeys(keys))
         return [(key, entry) for key, entry in known if entry is not None and entry.flush_at == flush_at]
 
     def forget_idle(self) -> None:
-        """Keeps no more than the limit, or those whose state is not all in Flink's."""
+        """Evicts the least recently used entries beyond the limit, except those whose state is not all in Flink's
+        yet."""
         excess = len(self._entries) - self._limit
         if excess > 0:
             idle = (

@@ -1,4 +1,4 @@
-"""The functions in event time: every emission is a function of the log alone.
+"""The operator functions in event time: every emission is a function of the log alone.
 
 Rows are written after each record and each timer rather than together, stepping as the replay driver
 does (`operators.stepping`), so that the two can be compared emission by emission. Key by key the clock
@@ -21,7 +21,7 @@ from streams.functions import ItemFunction, UserFunction
 
 
 class EventClock(OperatorFunction):
-    """What makes an `OperatorFunction` one for parity tests and bounded replays."""
+    """Mixin that runs an `OperatorFunction` in event time, for parity tests and bounded replays."""
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         key = value[0]

@@ -1,7 +1,7 @@
-"""Labelled examples on their way to Kafka and to Parquet: what operators/attribution.py has closed.
+"""Writes labelled examples (operators/attribution.py) to Kafka and to Parquet.
 
-The same way as the archive's: what leaves together is a few texts, and SQL makes of it a Kafka message each, and
-the rows of Parquet files that appear with the checkpoint that they are of, by the day of the impression.
+As for the archive, the operator sends the examples of one flush as a few texts. SQL makes a Kafka message of each
+example, and rows of Parquet files that become visible with their checkpoint, by the day of the impression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyflink.table import StatementSet, StreamTableEnvironment
 from schemas import codec
 from schemas.events import LabelledExample
 from streams.archive import COLUMN, ROW
-from streams.counts import Counts
+from streams.counts import JobCounters
 
 CLOSED = OutputTag("examples", Types.ROW_NAMED(["rows"], [Types.STRING()]))
 
@@ -42,13 +42,14 @@ COLUMNS = {
     "features": "BYTES",
     "complete": "BOOLEAN",
 }
-"""name → type, as in the Avro schema, beside the folder `day=…`, which is made from `shown_at`. `labels` are JSON."""
+"""name → type, as in the Avro schema, without the partition `day=…`, which is made from `shown_at`. `labels` are
+JSON."""
 
 _json = msgspec.json.Encoder().encode
 
 
-def out(found: Sequence[LabelledExample], counts: Counts) -> Iterator[Any]:
-    """What leaves the operator of these examples."""
+def out(found: Sequence[LabelledExample], counts: JobCounters) -> Iterator[Any]:
+    """These examples as texts for the operator to send."""
     if found:
         counts.add("examples", len(found))
         counts.add("examples.incomplete", sum(not example.complete for example in found))
@@ -100,7 +101,8 @@ def archive(tables: StreamTableEnvironment, statements: StatementSet, folder: st
 
 
 def _cell(name: str, kind: str) -> str:
-    """Null where the text is none of its kind: an error would end the job, and again after each restore."""
+    """The text as this type; null where it cannot be cast, since an error would fail the job again after each
+    restore."""
     text = f"NULLIF(c[{_place(name)}], '')"
     if kind == "STRING":
         return text
@@ -108,5 +110,5 @@ def _cell(name: str, kind: str) -> str:
 
 
 def _place(name: str) -> int:
-    """In `c`, from 1, the Kafka value being the first."""
+    """The place of a column in `c`, from 1; the first is the Kafka value."""
     return list(COLUMNS).index(name) + 2

@@ -1,6 +1,6 @@
 """When an operator's changed rows are flushed: immediately, or together at multiples of a flush interval.
 
-How late an element is says how long others may wait. It is measured against elements that arrived while nothing was
+The lateness of elements sets the interval. It is measured against elements that arrived while nothing was
 queued, so that a constant difference between the broker's clock and the worker's makes nothing late.
 """
 
@@ -29,7 +29,8 @@ were held up on their way"""
 
 
 class Flushing:
-    """Flush times, epoch ms: multiples of `base_ms` where events are on time, of more where they are late."""
+    """Flush times, epoch ms: multiples of `base_ms` where events are on time, of a longer interval where they are
+    late."""
 
     def __init__(self, base_ms: int, spread: int = 1, eager: bool = False) -> None:
         """`eager`: rows are flushed immediately as long as elements are on time."""
@@ -42,8 +43,8 @@ class Flushing:
         self._busy_until: int | None = None
 
     def read(self, arrived: int, now: int) -> int:
-        """Sets the interval by an element that the broker had at `arrived` and the worker at `now`. Returns how late it
-        is, ms."""
+        """Sets the interval from an element that reached the broker at `arrived` and the worker at `now`, epoch ms.
+        Returns its lateness, ms."""
         behind = now - arrived
         if self._busy_until is not None and now - self._busy_until >= IDLE_MS and abs(behind) <= LARGEST_SKEW_MS:
             self._samples.append(behind)
@@ -58,16 +59,16 @@ class Flushing:
         return late
 
     def idle_from(self, now: int) -> None:
-        """Says that the worker was busy until now: an element that came meanwhile was queued."""
+        """Records that the worker was busy until now: an element that arrived before was queued."""
         self._busy_until = now
 
     @property
     def immediately(self) -> bool:
-        """Whether what the element last read has changed is flushed immediately."""
+        """Whether the rows that the last element changed are flushed immediately."""
         return self._eager and self._late < EAGER_MS
 
     def rest(self) -> None:
-        """No lateness until the next late element: the last ones before a pause need not wait."""
+        """Resets the lateness until the next late element, so that the last elements before a pause do not wait."""
         self._interval = self._base
 
     def after(self, now: int) -> int:
@@ -77,5 +78,5 @@ class Flushing:
         return (now + self._interval) // max(step, 1) * max(step, 1)
 
     def too_late(self, flush_at: int, now: int) -> bool:
-        """Whether there is an earlier one than `flush_at`, 0 where none is set."""
+        """Whether the next flush time is earlier than `flush_at`, which is 0 where none is set."""
         return not flush_at or flush_at > now + 2 * self._interval

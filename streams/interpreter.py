@@ -1,4 +1,4 @@
-"""The Python interpreter within Flink: operators are threads of it, and what one holds up the others wait for."""
+"""Settings of the Python interpreter inside Flink, whose lock the threads of all operators share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if "_pemja" in sys.modules:
 
 
 def share() -> None:
-    """Sets it up for threads that must give way to one another within a millisecond."""
+    """Makes threads switch within a millisecond."""
     sys.setswitchinterval(SWITCH_S)
     # A full collection walks all that was ever imported, and every state: 200 ms, every few seconds. States hold no
     # cycles, so it can be rare, and what is there at the start need not be looked at again.
@@ -31,8 +31,8 @@ def share() -> None:
 
 
 def pace(behind_ms: int) -> None:
-    """Python's own 5 ms between switches are what an event may take in all, and it asks for its turn at each call into
-    the JVM. Where events are late anyway, switching often only costs time."""
+    """Sets the interval between switches of threads. Python's own 5 ms are the whole budget of an on-time event, which
+    waits for the lock after each call into the JVM; where events are late anyway, frequent switches only cost time."""
     wanted = SWITCH_WHEN_LATE_S if behind_ms > LATE_MS else SWITCH_S
     if sys.getswitchinterval() != wanted:
         sys.setswitchinterval(wanted)

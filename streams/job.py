@@ -36,13 +36,13 @@ FUNCTIONS = {
 
 
 def configuration(settings: JobSettings) -> Configuration:
-    """Flink's options for this job; a cluster's own win where this sets none."""
+    """Flink's options for this job; a cluster's own apply where this sets none."""
     options = {
         "python.execution-mode": "thread",
         "pipeline.name": "freshet",
         "pipeline.object-reuse": "true",
         # The default holds a record back for up to 100 ms to fill a network buffer. With 0 each is sent at once, and no
-        # thread wakes up every millisecond to send it; beside what Python takes for a record that costs nothing.
+        # thread wakes up every millisecond to send it; its cost is negligible against what Python takes for a record.
         "execution.buffer-timeout.interval": "0 ms",
         "table.local-time-zone": "UTC",
         "state.backend.type": settings.state_backend,
@@ -85,7 +85,7 @@ class Job:
         self.tables = StreamTableEnvironment.create(self.env)
 
     def build(self) -> None:
-        """Source to sinks."""
+        """Connects the sources, both operators and the sinks."""
         users = self._operator("user", self._source("events", (*USER_KEYED, REFRESH["user"])), KEYED_MESSAGE)
         everything = users.union(self._source("catalogue", (ITEMS, REFRESH["item"])))
         items = self._operator("item", everything, FEATURES)
@@ -121,7 +121,8 @@ class Job:
     def _source(self, name: str, topics: tuple[str, ...]) -> DataStream:
         """Messages of the topics as KEYED_MESSAGE, keyed as in Kafka.
 
-        The Table API's source is the one that gives a message's place as well as its bytes.
+        The Table API's source gives a message's partition and offset; PyFlink's DataStream source gives the bytes
+        alone.
         """
         bounded = ", 'scan.bounded.mode' = 'latest-offset'" if self.settings.bounded else ""
         self.tables.execute_sql(
@@ -162,8 +163,8 @@ def _literal(text: str) -> str:
 
 
 def described(stream: DataStream) -> Any:
-    """The stream's transformation, said to give KEYED_MESSAGE: rows of both APIs are the same objects, but the keyed
-    Python operator only accepts the DataStream API's description of them."""
+    """The stream's transformation, with KEYED_MESSAGE as its declared type: rows of both APIs are the same objects, but
+    the keyed Python operator only accepts the DataStream API's description of them."""
     transformation = stream._j_data_stream.getTransformation()
     transformation.setOutputType(KEYED_MESSAGE.get_java_type_info())
     return transformation
@@ -178,7 +179,7 @@ def keyed(stream: DataStream) -> KeyedStream:
 
 def _identify(transformation: object, name: str, depth: int = 0) -> None:
     """Gives the transformations of a table source uids of our own, from the last to the first, so that
-    state finds its operator whatever else changes in the job."""
+    their state is restored whatever else changes in the job."""
     if transformation.getUid() is None:  # type: ignore[attr-defined]
         transformation.setUid(f"{name}-{depth}")  # type: ignore[attr-defined]
     for before in transformation.getInputs():  # type: ignore[attr-defined]

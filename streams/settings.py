@@ -18,7 +18,7 @@ from operators.time import minutes
 
 
 class JobSettings(LatenessSettings, ConsentSettings):
-    """Sent with the job to every task manager, so that they need no environment of their own."""
+    """Settings of the job, sent to every task manager with it, so that task managers need no environment."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -42,7 +42,7 @@ class JobSettings(LatenessSettings, ConsentSettings):
     """checkpoint or savepoint to resume from"""
     archive: str = ""
     """where accepted events are kept in Parquet, a URI; nowhere where empty or where no checkpoints are taken"""
-    seeds: Path | None = None
+    backfilled: Path | None = None
     """states of new features, from a backfill (streams/backfilled.py)"""
     state_backend: Literal["hashmap", "rocksdb"] = "hashmap"
     flink_port: int = 0
@@ -69,7 +69,7 @@ class JobSettings(LatenessSettings, ConsentSettings):
     """stop at the end of the topics as they are when the job starts"""
 
     def attribution(self, since: int) -> Attribution | None:
-        """As these settings have it, for a job that listens since then, epoch ms; event time knows of no start."""
+        """The attribution of a job that reads since `since`, epoch ms; in event time the start does not matter."""
         if not self.attribution_minutes:
             return None
         since = since if self.clock == "wall" else 0
@@ -82,10 +82,10 @@ class JobSettings(LatenessSettings, ConsentSettings):
 
     @property
     def examples(self) -> str:
-        """The folder of examples, beside that of events; a URI."""
+        """The folder of examples, a URI: next to that of events."""
         return f"{self.archive.rstrip('/').rpartition('/')[0]}/examples"
 
     @property
     def archives(self) -> bool:
-        """Files are finished with checkpoints, so that without any there would never be one."""
+        """Whether the job archives events: Parquet files are finished by checkpoints, so that it needs them."""
         return bool(self.archive and self.checkpoints)

@@ -1,4 +1,4 @@
-"""Where rows go: the online store, with retries for as long as it takes; or a file, for parity tests."""
+"""Sinks of rows: the online store, retried while it is away, or a file for parity tests."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ FAILURES = RedisError, OSError
 
 
 class RowSink(Protocol):
-    """Takes whole rows; returns when they are stored."""
+    """Stores whole rows; `put` returns when they are stored."""
 
     def write(self, rows: Iterable[Row]) -> None: ...
 
 
 class StoreSink:
-    """Feast's online store.
+    """Writes rows to Feast's online store.
 
     While the store is away the operator waits: Kafka keeps the events, checkpoints keep the state,
     and nothing is dropped. After `GIVE_UP_S` the task fails, and Flink restarts it from the last
-    checkpoint, so that a stop of the job is never blocked for ever.
+    checkpoint, so that the job can always be stopped.
     """
 
     def __init__(self, feature_store: Path | None, declared: Repository, access: RedisAccess | None = None) -> None:
@@ -62,8 +62,8 @@ def _writer(feature_store: Path | None, declared: Repository, access: RedisAcces
     """Feast's writer, imported in the worker only: it takes seconds, which a submitting client need not pay.
 
     Feast imports dask, which imports scipy where it is installed (with the extra `train`), and loading
-    scipy's pybind11 modules in an interpreter that Flink embeds waits for ever on the interpreter's own
-    lock. Dask does without scipy where it cannot be imported.
+    scipy's pybind11 modules in an interpreter that Flink embeds deadlocks on the interpreter's own
+    lock. Dask works without scipy where it cannot be imported.
     """
     if "scipy" not in sys.modules:
         sys.modules["scipy"] = None  # type: ignore[assignment]

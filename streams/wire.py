@@ -1,4 +1,4 @@
-"""Rows as they travel between Flink and the adapter, and their translation into records."""
+"""The types of the rows between Flink and the adapter, and the conversion of rows to records and back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def all_downstream(key: str, signals: list[Signal], fields: int | None, arrived:
 
 
 def records(message: Any) -> list[Record]:
-    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is only to be loaded.
+    """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is to be loaded (a
+    refresh).
 
     Raises EventError where the message is not an event of its key.
     """
@@ -74,8 +75,8 @@ def records(message: Any) -> list[Record]:
 
 
 def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tuple[OutputTag, FlinkRow]:
-    """What went wrong with a message, the message itself included, for its dead-letter topic. Where it is `withheld`,
-    since its person has not consented, the letter has its place in Kafka alone."""
+    """The JSON of a dead letter: the error and the message that caused it. Where it is `withheld`, since its person has
+    not consented, the letter has the message's place in Kafka alone."""
     key, value, topic, partition, offset, arrived = message
     payload = value or b""
     if withheld:
@@ -96,6 +97,6 @@ def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tupl
 
 
 def features(row: Row, fields: Sequence[tuple[int, str]] = ()) -> FlinkRow:
-    """A row for the compacted topic from which servers keep their item columns. Of a row of declared features go the
-    values at the places of `fields`, by name: a server may know of others than the job does."""
+    """A row for the compacted topic from which servers update their item columns. For a row of declared features it has
+    the values at the places of `fields`, by name: a server may have other features declared than the job."""
     return FlinkRow(features_key(row.view, row.key), item_rows.encode(row, fields))

@@ -1,6 +1,6 @@
-"""What operators look up in a Flink worker: catalogue entries and the embedding space, one copy a process.
+"""Lookups of operators in a Flink worker: catalogue entries and the embedding space, one copy a process.
 
-The catalogue follows the topic `items`, the space is that of the bundle in force; both are kept up to date in threads.
+The catalogue follows the topic `items`, the space is that of the bundle in force; a thread each keeps them up to date.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FollowedWorld:
         self.space: Space = EmptySpace()
         self._items: dict[str, Item] = {}
         self._bundles = BundleWatch(bundles, self._install)
-        self._bundles.look()
+        self._bundles.check()
         self._bundles.start()
         self._follower = Follower(connection, [ITEMS], self._on_item).start()
 
@@ -42,19 +42,19 @@ class FollowedWorld:
 
     @property
     def health(self) -> list[LoopHealth]:
-        """How each of the threads is."""
+        """The health of each thread."""
         return [self._follower.health, self._bundles.health]
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self._bundles.stop()
         self._follower.stop()
 
     def wait(self) -> None:
-        """Returns when the catalogue has been read.
+        """Blocks until the catalogue has been read.
 
-        Raises TimeoutError where it cannot be: an event applied without its item's categories would lack them in every
-        feature for good, and a replay would give other values. Flink restarts the task; the events stay in Kafka.
+        Raises TimeoutError where it cannot be read: an event applied without its item's categories would lack them in
+        every feature for good, and a replay would give other values. Flink restarts the task; the events stay in Kafka.
         """
         if not self._follower.caught_up.wait(CATALOGUE_DEADLINE_S):
             last = self._follower.health.last_error

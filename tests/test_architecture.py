@@ -38,9 +38,6 @@ MAY_IMPORT = {
     "bench": set(ROOMS),
 }
 
-STILL_TWICE = {"Counts", "EventLog", "Recent", "Session"}
-"""to be mended; no other name may come up"""
-
 PURE = ("operators", "feature_repo", "recommend")
 """packages of pure computations: time is an argument"""
 
@@ -174,8 +171,7 @@ def test_a_class_name_stands_for_one_thing() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     twice = {name: found for name, found in places.items() if len(found) > 1}
-    assert {name: found for name, found in twice.items() if name not in STILL_TWICE} == {}
-    assert twice.keys() >= STILL_TWICE, "a name that is mended stands in the list no longer"
+    assert twice == {}
 
 
 @pytest.mark.parametrize("room", PURE)

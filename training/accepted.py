@@ -1,8 +1,8 @@
-"""The log that training learns from: accepted events, in the order in which they were known, with the catalogue of
-their time.
+"""The log that training reads: accepted events in the order of their effective times, with the catalogue as it was at
+each.
 
 An event's *effective time* is its own time or that of the person's latest earlier event, whichever is later: a late
-event changes a person's features when it is taken, not when it happened. The running job reads values as of the same
+event changes a person's features when it is accepted, not when it happened. The running job reads values as of the same
 time, so that a replay in this order gives what a server had.
 """
 
@@ -34,7 +34,7 @@ class TimedEvent(NamedTuple):
 
 
 class LogAdmission:
-    """The job's own rules of acceptance, applied to a log: late, future and repeated events are refused."""
+    """Applies the job's admission rules to a log: rejects late, future and repeated events."""
 
     def __init__(self, lateness: int | None = DEFAULT_LATENESS) -> None:
         """`lateness` is the allowed lateness in ms; None accepts everything."""
@@ -44,7 +44,7 @@ class LogAdmission:
         """reason → how many events were refused for it"""
 
     def accepts(self, record: Record) -> bool:
-        """Whether the job accepts the record after those that were asked about before."""
+        """Whether the job accepts the record, after those of earlier calls."""
         event = record.event
         if isinstance(event, Item):
             return True
@@ -74,7 +74,7 @@ class _Nothing:
 class Log:
     """Accepted events in the order of their effective times, the catalogue, and profiles.
 
-    People without consent are in none of it: make one with `of` or `taken`, which leave them out.
+    It has nothing of people without consent: `of` and `taken`, which make logs, leave them out.
     """
 
     interactions: Sequence[Interaction]
@@ -100,10 +100,10 @@ class Log:
         now: int | None = None,
         opt_in: bool = False,
     ) -> Log:
-        """The log of events in any order; of the same time, they keep theirs.
+        """The log of events in any order; events of one time keep their order.
 
         Repeated ids are left out, and so are events more than five minutes after `now` (epoch ms), where given; no
-        event is late, as all of them are sorted first. `opt_in` leaves out people who have not said yes.
+        event is late, as all of them are sorted first. `opt_in` leaves out people who have not given consent.
         """
         arrived = NEVER if now is None else now
         events: list[Interaction | Impression] = [*impressions, *interactions]
@@ -122,9 +122,9 @@ class Log:
         opt_in: bool = False,
         withdrawn: Iterable[str] = (),
     ) -> Log:
-        """The log of records of users, impressions and interactions in the order in which the job takes them.
+        """The log of records of users, impressions and interactions in the order in which the job applies them.
 
-        `lateness` as the job allows it, ms. `withdrawn` are people known to have withdrawn consent elsewhere.
+        `lateness` is the job's allowed lateness, ms. `withdrawn` are people known to have withdrawn consent elsewhere.
         """
         admission, consent = LogAdmission(lateness), Consent(opt_in)
         accepted: list[tuple[Interaction | Impression, int]] = []
@@ -200,7 +200,7 @@ class Log:
 
 
 class Arrivals:
-    """Puts catalogue entries as a replay reaches the times at which they begin to exist."""
+    """Adds catalogue entries to a replay at the times from which they exist."""
 
     def __init__(self, log: Log, put: Callable[[Item], object]) -> None:
         self._put = put
@@ -209,7 +209,7 @@ class Arrivals:
         self._next = 0
 
     def until(self, at: int) -> None:
-        """Puts what exists by `at`, epoch ms, and has not been put."""
+        """Adds the items that exist by `at`, epoch ms, and were not added before."""
         end = bisect_right(self._times, at)
         for _, item in self._items[self._next : end]:
             self._put(item)
@@ -217,10 +217,10 @@ class Arrivals:
 
 
 class Consent:
-    """Who may be learned from, by what their profiles said, in order."""
+    """The consent of people, from their profiles in order."""
 
     def __init__(self, opt_in: bool = False) -> None:
-        """`opt_in`: people who have said nothing have not consented."""
+        """With `opt_in`, people whose profiles lack consent have not given it."""
         self._opt_in = opt_in
         self._said: dict[str, bool] = {}
         self._stated: dict[str, int] = {}
@@ -238,11 +238,11 @@ class Consent:
         self._said[user_id] = user.consent
 
     def withdraw(self, user_ids: Iterable[str]) -> None:
-        """Takes consent from people, whatever their profiles said."""
+        """Withdraws the consent of these people, whatever their profiles have."""
         self._said |= dict.fromkeys(user_ids, False)
 
     def given(self, user_id: str) -> bool:
-        """Whether the person has consented."""
+        """Whether the person has given consent."""
         return self._said.get(user_id, not self._opt_in)
 
     def covers(self, user_id: str, arrived: int) -> bool:
@@ -252,8 +252,8 @@ class Consent:
 
 
 def effective(events: Iterable[Interaction | Impression]) -> Iterator[TimedEvent]:
-    """Each event with its effective time, in the order given. Interactions and impressions count apart: what somebody
-    is shown now does not make a history late that is still being imported."""
+    """Each event with its effective time, in the order given. Interactions and impressions are separate: an
+    impression of now does not make older interactions late that are still being imported."""
     latest: dict[tuple[bool, str], int] = {}
     for event in events:
         kind = isinstance(event, Impression), event.user_id

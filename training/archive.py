@@ -1,4 +1,4 @@
-"""The archive of accepted events, read back as the records that they were."""
+"""Reads the archive of accepted events back as records."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ORDER = [(name, "ascending") for name in ("taken", "rank", "partition", "offset"
 
 
 def finished(folder: Path) -> set[Path]:
-    """The files that are complete, `topic=…/day=…/part-…`; those in the making have a dot before their names."""
+    """The complete files, `topic=…/day=…/part-…`; names of unfinished ones start with a dot."""
     return set(folder.glob("topic=*/day=*/part-*"))
 
 
 def count(files: Iterable[Path]) -> int:
-    """How many events the files hold."""
+    """The number of events in the files."""
     return sum(pq.read_metadata(file).num_rows for file in files)
 
 
 def read(files: Iterable[Path]) -> Iterator[Record]:
-    """The events in the files, in the order in which the job took them, a day in memory at once."""
+    """The events in the files, in the order in which the job accepted them; one day is in memory at a time."""
     days: defaultdict[str, list[Path]] = defaultdict(list)
     for file in files:
         days[file.parent.name].append(file)

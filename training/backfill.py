@@ -1,4 +1,4 @@
-"""Declared features over the archive: the states and rows that the job would have, had it known them all along.
+"""Backfills declared features from the archive: the states and rows of a job that had always had them.
 
 archive ─► gate ─► declared features ─┬─► rows at each change, for `get_historical_features`
                                       └─► states at the end, for the job to continue from
@@ -28,11 +28,11 @@ from operators.stepping import LINGERS, event_time
 from training.replay import Replay
 
 ROWS_AT_ONCE = 50_000
-Seeds = Callable[[str], Iterable[tuple[str, Cells]]]
+BackfilledStates = Callable[[str], Iterable[tuple[str, Cells]]]
 """a key's parts, and their encoded states"""
 NEVER = 2**62
 SWEPT_AFTER = 100_000
-"""events after which states are looked through for those that are over"""
+"""after so many events, states without content (ended sessions, empty windows) are dropped"""
 
 ARROW: dict[Dtype, pa.DataType] = {
     "int64": pa.int64(), "float32": pa.float32(), "float64": pa.float64(), "string": pa.string(), "bool": pa.bool_(),
@@ -44,12 +44,12 @@ ARROW: dict[Dtype, pa.DataType] = {
 class RowFiles:
     """Rows of views as Parquet files that Feast's offline store reads, `<view>.parquet` in a folder.
 
-    Files are whole or not there: they take their names when the writer is closed without an error.
+    Files appear whole: they get their names when the writer is closed without an error.
 
-    A key's first row is of 1970 and says that nothing is known: Feast's join drops whoever is asked about at a moment
-    before all of their rows, and who has no rows at all it keeps (`_filter_ttl` in its offline_stores/dask.py).
+    A key's first row is of 1970 and has the defaults: Feast's join drops an entity whose rows are all later than the
+    moment asked for, and keeps one that has no rows at all (`_filter_ttl` in its offline_stores/dask.py).
 
-    Of a key's rows as of one moment only the last is written: Feast would take any of them.
+    Of a key's rows as of one moment, only the last is written: Feast would return any of them.
     """
 
     def __init__(self, folder: Path, views: Iterable[View[Any]]) -> None:
@@ -126,29 +126,29 @@ def _schema(view: View[Any]) -> pa.Schema:
 
 
 class Backfill:
-    """The job's operators over archived events, with nothing but the door and what is declared."""
+    """Runs the job's operators over archived events: deduplication and declared features, without the main path."""
 
     def __init__(
         self,
         declared: Repository,
         world: World,
         emit: Callable[[Row, int], None] | None = None,
-        earlier: Callable[[str], Seeds] | None = None,
+        earlier: Callable[[str], BackfilledStates] | None = None,
         opt_in: bool = False,
     ) -> None:
-        """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier(operator)` gives states to go
-        on from; `opt_in` as for the user operator."""
+        """`emit(row, at)` is called with every row of declared features, as it changes; `earlier(operator)` gives the
+        states to go on from; `opt_in` as for the user operator."""
         self._replay = Replay(
             *builders.declared_alone(world, declared, opt_in),
             emit,
             emits=lambda part: owner(part) != "",
-            begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else States(),
+            initial=lambda operator: LazyStates(operator, earlier(operator.name)) if earlier else States(),
         )
         self.events = 0
         self._earliest = NEVER
 
     def feed(self, records: Iterable[Record]) -> None:
-        """Takes archived events in, in their order."""
+        """Applies archived events, in their order."""
         for record in records:
             self._replay.feed(record)
             self.events += 1
@@ -159,12 +159,13 @@ class Backfill:
                 self._earliest = NEVER
 
     def finish(self, now: int) -> None:
-        """Emits what changes by itself until `now`, epoch ms, and drops what is over by then."""
+        """Fires timers up to `now`, epoch ms, emits their rows, and drops the states that are empty by then."""
         self._replay.forget(now)
         self._replay.finish(until=now)
 
     def states(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(operator, key, part, encoded state) of what is declared; of touched keys, where there were seeds."""
+        """(operator, key, part, encoded state) of declared features; where it went on from earlier states, of touched
+        keys alone."""
         for operator, found in (
             (self._replay.user_operator, self._replay.users),
             (self._replay.item_operator, self._replay.items),
@@ -174,45 +175,45 @@ class Backfill:
                     yield operator.name, key, part, cells.pack(operator.encode(part, state))
 
 
-class Seeded(States):
-    """States by key and part; those of a key that nobody has asked for yet are its seeds."""
+class LazyStates(States):
+    """States by key and part, each key's read from `backfilled` when it is first used."""
 
-    def __init__(self, operator: Operator[Any], seeds: Seeds) -> None:
+    def __init__(self, operator: Operator[Any], backfilled: BackfilledStates) -> None:
         super().__init__()
         self._operator = operator
-        self._seeds = seeds
+        self._backfilled = backfilled
         self._asked: set[str] = set()
 
     def get(self, place: tuple[str, str], default: Any = None) -> Any:
         key, _ = place
         if key not in self._asked:
             self._asked.add(key)
-            for part, state in self._seeds(key):
+            for part, state in self._backfilled(key):
                 self[key, part] = self._operator.decode(part, state)
         return super().get(place, default)
 
 
-def write_seeds(
+def write_states(
     file: Path, states: Iterable[tuple[str, str, str, bytes]], earlier: Path | None = None
 ) -> dict[str, set[str]]:
-    """Writes the states for the job to read (streams/backfilled.py), under a new epoch; those of an `earlier` file
-    where there is no newer one. Returns the keys by operator."""
+    """Writes states for the job to read (streams/backfilled.py), under a new epoch; those of the `earlier` file
+    where `states` has none. Returns the keys by operator."""
     aside = _aside(file)
     aside.unlink(missing_ok=True)
     keys: defaultdict[str, set[str]] = defaultdict(set)
     with sqlite3.connect(aside) as found:
         found.execute(
-            "CREATE TABLE seeds (operator TEXT, key TEXT, part TEXT, state BLOB, PRIMARY KEY (operator, key, part))"
+            "CREATE TABLE states (operator TEXT, key TEXT, part TEXT, state BLOB, PRIMARY KEY (operator, key, part))"
             " WITHOUT ROWID"
         )
         found.execute("CREATE TABLE epoch (id INTEGER)")
         found.execute("INSERT INTO epoch VALUES (?)", (time.time_ns(),))
-        found.executemany("INSERT INTO seeds VALUES (?, ?, ?, ?)", states)
+        found.executemany("INSERT INTO states VALUES (?, ?, ?, ?)", states)
         if earlier:
             with closing(sqlite3.connect(earlier)) as before:
-                kept = before.execute("SELECT * FROM seeds WHERE part <> ''")  # the job has admissions of its own
-                found.executemany("INSERT OR IGNORE INTO seeds VALUES (?, ?, ?, ?)", kept)
-        for operator, key in found.execute("SELECT DISTINCT operator, key FROM seeds"):
+                kept = before.execute("SELECT * FROM states WHERE part <> ''")  # the job has its own
+                found.executemany("INSERT OR IGNORE INTO states VALUES (?, ?, ?, ?)", kept)
+        for operator, key in found.execute("SELECT DISTINCT operator, key FROM states"):
             keys[operator].add(key)
     found.close()
     aside.replace(file)

@@ -1,13 +1,13 @@
-"""What the ranker was given when a feed was served, beside what a replay of the archive says that it was.
+"""Compares the ranker's inputs as logged when a feed was served with those that a replay of the archive computes.
 
     archive ─┬─► each person's row after the event that the impression says was their last ──────────────┐
-             └─► columns at every change of the shown items, and what is declared of the person at every ─► matrix ─►
-                 change of theirs, from `within` before the feed to the feed                                 compared
+             └─► columns at every change of the shown items, and the person's declared features at every ─► matrix ─►
+                 change of them, from `within` before the feed to the feed                                  compared
 
-An item's row reaches a server as long after an event as the job takes to write it: what a server can have known of an
-item lies between two moments, and each value that the item had between them is right. So is each value of the most
-popular item, beside which popularity is measured: its row travels by itself. And so is each of a person's declared
-features: a server goes on from their row by their own last clicks, but has what is declared from the store.
+A server has an item's row some time after the event, when the job has written it: every value that the item had in
+that time is correct. The same holds for the most popular item, to which popularity is relative and whose row is
+written at another time, and for a person's declared features: a server applies the person's last clicks to the main
+path's row, and reads declared features from the store.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ APPLIED = next(n for n, a in enumerate(views.user.aggregations) if isinstance(a,
 
 
 class Compared(NamedTuple):
-    """How many values of one of the ranker's inputs were what."""
+    """The number of values of one input of the ranker, by verdict."""
 
     name: str
     n: int
@@ -65,13 +65,13 @@ class Compared(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of values that are equal to what a server can have known."""
+        """The share of values that equal one that a server can have had."""
         return (self.equal + self.fresh) / self.n if self.n else 1.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared, and how many impressions were not, in whole or in an input, by reason."""
+    """The result of a comparison, and how many impressions, or inputs of them, were not compared, by reason."""
 
     rows: list[Compared]
     impressions: int
@@ -97,22 +97,22 @@ def compare(
     """Compares the last `most` impressions with features that the archive holds; it is read three times.
 
     `items` is the catalogue; `load` gives a bundle by its version, None where it is gone; `declared` has the crosses
-    that rankers read; `within`, ms, is how old what a server knows of an item, or from the store, may be. All that a
-    server can have known within that time is in memory for each impression of it, so that of those served within it
-    `overlap` are compared. `progress` wraps the records of each pass.
+    that rankers read; `within`, ms, is how old a server's item columns and store rows may be. Every state that a server
+    can have read in that time is in memory for each of its impressions, so that at most `overlap` of them are compared.
+    `progress` wraps the records of each pass.
     """
     declared = declared.for_crosses()
     bundles = Bundles(items, load, declared)
     skipped: Counter[str] = Counter()
     chosen = _chosen(progress(PASSES[0], archive()), bundles, within, most, overlap, skipped)
     people = _people(progress(PASSES[1], archive()), bundles, chosen, within)
-    skipped["the events that they knew of are not in the archive"] += len(chosen) - len(people)
+    skipped["the events of their rows are not in the archive"] += len(chosen) - len(people)
     known = [shown for shown in chosen if shown.request_id in people]
     counts = {name: np.zeros(4, np.int64) for name in names(declared.crosses)}
     compared = 0
     for watch in _watched(progress(PASSES[2], archive()), bundles, known, people, declared, within):
         compared += 1
-        for name, column in zip(watch.served.names, watch.judge().T, strict=True):
+        for name, column in zip(watch.served.names, watch.verdicts().T, strict=True):
             counts[name] += np.bincount(column, minlength=4)
         for name in watch.served.undeclared:
             skipped[f"{name} is not declared any more"] += 1
@@ -155,8 +155,8 @@ def _chosen(
 def _people(
     records: Iterable[Record], bundles: Bundles, chosen: Sequence[Impression], within: int
 ) -> dict[str, list[Features]]:
-    """By request, the person's row as of the feed and, where time alone changed it, as of `within` before: what the
-    store had, with those events on top that the server knew of before it."""
+    """By request, the person's row as of the feed and, where time alone changed it, as of `within` before: the row in
+    the store, with the events that the server applied to it."""
     waiting: defaultdict[str, defaultdict[int, list[Impression]]] = defaultdict(lambda: defaultdict(list))
     for shown in chosen:
         waiting[shown.user_id][-1 if shown.applied_offset is None else shown.applied_offset].append(shown)
@@ -172,7 +172,7 @@ def _people(
             ahead[user_id].append((shown, operator.encode("", states[user_id]), []))
 
     def settle(user_id: str, now: int) -> None:
-        """Finds those rows whose events on top have all been seen, and whose feeds are past."""
+        """Makes the rows whose events have all been replayed, and whose feeds are past."""
         for shown, encoded, own in ahead[user_id]:
             lacks = len(shown.own_offsets or ()) - sum(record.topic == INTERACTIONS for record in own)
             if not lacks and now > shown.timestamp:
@@ -218,7 +218,7 @@ def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: in
 
 
 def _vector(state: Any, space: Space) -> Features:
-    """The person's vector in the space that the impression was made in, which a server makes whatever the row's is."""
+    """The person's vector in the space of the impression, which a server computes if the row has that of another."""
     own = state.parts[VECTOR]
     own = structs.replace(own, recent=list(own.recent))
     EMBEDDING.embed(own, KnownItems(space=space))
@@ -233,7 +233,7 @@ def _watched(
     declared: Repository,
     within: int,
 ) -> Iterator[Watch]:
-    """A watch of each impression, once it has seen all that a server can have known."""
+    """A `Watch` of each impression, once it has recorded all states that a server can have read."""
     if not chosen:
         return
     bundles.enter(chosen[0])
@@ -248,12 +248,12 @@ def _watched(
             closes = active[0].shown.timestamp if active else END
             if closes < record.taken and closes <= opens:
                 clock = max(clock, closes)
-                yield _looked(active.pop(0), live, persons, clock)
+                yield _snapshot(active.pop(0), live, persons, clock)
             elif opens < record.taken:
                 clock = max(clock, opens)
                 shown = coming.pop()
                 watch = Watch(shown, bundles.named(shown), people[shown.request_id])
-                active.append(_looked(watch, live, persons, clock))
+                active.append(_snapshot(watch, live, persons, clock))
             else:
                 break
         clock = max(clock, record.taken)
@@ -263,33 +263,33 @@ def _watched(
             bundles.enter(event)
         own = [watch for watch in active if watch.shown.user_id == event.user_id]
         for watch in own:
-            watch.ask(persons, clock)  # what time has changed since
-        heard = driver.feed(record) or ()
-        live.hear(heard)
+            watch.record_declared(persons, clock)  # what time has changed since
+        signals = driver.feed(record) or ()
+        live.invalidate(signals)
         for watch in own:
             watch.topics.add(record.topic)
-            watch.ask(persons, clock)
+            watch.record_declared(persons, clock)
         if active:
-            _tell(active, live.at(clock), {signal.item_id for signal in heard})
+            _record(active, live.at(clock), {signal.item_id for signal in signals})
 
 
-def _looked(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
-    watch.look(live.at(at))
-    watch.ask(persons, at)
+def _snapshot(watch: Watch, live: LiveColumns, persons: LivePeople, at: int) -> Watch:
+    watch.snapshot(live.at(at))
+    watch.record_declared(persons, at)
     return watch
 
 
-def _tell(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> None:
+def _record(active: Sequence[Watch], columns: ItemColumns, changed: set[str]) -> None:
     for watch in active:
         if changed.isdisjoint(watch.shown.items):
-            watch.hear(columns.leaders)
+            watch.record_leaders(columns.leaders)
         else:
             watch.events.update(changed)
-            watch.look(columns)
+            watch.snapshot(columns)
 
 
 def _columns(world: KnownItems, chosen: Iterable[Impression], reads: Reads) -> ItemColumns:
-    """Columns of the catalogue and of what was shown without one: without activity, and without vectors, since each
+    """Columns of the catalogue and of shown items that it lacks: without activity, and without vectors, since each
     watch has those of its own space."""
     columns = ItemColumns(max(len(world.items), 1), reads)
     for item in world.items.values():

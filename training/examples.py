@@ -1,8 +1,8 @@
-"""Ranking examples: what a person met next, among candidates, with features as they were then.
+"""Makes ranking examples: the items that a person met next, among candidates, with the features of that moment.
 
 The log is replayed in the order of event time. Just before a sampled event is applied, the person's row and the
-item columns are read as of that moment; what the person meets from that event on are the labels.
-Nothing later than the moment can reach the features, as nothing later has been applied.
+item columns are read as of that moment; the items that the person meets from that event on are the labels.
+Features cannot contain anything later than the moment, since no later event has been applied.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VISIT_GAP = minutes(30)
 FEW = 500
 """moments that a log gives even if it has fewer visits"""
 RANDOM = 50
-"""candidates drawn from the whole catalogue, beside as many of each source as serving takes"""
+"""candidates drawn from the whole catalogue, in addition to as many of each source as serving takes"""
 OTHERS = 100
 """candidates not wanted that a group keeps, drawn at random"""
 
@@ -63,8 +63,8 @@ class Moment(NamedTuple):
 def world_of(
     log: Log, space: FittedSpace, reads: Reads = NO_READS
 ) -> tuple[KnownItems, ItemColumns, Arrivals, HeldVectors]:
-    """What a replay of the log starts from: its catalogue over the space; empty columns with what crosses read; the
-    items that join them as they begin to exist, and the vectors that these bring along."""
+    """The start of a replay of the log: its catalogue over the space, empty columns with the inputs of crosses, and the
+    arrivals that add items and their vectors."""
     world = KnownItems(log.items)
     world.space = found = space.over(world.item)
     columns = ItemColumns(max(len(log.arrivals), 1), reads)
@@ -89,8 +89,8 @@ def replay(
     progress: Callable[[float], None] = lambda share: None,
     declared: Repository = EMPTY,
 ) -> tuple[LivePeople, LiveColumns]:
-    """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of what is `declared` the
-    replay keeps what crosses read. An item joins the columns at its arrival: before, it is no candidate."""
+    """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of `declared`
+    the replay computes the features that crosses read. An item is a candidate from its arrival on."""
     declared = declared.for_crosses()
     # Events are in the order of their effective times and have been accepted: none is late.
     driver = Replay(user_operator(world, None, declared), item_operator(world, declared))
@@ -105,7 +105,7 @@ def replay(
             impression = log.impressions[shown]
             arrivals.until(log.shown_times[shown])
             lists[impression.user_id] = impression
-            live.hear(driver.feed(Record(impression)))
+            live.invalidate(driver.feed(Record(impression)))
             shown += 1
 
     def profile(until: int) -> None:
@@ -115,14 +115,14 @@ def replay(
             profiles += 1
 
     for number, (at, event) in enumerate(zip(log.times, log.interactions, strict=True)):
-        profile(at - 1)  # told after the events up to its time
+        profile(at - 1)  # applied after the events up to its time
         show(at)  # what was clicked had been shown before
         arrivals.until(at)
         if number in wanted:
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
             look(Moment(number, event, request_of(people, live, event, vectors), met_in))
-        live.hear(driver.feed(Record(event)))
+        live.invalidate(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
     profile(END)
@@ -150,9 +150,9 @@ def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space:
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
     """Event numbers from `start` on: the beginning of each visit and one moment within it.
 
-    One of each a visit, however long it is, since a feed serves people rather than the busiest of them; and
-    beginnings as well as middles, since a person comes back to a feed without a session. A short log gives
-    FEW moments even so, the others drawn from all.
+    One of each for a visit of any length, so that very active people do not dominate; beginnings as well as
+    middles, since a returning person has no session yet. A short log gives FEW moments even so, the others drawn from
+    all events.
     """
     visits: list[list[int]] = []
     latest: dict[str, tuple[int, list[int]]] = {}
@@ -177,7 +177,7 @@ def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
 def wanted(log: Log) -> Callable[[int], dict[str, int]]:
     """For an event's number: item id → grade, over its person's next AHEAD interactions from it on.
 
-    3 loved, 2 liked, 1 met without a word, 0 disliked: taste in thirds of a purchase.
+    3 loved, 2 liked, 1 met without a rating, 0 disliked: taste in thirds of a purchase.
     """
     by_user: dict[str, list[int]] = defaultdict(list)
     place = []
@@ -218,10 +218,10 @@ def examples(
 ) -> list[Group]:
     """Groups of at least one wanted and one other candidate, from the log's events from `start` on.
 
-    What retrieval did not find is left out even where it was wanted: put in, it would teach the ranker
-    that the way to be wanted is to look like nothing that retrieval finds.
+    Wanted items that retrieval did not find are left out: they would teach the ranker to prefer items unlike those
+    that retrieval finds.
 
-    `space` must know nothing of those events, or similarity would know the answers.
+    `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
     grades = wanted(log)
@@ -250,7 +250,7 @@ def examples(
 
 
 def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
-    """Where each of the rows stood in a list, counted from 0; -1 where it did not."""
+    """The position of each row in a list, from 0; -1 where it is not in it."""
     place = np.full(columns.n, -1.0)
     for position, item_id in reversed(list(enumerate(shown))):
         row = columns.row_of.get(item_id)
@@ -260,8 +260,8 @@ def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
 
 
 def candidates(request: Request, vectors: HeldVectors, chance: np.random.Generator) -> Rows:
-    """Rows as retrieval finds them (near the person, near what they met last, popular there and
-    everywhere), and some at random, so that the ranker also knows what nobody would retrieve."""
+    """Rows as retrieval finds them (near the person, near the items that they met last, popular in the region and
+    everywhere), and some at random, so that the ranker also sees items that retrieval would not find."""
     columns = request.items
     queries = [] if request.vector is None else [(request.vector, NEAREST)]
     recent = columns.rows(request.user["recent_items"][:RECENTS])
@@ -283,5 +283,5 @@ def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
 
 
 def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Which rows the person has not met."""
+    """A mask of the rows that the person has not met."""
     return np.isin(request.items.hashes[rows], seen_hashes(request.user), invert=True)

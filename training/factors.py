@@ -1,4 +1,4 @@
-"""Item vectors: a factorization of who met what, joined with what items are made of.
+"""Fits item vectors: a factorization of interactions, combined with the items' content.
 
 Both are unit vectors of one space. ALS over interactions gives behaviour vectors; a ridge regression from items' tokens
 to these gives token vectors. An item's vector is the mean of its behaviour vector, weighted by its events, and its
@@ -43,7 +43,7 @@ all"""
 
 @dataclass(frozen=True)
 class FittedSpace:
-    """What training learns of an embedding space: item vectors (items, dim) of length 1, their origins (items,), and
+    """A fitted embedding space: item vectors (items, dim) of length 1, their origins (items,), and
     token vectors (tokens, dim), as a bundle holds them."""
 
     item_ids: list[str]
@@ -54,7 +54,7 @@ class FittedSpace:
 
     @cached_property
     def id(self) -> str:
-        """A hash of what the space says: equal vectors are one space, whenever they were made."""
+        """A hash of the space's vectors: equal vectors have one id, whenever they were fitted."""
         digest = hashlib.sha256()
         for names, array in ((self.item_ids, self.vectors), (self.tokens, self.content)):
             digest.update("\0".join(names).encode())

@@ -1,4 +1,4 @@
-"""The server's own pipeline over a replay: the feed as a person would have got it at any moment of a log."""
+"""Runs the server's pipeline over a replay: a person's feed as of any moment of a log."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ PLAIN = replace(home, rerankers=())
 
 
 class FeedError(AssertionError):
-    """A stage fell back, so that what was measured would not be the feed."""
+    """A stage fell back, so that the answer is not the feed to be measured."""
 
 
 class ReplayedFeed:
-    """Answers for any person as of any moment after the log; `apply` brings it further."""
+    """Answers for any person as of any moment after the log; `apply` adds events."""
 
     def __init__(self, bundle: Bundle, log: Log, regions: Mapping[str, str], declared: Repository = EMPTY) -> None:
         """Loads the bundle and replays the log; `regions` is where each user asks from; `declared` has the crosses
         that the bundle's ranker reads.
 
-        Raises BundleError where the server would not take the bundle.
+        Raises BundleError where the server would refuse the bundle.
         """
         world = Catalogue(declared.reads)
         model = world.load(bundle, declared.crosses)
@@ -42,8 +42,8 @@ class ReplayedFeed:
         self._pipeline = Pipeline(columns, model, popular_age_s=0)
 
     def apply(self, event: Interaction) -> None:
-        """Takes an event in."""
-        self._live.hear(self._live.replay.feed(Record(event)))
+        """Applies an event."""
+        self._live.invalidate(self._live.replay.feed(Record(event)))
 
     def _advance(self, at: int) -> None:
         self._arrivals.until(at)

@@ -1,4 +1,4 @@
-"""Bundles that were in force, as impressions name them, and the world of a replay that goes from one to the next."""
+"""The bundles that impressions name, and the world of a replay in which one follows the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Load = Callable[[str], Bundle | None]
 
 @dataclass(frozen=True)
 class Served:
-    """A bundle that was in force: its space, and what its ranker was given."""
+    """A bundle that was in force: its space, and the inputs of its ranker."""
 
     space: BundleSpace
     inputs: tuple[str, ...]
@@ -39,11 +39,11 @@ class Served:
 
     @property
     def undeclared(self) -> tuple[str, ...]:
-        """Those that cannot."""
+        """The inputs that cannot be computed again, since they are not declared any more."""
         return tuple(name for name in self.inputs if name not in self.names)
 
     def logged(self, shown: Impression) -> npt.NDArray[np.float32] | None:
-        """What was logged of `names` (items, names); None where other inputs than the bundle's were."""
+        """The logged values of `names` (items, names); None where inputs of another bundle were logged."""
         features = shown.features or b""
         if self.inputs[: len(NAMES)] != NAMES or len(features) != FLOAT_BYTES * len(shown.items) * len(self.inputs):
             return None
@@ -61,7 +61,7 @@ class Bundles:
         self._found: dict[str, Served | None] = {}
 
     def of(self, shown: Impression) -> Served | None:
-        """The bundle that an impression names; None where it names none, or one that is not there any more."""
+        """The bundle that an impression names; None where it names none, or one that was deleted."""
         version = shown.model_version or ""
         if version not in self._found:
             bundle = self._load(version) if version else None
@@ -69,13 +69,13 @@ class Bundles:
         return self._found[version]
 
     def named(self, shown: Impression) -> Served:
-        """The same of one whose bundle is there."""
+        """The same for an impression whose bundle is known to exist."""
         served = self.of(shown)
         assert served is not None
         return served
 
     def enter(self, shown: Impression) -> None:
-        """Puts the space in force that the impression was made in, where it is known."""
+        """Puts the space of the impression in force, where its bundle exists."""
         served = self.of(shown)
         if served:
             self.world.space = served.space

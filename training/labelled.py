@@ -1,4 +1,4 @@
-"""Labelled examples as arrays: what was shown, what the ranker saw of it, and what came of it."""
+"""Reads labelled examples as arrays: the shown items, the ranker's inputs, and the labels."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder(dict[str, int]).decode
 
 @dataclass(frozen=True)
 class Labelled:
-    """One entry a shown item, those of an impression beside one another, impressions in the order of their times."""
+    """One entry a shown item, those of an impression in sequence, impressions in the order of their times."""
 
     features: npt.NDArray[np.float32]
     """(n, inputs), as served"""
@@ -61,7 +61,7 @@ class Labelled:
 
     @property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """How many items each impression has here."""
+        """The number of items of each impression."""
         return np.bincount(self.groups).astype(np.int64)
 
 
@@ -71,8 +71,8 @@ def finished(folder: Path) -> set[Path]:
 
 
 def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -> Labelled:
-    """The examples with features of one model: those of different models have different inputs. What was closed before
-    its window had ended is left out, since what is missing from its labels is not known.
+    """The examples with features of one model: those of different models have different inputs. Examples closed
+    before their window ended are left out, since their labels are incomplete.
 
     `inputs` is how many the model has, by its bundle's manifest; None takes what most examples have. Others are left
     out and counted.
@@ -136,7 +136,7 @@ def _width(lengths: pa.ChunkedArray) -> int:
 
 
 def _labels(column: pa.ChunkedArray) -> dict[str, npt.NDArray[np.int64]]:
-    """Most items have none, and of the others most have the same: each text is read once."""
+    """Parses the labels, each distinct text once: most items have none, and most others have the same."""
     texts = column.combine_chunks().dictionary_encode()
     said = [_decode(text) for text in texts.dictionary.to_pylist()]
     which = texts.indices.to_numpy(zero_copy_only=False)

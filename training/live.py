@@ -1,4 +1,4 @@
-"""What a server would know at any moment of a replay: item columns, kept right as by timers, and people."""
+"""Item columns and people's rows at any moment of a replay, as a server would have them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from training.replay import Replay
 class LiveColumns:
     """The item columns of a replay in progress.
 
-    Rows are made when a moment is asked for, not at each event: a part is read again if news came
-    or a timer of its passed since it was last read. The result is that of writing every row.
+    Rows are made when columns are read, not at each event: a part is made again if a signal arrived or one of its
+    timers passed since it was last made. The result equals that of writing every row.
     """
 
     def __init__(self, replay: Replay, columns: ItemColumns, declared: Repository) -> None:
-        """`declared` is what the replay keeps beside the main path."""
+        """`declared` are the features and crosses that the replay computes in addition to the main path."""
         self.replay = replay
         self.columns = columns
         self._served = served(declared)
@@ -32,9 +32,9 @@ class LiveColumns:
         self._timers: list[tuple[int, tuple[str, str]]] = []
         self._due: dict[tuple[str, str], int] = {}
 
-    def hear(self, news: Iterable[Signal] | None) -> None:
-        """Takes note of what `Replay.feed` returned."""
-        for event in news or ():
+    def invalidate(self, signals: Iterable[Signal] | None) -> None:
+        """Marks the rows that these signals changed as stale; `signals` is what `Replay.feed` returned."""
+        for event in signals or ():
             if not event.item_id:
                 continue
             self._stale.add((event.item_id, ""))
@@ -43,10 +43,10 @@ class LiveColumns:
             self._stale.update((event.item_id, part) for part in self._parts)
 
     def at(self, time: int) -> ItemColumns:
-        """The columns as of `time`, epoch ms; times asked for never go back."""
+        """The columns as of `time`, epoch ms, which never decreases between calls."""
         while self._timers and self._timers[0][0] <= time:
             due, key = heapq.heappop(self._timers)
-            if self._due.get(key) == due:  # else news since then has moved the timer
+            if self._due.get(key) == due:  # else a later signal has moved the timer
                 self._stale.add(key)
         operator = self.replay.item_operator
         for key in self._stale:
@@ -69,7 +69,7 @@ class LivePeople:
     """People's rows in a replay in progress, with the declared features that crosses read in them."""
 
     def __init__(self, replay: Replay, declared: Repository) -> None:
-        """`declared` is what the replay keeps beside the main path."""
+        """`declared` are the features and crosses that the replay computes in addition to the main path."""
         self._replay = replay
         self._reads = declared.reads
         self._entity_of = {entity.view: entity for entity in declared.features}
@@ -80,7 +80,7 @@ class LivePeople:
         return self._replay.user_row(user_id, at) | self.declared(user_id, at)
 
     def declared(self, user_id: str, at: int) -> dict[str, Any]:
-        """The declared ones of these alone: none where nothing has happened."""
+        """The declared features alone; none for a person without events."""
         return {
             f"{view}:{name}": value
             for view in dict.fromkeys(value.entity.view for value in self._reads.user)
@@ -101,7 +101,7 @@ class LivePeople:
         return read
 
     def _declared(self, user_id: str, view: str, second: str, at: int) -> Mapping[str, Any]:
-        """Field name → value; none where nothing has happened."""
+        """Field name → value; none where the part has no events."""
         part = part_of(self._entity_of[view].name, second)
         state = self._replay.users.get((user_id, part))
         if state is None:

@@ -1,4 +1,4 @@
-"""Reading the event log: from Kafka up to now, or from files of JSON lines."""
+"""Reads the event log: from Kafka up to now, or from files of JSON lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LogError(FreshetError):
 
 @dataclass
 class EventLog:
-    """What was read: the latest entry of each item and user, the others in the order of the log."""
+    """The events that were read: the latest entry of each item and user, the others in the order of the log."""
 
     interactions: list[Interaction] = field(default_factory=list)
     impressions: list[Impression] = field(default_factory=list)
@@ -36,7 +36,7 @@ class EventLog:
     """entries skipped because they break the contract"""
 
     def add(self, event: Event) -> None:
-        """Takes one event in."""
+        """Adds one event."""
         if isinstance(event, Interaction):
             self.interactions.append(event)
         elif isinstance(event, Item):
@@ -47,7 +47,7 @@ class EventLog:
             self.impressions.append(event)
 
     def take(self, topic: str, entries: Iterable[Entry], decode: Callable[[str, Entry], Event]) -> None:
-        """Adds each entry that can be decoded; counts the others."""
+        """Adds each entry that can be decoded, and counts the others."""
         for entry in entries:
             try:
                 self.add(decode(topic, entry))

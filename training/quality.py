@@ -1,4 +1,4 @@
-"""How good the feed is on MovieLens-100K: `python -m training.quality`.
+"""Measures the quality of the feed on MovieLens-100K: `python -m training.quality`.
 
 The first 90 % of the ratings by time are the past, the last 10 % the test. Relevant to a person are all films
 that they rate in the test (or, in a second pair of columns, those that they rate 4 or 5). Every person of the
@@ -11,7 +11,7 @@ where the film that is rated next is what is relevant. Baselines are fitted on t
 that is "folded in" solves the person's factors anew from all that they have met by then. "Decayed
 popularity" is the feed's own list for strangers: what the feed gains over it is personalization.
 
-The feed is `serving/pipeline.py` itself over the rows of a replay, all stages. The bundle is trained on the past.
+The feed is `recommend/pipeline.py` itself over the rows of a replay, all stages. The bundle is trained on the past.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Split:
-    """The past, and what each person of the test rated in it."""
+    """The past, and the ratings of each person in the test."""
 
     past: Sequence[Interaction]
     test: Sequence[Interaction]
@@ -86,7 +86,7 @@ def metrics(lists: Mapping[str, Sequence[str]], relevant: Mapping[str, set[str]]
 
 
 class Baselines:
-    """Popularity (number of ratings in the past) and the bare factorization (implicit ALS as it comes)."""
+    """Popularity (number of ratings in the past) and the bare factorization (implicit ALS with default ranking)."""
 
     def __init__(self, past: Sequence[Interaction], seed: int = 0) -> None:
         self.matrix, self.items = factors.met(past)
@@ -112,7 +112,7 @@ class Baselines:
         return [item for item in ranked[: K + len(met)] if item not in met][:K]
 
     def factorization(self, user: str) -> list[str]:
-        """What `implicit` recommends; to people without a past, what is popular."""
+        """The items that `implicit` recommends; popular ones for people without a past."""
         row = self.users.get(user)
         return self.popularity(user) if row is None else self._recommended(user, row, self.matrix[row])
 
@@ -209,7 +209,7 @@ def _regions(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def tables(measured: Mapping[str, Mapping[str, Figures]]) -> list[Table]:
-    """The figures for people."""
+    """The figures as tables of text."""
     found = []
     for title, rows in measured.items():
         table = Table(title=f"MovieLens-100K, last 10 % by time, {title}")

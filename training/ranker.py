@@ -49,7 +49,7 @@ OPSET = 15
 
 
 class ParityError(FreshetError):
-    """The exported model does not say what the trained one says."""
+    """The exported model gives other scores than the trained one."""
 
 
 def fit(
@@ -59,8 +59,8 @@ def fit(
     names: Sequence[str] = NAMES,
     rising: Collection[str] = (),
 ) -> lightgbm.Booster | None:
-    """A booster over inputs of these names, or None where there are fewer than FEWEST_GROUPS groups; `rising` are those
-    of which more is never worse, beside RISING."""
+    """A booster over inputs of these names, or None where there are fewer than FEWEST_GROUPS groups; `rising` are
+    inputs of which more is never worse, in addition to RISING."""
     if len(groups) < FEWEST_GROUPS:
         return None
     features = np.concatenate([g.features for g in groups])
@@ -85,7 +85,7 @@ def fit(
 
 
 def single_precision(booster: lightgbm.Booster) -> lightgbm.Booster:
-    """The same model with thresholds that are float32 numbers, as those of an ONNX tree are.
+    """The same model with thresholds in float32, as ONNX trees have them.
 
     Each is rounded down: for a float32 input, x ≤ t and x ≤ the next float32 below t are the same
     question, whereas rounding up would send an input that stands at the threshold the other way.

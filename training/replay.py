@@ -1,7 +1,7 @@
-"""The replay driver: the operators over a log, in event time, by the rules of the Flink adapter.
+"""The replay driver: runs the operators over a log in event time, by the rules of the Flink adapter.
 
-It holds the state of every key in memory and takes records in the order of the log. What it emits
-is what the job in its event clock writes; what it holds at the end is what the store must hold.
+It holds the state of every key in memory and applies records in the order of the log. It emits the same rows as the job
+with its event clock, and its final rows are those that the store must have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.events import Item, LabelledExample
 
 
 class KnownItems:
-    """The world of a replay: the items told so far, and one embedding space."""
+    """The world of a replay: the items that exist so far, and one embedding space."""
 
     def __init__(self, items: Iterable[Item] = (), space: Space | None = None) -> None:
         self.items = {item.item_id: item for item in items}
@@ -29,19 +29,19 @@ class KnownItems:
         return self.items.get(item_id)
 
     def put(self, item: Item) -> None:
-        """Takes a catalogue entry in, instead of an earlier one."""
+        """Adds a catalogue entry, or replaces an earlier one."""
         self.items[item.item_id] = item
 
 
 class Dead(NamedTuple):
-    """A record that was not taken, and why."""
+    """A rejected record, and the reason."""
 
     record: Record
     error: EventError
 
 
 class Replay:
-    """Feeds records to the user operator, and what it forwards to the item operator."""
+    """Applies records to the user operator, and its downstream signals to the item operator."""
 
     def __init__(
         self,
@@ -50,22 +50,22 @@ class Replay:
         emit: Emit | None = None,
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
-        tell: Callable[[LabelledExample], None] | None = None,
-        begins: Callable[[Operator[Any]], States] = lambda operator: States(),
+        on_example: Callable[[LabelledExample], None] | None = None,
+        initial: Callable[[Operator[Any]], States] = lambda operator: States(),
     ) -> None:
-        """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only
-        state.
+        """`emit(row, at)` is called with every row in order, of the parts for which `emits(part)` is true;
+        without it no rows are made, only states.
 
         With `coalesce`, rows are made at `finish` alone, one a part, as of after its last timer:
         the store ends the same, for a fraction of the work.
 
-        `tell(example)` hears of what comes of impressions, where the user operator attributes; `begins` gives the
-        states that an operator goes on from.
+        `on_example(example)` is called with each labelled example, where the user operator attributes;
+        `initial(operator)` gives the states that an operator starts from.
         """
         self.user_operator = user_operator
         self.item_operator = item_operator
         self._users, self._items = (
-            Driver(operator, emit, coalesce, emits, tell, begins(operator))
+            Driver(operator, emit, coalesce, emits, on_example, initial(operator))
             for operator in (user_operator, item_operator)
         )
         self.users: States = self._users.states
@@ -75,7 +75,7 @@ class Replay:
         self._names = [f.name for f in user.fields]
 
     def feed(self, record: Record) -> list[Signal] | None:
-        """Takes one record in. Returns what followed from it, or None where it is dead."""
+        """Applies one record. Returns its downstream signals, or None where it was rejected."""
         event = record.event
         if isinstance(event, Item):
             self._items.take(event.item_id, record)
@@ -99,7 +99,7 @@ class Replay:
         self._items.finish(until)
 
     def forget(self, at: int) -> None:
-        """Drops what nothing is known of any more by `at`, epoch ms. Its last rows are emitted."""
+        """Drops the states that are empty by `at`, epoch ms, after emitting their last rows."""
         self._users.forget(at)
         self._items.forget(at)
 

@@ -1,4 +1,4 @@
-"""A bounded sample of a log's impressions: the latest ones, and of those served close together only so many."""
+"""A bounded sample of a log's impressions: the latest ones, with a limit on those served close together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LatestImpressions:
         self.offered = 0
 
     def add(self, shown: Impression) -> None:
-        """Offers an impression; one of a request that is kept already takes its place."""
+        """Offers an impression; it replaces one of the same request."""
         self.offered += shown.request_id not in self._kept
         self._kept[shown.request_id] = shown
         if len(self._kept) > 4 * self._most:

@@ -1,4 +1,4 @@
-"""The log of a running stack: what the archive has of accepted events, and what Kafka holds beyond it."""
+"""Reads the log of a running stack: the archive of accepted events, then the later messages in Kafka."""
 
 from __future__ import annotations
 

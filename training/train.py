@@ -1,10 +1,10 @@
-"""From a log to a bundle.
+"""Trains the models of a log and publishes them as a bundle.
 
     first 80 % of the log ──> vectors ──┐
     last 20 %, replayed moment by moment ──> examples ──> ranker ──┐
     the whole log ──> vectors ──> index ───────────────────────────┴──> bundle
 
-The ranker learns over vectors that know nothing of its examples' events, then serves over vectors of the
+The ranker is fitted over vectors of the events before its examples, then serves over vectors of the
 whole log. The two spaces are rotations of one another; its inputs are cosines, which mean the same in both.
 """
 
@@ -44,12 +44,12 @@ M, EF_CONSTRUCTION = 16, 200
 
 
 class NothingToTrain(FreshetError):
-    """The log and the catalogue say nothing of any item."""
+    """Neither the log nor the catalogue has an item with content or events."""
 
 
 @dataclass(frozen=True)
 class Models:
-    """What a bundle is made of; `metrics` are for people."""
+    """The fitted parts of a bundle, and `metrics` to print."""
 
     space: FittedSpace
     ranker: bytes
@@ -74,13 +74,13 @@ class Steps:
         (self._progress or nullcontext()).__exit__(*problem)
 
     def step(self, name: str) -> StepProgress:
-        """A new step; call it with the share done."""
+        """Starts a new step; call the result with the share done."""
         return StepProgress(self._progress, self._progress.add_task(name, total=1.0) if self._progress else TaskID(0))
 
 
 @dataclass(frozen=True)
 class StepProgress:
-    """Shows how far one step has come; called with the share done, 0 to 1."""
+    """Shows the progress of one step; called with the share done, 0 to 1."""
 
     progress: Progress | None
     task: TaskID
@@ -142,8 +142,8 @@ def fit(
     past = log.cut(PREFIX)
     early = factors.fit(log.interactions[:past], log.items, dim, seed, steps.step("vectors of the past"))
     inputs = names(declared.crosses)
-    told = steps.step("examples, as of their time")
-    groups = [*examples.examples(log, early, past, MOMENTS, seed, told, declared), *labelled]
+    shown = steps.step("examples, as of their time")
+    groups = [*examples.examples(log, early, past, MOMENTS, seed, shown, declared), *labelled]
     rising = [cross.name for cross in declared.crosses if cross.rising]
     booster = ranker.fit(groups, seed, steps.step("ranker"), inputs, rising)
     model = ranker.export(booster, _inputs(groups, len(inputs)), inputs)

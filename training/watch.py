@@ -1,4 +1,4 @@
-"""One impression under comparison: what a server can have known when it was served, beside what it logged."""
+"""Compares one impression's logged ranker inputs with every value that a server can have had when it served it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Features = dict[str, Any]
 
 
 class Declared(NamedTuple):
-    """What the store says of a person's declared features at one moment."""
+    """A person's declared features in the store at one moment."""
 
     own: Features
     """by `Value.key`"""
@@ -40,8 +40,8 @@ class Declared(NamedTuple):
 
 @dataclass
 class Watch:
-    """One impression, and what a server can have known when it was served: `people` the person's own row, the newest
-    of them first; the lists below as it went, the newest last."""
+    """One impression, and the states that a server can have read when it served it: `people` are the person's own rows,
+    newest first; the lists below are recorded during the replay, newest last."""
 
     shown: Impression
     served: Served
@@ -50,23 +50,23 @@ class Watch:
     leaders: list[dict[str, float]] = field(default_factory=list)
     declared: list[Declared] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
-    """by item, how many came meanwhile"""
+    """by item, events in the time compared"""
     topics: set[str] = field(default_factory=set)
-    """of what came meanwhile of the person"""
+    """of the person's events in the time compared"""
 
-    def look(self, columns: ItemColumns) -> None:
-        """Takes the items as they are now."""
+    def snapshot(self, columns: ItemColumns) -> None:
+        """Records the shown items as they are now."""
         self.frames.append(columns.subset(self._vectors))
-        self.hear(columns.leaders)
+        self.record_leaders(columns.leaders)
 
-    def hear(self, leaders: dict[str, float]) -> None:
-        """Takes the popularity of those in the lead."""
+    def record_leaders(self, leaders: dict[str, float]) -> None:
+        """Records the popularity of the most popular items."""
         own = {region: leaders[region] for region in ("", self.shown.region or "") if region in leaders}
         if own not in self.leaders:
             self.leaders.append(own)
 
-    def ask(self, people: LivePeople, at: int) -> None:
-        """Takes the person's declared features as they are now; items have been looked at before."""
+    def record_declared(self, people: LivePeople, at: int) -> None:
+        """Records the person's declared features as they are now; needs an earlier `snapshot`."""
         user_id = self.shown.user_id
         read = people.pairs(user_id, at)
         found = Declared(
@@ -74,7 +74,7 @@ class Watch:
         )
         self.declared = [*(known for known in self.declared if known != found), found]
 
-    def judge(self) -> npt.NDArray[np.int64]:
+    def verdicts(self) -> npt.NDArray[np.int64]:
         """0 equal, 1 fresh, 2 unordered, 3 different: one for each cell (items, the bundle's names)."""
         logged = self.served.logged(self.shown)
         assert logged is not None
@@ -97,10 +97,10 @@ class Watch:
         return verdict
 
     def _others(self) -> Iterator[tuple[slice, Matrix]]:
-        """What else a server can have known, the newest first: columns of the matrix, and their values.
+        """What else a server can have read, newest first: columns of the matrix, and their values.
 
-        An input reads what changes of items, or what changes of the person, or the lead: only popularity is of two of
-        these, and all others need not be tried with one another.
+        An input depends on items, on the person, or on the most popular items: only popularity depends on two of
+        these, so the others need not be tried in combination.
         """
         people, declared, leaders = self.people, self.declared[::-1], self.leaders[::-1]
         frames = self.frames[::-1]
@@ -113,13 +113,13 @@ class Watch:
                 yield POPULARITY, np.column_stack([make(candidates) for make in INPUTS[POPULARITY]]).astype(np.float32)
 
     def _inputs(self, person: Features, frame: ItemColumns, declared: Declared) -> Matrix:
-        """What the ranker is given of the shown items (n, inputs)."""
+        """The ranker's inputs of the shown items (n, inputs)."""
         of = self._candidates(person, frame, declared)
         return matrix(of.request, of.rows, self.served.crosses)
 
     def _candidates(self, person: Features, frame: ItemColumns, declared: Declared) -> Candidates:
         shown, space = self.shown, self.served.space
-        known = person["consent"]  # who has not agreed is a stranger
+        known = person["consent"]  # without consent, a person is served as an unknown one
         request = ranking_of(
             person | declared.own if known else person,
             frame,
@@ -142,8 +142,8 @@ class Watch:
         return HeldVectors(self.served.space.id, vectors)
 
     def _unordered(self) -> npt.NDArray[np.bool_]:
-        """Which cells (items, names) are of events whose order is not known: those of one item, which are of many
-        people, and those of the person in several topics."""
+        """Which cells (items, names) depend on events of unknown order: those of one item, from many people, and those
+        of the person in several topics."""
         items = np.array([self.events[item_id] > 1 for item_id in self.shown.items])
         of_person = [
             bool(cross.values) and all(value.entity.of_user for value in cross.values) for cross in self.served.crosses

@@ -1,4 +1,4 @@
-"""Draws the pictures of the pages beside it: what the real operator says of a few made events, from event to event and
+"""Draws the pictures of the pages in this folder: the values of the real operator over a few events, at each event and
 from timer to timer.
 
     python -m docs.features.pictures

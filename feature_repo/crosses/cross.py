@@ -24,8 +24,8 @@ NUMBERS: tuple[Dtype, ...] = ("int64", "float32", "float64", "bool")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cross:
-    """An input of the ranker, called `name`. A family fills in what is below; the value of a feature that is not known
-    is its field's default."""
+    """A declared input of the ranker, called `name`. A family implements the methods below; a feature without a value
+    has its field's default."""
 
     name: str
     _: KW_ONLY
@@ -46,18 +46,18 @@ class Cross:
         object.__setattr__(self, "values", self.read())
 
     def __repr__(self) -> str:
-        """What it means: its family, what it reads, and its parameters."""
+        """Its definition: family, the values that it reads, and parameters."""
         known = {f.name for f in fields(Cross)} | {"of", "field", "zone"}
         others = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in known]
         return f"{type(self).__name__}({', '.join([value.key for value in self.values] + others)})"
 
     def read(self) -> tuple[Value, ...]:
-        """What it will read. Raises FeatureError where the cross makes no sense as declared."""
+        """The values that it reads. Raises FeatureError where the declaration is invalid."""
         return ()
 
     @property
     def on_demand(self) -> bool:
-        """Whether Feast's views and what it asks are all that it takes, so that Feast can compute it as well."""
+        """Whether Feast can compute it, from its views and request values."""
         return True
 
     @property

@@ -1,4 +1,4 @@
-"""A declared feature as it is: of the person, or of each candidate."""
+"""Crosses that pass a declared feature through: of the person, or of each candidate."""
 
 from __future__ import annotations
 

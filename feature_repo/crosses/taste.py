@@ -1,4 +1,4 @@
-"""What a person likes against what a candidate is: its categories and brand, its fields, its price, its age."""
+"""Crosses of a person's preferences and a candidate's categories, brand, other fields, price or age."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ class RelativePrice(Cross):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ItemAge(Cross):
-    """2^(-age / half_life) of the candidate, `half_life` in ms: 1 for what is new, and 0 where the age is
-    unknown or the date still to come."""
+    """2^(-age / half_life) of the candidate, `half_life` in ms: 1 for a new item, and 0 where the age is
+    unknown or the date in the future."""
 
     _: KW_ONLY
     half_life: int = days(30)

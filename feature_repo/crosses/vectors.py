@@ -1,4 +1,4 @@
-"""Cosines to the candidate's vector: of what the person stands for, and of what they ask for."""
+"""Cosines to the candidate's vector: of a declared vector of the person, and of the words of a search."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Similarity(Cross):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class QueryMatch(Cross):
-    """Cosine of the words that the person searches for and the candidate's vector; 0 where nothing is searched for, or
-    nothing is known of the words."""
+    """Cosine of the words that the person searches for and the candidate's vector; 0 without a query, or where the
+    space has none of its words."""
 
     @property
     def on_demand(self) -> bool:

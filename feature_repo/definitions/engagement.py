@@ -26,7 +26,7 @@ item_liked = Rate("item_liked", entity=item, top=liked, bottom=judged, prior=(11
 user_category_events_7d = Count("user_category_events_7d", entity=user_category, window=days(7))
 user_category_liked = Rate("user_category_liked", entity=user_category, top=liked, bottom=judged, prior=(11, 20))
 
-# What the ranker reads of these, beside what it knows anyway.
+# Inputs of the ranker, in addition to the main path's.
 liked_by_all = ItemFeature("liked_by_all", of=item_liked, rising=True)
 liked_categories = Affinity("liked_categories", of=user_category_liked, rising=True)
 breadth_7d = UserFeature("breadth_7d", of=user_categories_7d)

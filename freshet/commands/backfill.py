@@ -15,16 +15,16 @@ console = Console(highlight=False)
 
 
 def backfill(*names: str, out: Path | None = None, flink: bool = False, quiet: bool = False) -> int:
-    """Write what features were at every moment, from the archive, for Feast's `get_historical_features`.
+    """Write the rows of declared features as of every event, from the archive, for Feast's `get_historical_features`.
 
     Parameters
     ----------
     names
-        Features; the rows are those of their entities' views. All of them where none is named.
+        Features; the rows are those of their entities' views. All features where none is named.
     out
         Folder of the Parquet files; where Feast's views look for them where not given.
     flink
-        Have a batch job of Flink do it, where the archive is too large for one process: in a mini cluster of its own,
+        Run it as a batch job of Flink, for archives that are too large for one process: in a mini cluster of its own,
         or on the cluster that FRESHET_FLINK_RUN names.
     quiet
         No progress.

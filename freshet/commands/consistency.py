@@ -1,4 +1,4 @@
-"""`freshet features consistency`: whether the ranker was given what a replay of the archive says it was to be given."""
+"""`freshet features consistency`: compares the ranker's inputs as logged with those that a replay computes."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def consistency(
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     quiet: bool = False,
 ) -> int:
-    """Compare what the ranker was given, as feeds logged it, with what the archive's events say, input by input. Exit
+    """Compare the ranker's inputs, as feeds logged them, with those computed from the archive, input by input. Exit
     status 1 where too few values are equal.
 
     Parameters
     ----------
     within
-        How old, in seconds, what a server knows of an item and from the store may be: as long as rows take from the
-        job to the server.
+        How many seconds old the item columns and store rows of a server may be: as long as rows take from the job to
+        the server.
     most
-        Compare so many impressions, the last ones; of those served within `--within`, at most 16, since all that a
-        server can have known meanwhile is in memory for each of them.
+        Compare this many of the last impressions; of those served within `--within`, at most 16, since every state
+        that a server can have read is held in memory for each of them.
     at_least
         The share of values that must be equal.
     as_json
@@ -80,8 +80,8 @@ def consistency(
     if report.overall.share >= at_least:
         return 0
     if not as_json:
-        print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (an import, say)")
-        print(f"knew what was true longer than {within:g} s ago (--within). --most compares the last feeds alone.")
+        print(f"Fewer than {at_least:.2%} are equal. Feeds served while the job read a backlog (such as an import)")
+        print(f"used rows more than {within:g} s old (--within). --most limits the comparison to the last feeds.")
     return 1
 
 

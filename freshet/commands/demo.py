@@ -37,7 +37,7 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
     dataset = datasets.movielens()
     paths = _prepared(dataset, settings.root / "data" / datasets.NAME)
     if load(settings, [(topic, paths[topic]) for topic in (topics.ITEMS, topics.USERS, topics.INTERACTIONS)]):
-        raise ComponentError("lines of MovieLens-100K were rejected: the data set is not the one we know")
+        raise ComponentError("lines of MovieLens-100K were rejected: the installed data set is another one")
     if bundle.current_name(settings.bundles) is None:
         _train(settings)
     stack.up()

@@ -1,4 +1,4 @@
-"""Proof without a person at the page: three clicks of a real user change that user's feed, and the feed says why."""
+"""`freshet demo --check`: three clicks of a real user change that user's feed, and the feed gives the reasons."""
 
 import time
 import uuid
@@ -41,7 +41,7 @@ def check(settings: Settings, dataset: Dataset, console: Console) -> int:
     chosen = {item.item_id for item in clicked}
     because = [entry for entry in after["items"] if entry.get("reason", {}).get("item_id") in chosen]
     if fresh and because:
-        console.print(f"\n{len(fresh)} films are new, {len(because)} of the feed say that a click is their reason")
+        console.print(f"\n{len(fresh)} films are new, {len(because)} items of the feed have a click as their reason")
         return 0
     console.print("\n[red]the feed did not change because of the clicks[/red]")
     return 1
@@ -53,10 +53,10 @@ def _person(dataset: Dataset) -> str:
 
 
 def _known_feed(client: httpx.Client, user: str) -> dict[str, Any]:
-    """The feed once it has settled: right after a start the job still reads the log, this person's part included.
+    """The feed once the job has read the person's events, which takes a while after a start.
 
-    No feed is asked for before the person's events have been read: what a feed shows is an event of today, and beside
-    one of today, those of 1998 would be too late.
+    No feed is requested before that: its impression would be an event of today, by which the person's events of 1998
+    would be too late.
     """
     deadline = time.monotonic() + _DEADLINE
     while not _last_event(client, user) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""`freshet features`: the life of a declared feature."""
+"""`freshet features`: list, show, test, plan, apply, promote and backfill declared features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ console = Console(highlight=False)
 
 @app.command(name="list")
 def show_all() -> int:
-    """Every declared feature, by entity, and every cross. One in the shadow of another is not in the service."""
+    """List every declared feature, by entity, and every cross. A feature that is not promoted is not in the service."""
     from feature_repo import promotions
 
     table = Table("feature", "entity", "what", "over", "dtype", box=None, pad_edge=False, header_style="bold")
@@ -57,8 +57,7 @@ def show_all() -> int:
 
 @app.command
 def show(name: str) -> int:
-    """Where a feature comes from and where it goes: event fields, operator, view, services; and how large its state is.
-    Of a cross, what it reads.
+    """Show a feature's event fields, operator, view, services and state size; of a cross, its inputs.
 
     Parameters
     ----------
@@ -96,18 +95,18 @@ def show(name: str) -> int:
         "crosses": ", ".join(c.name for c in repository.crosses if feature in {v.feature for v in c.values}) or "none",
         "services": ", ".join(_services(entity.view)) or "none",
         "freshness": ("milliseconds" if entity.of_user else "up to 3 s")
-        + " after an event; by itself when a tile, session or half-life ends",
+        + " after an event; also when a tile, session or half-life ends",
     }
     _say(facts)
     for field in feature.fields:
-        unknown = f"{field.default!r} where nothing is known, None for a key without a row"
+        unknown = f"{field.default!r} without events, None for a key without a row"
         console.print(f"[bold]{'field':<10}[/]{field.name}: {field.dtype}, {unknown}", soft_wrap=True)
     return 0
 
 
 @app.command
 def test() -> int:
-    """Play the examples that stand beside the definitions. Exit status 1 where one does not hold."""
+    """Run the examples of the definitions. Exit status 1 where one fails."""
     from feature_repo import examples, registry
 
     outcomes = [examples.check(each) for each in examples.within(*registry.modules(registry.package_name()))]
@@ -127,10 +126,10 @@ def test() -> int:
 
 @app.command
 def plan() -> int:
-    """What `freshet features apply` would change in the job as it was last started."""
+    """Show what `freshet features apply` would change in the job as it was last started."""
     settings = Settings()
     if declared.applied(settings) is None:
-        console.print("no job was started yet: `freshet up` starts one with everything that is declared")
+        console.print("no job was started yet: `freshet up` starts one with the current declarations")
         return 0
     if not any(_changes(settings)):
         console.print("nothing would change")
@@ -139,14 +138,14 @@ def plan() -> int:
 
 @app.command
 def apply(*, flink: bool = False, quiet: bool = False) -> int:
-    """Bring the running job to what is declared now: it stops with a savepoint, new features are filled from the
-    archive, and it goes on from where it was. No event is lost, and unchanged features keep their states. The server
-    starts anew where crosses are new, and `freshet train` makes the model that reads them.
+    """Restart the running job with the current declarations: it stops with a savepoint, new features are backfilled
+    from the archive, and it resumes. No event is lost, and unchanged features keep their states. The server is
+    restarted where crosses are new; `freshet train` makes a model that reads them.
 
     Parameters
     ----------
     flink
-        Have a batch job of Flink make the past, where the archive is too large for one process.
+        Backfill with a batch job of Flink, for archives that are too large for one process.
     quiet
         No progress.
     """
@@ -163,7 +162,7 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
     )
     states = {status.name: status.state for status in stack.status()}
     if states["flink"] not in ("running", "busy"):
-        raise FeaturesError("the job does not run: `freshet up` starts it with what is declared")
+        raise FeaturesError("the job does not run: `freshet up` starts it with the current declarations")
     if refill:
         refill.ahead()
     if found:
@@ -177,7 +176,7 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
             console.print(
                 "the model in force may read what is gone: feeds are of what is popular until `freshet train`"
             )
-    declared.remember(settings, (declared.applied(settings) or {}).get("seeded", ()))
+    declared.remember(settings, (declared.applied(settings) or {}).get("backfilled", ()))
     return 0
 
 
@@ -185,7 +184,7 @@ def apply(*, flink: bool = False, quiet: bool = False) -> int:
 def rewrite_rows() -> int:
     """Have the running job write every row of the online store again, from its own state: after Redis has lost data.
 
-    The job goes on meanwhile. Rows arrive over the seconds or minutes that follow; writing one again changes nothing.
+    The job keeps running. Rows are written over the following seconds or minutes; writes are idempotent.
     """
     settings = Settings()
     if not any(status.name == "flink" and status.state in ("running", "busy") for status in Stack(settings).status()):
@@ -199,10 +198,9 @@ def rewrite_rows() -> int:
 
 @app.command
 def promote(name: str) -> int:
-    """Let the entity's service give this feature, instead of what it replaces or of what replaces it.
+    """Put this feature into the entity's service, instead of the one that it replaces or that replaces it.
 
-    Both have been running, so nothing is computed: Feast's registry is written once, and readers of the service see
-    either the one or the other.
+    Both are already computed: Feast's registry is written once, and readers of the service see the one or the other.
 
     Parameters
     ----------
@@ -223,10 +221,10 @@ def promote(name: str) -> int:
     promotions.keep_promoted(settings.root, after)
     feast.apply(settings, report=lambda message: None)
     if old == new:
-        console.print(f"{full} is what the service gives")
+        console.print(f"{full} is already in the service")
         return 0
     gone = ", ".join(name for name in old if name not in new)
-    console.print(f"the service {entity.view} gives {feature.name} instead of {gone}")
+    console.print(f"the service {entity.view} has {feature.name} instead of {gone}")
     return 0
 
 
@@ -236,7 +234,7 @@ def _say(facts: Mapping[str, str]) -> None:
 
 
 def _changes(settings: Settings) -> tuple[list[Change], list[Change]]:
-    """What would change of features and of crosses, printed."""
+    """Prints the changes of features and of crosses."""
     found, inputs = declared.changes(settings), declared.inputs(settings)
     for change in found:
         console.print(f"[bold]{change.kind:<8}[/] {change.feature}: {change.detail}")

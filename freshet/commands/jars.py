@@ -1,4 +1,4 @@
-"""`freshet jars fetch` warms the cache (for a machine that goes offline); `freshet jars lock` is for maintainers."""
+"""`freshet jars fetch` downloads jars to the cache (for offline use); `freshet jars lock` is for maintainers."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ def fetch(*groups: Literal["kafka", "flink"]) -> int:
     """Download the jars of the groups, or of all, and check them."""
     for group in groups or jars.ROOTS:
         found = jars.fetch(group, Settings().cache, report=print)
-        print(f"{group}: {len(found)} jars, all as the lock says")
+        print(f"{group}: {len(found)} jars, all with the checksums of the lock")
     return 0
 
 

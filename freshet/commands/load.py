@@ -1,4 +1,4 @@
-"""`freshet import`."""
+"""`freshet import`: sends files of JSON lines to Kafka."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,10 +29,10 @@ def load(
     restart: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
 ) -> int:
-    """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import goes on when it is called again.
+    """Send files of JSON lines (plain or gzip) to Kafka. An interrupted import resumes when it is called again.
 
     A file of events that is not in the order of time is sorted first. Exit status 1 if a line was rejected, now or by
-    an earlier run over the same file, or if the job refused an event that this run sent.
+    an earlier run over the same file, or if the job rejected an event that this run sent.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ def load(
     rejects
         Write each rejected line's number and reason to this file, as JSON lines.
     restart
-        Begin at the first line again, whatever has been sent before.
+        Start at the first line again, whatever was sent before.
     wait
-        Wait until a checkpoint of the running job covers what was sent, and report what it refused of it.
+        Wait until a checkpoint of the running job covers what was sent, and report the messages that it rejected.
     """
     chosen = [
         (topics.ITEMS, items),
@@ -94,7 +94,7 @@ def run(
 
 
 def _summary(before: importer.Progress, result: importer.Progress) -> str:
-    """What this run did of a file, and what earlier ones had done."""
+    """How many lines of a file this run sent and rejected, and how many earlier runs did."""
     sent, rejected = result.accepted - before.accepted, result.rejected - before.rejected
     earlier = f" (earlier: {before.accepted:,} sent, {before.rejected:,} rejected)" if before.line else ""
     return f"{result.path}: {sent:,} sent to {result.topic}, {rejected:,} rejected{earlier}"
@@ -113,7 +113,7 @@ def _one(
     if before.done:
         bar.console.print(f"{path} has been imported already ({before.line:,} lines); --restart sends it again")
     elif before.line:
-        bar.console.print(f"{path}: going on after line {before.line:,}")
+        bar.console.print(f"{path}: resuming after line {before.line:,}")
 
     def advanced(progress: importer.Progress, position: int) -> None:
         bar.update(task, completed=position, lines=f"{progress.line:,} lines")
@@ -121,7 +121,7 @@ def _one(
     result = importer.load(path, topic, sender, records, rejected=rejections.add, advanced=advanced)
     bar.update(task, completed=path.stat().st_size)
     if result.by_time and not before.done:
-        bar.console.print(f"{path} is not in the order of time and was sent in that order", soft_wrap=True)
+        bar.console.print(f"{path} was not in the order of time; it was sorted before it was sent", soft_wrap=True)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What the job refused of the messages that a command sent, said at the command's end."""
+"""Reports, at the end of a command, the dead letters of the messages that it sent."""
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -10,29 +10,29 @@ from freshet.settings import Settings
 
 
 def report(settings: Settings, sent: SentPlaces, began: int, console: Console) -> int:
-    """Waits until the job has taken what was sent since `began`, epoch ms, and prints its dead letters; returns how
-    many there are. Duplicates are no loss and do not count. Where the job does not run, says so and returns 0.
+    """Waits until the job has processed what was sent since `began`, epoch ms, and prints its dead letters; returns how
+    many there are. Duplicates do not count. Where the job does not run, prints that and returns 0.
 
     Raises KafkaUnreadable.
     """
     if not sent.ends:
         return 0
     if not _runs(settings):
-        console.print("the job does not run: `freshet status` counts what it refuses of these", style="yellow")
+        console.print("the job does not run: `freshet status` counts those of them that it rejects", style="yellow")
         return 0
     if not _waited(settings, sent, console):
         console.print(
-            "the job takes no messages: `freshet status` counts what it refuses of these later", style="yellow"
+            "the job processes no messages: `freshet status` counts those of them that it rejects later", style="yellow"
         )
     found = dead_letters.of_sent(settings.connection, sent, began)
     for (topic, reason), number in found.most_common():
         if reason == DUPLICATE:
-            console.print(f"{number:,} {topic} had been accepted before under their ids")
+            console.print(f"{number:,} {topic} are duplicates of accepted ones, by their ids")
         else:
-            console.print(f"[red]{number:,} {topic} were refused by the job: {reason}[/] (topic {topic}.dlq)")
+            console.print(f"[red]{number:,} {topic} were rejected by the job: {reason}[/] (topic {topic}.dlq)")
         if reason == "too_late":
             console.print(
-                "  They are older than an event that the job took of the same person before, by more than the allowed "
+                "  They are older than an accepted event of the same person by more than the allowed "
                 "lateness (FRESHET_ALLOWED_LATENESS_HOURS); import older events first.",
                 soft_wrap=True,
             )

@@ -1,4 +1,4 @@
-"""`freshet replay`: interactions of a file, sent at a chosen rate as if they happened now."""
+"""`freshet replay`: sends the interactions of a file at a chosen rate, optionally with current timestamps."""
 
 import time
 from pathlib import Path
@@ -51,29 +51,29 @@ def replay(
     wait: bool = True,
 ) -> int:
     """Send a file of interactions in the order of their times, paced. Exit status 1 if a line was rejected, or if the
-    job refused an event.
+    job rejected an event.
 
     Parameters
     ----------
     interactions
         A file of JSON lines, plain or gzip.
     rate
-        So many events a second, as in `--rate 300/s`, evenly spaced.
+        Events a second, as in `--rate 300/s`, evenly spaced.
     speed
-        Instead of a rate: follow the events' own times, so many times as fast.
+        Instead of a rate: the pace of the events' own timestamps, this many times as fast.
     now
-        Shift all timestamps by one and the same amount, so that the last event of the file happens at the moment at
-        which the replay starts. Without it, events keep the times that they have.
+        Shift all timestamps by the same amount, so that the last event of the file has the time at which the replay
+        starts. Without it, events keep their timestamps.
     limit
-        Stop after so many events.
+        Stop after this many events.
     rejects
         Write each rejected line's number and reason to this file, as JSON lines.
     wait
-        Wait until a checkpoint of the running job covers what was sent, and report what it refused of it.
+        Wait until a checkpoint of the running job covers what was sent, and report the messages that it rejected.
     """
     files.check(interactions)
     if (rate is None) == (speed is None):
-        raise InputError("say either --rate or --speed")
+        raise InputError("give either --rate or --speed, not both")
     if speed is not None and speed <= 0:
         raise InputError("--speed must be positive")
     console = Console(highlight=False)
@@ -99,7 +99,7 @@ def replay(
         seconds = time.monotonic() - began
     console.print(f"{sent:,} events in {seconds:.1f} s ({sent / seconds:,.0f}/s), {rejections.count:,} lines rejected")
     if behind > _LAG_WORTH_A_WORD:
-        console.print(f"the asked pace could not be kept: up to {behind:.1f} s behind")
+        console.print(f"the requested rate was not reached: up to {behind:.1f} s behind")
     refused = report(settings, places, start, console) if wait else 0
     return 1 if refused or rejections.count else 0
 

@@ -25,24 +25,24 @@ console = Console(highlight=False)
 Name = Literal["kafka", "redis", "flink", "server", "feast"]
 
 _MEANINGS = {
-    "busy": "it runs and did not answer in time; it may be at work, so ask again",
-    "unhealthy": "its process runs, but nobody answers at its address, or it says that it is not ready",
-    "crashed": "it ended by itself; `freshet up` starts it again",
+    "busy": "it runs and did not answer in time; it may be under load, so try again",
+    "unhealthy": "its process runs, but its address does not answer, or it reports that it is not ready",
+    "crashed": "its process has ended; `freshet up` starts it again",
 }
 
 
 def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
-    """Start the local stack and return when all of it is healthy; what already runs is left as it is.
+    """Start the local stack and return when every component is healthy; running components are left as they are.
 
-    Where features have been edited since the running job was started, one line says which, and what takes them up; the
-    exit status is 0 all the same. It is 1 where a component does not become healthy.
+    Where features have been edited since the running job was started, one line names them and the command that
+    applies them; the exit status is still 0. It is 1 where a component does not become healthy.
 
     Parameters
     ----------
     only
-        Start just these, as in `--only kafka,redis`.
+        Start these alone, as in `--only kafka,redis`.
     without
-        Start everything but these.
+        Start all components except these.
     restore
         `--no-restore` starts the Flink job with empty state, reading the event log from its beginning.
     """
@@ -56,7 +56,7 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     if "server" in running:
         console.print(f"the page is at {settings.http_url}, the API at {settings.http_url}/docs")
     if "flink" in running:
-        console.print(f"Flink's own page is at {settings.flink_url}")
+        console.print(f"Flink's web page is at {settings.flink_url}")
         edited = declared.edited(settings)
         if edited:
             console.print(edited, style="yellow", soft_wrap=True)
@@ -85,7 +85,7 @@ def status() -> int:
         table.add_row(one.name, state, one.address, str(one.pid or ""), since)
     console.print(table)
     if all(one.state == "stopped" for one in found):
-        console.print(f"this is the stack of {settings.root}; FRESHET_HOME names another", soft_wrap=True)
+        console.print(f"this is the stack of {settings.root}; set FRESHET_HOME for another one", soft_wrap=True)
     for one in found:
         if one.state in _MEANINGS:
             console.print(f"{one.name}: {_MEANINGS[one.state]} (`freshet logs {one.name}`)", soft_wrap=True)
@@ -120,11 +120,11 @@ def logs(
     Parameters
     ----------
     name
-        Whose log; all of them when left out.
+        The component; all components when left out.
     follow
-        Keep on showing what is added, until Ctrl-C.
+        Print new lines as they are written, until Ctrl-C.
     lines
-        How many lines of each.
+        Lines of each log.
     """
     found = sorted(Settings().logs.glob(f"{name or '*'}.log"))
     if not found:

@@ -1,4 +1,4 @@
-"""`freshet train`."""
+"""`freshet train`: fits a model and publishes a bundle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEEDED = ("implicit", "lightgbm", "onnx", "onnxmltools", "scipy", "sklearn")
 
 
 class ExtraMissing(FreshetError):
-    """What only training needs is not installed."""
+    """The packages of the extra `train` are not installed."""
 
 
 class BadArguments(FreshetError):
@@ -52,17 +52,17 @@ def train(
     Parameters
     ----------
     kafka
-        Kafka's address, host:port; that of the local stack where nothing is said.
+        Kafka's address, host:port; that of the local stack by default.
     interactions
         Files of interactions, instead of Kafka.
     items
         Files of items, instead of Kafka.
     impressions
-        Files of impressions, beside those: click-through rates need them.
+        Files of impressions, in addition: click-through rates need them.
     users
-        Files of people, beside those: features of profiles need them.
+        Files of profiles, in addition: features of profiles need them.
     bundles
-        Folder of bundles, that of the local stack where nothing is said; the new one becomes the one in force.
+        Folder of bundles, that of the local stack by default; the new bundle is put in force.
     dim
         Dimensions of the embedding space, 2 to 1024.
     seed
@@ -119,7 +119,8 @@ def _from_files(
 
 
 def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log, int]:
-    """The archive of the local stack and what its Kafka holds beyond it; of another Kafka its topics alone."""
+    """The log from the local stack's archive and the later messages in its Kafka; from another Kafka, its topics
+    alone."""
     from feature_repo.consent import ConsentSettings
     from feature_repo.lateness import LatenessSettings
     from training import archive
@@ -133,7 +134,7 @@ def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log
 
 
 def _labelled(settings: Settings, bundles: Path, log: Log, repository: Repository) -> list[Group]:
-    """Impressions with what came of them, as ranking groups: of bundles whose ranker had the inputs of today's."""
+    """Labelled impressions as ranking groups: those of bundles whose ranker had the same inputs as now."""
     from feature_repo.inputs import names
     from schemas import bundle
     from training import labelled
@@ -150,7 +151,7 @@ def _labelled(settings: Settings, bundles: Path, log: Log, repository: Repositor
 
 
 def summary(manifest: Manifest, bundles: Path) -> str:
-    """The manifest for people, one fact a line."""
+    """The manifest as readable text, one fact a line."""
     facts = {
         "bundle": bundles / manifest.version,
         **{f"space {name}": _space(part) for name, part in manifest.spaces.items()},

@@ -1,4 +1,4 @@
-"""Dead letters, the messages that the job refused: those of what one command sent, and those of all topics."""
+"""Reads and counts dead letters: those of the messages that one command sent, and those of all topics."""
 
 import json
 import time
@@ -27,7 +27,7 @@ Place = tuple[str, int]
 
 
 class Acknowledged(Protocol):
-    """What Kafka's client says of a message once the broker has it."""
+    """The delivery report of an acknowledged message."""
 
     topic: str
     partition: int
@@ -35,7 +35,7 @@ class Acknowledged(Protocol):
 
 
 class SentPlaces:
-    """Offsets of the messages that one command sent, as ranges a partition: those of a lone producer are one range."""
+    """Offsets of the messages that one command sent, as ranges for each partition: a lone producer gives one range."""
 
     def __init__(self) -> None:
         self._ranges: dict[Place, list[list[int]]] = {}
@@ -60,7 +60,7 @@ class SentPlaces:
 
 
 def numbers(connection: Connection, of: Iterable[str]) -> dict[str, int]:
-    """How many dead letters each of these topics has. Raises KafkaUnreadable."""
+    """The number of dead letters of each of these topics. Raises KafkaUnreadable."""
     with closing(_consumer(connection)) as client:
         found = {}
         for topic in of:
@@ -74,7 +74,7 @@ def wait_for_job(
     connection: Connection, sent: SentPlaces, left: Callable[[int], object], patience_s: float = PATIENCE_S
 ) -> bool:
     """Waits until a checkpoint of the job covers what was sent; `left` is called with the number of messages that none
-    covers yet. False where the job takes none for `patience_s`. Raises KafkaUnreadable."""
+    covers yet. False where the job processes none for `patience_s`. Raises KafkaUnreadable."""
     from kafka import TopicPartition
 
     groups: dict[str, dict[Any, int]] = {}
@@ -100,7 +100,7 @@ def _behind(connection: Connection, group: str, ends: Mapping[Any, int]) -> int:
 
 
 def of_sent(connection: Connection, sent: SentPlaces, began: int) -> Counter[tuple[str, str]]:
-    """Dead letters of what was sent since `began`, epoch ms, by topic and reason. Raises KafkaUnreadable."""
+    """Dead letters of the messages sent since `began`, epoch ms, by topic and reason. Raises KafkaUnreadable."""
     found: Counter[tuple[str, str]] = Counter()
     for topic in sorted({topic for topic, _ in sent.ends}):
         number = _since(connection, topic, began - SKEW_MS)
@@ -126,9 +126,9 @@ def summary(connection: Connection, last: int = SUMMARIZED) -> list[str]:
     for topic, number in numbers(connection, topics.EVENT_TOPICS).items():
         if number:
             reasons = Counter(letter["reason"] for letter in _letters(connection, topic, last))
-            told = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
+            listed = ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
             among = f"of the latest {reasons.total():,}, " if reasons.total() < number else ""
-            found.append(f"{topics.dlq(topic)}: {number:,} dead letters ({among}{told})")
+            found.append(f"{topics.dlq(topic)}: {number:,} dead letters ({among}{listed})")
     return found
 
 

@@ -10,7 +10,7 @@ _HEAD = 64 * 1024
 
 
 def identity(path: Path) -> str:
-    """Tells a file from another one of the same name, cheaply: its path, size and first 64 KB."""
+    """A cheap fingerprint of a file: a hash of its path, size and first 64 KB."""
     with path.open("rb") as file:
         head = hashlib.sha256(file.read(_HEAD)).hexdigest()
     return hashlib.sha256(f"{path.resolve()}\0{path.stat().st_size}\0{head}".encode()).hexdigest()[:32]

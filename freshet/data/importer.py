@@ -1,9 +1,9 @@
-"""Files of JSON lines into Kafka, so that an interrupted import resumes where the broker's acknowledgements ended.
+"""Imports files of JSON lines into Kafka; an interrupted import resumes after the last acknowledged line.
 
 A record for each file and topic in `.freshet/imports` holds the place of the last line that is acknowledged or
 rejected. Lines sent after the record was written are sent again, which is harmless: interactions are deduplicated by
 their id, and items and users replace their earlier version. A file whose events are not in the order of their times is
-sorted first, since the job refuses an event that is too far behind an earlier one of the same person.
+sorted first, since the job rejects an event that is too far behind an earlier one of the same person.
 """
 
 import json
@@ -76,10 +76,10 @@ def load(
     rejected: Callable[[RejectedLine], None],
     advanced: Callable[[Progress, int], None] = lambda progress, position: None,
 ) -> Progress:
-    """Send the lines of a file that have not been acknowledged yet; returns the finished progress.
+    """Sends the lines of a file that have not been acknowledged yet; returns the final progress.
 
-    `rejected` is called with each line that is no valid event; `advanced` with the progress and the bytes read, after
-    each chunk. Raises BrokerGone, with the progress up to the last chunk on disk.
+    `rejected` is called with each line that is not a valid event; `advanced` with the progress and the bytes read,
+    after each chunk. Raises BrokerGone, with the progress up to the last chunk on disk.
     """
     progress = records.load(path, topic)
     if progress.done:

@@ -1,6 +1,6 @@
-"""Lines of a file of events in the order of their times, in bounded memory.
+"""Reads the lines of a file of events in the order of their times, in bounded memory.
 
-The job refuses an event that is further behind an earlier one of the same person than the allowed lateness. A file that
+The job rejects an event that is further behind an earlier one of the same person than the allowed lateness. A file that
 is out of order is therefore sorted before it is sent: by SQLite, which spills what does not fit into memory to disk.
 """
 
@@ -33,8 +33,8 @@ def needs_sorting(topic: str, path: Path) -> bool:
 
 @contextmanager
 def by_time(topic: str, path: Path, folder: Path) -> Iterator[Iterator[Line]]:
-    """The file's lines, earliest first, equal times in the order of the file; a line that is no event keeps its place
-    beside the one before it. The order is the same at each call. `folder` is where the lines are meanwhile."""
+    """The file's lines, earliest first, equal times in the order of the file; a line that is not an event
+    follows the one before it. The order is the same at each call. `folder` holds the temporary database."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.NamedTemporaryFile(prefix=".sorting-", dir=folder) as file,
@@ -60,7 +60,7 @@ def _rows(topic: str, path: Path) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _time(topic: str, text: bytes, otherwise: int) -> int:
-    """Epoch ms of the line's event, `otherwise` where it is none."""
+    """Epoch ms of the line's event, `otherwise` where the line is not an event."""
     try:
         at: int = json_reader.loads(topic, text).timestamp
     except EventError:

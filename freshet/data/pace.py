@@ -1,4 +1,4 @@
-"""Keeping a pace."""
+"""Waiting for the due time of the next event."""
 
 import time
 

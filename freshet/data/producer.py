@@ -1,4 +1,4 @@
-"""A Kafka producer that loses nothing: every message is acknowledged, or the error says that it is not."""
+"""A Kafka producer that reports every message which the broker did not acknowledge."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -18,7 +18,7 @@ class Producer:
     """Sends in the background; `flush` returns when the broker has acknowledged everything sent before."""
 
     def __init__(self, settings: Settings, acknowledged: Callable[[Any], None] | None = None) -> None:
-        """`acknowledged` is called with topic, partition and offset of each message that the broker has, in the
+        """`acknowledged` is called with topic, partition and offset of each acknowledged message, in the
         producer's thread."""
         from kafka import KafkaProducer
         from kafka.errors import KafkaError

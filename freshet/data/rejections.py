@@ -1,4 +1,4 @@
-"""Lines of files that are no valid events: each noted, the first ones shown."""
+"""Collects the lines of files that are not valid events, and prints the first ones."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class RejectedLine:
 
 
 class RejectedLines:
-    """Those of one command. Where it has a file, they are in there as JSON lines, too."""
+    """The rejected lines of one command; with a file, also written to it as JSON lines."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._file = file

@@ -1,1 +1,1 @@
-"""What is declared in the feature repository, brought to the running stack: `feast apply`, backfills, restarts."""
+"""Applies the feature repository's declarations to the running stack: `feast apply`, backfills, restarts."""

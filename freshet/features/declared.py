@@ -1,4 +1,4 @@
-"""What the running job was started with, and what the repository says now."""
+"""The declarations that the running job was started with, compared with those of the repository now."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _NAMED = 5
 
 
 def now() -> dict[str, Any]:
-    """The repository's declarations. Raises FeatureError where they are wrong."""
+    """A snapshot of the repository's declarations. Raises FeatureError where they are wrong."""
     from feature_repo import plan, registry
 
     return plan.snapshot(registry.declared())
 
 
 def applied(settings: Settings) -> dict[str, Any] | None:
-    """Those that the job was last started with; None where none ever was."""
+    """The snapshot that the job was last started with; None before the first start."""
     try:
         found: dict[str, Any] = json.loads(settings.declared.read_text())
     except FileNotFoundError:
@@ -37,37 +37,35 @@ def applied(settings: Settings) -> dict[str, Any] | None:
     return found
 
 
-def remember(settings: Settings, seeded: Collection[int] = ()) -> None:
-    """The job runs with what the repository says now, and these states have had seeds."""
-    settings.declared.write_text(json.dumps(now() | {"seeded": sorted(seeded)}, indent=1))
+def remember(settings: Settings, backfilled: Collection[int] = ()) -> None:
+    """Records that the job runs with the declarations of now, and which states it was given a backfill for."""
+    settings.declared.write_text(json.dumps(now() | {"backfilled": sorted(backfilled)}, indent=1))
 
 
 def edited(settings: Settings) -> str:
-    """How what is declared now differs from what the running job was started with, and what takes it up: one line,
-    "" where nothing differs."""
+    """One line with the features that were edited since the running job was started and the command that applies them;
+    "" where there are none."""
     try:
         found = [*changes(settings), *inputs(settings)]
     except FreshetError as error:
-        return f"the job runs as it was declared when it was started; what is declared now cannot be applied: {error}"
+        return f"the job runs with the declarations of its start; the current ones cannot be applied: {error}"
     if not found:
         return ""
     names = [f"{change.feature} ({change.kind})" for change in found[:_NAMED]]
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return (
-        f"features edited since the job was started: {', '.join(names)}{more}; `freshet features apply` takes them up"
-    )
+    return f"features edited since the job was started: {', '.join(names)}{more}; `freshet features apply` applies them"
 
 
-def to_seed(settings: Settings) -> set[int]:
-    """States that need seeds at the next start: those of what is new or otherwise said, and those that had some
-    before, since a key may not have taken them yet."""
+def to_backfill(settings: Settings) -> set[int]:
+    """Keys of the states to backfill at the next start: those of new and changed features, and those that were
+    backfilled before, since a key takes its backfilled state only when it is loaded."""
     before, after = applied(settings), now()
     found = {after["features"][change.feature]["state"] for change in changes(settings) if change.rewrites}
-    return found | set((before or {}).get("seeded", ()))
+    return found | set((before or {}).get("backfilled", ()))
 
 
 def inputs(settings: Settings) -> list[Change]:
-    """What has become of the crosses since the job last started."""
+    """The changes of crosses since the job last started."""
     from feature_repo import plan
 
     before = applied(settings)
@@ -75,7 +73,7 @@ def inputs(settings: Settings) -> list[Change]:
 
 
 def changes(settings: Settings) -> list[Change]:
-    """What a start of the job would change.
+    """The changes of features that a start of the job would apply.
 
     Raises ComponentError where the main path's saved state could not be read any more.
     """
@@ -91,12 +89,12 @@ def changes(settings: Settings) -> list[Change]:
 
 
 def features(repository: Repository) -> list[tuple[Entity, Feature]]:
-    """All of them, each with its entity."""
+    """All features, each with its entity."""
     return [(entity, feature) for entity, features in repository.features.items() for feature in features]
 
 
 def named(repository: Repository, name: str) -> tuple[Entity, Feature]:
-    """The one that is called `name` or entity.name. Raises FeaturesError where there is none, or several."""
+    """The feature called `name` or entity.name. Raises FeaturesError where there is none, or several."""
     found = [
         (entity, feature)
         for entity, feature in features(repository)
@@ -105,6 +103,6 @@ def named(repository: Repository, name: str) -> tuple[Entity, Feature]:
     if len(found) == 1:
         return found[0]
     if found:
-        raise FeaturesError(f"{name} is declared of {', '.join(e.name for e, _ in found)}: say entity.{name}")
+        raise FeaturesError(f"{name} is declared for {', '.join(e.name for e, _ in found)}: use entity.{name}")
     near = ", ".join(feature.name for _, feature in features(repository)) or "none are declared"
     raise FeaturesError(f"no feature is called {name}; there are {near}")

@@ -1,4 +1,4 @@
-"""A backfill by Flink (streams/backfill.py): in a mini cluster of its own beside the job, or on the cluster that the
+"""A backfill by Flink (streams/backfill.py): in a separate mini cluster, or on the cluster that the
 setting `flink_run` names."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Filled:
         self._folder = folder
 
     def rows(self) -> Iterator[tuple[Row, int]]:
-        """Every row, and as of when, epoch ms: a key's in their order, keys in none."""
+        """Every row and its time, epoch ms: in order for each key, keys in no order."""
         from operators.contract import Row
 
         for view, at, packed in self._read("rows"):
@@ -41,7 +41,7 @@ class Filled:
             yield Row(view, tuple(key), tuple(values)), at
 
     def states(self) -> Iterator[tuple[str, str, str, bytes]]:
-        """(operator's name, key, part, encoded state) at the end."""
+        """(operator's name, key, part, encoded state) after the last event."""
         yield from self._read("states")
 
     def _read(self, name: str) -> Iterator[tuple[Any, ...]]:
@@ -54,7 +54,7 @@ class Filled:
 
 def _place(file: Path) -> list[int | str]:
     """Sorts the files of one Flink task by their number: `part-…-10` comes after `part-…-2`, unlike in text. A task's
-    files hold a key's rows in their order."""
+    files hold each key's rows in order."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
 
 
@@ -62,8 +62,8 @@ def _place(file: Path) -> list[int | str]:
 def fill(
     settings: Settings, files: Collection[Path], output: Literal["rows", "states"], of: Collection[int], until: int
 ) -> Iterator[Filled]:
-    """The `output` that archived events in `files` come to by `until`, epoch ms, `of` the features whose states have
-    these keys, or of all that are declared. It is gone at the end of the context.
+    """Runs the batch job over the archived events in `files`, with timers up to `until`, epoch ms, for the features
+    whose state keys are in `of`, or for all. Gives its `output`, which is deleted at the end of the context.
 
     Raises ComponentError, with the place of the log, where Flink fails.
     """

@@ -19,7 +19,7 @@ _TIMEOUT = 180
 
 
 def write_config(settings: Settings) -> Path:
-    """Copy `feature_repo/feature_store.yaml` into the home with the ports and the registry of this stack."""
+    """Copies `feature_repo/feature_store.yaml` into the home with the ports and the registry of this stack."""
     settings.feature_store.parent.mkdir(parents=True, exist_ok=True)
     settings.feature_store.write_text(_config(settings, settings.registry))
     return settings.feature_store
@@ -36,7 +36,7 @@ def _config(settings: Settings, file: Path) -> str:
 
 
 def apply(settings: Settings, report: Reporter) -> None:
-    """Register the feature views, as `feast apply` does. Raises ComponentError with Feast's own words."""
+    """Registers the feature views, as `feast apply` does. Raises ComponentError with Feast's message."""
     if not (REPOSITORY / "feature_store.yaml").exists():
         report("feast apply is skipped: feature_repo has no feature_store.yaml")
         return
@@ -59,14 +59,14 @@ def apply(settings: Settings, report: Reporter) -> None:
     if done.returncode:
         words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         last = words[-1] if words else "no output"
-        raise ComponentError(f"feast apply failed: {last}; all of it: `freshet logs feast`")
+        raise ComponentError(f"feast apply failed: {last}; see `freshet logs feast`")
     aside.replace(settings.registry)
     stamp.write_text(declared)
     report("feast apply: feature views registered")
 
 
 def _fingerprint(settings: Settings, config: Path) -> str:
-    """Changes with all that is registered: sources of the declarations, and which of them are promoted."""
+    """A hash of all that is registered: the sources of the declarations and the list of promoted features."""
     from feature_repo import promotions
 
     promoted = ",".join(sorted(promotions.promoted(settings.root)))

@@ -1,4 +1,4 @@
-"""New features get their past before the job resumes: states from the archive, which the job takes as seeds."""
+"""Backfills the states of new features from the archive before the job resumes."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 def backfill(
     settings: Settings, repository: Repository, rows: RowFiles | None = None, earlier: Path | None = None
 ) -> Backfill:
-    """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
+    """A backfill of the repository's features, with the catalogue that Kafka holds now; it goes on from the states in
+    `earlier` where there is such a file."""
     from feature_repo.consent import ConsentSettings
     from streams import world
     from streams.backfilled import Backfilled
     from training.backfill import Backfill
 
     found = world.shared(settings.connection, settings.bundles)
-    seeds = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
-    return Backfill(repository, found, rows.put if rows else None, seeds, ConsentSettings().opt_in)
+    states = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
+    return Backfill(repository, found, rows.put if rows else None, states, ConsentSettings().opt_in)
 
 
 def events(settings: Settings) -> set[Path]:
-    """The archive's finished files."""
+    """The finished files of the archive of accepted events."""
     from training import archive
 
     return archive.finished(settings.archive / "events")
 
 
 def feed(filled: Backfill, files: set[Path], quiet: bool = False) -> None:
-    """Takes the files' events in, with a line of progress."""
+    """Feeds the events of these files to the backfill, with a line of progress."""
     from training import archive
 
     columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} archived events"), TimeElapsedColumn()
@@ -49,13 +50,14 @@ def feed(filled: Backfill, files: set[Path], quiet: bool = False) -> None:
 
 
 class Refill:
-    """Reads the archive, most of it while the job still runs, and leaves seeds. Needs Kafka, for the catalogue."""
+    """Reads the archive, most of it while the job still runs, and writes backfilled states. Needs Kafka, for the
+    catalogue."""
 
     def __init__(self, settings: Settings, quiet: bool = False, by_flink: bool = False) -> None:
-        """`by_flink` leaves to a batch job what is there when it first reads."""
+        """With `by_flink`, a batch job reads what is in the archive at the first reading."""
         self._settings = settings
         self._quiet = quiet
-        self.states = declared.to_seed(settings)
+        self.states = declared.to_backfill(settings)
         self._read: set[Path] = set()
         self._keys: dict[str, set[str]] = {}
         self._by_flink = by_flink
@@ -63,7 +65,7 @@ class Refill:
         self._filled: Backfill | None = None
 
     def ahead(self) -> None:
-        """Reads what is there already."""
+        """Reads the files that are finished by now."""
         files = events(self._settings) - self._read
         if self._by_flink and self._earlier is None:
             self._earlier = self._batch(files)
@@ -74,36 +76,36 @@ class Refill:
     def _batch(self, files: set[Path]) -> Path:
         from freshet.features import distributed
         from operators.stepping import LINGERS
-        from training.backfill import write_seeds
+        from training.backfill import write_states
 
         settings, until = self._settings, now_ms() - LINGERS
-        into = settings.seeds.with_name("seeds-ahead.db")
+        into = settings.backfilled.with_name("backfilled-ahead.db")
         with distributed.fill(settings, files, "states", self.states, until) as found:
-            write_seeds(into, found.states())
+            write_states(into, found.states())
         return into
 
     def _backfill(self) -> Backfill:
         from feature_repo import registry
 
         if self._filled is None:
-            self._filled = backfill(self._settings, registry.declared().only(self.states), earlier=self._earlier)
+            self._filled = backfill(self._settings, registry.declared().subset(self.states), earlier=self._earlier)
         return self._filled
 
-    def seed(self, report: Reporter) -> None:
-        """Reads what has come since, and writes the seeds. The job has stopped with a savepoint: what it had accepted
-        until then is in the archive, and nothing else."""
-        from training.backfill import write_seeds
+    def finish(self, report: Reporter) -> None:
+        """Reads the rest of the archive, and writes the states. The job has stopped with a savepoint: the archive holds
+        every event that it had accepted until then, and no other."""
+        from training.backfill import write_states
 
         self.ahead()
         filled = self._backfill()
         filled.finish(now_ms())
-        self._keys = write_seeds(self._settings.seeds, filled.states(), self._earlier)
+        self._keys = write_states(self._settings.backfilled, filled.states(), self._earlier)
         if self._earlier:
             self._earlier.unlink()
         n = sum(map(len, self._keys.values()))
-        more = " after those that Flink has read" if self._earlier else ""
-        report(f"{filled.events:,} archived events{more} make the states of {n:,} keys")
+        more = " after those of the batch job" if self._earlier else ""
+        report(f"{filled.events:,} archived events{more} backfilled the states of {n:,} keys")
 
     def refresh(self) -> None:
-        """Has the job load every key that has a backfilled state, so that its rows are written and its timers set."""
+        """Makes the job load every key that has a backfilled state, so that its rows are written and its timers set."""
         rewrite.send(self._settings, self._keys)

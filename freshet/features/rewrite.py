@@ -1,7 +1,7 @@
-"""Has the running job write the row of every key again: for a store that has lost its data.
+"""Makes the running job write the rows of all keys again, after the store has lost its data.
 
 The job writes a row when it changes. The topics in `schemas.topics.REFRESH` make it load a key and write all of its
-rows from Flink's state; which keys there are is read from the event topics, which keep every event.
+rows from Flink's state; the keys are read from the event topics, which keep every event.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def keys(messages: Iterable[Message], world: World, repository: Repository) -> dict[str, set[str]]:
-    """Operator → the keys that the messages of the event topics are about. Keys of messages that the job refused may
-    be among them; they have no state, and the job writes nothing for them."""
+    """Operator → the keys of the messages in the event topics. Keys of rejected messages may be among them; they have
+    no state, and the job writes nothing for them."""
     from feature_repo.builders import user_operator
     from operators.contract import Record
     from operators.gate import Admissions, Gate
@@ -61,7 +61,7 @@ def known(settings: Settings) -> dict[str, set[str]]:
 
 
 def send(settings: Settings, chosen: Mapping[str, Collection[str]]) -> None:
-    """Has the job load these keys of each operator and write their rows. Raises BrokerGone."""
+    """Makes the job load these keys of each operator and write their rows. Raises BrokerGone."""
     from freshet.data.producer import Producer
     from schemas.topics import REFRESH
 

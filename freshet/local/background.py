@@ -1,4 +1,4 @@
-"""The server's processes, and errors of the threads that keep a component up to date, for `freshet status`."""
+"""Health of background threads and server processes, for `freshet status`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ JOB_ERRORS = "freshet.user.background.errors"
 
 
 def problems(settings: Settings, running: Collection[str]) -> list[str]:
-    """One line for each thread with errors of the components that run, and each process of the server that is not there
-    or was started again; nothing of a component that does not answer."""
+    """One line for each background thread with errors, and for each server process that does not serve or was
+    restarted. Components that do not answer are left out."""
     found: list[str] = []
     for name, read in (("server", _server), ("flink", _flink)):
         if name in running:
@@ -27,7 +27,7 @@ def problems(settings: Settings, running: Collection[str]) -> list[str]:
 
 
 def processes(settings: Settings, running: Collection[str]) -> str:
-    """How many processes of the server serve, where it runs and has several; else ""."""
+    """How many of several server processes serve; "" where the server has one, or does not run."""
     found = server.processes(settings) if "server" in running else []
     if not found:
         return ""

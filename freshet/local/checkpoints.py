@@ -1,4 +1,4 @@
-"""Where the job left off: Flink's savepoints and retained checkpoints on disk."""
+"""Finds the savepoint or retained checkpoint on disk from which the job resumes."""
 
 import shutil
 from pathlib import Path
@@ -9,15 +9,15 @@ _METADATA = "_metadata"
 def newest(*folders: Path) -> Path | None:
     """The newest complete savepoint or checkpoint under the folders, or None where there is none.
 
-    `_metadata` is what Flink writes last, so a folder without it was cut off by a crash. Checkpoints lie in
-    `<job id>/chk-N` and each start gets a new job id, hence the time decides and not N.
+    Flink writes `_metadata` last, so that a folder without it is incomplete. Checkpoints are in `<job id>/chk-N`, and
+    each start has a new job id: the newest is found by its time, not by N.
     """
     found = [path for folder in folders for path in _complete(folder)]
     return max(found, key=lambda path: (path / _METADATA).stat().st_mtime_ns, default=None)
 
 
 def prune(keep: Path, *folders: Path) -> None:
-    """Remove every other savepoint and checkpoint. `keep` must be a savepoint: it refers to no other folder."""
+    """Removes every other savepoint and checkpoint. `keep` must be a savepoint: it refers to no other folder."""
     for folder in folders:
         for child in folder.iterdir() if folder.is_dir() else ():
             if child.is_dir() and child != keep:

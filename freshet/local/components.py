@@ -1,4 +1,4 @@
-"""What the stack knows of a component: how to prepare it, start it, tell that it is healthy, and stop it."""
+"""The interface of a component: how the stack prepares it, starts it, checks its health, and stops it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,24 +23,24 @@ class Component(Protocol):
     """Seconds between the request to stop and SIGKILL."""
 
     def ports(self, settings: Settings) -> Mapping[str, int]:
-        """Every port that it listens on, by the field of Settings that chooses it; the first is its address."""
+        """Every port that it listens on, by the field of Settings that sets it; the first is its address."""
         ...
 
     def prepare(self, settings: Settings, report: Reporter) -> Launch:
-        """Write its configuration, fetch what it needs, and say how to start it."""
+        """Writes its configuration, fetches its files, and returns the command to start it."""
         ...
 
     def is_ready(self, settings: Settings) -> bool:
-        """Whether it does its work now. Returns within a few seconds.
+        """Whether it is healthy now. Returns within a few seconds.
 
-        Raises TimeoutError where it is there and gives no answer in time, and nothing else.
+        Raises TimeoutError where it runs and does not answer in time, and nothing else.
         """
         ...
 
     def started(self, settings: Settings, report: Reporter) -> None:
-        """What is to be done each time it has become healthy."""
+        """Called each time it has become healthy."""
         ...
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
-        """What is to be done while it still runs, before it is asked to stop."""
+        """Called while it still runs, before it is stopped."""
         ...

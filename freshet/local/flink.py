@@ -30,11 +30,11 @@ class Flink:
     grace = 15.0
 
     def __init__(self, module: str = "streams.job", *, restore: bool = True, refill: Refill | None = None) -> None:
-        """`refill` has read the archive ahead, for features that are new."""
+        """`refill` has read most of the archive already, for features that are new."""
         self.module = module
         self.restore = restore
         self._refill = refill
-        self._seeded: list[int] = []
+        self._backfilled: list[int] = []
 
     def ports(self, settings: Settings) -> Mapping[str, int]:
         return {"flink_port": settings.flink_port}
@@ -57,19 +57,20 @@ class Flink:
             "FRESHET_CHECKPOINTS": settings.checkpoints.as_uri(),
             "FRESHET_SAVEPOINT": origin.as_uri() if origin else "",
             "FRESHET_ARCHIVE": (settings.archive / "events").as_uri(),
-            "FRESHET_SEEDS": str(settings.seeds),
+            "FRESHET_BACKFILLED": str(settings.backfilled),
             "FRESHET_FLINK_PORT": str(settings.flink_port),
         }
         return Launch([sys.executable, "-m", self.module], env)
 
     def _take_up_changes(self, settings: Settings, origin: Path, report: Reporter) -> None:
-        """What was declared since the job last started. Raises ComponentError where its past cannot be known."""
+        """Backfills features that were declared since the job last started. Raises ComponentError where the archive may
+        be incomplete."""
         found = declared.changes(settings)
         for change in found:
             report(f"feature {change.feature}: {change.kind}")
         if not any(change.rewrites for change in found):
             self._refill = None
-            self._seeded = (declared.applied(settings) or {}).get("seeded", [])
+            self._backfilled = (declared.applied(settings) or {}).get("backfilled", [])
             return
         if not origin.is_relative_to(settings.savepoints):
             raise ComponentError(
@@ -77,7 +78,7 @@ class Flink:
                 "it as it was declared and then `freshet features apply`, or read all anew with `--no-restore`"
             )
         self._refill = self._refill or Refill(settings)
-        self._refill.seed(report)
+        self._refill.finish(report)
 
     def is_ready(self, settings: Settings) -> bool:
         """Whether a job runs with all its tasks: a job whose tasks still start reads no event."""
@@ -94,10 +95,11 @@ class Flink:
     def started(self, settings: Settings, report: Reporter) -> None:
         if self._refill:
             self._refill.refresh()  # before it is remembered, so that it is made up for where it fails
-        declared.remember(settings, self._refill.states if self._refill else self._seeded)
+        declared.remember(settings, self._refill.states if self._refill else self._backfilled)
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
-        """Stop the job with a savepoint. Where that fails, say so: the next start then uses the last checkpoint."""
+        """Stops the job with a savepoint. Where that fails, reports it: the next start then uses the last
+        checkpoint."""
         asked = time.time()
         try:
             problem = _stop_with_savepoint(settings)
@@ -116,9 +118,9 @@ class Flink:
 
 
 def _start_over(settings: Settings, report: Reporter) -> None:
-    """The whole log is read again, and archived again: what an earlier run left would count twice, and its savepoints
-    are of another archive."""
-    settings.seeds.unlink(missing_ok=True)
+    """Removes the archive, savepoints and backfilled states of earlier runs: the log is read and archived from its
+    beginning, so that an old archive would count twice and old savepoints would belong to another one."""
+    settings.backfilled.unlink(missing_ok=True)
     for folder in (settings.savepoints, settings.checkpoints):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -132,7 +134,7 @@ def _start_over(settings: Settings, report: Reporter) -> None:
 
 
 def _stop_with_savepoint(settings: Settings) -> str:
-    """Ask every running job to stop with a savepoint and wait for it; returns what went wrong, or ""."""
+    """Stops every running job with a savepoint, and waits for it; returns the error, or ""."""
     problems = []
     for job in _get(settings, "/jobs/overview")["jobs"]:
         if job["state"] != "RUNNING":

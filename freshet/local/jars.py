@@ -1,6 +1,6 @@
-"""Jars from Maven Central, pinned by version and SHA-256 in `jars.lock`, kept in a cache that outlives a home.
+"""Downloads jars from Maven Central, pinned by version and SHA-256 in `jars.lock`, to a cache shared by all homes.
 
-With the cache warm nothing here touches the network. `jgo` resolves and downloads; we only say what, and check it.
+With all jars in the cache, no network is used. `jgo` resolves and downloads; this module lists and checks.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where a Maven repository keeps it, relative to the repository."""
+        """Its path within a Maven repository."""
         org, artifact, version = self.coordinate.split(":")
         return Path(*org.split("."), artifact, version, f"{artifact}-{version}.jar")
 
@@ -110,7 +110,7 @@ def _install(jar: Jar, repository: Path, download: Callable[[Jar, Path], Path]) 
         fetched = download(jar, Path(aside))
         actual = digest(fetched)
         if actual != jar.sha256:
-            raise JarError(f"{jar.coordinate}: refused, its checksum is {actual} and the lock says {jar.sha256}")
+            raise JarError(f"{jar.coordinate}: rejected, its checksum is {actual}, and {jar.sha256} in the lock")
         fetched.replace(target)
 
 
@@ -147,7 +147,7 @@ def _maven(repository: Path) -> "MavenContext":
 
 
 def write_lock(lock: Path = LOCK) -> int:
-    """Resolve `ROOTS` afresh and write the lock; returns the number of jars. Maintainers run this, users never."""
+    """Resolves `ROOTS` again and writes the lock; returns the number of jars. For maintainers."""
     from jgo.parse import Coordinate
 
     logging.getLogger("jgo").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Which Java runs Kafka and Flink: the wheel's own unless a setting says otherwise."""
+"""Finds the Java that runs Kafka and Flink: the bundled one unless a setting names another."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def _system() -> Path:
 
 
 def _home_of(path: Path) -> Path:
-    """A setting may name the home or the program in it."""
+    """The JAVA_HOME of a setting, which names a home or the program in it."""
     return path.resolve().parent.parent if path.is_file() else path
 
 

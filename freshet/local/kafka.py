@@ -79,7 +79,7 @@ class Kafka:
         return Launch([*argv, str(properties)])
 
     def check(self, settings: Settings) -> None:
-        """Raises ComponentError where the settings are of another broker than this one."""
+        """Raises ComponentError where the Kafka settings do not fit the local broker."""
         if settings.kafka != settings.own_kafka or settings.kafka_security.security_protocol != "PLAINTEXT":
             raise ComponentError(
                 "FRESHET_KAFKA and FRESHET_KAFKA_SECURITY_PROTOCOL are of brokers of your own; the local one listens "

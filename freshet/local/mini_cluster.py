@@ -1,4 +1,4 @@
-"""The mini cluster of Flink in which each of our jobs runs: the main job (freshet/local/flink.py) and a distributed
+"""The Flink mini cluster that runs each job: the main job (freshet/local/flink.py) and a distributed
 backfill (freshet/features/distributed.py)."""
 
 import os
@@ -36,7 +36,7 @@ _LOG4J += "".join(f"logger.{key}.name = {name}\nlogger.{key}.level = ERROR\n" fo
 
 
 def environment(settings: Settings, scratch: Path, report: Reporter) -> dict[str, str]:
-    """Variables: jars, Java, logs, and where the catalogue is. Jars are unpacked in `scratch`."""
+    """Environment variables: jars, Java, logs, and how Kafka is reached. Jars are unpacked in `scratch`."""
     connectors = jars.fetch("flink", settings.cache, report=report)
     for folder in (settings.run, scratch):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ def environment(settings: Settings, scratch: Path, report: Reporter) -> dict[str
 def _java_with_one_output(settings: Settings, scratch: Path) -> Path:
     """A JAVA_HOME whose `java` writes its errors to its output.
 
-    PyFlink gives the JVM a pipe for its errors and never reads it: once 64 KB of Python warnings were in it, the job
-    would stand still.
+    PyFlink gives the JVM a pipe for its errors and never reads it: once it held 64 KB of Python warnings, the job
+    would block.
     """
     real = java_home(settings.java) / "bin" / "java"
     home = scratch / "java"

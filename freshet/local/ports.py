@@ -1,4 +1,4 @@
-"""Ports: is one free, who has it, and five that are."""
+"""Finds the program that listens on a port, and free ports."""
 
 import random
 import socket
@@ -30,7 +30,7 @@ def is_listening(host: str, port: int) -> bool:
 
 
 def owner(port: int) -> str:
-    """`name (pid n)` of the program that listens on a port, or "" where the system does not tell."""
+    """`name (pid n)` of the program that listens on a port, or "" where the system does not show it."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:

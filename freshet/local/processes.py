@@ -1,8 +1,8 @@
-"""Background processes: a record on disk for each, and the promise never to signal one that we did not start.
+"""Starts and ends background processes, with a record on disk for each; no other process is ever signalled.
 
-A pid alone proves nothing once its process has ended, for the system gives the number to somebody else. So a record
-keeps the start time too, and every process that we start carries a token in its environment, which its own children
-(the JVM behind a PyFlink client) inherit: those can be found even when the process we started has died.
+The system reuses the pid of a process that has ended. So a record has the start time too, and every process is started
+with a token in its environment, which its children (the JVM of a PyFlink client) inherit: they are found by it even
+after the process itself has died.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class ProcessRecord:
         aside.replace(path)
 
     def leader(self) -> psutil.Process | None:
-        """The process that we started, if it still runs."""
+        """The recorded process, if it still runs."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < _SAME_START
@@ -51,7 +51,7 @@ class ProcessRecord:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Everything that still runs of what we started: the leader and whatever carries its token."""
+        """All its processes that still run: the leader and those with its token."""
         leader = self.leader()
         found = [leader] if leader else []
         others = (process for process in psutil.process_iter() if process.pid != self.pid)
@@ -74,7 +74,7 @@ def forget(run: Path, name: str) -> None:
 
 
 def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, run: Path) -> ProcessRecord:
-    """Start a program in a session of its own, its output appended to `log`, and record it."""
+    """Starts a program in a session of its own, its output appended to `log`, and record it."""
     log.parent.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex
     with log.open("ab") as output:
@@ -93,7 +93,7 @@ def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, run
 
 
 def end(record: ProcessRecord, grace: float, *, hard: bool = False) -> bool:
-    """End every process of a record: SIGTERM, then SIGKILL after `grace` seconds. False if it took a SIGKILL."""
+    """Ends every process of a record: SIGTERM, then SIGKILL after `grace` seconds. False if it took a SIGKILL."""
     members = record.members()
     polite = True
     if not hard:
@@ -111,7 +111,7 @@ def end(record: ProcessRecord, grace: float, *, hard: bool = False) -> bool:
 
 
 def reap() -> None:
-    """Collect the exit status of children that have ended, so that none stays a zombie."""
+    """Collects the exit status of children that have ended, so that none stays a zombie."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 
@@ -125,7 +125,8 @@ def tail(log: Path, lines: int = 15) -> list[str]:
 
 
 def base_env() -> dict[str, str]:
-    """The environment of a child: ours, with this project importable and without another Python's settings."""
+    """The environment of a child: this process's, with the project importable and without settings of another
+    Python."""
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONHOME", TOKEN)}
     project = str(Path(__file__).resolve().parents[2])
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [project, env.get("PYTHONPATH", "")]))

@@ -75,7 +75,7 @@ class Redis:
 
 
 def _password(access: RedisAccess) -> str:
-    """The line of the configuration that asks for the password, each byte in hexadecimal: it may hold any of them."""
+    """The configuration line that sets the password, its bytes in hexadecimal, since it may hold any."""
     if access.username or access.tls:
         raise ComponentError(
             "FRESHET_REDIS_USERNAME and FRESHET_REDIS_TLS are of a Redis of your own; the local one has a password "

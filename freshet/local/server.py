@@ -49,7 +49,7 @@ class Server:
         return answer.status_code == 200
 
     def started(self, settings: Settings, report: Reporter) -> None:
-        """It is ready with the first of its processes; this waits for the others."""
+        """Waits for the other processes: the server is ready with the first."""
         deadline = time.monotonic() + settings.start_timeout
         while settings.server_processes > 1:
             states = [process.state for process in processes(settings)]
@@ -68,7 +68,7 @@ class Server:
 
 
 def processes(settings: Settings) -> list[ProcessState]:
-    """The server's processes on its port; empty where there is one alone, or no answer."""
+    """The server's processes on its port; empty where there is only one, or no answer."""
     import httpx
 
     try:

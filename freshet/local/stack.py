@@ -1,4 +1,4 @@
-"""The local stack: every component in order, each started when it is missing, each healthy before the next."""
+"""Starts and stops the components of the local stack in order; each is healthy before the next is started."""
 
 import fcntl
 import time
@@ -55,10 +55,10 @@ class Stack:
         self.down()
 
     def up(self, only: Iterable[str] | None = None, without: Iterable[str] = ()) -> None:
-        """Start what is missing, in order, and return when all of it is healthy.
+        """Starts missing components, in order, and returns when all are healthy.
 
-        Raises PortTaken, NotReady, JarError, JavaError or ComponentError. What already runs is left as it is, and
-        what had been started before the error stays up (`down` ends it).
+        Raises PortTaken, NotReady, JarError, JavaError or ComponentError. Running components are left as
+        they are, and those started before an error stay up (`down` ends them).
         """
         wanted = self._select(only, without)
         with self._locked():
@@ -77,13 +77,13 @@ class Stack:
                 self._start(component)
 
     def down(self, only: Iterable[str] | None = None) -> None:
-        """Stop what runs, in reverse order. Does nothing where nothing runs; cleans up after what has crashed."""
+        """Stops running components, in reverse order, and cleans up after crashed ones."""
         with self._locked():
             for component in reversed(self._select(only, ())):
                 self._stop(component)
 
     def restart(self, name: str) -> None:
-        """Stop a component (a savepoint included) if it runs, and start it."""
+        """Stops a component if it runs (the job with a savepoint), and starts it."""
         self.down([name])
         self.up([name])
 
@@ -125,7 +125,7 @@ class Stack:
         return record is not None and record.leader() is not None
 
     def _clear(self, component: Component) -> None:
-        """A crashed leader may have left children that still hold its ports."""
+        """Ends children that a crashed leader has left, which may still hold its ports."""
         record = processes.load(self.settings.run, component.name)
         if record:
             processes.end(record, 0, hard=True)
@@ -177,13 +177,13 @@ class Stack:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two commands at once must not start the same component twice."""
+        """A lock, so that two commands do not start the same component twice."""
         self.settings.run.mkdir(parents=True, exist_ok=True)
         with (self.settings.run / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._report("waiting for another freshet command that works on this home")
+                self._report("waiting for another freshet command that uses this home")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -1,4 +1,4 @@
-"""Kafka's topics, created by us and never by a client's typing error (the broker does not create topics itself)."""
+"""Creates Kafka's topics; the broker does not create topics that a client misspells."""
 
 import sys
 
@@ -15,7 +15,7 @@ _EXAMPLES_MS = 7 * 86_400_000
 def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
     """Every topic with its number of partitions and its configuration.
 
-    Topics keyed by user have equal numbers of partitions, so that one user's events of all kinds meet in one place.
+    Topics keyed by user have equal numbers of partitions, so that all of a user's events go to one subtask.
     """
     # An event carries its own time, which may be years ago (an imported log). Were the broker to stamp messages with
     # it, retention would delete old events as they arrive; so the broker's clock stamps them, and no event expires.
@@ -38,7 +38,7 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
 
 
 def create(connection: Connection, partitions: int = PARTITIONS) -> list[str]:
-    """Create the topics that are missing on the broker and return their names.
+    """Creates the topics that are missing on the broker and return their names.
 
     Raises ComponentError if the broker refuses.
     """

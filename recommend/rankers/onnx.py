@@ -1,4 +1,4 @@
-"""The ranker of the model."""
+"""Scores with the model's ONNX ranker."""
 
 from __future__ import annotations
 

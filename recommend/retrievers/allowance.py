@@ -1,4 +1,4 @@
-"""Over-fetch for items that the person has met: the filters will remove them."""
+"""Over-fetching, since filters will remove items that the person has met."""
 
 from recommend.query import Query
 

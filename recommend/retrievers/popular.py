@@ -15,7 +15,7 @@ POPULAR = 200
 
 @dataclass(frozen=True, kw_only=True)
 class PopularInRegion(Retriever):
-    """What is popular in the query's region."""
+    """Popular items of the query's region."""
 
     name: str = "popular_in_region"
     quota: int = POPULAR
@@ -29,7 +29,7 @@ class PopularInRegion(Retriever):
 
 @dataclass(frozen=True, kw_only=True)
 class PopularEverywhere(Retriever):
-    """What is popular everywhere."""
+    """Items that are popular over all regions."""
 
     name: str = "popular"
     quota: int = POPULAR
@@ -40,7 +40,7 @@ class PopularEverywhere(Retriever):
 
 @dataclass(frozen=True, kw_only=True)
 class Trending(Retriever):
-    """What is popular where the query says, of the category that it names; nothing else, if there is too little."""
+    """Popular items of the query's region and category, and no others, even if there are few."""
 
     name: str = "trending"
     quota: int = POPULAR

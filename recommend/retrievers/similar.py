@@ -1,4 +1,4 @@
-"""Items similar to each of the last few that the person was drawn to."""
+"""Items similar to each of the person's last positive interactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items like an item. Where no model has a vector of it, what is popular."""
+"""Items similar to an item; popular ones where the model has no vector of it."""
 
 from recommend.filters import Available, NotItself
 from recommend.rankers import Cosine, EventsNow

@@ -1,4 +1,4 @@
-"""What is popular now, everywhere or in a region, of all categories or of one."""
+"""Items that are popular now, everywhere or in a region, of all categories or of one."""
 
 from recommend.filters import Available
 from recommend.rankers import EventsNow

@@ -1,4 +1,4 @@
-"""The measuring HTTP client against a server that answers as told."""
+"""The measuring HTTP client against a server with scripted answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = Callable[[int, bytes], bytes | None]
 
 
 def served(answer: Answer, work: Callable[[int], Awaitable[object]]) -> object:
-    """Runs `work(port)` beside a server: `answer(number, head)` is what the request gets, None closes."""
+    """Runs `work(port)` against a server: `answer(number, head)` is what the request gets, None closes."""
 
     async def main() -> object:
         numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""Each family of crosses beside a loop over candidates, and the wrong uses that are found where they are written."""
+"""Each family of crosses compared with a loop over candidates, and errors at the line of a wrong declaration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples beside declarations hold or say why not."""
+"""Examples of definitions hold, or report why not."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_view_is_one_that_feast_takes() -> None:
 def test_only_the_features_of_some_states() -> None:
     repository = made()
     wanted = {feature.state_key for feature in repository.features[user][:1]}
-    assert {e.name: [f.name for f in found] for e, found in repository.only(wanted).features.items()} == {
+    assert {e.name: [f.name for f in found] for e, found in repository.subset(wanted).features.items()} == {
         "user": ["user_views_1h"]
     }
 

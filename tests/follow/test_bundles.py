@@ -113,9 +113,9 @@ def test_a_broken_bundle_is_refused_and_the_next_is_taken(
 def test_a_pointer_to_nowhere_is_said(tmp_path: Path, watch: BundleWatch, installed: Installed) -> None:
     for said in ("../elsewhere", "absent", ""):
         (tmp_path / "current").write_text(said)
-        assert not watch.look()
+        assert not watch.check()
     write_bundle(tmp_path, ["i1"], version="good")
-    assert watch.look()
+    assert watch.check()
     assert installed == ["good"]
 
 
@@ -131,13 +131,13 @@ def test_what_may_pass_is_tried_again_after_a_pause_that_grows(
     for _ in range(20):
         before = watch.health.errors
         installed.error = type(error)(*error.args)
-        watch.look()
+        watch.check()
         tries.append(watch.health.errors - before)
         now += 1.0
     assert [n for n, tried in enumerate(tries) if tried] == [0, 1, 3, 7, 15]
     installed.error = None
     now += 60
-    assert watch.look()
+    assert watch.check()
     assert installed == ["good"]
 
 
@@ -149,7 +149,7 @@ def test_what_is_broken_is_not_read_again(
     write_bundle(tmp_path, ["i1"], version="unfit")
     installed.error = BundleError("its ranker has other inputs")
     for _ in range(3):
-        assert not watch.look()
+        assert not watch.check()
         now += 3600
         installed.error = None
     assert installed == []

@@ -23,6 +23,7 @@ class Record(NamedTuple):
     offset: int
     value: bytes | None
     key: bytes = b"k"
+    timestamp: int = 7
 
 
 class Consumer:
@@ -71,7 +72,8 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Consumer]:
 
 def test_messages_up_to_the_end_as_it_was(consumer: Consumer) -> None:
     assert list(to_end.read(NOWHERE, ["absent", "items"])) == [
-        Message("items", 0, 0, b"k", b"a"), Message("items", 0, 3, b"k", None), Message("items", 1, 0, b"k", b"b"),
+        Message("items", 0, 0, b"k", b"a", 7), Message("items", 0, 3, b"k", None, 7),
+        Message("items", 1, 0, b"k", b"b", 7),
     ]  # fmt: skip
 
 

@@ -59,11 +59,11 @@ def counts_due(declared: Counts, signals: Signals, at: int) -> int | None:
 
 def affinity(declared: AffinityShares, signals: Signals) -> dict[str, float]:
     """Name → signed share of the decayed attention, as of the latest signal that says anything."""
-    told = [(s, s.categories if declared.of == "categories" else [s.brand] * bool(s.brand)) for s in signals]
-    told = [(s, names) for s, names in told if names and weight(declared.weights, s)]
-    now = max((s.timestamp for s, _ in told), default=0)
+    counted = [(s, s.categories if declared.of == "categories" else [s.brand] * bool(s.brand)) for s in signals]
+    counted = [(s, names) for s, names in counted if names and weight(declared.weights, s)]
+    now = max((s.timestamp for s, _ in counted), default=0)
     sums: dict[str, float] = defaultdict(float)
-    for s, names in told:
+    for s, names in counted:
         for name in names:
             sums[name] += weight(declared.weights, s) / len(names) * half(now - s.timestamp, declared.half_life)
     total = sum(map(abs, sums.values()))
@@ -138,12 +138,12 @@ def seen(declared: Seen, signals: Signals) -> list[int]:
 def vector(declared: UserVector, signals: Signals, space_at: Callable[[int], Space]) -> tuple[Floats | None, float]:
     """(sum as of the latest signal, sum of absolute gains). `space_at(n)` is the space in force when the n-th
     signal arrived; where it changed, the sum is that of the last k before, and of all after."""
-    told = [(n, s) for n, s in enumerate(signals) if s.item_id and weight(declared.weights, s)]
-    if not told:
+    counted = [(n, s) for n, s in enumerate(signals) if s.item_id and weight(declared.weights, s)]
+    if not counted:
         return None, 0.0
-    space = space_at(told[-1][0])
-    first = next(k for k, (n, _) in enumerate(told) if all(space_at(m).id == space.id for m, _ in told[k:]))
-    kept = told[max(0, first - declared.k) :] if first else told
+    space = space_at(counted[-1][0])
+    first = next(k for k, (n, _) in enumerate(counted) if all(space_at(m).id == space.id for m, _ in counted[k:]))
+    kept = counted[max(0, first - declared.k) :] if first else counted
     placed = [(s, found) for _, s in kept if (found := space.vector(s.item_id)) is not None]
     if not placed:
         return None, 0.0

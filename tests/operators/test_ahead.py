@@ -21,7 +21,7 @@ from schemas.events import EVENT_TYPES, Impression, Interaction
 from schemas.topics import INTERACTIONS
 from tests.operators import oracles as main_path
 from tests.operators.features import oracles
-from tests.operators.features.made import FAMILIES, SCOPES, SENSELESS, declare, heard, world
+from tests.operators.features.made import FAMILIES, SCOPES, SENSELESS, declare, signals_of, world
 from tests.operators.features.test_entity_operator import by_feature, same
 from tests.operators.records import LATENESS
 from tests.operators.signals import T0
@@ -71,7 +71,7 @@ def test_every_family_equals_its_oracle_at_once_and_after_each_expiry(scope: str
 
     for record in log(skew):
         now = record.arrived
-        (signal,) = heard([record])
+        (signal,) = signals_of([record])
         taken.append(signal)
         operator.on_event("", state, record._replace(event=signal))
         assert wrong(operator.row("u1", "", state, now), max(now, *(s.timestamp for s in taken))) == {}

@@ -1,4 +1,4 @@
-"""The join of impressions and interactions, beside the plainest reading of its rules.
+"""The join of impressions and interactions, compared with a plain implementation of its rules.
 
 t  0        10        20        30        35
    ├─ r1: i1 i2 ─────────────── window ─┤
@@ -94,7 +94,7 @@ def test_every_order_of_events_gives_what_the_rules_say(script: list[Any]) -> No
         log += [event, event] if twice and n % 3 == 0 else [event]
     found: list[LabelledExample] = []
     operator = user_operator(World(), attribution=Attribution(WINDOW, LATE))
-    replay = Replay(operator, item_operator(World()), tell=found.append)
+    replay = Replay(operator, item_operator(World()), on_example=found.append)
     accepted = []
     for event in log:
         if replay.feed(Record(event)) is not None:

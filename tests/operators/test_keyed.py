@@ -40,11 +40,11 @@ def user_operator(space: MadeSpace | None = None) -> WithFeatures:
 
 def applied(log: list[Record], operator: WithFeatures) -> tuple[KeyedState, list[Signal], list[type | None]]:
     """The state at the end, what followed, and each record's error. State is saved and restored as it goes."""
-    state, news, errors = operator.new(), [], []
+    state, signals, errors = operator.new(), [], []
     for n, record in enumerate(log):
         before = operator.encode("", state)
         try:
-            news += operator.on_event("", state, record)
+            signals += operator.on_event("", state, record)
             errors.append(None)
         except EventError as error:
             errors.append(type(error))
@@ -52,10 +52,10 @@ def applied(log: list[Record], operator: WithFeatures) -> tuple[KeyedState, list
             operator.refuse("", state, record)
         if n % 4 == 0:
             state = operator.decode("", operator.encode("", state))
-    return state, news, errors
+    return state, signals, errors
 
 
-# -- the door --------------------------------------------------------------------------------------
+# -- admission -------------------------------------------------------------------------------------
 
 
 @given(records.logs())
@@ -183,7 +183,7 @@ def test_a_users_row_is_that_of_the_events_that_were_taken(log: list[Record], af
 
 @given(records.logs())
 def test_items_hear_of_everything_that_was_taken_and_of_nothing_else(log: list[Record]) -> None:
-    _, news, _ = applied(log, user_operator())
+    _, signals, _ = applied(log, user_operator())
     expected = []
     for record, refused in judge(log):
         event = record.event
@@ -194,14 +194,14 @@ def test_items_hear_of_everything_that_was_taken_and_of_nothing_else(log: list[R
             expected.append((event.event_type, event.timestamp, event.item_id, region))
         if isinstance(event, Impression):
             expected += [("impression", event.timestamp, i, event.region or "") for i in event.items]
-    assert [signal[:SENT] for signal in news if list(user_operator().listeners(signal))] == expected
+    assert [signal[:SENT] for signal in signals if list(user_operator().listeners(signal))] == expected
 
 
 @given(records.logs(), st.randoms(use_true_random=False), st.sampled_from([0, HOUR, 8 * DAY]))
 def test_an_items_rows_do_not_depend_on_whose_event_came_first(log: list[Record], rng: Any, after: int) -> None:
     """Flink interleaves people as it likes."""
-    _, news, _ = applied(log, user_operator())
-    about = [event for event in news if event.item_id == "i3"]
+    _, signals, _ = applied(log, user_operator())
+    about = [event for event in signals if event.item_id == "i3"]
     operator = builders.item_operator(World())
     at = max((e.timestamp for e in about), default=T0) + after
     shuffled = list(about)

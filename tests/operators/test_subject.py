@@ -20,7 +20,7 @@ def mixed(subjects: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Signal]]:
     return st.builds(lambda a, b: [*a, *b, *a[:2]], st.lists(said, max_size=4), logs(most=4)).flatmap(st.permutations)
 
 
-def told(profiles: list[User], consent: bool = True, given: bool = False) -> ProfileState:
+def applied(profiles: list[User], consent: bool = True, given: bool = False) -> ProfileState:
     """The state after these, saved and restored as it goes."""
     state = Profile().new()
     for n, each in enumerate(profiles):
@@ -31,7 +31,7 @@ def told(profiles: list[User], consent: bool = True, given: bool = False) -> Pro
 
 @given(st.lists(strategies.users, max_size=4))
 def test_profile_is_the_latest(profiles: list[User]) -> None:
-    state = told(profiles)
+    state = applied(profiles)
     last = profiles[-1] if profiles else User("u1")
     n = len(profiles) - 1
     place = (2, n, T0 + n) if profiles else (-1, -1, 0)
@@ -57,16 +57,16 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
 
 @pytest.mark.parametrize("consent", [True, False])
 def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
-    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")], consent, consent)
+    state = applied([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")], consent, consent)
     assert Profile().values(state, T0)[:4] == ([], "", consent, consent)
 
 
 def test_without_consent_nothing_of_a_profile_is_kept_but_its_place() -> None:
-    state = told([User("u1", {"country": "DE"}, ["comedy"], False)], consent=False)
+    state = applied([User("u1", {"country": "DE"}, ["comedy"], False)], consent=False)
     assert Profile().values(state, T0) == ([], "", False, False, 2, 0, T0)
 
 
 def test_values_are_copies() -> None:
-    state = told([User("u1", interests=["comedy"])])
+    state = applied([User("u1", interests=["comedy"])])
     Profile().values(state, T0)[0].append("drama")
     assert Profile().values(state, T0)[0] == ["comedy"]

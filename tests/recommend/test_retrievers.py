@@ -1,4 +1,4 @@
-"""Candidate sources, and their merge beside a plain one."""
+"""Candidate sources, and their merge compared with a plain one."""
 
 from __future__ import annotations
 

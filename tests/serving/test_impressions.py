@@ -49,7 +49,7 @@ async def until(check: Callable[[], Any]) -> None:
 
 
 def run(kafka: Log, size: int, test: Callable[[ImpressionLog], Awaitable[None]]) -> Counter[str]:
-    """Runs the test beside a started log; what was counted."""
+    """Runs the test with a started log; returns its counts."""
     counted = Counter[str]()
 
     async def started() -> None:

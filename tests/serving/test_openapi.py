@@ -81,7 +81,7 @@ def test_times_may_be_written_in_two_ways(document: dict[str, Any]) -> None:
     for name, field in (("Interaction", "timestamp"), ("Impression", "timestamp"), ("Item", "created_at")):
         assert [one["type"] for one in schemas[name]["properties"][field]["anyOf"]][:2] == ["string", "integer"]
     assert schemas["Item"]["properties"]["created_at"]["default"] is None
-    assert schemas["Recent"]["properties"]["timestamp"] == {"type": "integer"}, "an answer has one"
+    assert schemas["RecentInteraction"]["properties"]["timestamp"] == {"type": "integer"}, "an answer has one"
 
 
 def test_what_the_server_alone_says_is_not_asked_for(document: dict[str, Any]) -> None:

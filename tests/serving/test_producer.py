@@ -26,7 +26,7 @@ from schemas.topics import IMPRESSIONS, INTERACTIONS
 from serving import people
 from serving import producer as module
 from serving.impressions import ImpressionLog
-from serving.producer import PARTITIONER, EventLog, KafkaAway, Place
+from serving.producer import PARTITIONER, EventProducer, KafkaAway, Place
 from tests.serving.made import NOW, click
 
 NOBODY = Connection(f"127.0.0.1:{free_ports()['kafka_port']}")
@@ -87,57 +87,57 @@ class Client:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> EventLog:
+def log(monkeypatch: pytest.MonkeyPatch) -> EventProducer:
     """An event log over a fake client that waits for 50 ms at most."""
     monkeypatch.setattr(module, "Producer", Client)
     monkeypatch.setattr(module, "GRACE_S", 0.0)
     monkeypatch.setattr(module, "REFUSE_S", 0.0)
     for name, value in (("made", []), ("deaf", set()), ("broken", set()), ("unplaced", set()), ("refused", {})):
         monkeypatch.setattr(Client, name, value)
-    return EventLog(Connection("fake:9092"), 50)
+    return EventProducer(Connection("fake:9092"), 50)
 
 
-def append(log: EventLog, *users: str) -> list[bool]:
+def append(log: EventProducer, *users: str) -> list[bool]:
     """For each user's event whether it is stored."""
     events = [click(f"e{n}", user) for n, user in enumerate(users)]
     log._polling = None  # of the loop before
     return [place is not None for place in asyncio.run(log.append(events))]
 
 
-def test_places_are_those_that_the_broker_named(log: EventLog) -> None:
+def test_places_are_those_that_the_broker_named(log: EventProducer) -> None:
     assert asyncio.run(log.append([click()])) == [Place("interactions", 0, 7, 1)]
     assert append(log, "u1", "u2") == [True, True]
     assert len(Client.made) == 1, "one client for all"
 
 
 @pytest.mark.parametrize("how", ["deaf", "broken", "unplaced"])
-def test_what_fails_is_not_claimed(log: EventLog, how: str) -> None:
+def test_what_fails_is_not_claimed(log: EventProducer, how: str) -> None:
     getattr(Client, how).add(b"u2")
     assert append(log, "u1", "u2", "u3") == [True, False, True]
     assert append(log, "u1") == [True]
 
 
 @pytest.mark.parametrize("how", ["deaf", "broken"])
-def test_where_nothing_is_acknowledged_kafka_is_away(log: EventLog, how: str) -> None:
+def test_where_nothing_is_acknowledged_kafka_is_away(log: EventProducer, how: str) -> None:
     getattr(Client, how).add(b"u2")
     with pytest.raises(KafkaAway):
         append(log, "u2", "u2")
     assert append(log, "u1") == [True]
 
 
-def test_a_message_that_is_too_large_is_not_a_broker_that_is_away(log: EventLog) -> None:
+def test_a_message_that_is_too_large_is_not_a_broker_that_is_away(log: EventProducer) -> None:
     Client.refused[b"u2"] = KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
     assert append(log, "u1", "u2", "u3") == [True, False, True]
 
 
-def test_a_full_queue_refuses_the_rest(log: EventLog) -> None:
+def test_a_full_queue_refuses_the_rest(log: EventProducer) -> None:
     Client.refused[b"u2"] = BufferError("Local: Queue full")
     assert append(log, "u1", "u2", "u3") == [True, False, False]
     with pytest.raises(KafkaAway, match="full"):
         append(log, "u2")
 
 
-def test_a_client_with_a_fatal_error_is_replaced(log: EventLog) -> None:
+def test_a_client_with_a_fatal_error_is_replaced(log: EventProducer) -> None:
     fatal = KafkaError(KafkaError._FATAL, "out of sequence", fatal=True)
     Client.refused[b"u2"] = KafkaException(fatal)
     with pytest.raises(KafkaAway):
@@ -151,7 +151,7 @@ def test_a_client_with_a_fatal_error_is_replaced(log: EventLog) -> None:
 
 
 def test_after_a_failure_others_are_refused_at_once_for_a_moment(
-    log: EventLog, monkeypatch: pytest.MonkeyPatch
+    log: EventProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REFUSE_S", 60.0)
     Client.broken.add(b"u2")
@@ -161,7 +161,7 @@ def test_after_a_failure_others_are_refused_at_once_for_a_moment(
         append(log, "u1")
 
 
-def test_a_broken_report_does_not_end_the_others(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_report_does_not_end_the_others(log: EventProducer, caplog: pytest.LogCaptureFixture) -> None:
     def broken(place: Place | None) -> None:
         raise RuntimeError("of somebody else")
 
@@ -174,7 +174,7 @@ def test_a_broken_report_does_not_end_the_others(log: EventLog, caplog: pytest.L
     assert "of somebody else" in caplog.text
 
 
-def test_closing_reports_what_is_under_way(log: EventLog) -> None:
+def test_closing_reports_what_is_under_way(log: EventProducer) -> None:
     found: list[Place | None] = []
 
     async def close() -> None:
@@ -191,7 +191,7 @@ def test_closing_reports_what_is_under_way(log: EventLog) -> None:
 
 def test_trying_in_vain_leaves_no_socket_and_no_thread() -> None:
     async def attempts() -> None:
-        log = EventLog(NOBODY, 500)
+        log = EventProducer(NOBODY, 500)
 
         def left() -> tuple[int, int]:
             return psutil.Process().num_fds(), threading.active_count()
@@ -214,7 +214,7 @@ def test_a_broker_that_is_not_there_is_found_out_without_waiting(monkeypatch: py
     monkeypatch.setattr(module, "REFUSE_S", 0.05)
 
     async def attempts() -> None:
-        log = EventLog(NOBODY, 1500)
+        log = EventProducer(NOBODY, 1500)
         with pytest.raises(KafkaAway):
             await log.append([click()])
         for _ in range(5):
@@ -234,7 +234,7 @@ def test_what_is_claimed_is_there(stack: Stack) -> None:
     events = [click(f"claimed-{n}", f"u{n % 7}") for n in range(50)]
 
     async def stored() -> list[Place | None]:
-        log = EventLog(stack.settings.connection, 10_000)
+        log = EventProducer(stack.settings.connection, 10_000)
         places = await log.append(events)
         await log.close()
         return places
@@ -257,7 +257,7 @@ def test_every_documented_client_puts_a_person_into_the_same_partition(stack: St
     users = [event.user_id.encode() for event in events]
 
     async def over_http() -> list[int]:
-        log = EventLog(stack.settings.connection, 10_000)
+        log = EventProducer(stack.settings.connection, 10_000)
         places = await log.append(events)
         await log.close()
         return [place.partition if place else -1 for place in places]
@@ -295,7 +295,7 @@ def test_a_killed_broker_loses_nothing_that_was_claimed_and_the_producer_goes_on
     counted = Counter[str]()
 
     async def outage(stack: Stack) -> None:
-        log = EventLog(settings.connection, 2000)
+        log = EventProducer(settings.connection, 2000)
         impressions = ImpressionLog(log, 1000, lambda result, n: counted.update({result: n}), backoff_s=0.1)
         impressions.start()
 

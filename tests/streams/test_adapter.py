@@ -1,4 +1,4 @@
-"""The adapter beside the replay driver, whatever the order of events, timers, checkpoints and crashes."""
+"""The adapter compared with the replay driver, for any order of events, timers, checkpoints and crashes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from streams.sinks import StoreSink
 from tests.operators.records import World
 from tests.operators.signals import ITEMS
 from tests.streams.mini_flink import MiniFlink, Store
-from training.backfill import Backfill, write_seeds
+from training.backfill import Backfill, write_states
 from training.replay import Replay
 
 START = 1_767_225_600_000
@@ -55,8 +55,8 @@ def click(n: int, user_id: str, at: int, item_id: str = ITEMS[3]) -> Interaction
     return Interaction(f"e{n}", "click", user_id, at, item_id, properties={"region": "DE" if n % 3 else ""})
 
 
-def heard(out: list[Any]) -> Counter[tuple[str, Any]]:
-    """News that has been sent on, by key, signal by signal."""
+def signals_of(out: list[Any]) -> Counter[tuple[str, Any]]:
+    """Downstream signals that were sent, by key."""
     rows = [row for row in out if isinstance(row[0], str)]
     return Counter((row[0], record.event[:SENT]) for row in rows for record in wire.records(row[1]))
 
@@ -101,7 +101,7 @@ def test_a_refused_event_moves_the_rows_place_in_the_log_and_nothing_else(flink:
         changed = {name for name, value in row("u1").items() if value != before[name]}
         assert changed == {"read_offset", "state"}
         assert row("u1")["read_offset"] == n
-    assert heard(flink.out).total() == 1
+    assert signals_of(flink.out).total() == 1
     saved = flink.checkpoint()
     flink.restore(saved)
     flink.send(message(click(3, "new", flink.now + DAY), 7, flink.now))
@@ -127,7 +127,7 @@ def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: Mi
 def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
     for n, who in enumerate(USERS * 2):
         flink.send(message(click(n, who, flink.now), n, flink.now - 5))
-        assert (store.writes, heard(flink.out).total(), flink.tails()) == (n + 1, n + 1, 0)
+        assert (store.writes, signals_of(flink.out).total(), flink.tails()) == (n + 1, n + 1, 0)
     assert sorted(row.key[0] for row in store.rows.values()) == sorted(USERS)
     flink.advance(1_000)
     assert store.writes == 6
@@ -136,9 +136,9 @@ def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
 def test_who_is_in_time_takes_along_what_waits(flink: MiniFlink, store: Store) -> None:
     flink.send(message(click(0, "u1", flink.now), 0, flink.now - 8_000))
     flink.send(message(click(1, "u1", flink.now), 1, flink.now))
-    assert (store.writes, heard(flink.out).total(), flink.tails()) == (1, 2, 0)
+    assert (store.writes, signals_of(flink.out).total(), flink.tails()) == (1, 2, 0)
     flink.advance(60_000)
-    assert (store.writes, heard(flink.out).total()) == (1, 2)
+    assert (store.writes, signals_of(flink.out).total()) == (1, 2)
 
 
 def test_what_is_late_leaves_at_the_boundary_in_one_write(flink: MiniFlink, store: Store) -> None:
@@ -149,7 +149,7 @@ def test_what_is_late_leaves_at_the_boundary_in_one_write(flink: MiniFlink, stor
     assert store.writes == 1
     assert sorted(row.key[0] for row in store.rows.values()) == sorted(USERS)
     assert len(flink.out) == 1, "one message an item"
-    assert heard(flink.out).total() == 6
+    assert signals_of(flink.out).total() == 6
     assert flink.tails() == 0
 
 
@@ -170,9 +170,9 @@ def test_the_end_of_a_backlog_holds_no_click_back(flink: MiniFlink, store: Store
     assert store.writes == 0
     flink.advance(700)
     assert store.writes == 1
-    assert heard(flink.out).total() == 2
+    assert signals_of(flink.out).total() == 2
     flink.advance(60_000)
-    assert heard(flink.out).total() == 2
+    assert signals_of(flink.out).total() == 2
 
 
 def test_a_session_that_went_on_ends_also_where_memory_has_forgotten_it(
@@ -242,7 +242,7 @@ def test_in_event_time_nothing_waits_for_a_boundary(store: Store, monkeypatch: p
     flink.send(message(click(6, "u1", START + 6), 6, flink.now))
     flink.advance(HOUR)
     assert store.writes == 7
-    assert heard(flink.out).total() == 7
+    assert signals_of(flink.out).total() == 7
 
 
 def test_an_idle_key_that_memory_has_forgotten_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ steps = st.one_of(
 
 @given(st.lists(steps, max_size=40))
 def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
-    """Kafka gives again what came after the checkpoint; at the end rows and news are those of the replay driver."""
+    """Kafka repeats messages after the checkpoint; the final rows and signals are those of the replay driver."""
     with pytest.MonkeyPatch.context() as patch:
         store = Store()
         flink = MiniFlink("user", World(), store, patch, cached_keys=2)
@@ -320,8 +320,8 @@ def test_every_event_counts_once_whatever_happens(script: list[Any]) -> None:
         flink.advance(60_000)
 
         replay = Replay(user_operator(World()), item_operator(World()))
-        news = Counter((s.item_id, s[:SENT]) for _, record in log for s in replay.feed(record) or () if s.item_id)
-        assert heard(flink.out) == news
+        signals = Counter((s.item_id, s[:SENT]) for _, record in log for s in replay.feed(record) or () if s.item_id)
+        assert signals_of(flink.out) == signals
         assert letters(flink.out) == len(replay.dead)
         assert flink.tails() == 0
         assert {row.key[0] for row in store.rows.values()} == {user_id for user_id, _ in replay.users}
@@ -686,7 +686,7 @@ def test_examples_are_those_of_a_replay_whatever_happens(data: st.DataObject) ->
 
         expected: list[LabelledExample] = []
         operator = user_operator(World(), attribution=Attribution(10 * MINUTE, 2 * MINUTE))
-        replay = Replay(operator, item_operator(World()), tell=expected.append)
+        replay = Replay(operator, item_operator(World()), on_example=expected.append)
         for _, record in log:
             replay.feed(record)
         replay.finish()
@@ -727,41 +727,41 @@ BY_ITEM_LATER = (
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
+def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_backfilled_state_already(
     seed: int, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """News reach the items after they have reached the archive."""
+    """Downstream signals reach the item operator after the archive has the events."""
     rng = random.Random(seed)
     before, after = Repository({item_entity: BY_ITEM}), Repository({item_entity: BY_ITEM_LATER})
     flink = MiniFlink("item", World(), store, monkeypatch, before, cached_keys=rng.choice([1, 100]))
-    told: list[Signal] = []
+    sent: list[Signal] = []
 
     def tell(n: int) -> None:
         for _ in range(n):
             kind = rng.choice(["click", "view"])
-            told.append(Signal(kind, flink.now, rng.choice(("i1", "i2", "i3")), "DE", properties={"price": 2.0}))
-            flink.send(tuple(wire.downstream(told[-1].item_id, told[-1:], None, flink.now)[1]))
+            sent.append(Signal(kind, flink.now, rng.choice(("i1", "i2", "i3")), "DE", properties={"price": 2.0}))
+            flink.send(tuple(wire.downstream(sent[-1].item_id, sent[-1:], None, flink.now)[1]))
             flink.advance(rng.choice([0, 10, 700, 2_000]))
 
     tell(12)
-    told.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
-    flink.send(tuple(wire.downstream("late", told[-1:], None, flink.now)[1]))
+    sent.append(Signal("click", flink.now, "late", properties={"price": 2.0}))
+    flink.send(tuple(wire.downstream("late", sent[-1:], None, flink.now)[1]))
     assert flink.tails() > 0
-    operator = item_operator(World(), after.only({f.state_key for f in BY_ITEM_LATER[1:]}))
+    operator = item_operator(World(), after.subset({f.state_key for f in BY_ITEM_LATER[1:]}))
     states: dict[tuple[str, str], Any] = {}
-    for signal in told:
+    for signal in sent:
         for part in operator.parts(signal.item_id, Record(signal)):
             state = states.setdefault((signal.item_id, part), operator.new(part))
             operator.on_event(part, state, Record(signal))
-    seeds = [
+    states = [
         ("item", key, part, cells.pack(operator.encode(part, s)))
         for (key, part), s in states.items()
         if part[:1] == "\0"
     ]
-    write_seeds(tmp_path / "seeds.db", seeds)
+    write_states(tmp_path / "backfilled.db", states)
 
     flink.declared = after
-    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink._settings = flink._settings.model_copy(update={"backfilled": tmp_path / "backfilled.db"})
     flink.restore(flink.checkpoint())
     for key in ("i1", "late"):
         flink.send((key, b"", REFRESH["item"], 0, 0, flink.now))
@@ -774,8 +774,8 @@ def test_what_a_savepoint_finds_in_an_items_tail_is_in_its_seed_already(
     found = {row.key[0]: row.values for row in store.rows.values() if row.view == "item_features"}
     assert found == {
         key: (len(own), sum(s.event_type == "click" for s in own), 2.0 * len(own))
-        for key in {s.item_id for s in told}
-        if (own := [s for s in told if s.item_id == key])
+        for key in {s.item_id for s in sent}
+        if (own := [s for s in sent if s.item_id == key])
     }
 
 
@@ -811,10 +811,10 @@ def test_servers_hear_of_what_crosses_read_of_items(read: bool, store: Store, mo
         signal = Signal("click" if n else "view", flink.now, "i1", "DE")
         flink.send(tuple(wire.downstream("i1", [signal], None, flink.now)[1]))
     flink.advance(1_000)
-    told = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
+    sent = {row[0]: msgspec.msgpack.decode(row[1]) for row in flink.out}
     expected = ["item_features", ["i1"], "", {"clicked": 2}] if read else None
-    assert told.pop('["item_features", "i1"]', None) == expected
-    assert set(told) == {'["item_activity", "i1"]', '["item_region_activity", "i1", "DE"]'}
+    assert sent.pop('["item_features", "i1"]', None) == expected
+    assert set(sent) == {'["item_activity", "i1"]', '["item_region_activity", "i1", "DE"]'}
     assert store.rows["item_features", "i1"].values == (3, 2)
 
 
@@ -851,13 +851,13 @@ def test_a_changed_repository_goes_on_as_if_it_had_been_declared_all_along(
     written = archived(flink.out)  # what the tail still holds is not in there
     filled = Backfill(after, World())
     filled.feed(wire.records(log[int(line.split(archive.COLUMN)[8])])[0] for line in written)
-    keys = write_seeds(tmp_path / "seeds.db", filled.states())["user"]
+    keys = write_states(tmp_path / "backfilled.db", filled.states())["user"]
 
     flink.declared = after
-    flink._settings = flink._settings.model_copy(update={"seeds": tmp_path / "seeds.db"})
+    flink._settings = flink._settings.model_copy(update={"backfilled": tmp_path / "backfilled.db"})
     flink.restore(flink.checkpoint())
     if rng.random() < 0.5:
-        live(("u1",), 3)  # before anybody is woken
+        live(("u1",), 3)  # before any key is refreshed
     for key in sorted(keys):
         flink.send((key, b"", REFRESH["user"], 0, 0, flink.now))
     live(("u1", "u2", "u3"), 20)

@@ -28,7 +28,7 @@ from streams import wire
 from tests.bundles import write_bundle
 from tests.operators import oracles as main_path
 from tests.operators.features import oracles
-from tests.operators.features.made import heard, matrix
+from tests.operators.features.made import matrix, signals_of
 from tests.operators.features.test_entity_operator import same
 from tests.operators.records import CATALOGUE, World
 from tests.streams.mini_flink import MiniFlink, Store
@@ -88,7 +88,7 @@ def test_a_persons_rows_equal_the_oracle_at_any_time(skew: int, crash: bool, mon
         assert values == main_path.counts(COUNTS, taken, at)
 
     for n, event in enumerate(events(flink.now, skew)):
-        taken += heard([Record(event)])
+        taken += signals_of([Record(event)])
         flink.send(("u1", codec.encode(event), INTERACTIONS, 0, n, flink.now))
         check()
     if crash:
@@ -105,7 +105,7 @@ def test_an_items_rows_equal_the_oracle_at_any_time(skew: int, monkeypatch: pyte
     flink = MiniFlink("item", World(), store, monkeypatch, DECLARED, cached_keys=1)
     taken: list[Signal] = []
     for event in events(flink.now, skew):
-        signals = heard([Record(event)])
+        signals = signals_of([Record(event)])
         taken += signals
         flink.send(tuple(wire.downstream("i3", signals, None, flink.now)[1]))
     for _ in range(11 * 12):
@@ -126,7 +126,7 @@ def test_a_backfill_has_the_rows_that_the_store_held(skew: int) -> None:
     filled.finish(end)
     for moment in (began, began + 1, began + 2, *range(began + 5 * SECOND, end, 5 * SECOND)):
         held = [row for at, row in rows if row.view == "user_features" and at <= moment][-1]
-        taken = [signal for record in log if record.taken <= moment for signal in heard([record])]
+        taken = [signal for record in log if record.taken <= moment for signal in signals_of([record])]
         at = read_time(max(signal.timestamp for signal in taken), moment)
         assert differing(OF_USER, list(held.values), taken, at) == []
 
@@ -194,7 +194,7 @@ def test_feast_and_the_server_show_the_oracles_values_at_once_and_after_each_exp
                 now = now_ms()
                 at = now - before if before else now + skew if skew else (now // EDGE + 1) * EDGE
                 log.append(Interaction(f"{id}-{user_id}", "view", user_id, at, "i3", properties=PROPERTIES))
-                taken[user_id] += heard([Record(log[-1])])
+                taken[user_id] += signals_of([Record(log[-1])])
             send(settings, log)
             deadline = time.monotonic() + 60
             while any(taken[u][-1].timestamp != _last(client, u) for u in PEOPLE) and time.monotonic() < deadline:

@@ -50,12 +50,12 @@ def opened() -> Iterator[ExitStack]:
 
 def archived(settings: Settings, n: int) -> list[Record]:
     """Writes what a job would have let in, in files of several days."""
-    door = Replay(user_operator(KnownItems(), DAY), item_operator(KnownItems()))
+    admitting = Replay(user_operator(KnownItems(), DAY), item_operator(KnownItems()))
     found = []
     for offset, event in enumerate(log(5, n)):
         at = BASE + offset * HOUR // 3
         record = Record(event, topic_of(event), 0, offset, at, at)
-        if door.feed(record) is not None:
+        if admitting.feed(record) is not None:
             found.append(record)
     test_archive.write(settings.archive / "events", found[: n // 2])
     test_archive.write(settings.archive / "events", found[n // 2 :], "part-1")
@@ -98,7 +98,7 @@ def test_what_flink_has_read_is_gone_on_from(
     """As `freshet features apply --flink` does: the batch job reads what is there, one process what has come since."""
     monkeypatch.setenv("FRESHET_DEFINITIONS", "tests.streams.by_country")
     own = settings.model_copy(update={"home": settings.home / "later"})
-    monkeypatch.setattr("freshet.features.declared.to_seed", lambda _: states_of)
+    monkeypatch.setattr("freshet.features.declared.to_backfill", lambda _: states_of)
     declared = registry.declared()
     states_of = {feature.state_key for found in declared.features.values() for feature in found}
     at = time.time_ns() // 1_000_000 - DAY
@@ -110,19 +110,19 @@ def test_what_flink_has_read_is_gone_on_from(
     opened.callback(lambda: world.shared(own.connection, own.bundles).close())
     refill = Refill(own, quiet=True, by_flink=True)
     refill.ahead()
-    # Everybody but u6, whose seeds are those of the batch job.
+    # Everybody but u6, whose states are those of the batch job.
     test_archive.write(own.archive / "events", [r for r in records[47:] if r.event.user_id != "u6"], "part-1")
     said: list[str] = []
-    refill.seed(said.append)
+    refill.finish(said.append)
     assert "after those that Flink has read" in said[0]
     whole = Backfill(declared, KnownItems())
     whole.feed(archive.read(archive.finished(own.archive / "events")))
     expected = sorted(whole.states())
-    found = sqlite3.connect(own.seeds)
-    assert sorted(found.execute("SELECT operator, key, part, state FROM seeds")) == expected
+    found = sqlite3.connect(own.backfilled)
+    assert sorted(found.execute("SELECT operator, key, part, state FROM states")) == expected
     found.close()
     assert any(key == "u6" for _, key, _, _ in expected)
-    assert [path.name for path in own.root.glob("seeds*")] == ["seeds.db"]
+    assert [path.name for path in own.root.glob("backfilled*")] == ["backfilled.db"]
 
 
 @pytest.mark.integration

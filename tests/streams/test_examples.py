@@ -13,7 +13,7 @@ from schemas.events import LabelledExample
 from schemas.topics import EXAMPLES
 from streams import examples
 from streams.archive import COLUMN, ROW
-from streams.counts import Counts
+from streams.counts import JobCounters
 
 T0 = 1_767_225_600_000
 
@@ -43,7 +43,7 @@ def test_no_text_can_end_the_job() -> None:
 @pytest.mark.parametrize("n", [0, 1, 1000, 1001, 2 * MOST_ITEMS + 500])
 def test_what_is_closed_at_once_leaves_in_texts_of_limited_length(n: int) -> None:
     found = [LabelledExample("r1", "u1", "i1", k, T0, complete=k % 2 == 0) for k in range(n)]
-    counts = Counts(None)
+    counts = JobCounters(None)
     texts = [row[0] for _, row in examples.out(found, counts)]
     sent = [text.split(ROW) for text in texts]
     assert max(map(len, sent), default=0) <= examples.SENT_AT_ONCE

@@ -170,8 +170,8 @@ def test_every_emission_of_every_declared_feature_is_the_same(broker: Settings, 
             producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event))
     producer.close()
     features, found, expected = set(declared.views), Emissions(), Emissions()
-    beside = ThreadPoolExecutor(1)
-    flink = beside.submit(in_flink, broker, tmp_path, FRESHET_DEFINITIONS=EVERYTHING)
+    pool = ThreadPoolExecutor(1)
+    flink = pool.submit(in_flink, broker, tmp_path, FRESHET_DEFINITIONS=EVERYTHING)
     stored = _consume(broker.kafka, INTERACTIONS)
 
     world = KnownItems(ITEMS)
@@ -189,7 +189,7 @@ def test_every_emission_of_every_declared_feature_is_the_same(broker: Settings, 
     for row in flink.result():
         if row.view in features:
             found.add(row)
-    beside.shutdown()
+    pool.shutdown()
 
     refused = Counter(letter.error.reason for letter in replay.dead)
     assert refused["too_far_in_future"] < 0.05 * len(stored)
@@ -222,7 +222,7 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     expected_examples: list[LabelledExample] = []
     replay = Replay(
         user_operator(world, attribution=Attribution()), item_operator(world), lambda row, at: expected.add(row),
-        tell=expected_examples.append,
+        on_example=expected_examples.append,
     )  # fmt: skip
     stored = [r for topic in (INTERACTIONS, IMPRESSIONS) for r in _consume(broker.kafka, topic)]
     for r in sorted(stored, key=lambda r: (r.timestamp, r.topic, r.offset)):
@@ -244,7 +244,7 @@ def test_every_emission_is_the_same(broker: Settings, tmp_path: Path) -> None:
     for key in users:
         assert found[key] == expected[key], key
     for key in expected.keys() - set(users):
-        # The news of impressions and of interactions come over two topics: compare where all ends.
+        # Impressions and interactions come over two topics, in no fixed order: compare the final rows.
         assert found[key][-1] == expected[key][-1], key
 
     # Each is written when it was closed, by the person's own time: one person's in their order.

@@ -13,7 +13,7 @@ from freshet.local.ports import free_ports
 from schemas import codec
 from schemas.events import Item
 from streams import world
-from streams.counts import Counts
+from streams.counts import JobCounters
 from streams.world import FollowedWorld
 from tests.bundles import put_in_force, write_bundle
 
@@ -80,7 +80,7 @@ def test_errors_of_the_threads_are_counted_for_flink(
     assert world.errors() > before
     published: list[int] = []
     counter = SimpleNamespace(inc=published.append)
-    counts = Counts(SimpleNamespace(counter=lambda name: counter))
+    counts = JobCounters(SimpleNamespace(counter=lambda name: counter))
     totals = iter([2, 2, 5])
     counts.follow("background.errors", lambda: next(totals))
     for now in (1000, 2000, 3000):

@@ -52,11 +52,11 @@ def test_an_event_that_the_job_refused_is_neither_a_label_nor_a_factor() -> None
 def test_the_verdict_is_that_of_the_job(drawn: list[tuple[str, str, int, bool]]) -> None:
     """Any order of late, future and repeated interactions and impressions."""
     operator, states, accepted = UserOperator(views.user, World()), {}, []
-    told = [
+    records = [
         Record(Impression(name, user, T + at, ["i"]) if shown else click(name, T + at, user), arrived=T)
         for user, name, at, shown in drawn
     ]
-    for record in told:
+    for record in records:
         state = states.setdefault(record.event.user_id, operator.new())  # type: ignore[union-attr]
         try:
             operator.on_event("", state, record)
@@ -64,8 +64,8 @@ def test_the_verdict_is_that_of_the_job(drawn: list[tuple[str, str, int, bool]])
             continue
         accepted.append(record)
     admission = LogAdmission()
-    assert [record for record in told if admission.accepts(record)] == accepted
-    assert admission.refused.total() == len(told) - len(accepted)
+    assert [record for record in records if admission.accepts(record)] == accepted
+    assert admission.refused.total() == len(records) - len(accepted)
 
 
 @pytest.mark.parametrize(("allowed", "expected"), [(hours(1), 1), (hours(2), 2), (None, 2)])

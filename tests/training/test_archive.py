@@ -24,7 +24,7 @@ from streams import archive as written
 from streams.backfilled import Backfilled
 from tests.operators.records import World
 from training import archive, backfill
-from training.backfill import Backfill, RowFiles, write_seeds
+from training.backfill import Backfill, RowFiles, write_states
 from training.replay import Replay
 
 T0 = 1_767_225_600_000
@@ -118,25 +118,25 @@ def test_states_are_those_of_the_log_whatever_the_files(tmp_path: Path) -> None:
     filled.feed(archive.read(archive.finished(tmp_path / "events") - before))
     assert filled.events == len(records)
 
-    keys = write_seeds(tmp_path / "seeds.db", filled.states())
+    keys = write_states(tmp_path / "backfilled.db", filled.states())
     driver = replayed(records)
     for operator, states in ((driver.user_operator, driver.users), (driver.item_operator, driver.items)):
-        seeds = Backfilled(tmp_path / "seeds.db", operator.name)
+        written = Backfilled(tmp_path / "backfilled.db", operator.name)
         expected = {(key, part): state for (key, part), state in states.items() if part.startswith(MARK)}
         assert keys[operator.name] == {key for key, _ in expected}
         for key in keys[operator.name]:
-            for part, blob in seeds.of(key):
+            for part, blob in written.of(key):
                 found, state = operator.decode(part, blob), expected.pop((key, part))
                 assert operator.row(key, part, found, T0 + 90 * DAY) == operator.row(key, part, state, T0 + 90 * DAY)
                 assert operator.row(key, part, found, found.watermark) == operator.row(
                     key, part, state, state.watermark
                 )
         assert expected == {}
-        assert seeds.of("nobody") == []
-        seeds.close()
+        assert written.of("nobody") == []
+        written.close()
 
 
-def test_no_file_is_no_seed(tmp_path: Path) -> None:
+def test_no_file_is_no_state(tmp_path: Path) -> None:
     assert Backfilled(tmp_path / "none.db", "user").of("u1") == []
     assert Backfilled(None, "user").of("u1") == []
 
@@ -260,11 +260,11 @@ def test_a_backfill_that_fails_leaves_the_old_rows(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["user_features.parquet"]
 
 
-def test_seeds_replace_the_old_ones_whole(tmp_path: Path) -> None:
-    file = tmp_path / "seeds.db"
-    write_seeds(file, [("user", "u1", "p", cells.pack({"state": b"1"}))])
+def test_states_replace_the_old_ones_whole(tmp_path: Path) -> None:
+    file = tmp_path / "backfilled.db"
+    write_states(file, [("user", "u1", "p", cells.pack({"state": b"1"}))])
     with pytest.raises(sqlite3.IntegrityError):
-        write_seeds(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
+        write_states(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
     assert Backfilled(file, "user").of("u1") == [("p", {"state": b"1"})]
 
 

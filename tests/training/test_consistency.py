@@ -75,7 +75,7 @@ def bundles(tmp_path: Path) -> Path:
 
 
 class Server:
-    """What a server knows: a person's row, and what the store says of what is declared, as it was up to WRITE_MS ago;
+    """A server's data: a person's row, and declared features of the store, up to WRITE_MS old;
     columns whose rows have come one by one."""
 
     def __init__(self, bundles: Path, version: str, job: Replay, declared: Repository) -> None:
@@ -94,8 +94,8 @@ class Server:
         self._job, self._people = job, LivePeople(job, declared)
         self._stored: dict[str, tuple[int, dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
 
-    def hear(self, news: Any) -> None:
-        self._fresh.hear(news)
+    def invalidate(self, signals: Any) -> None:
+        self._fresh.invalidate(signals)
 
     def copy(self, clock: int, at_once: bool = False) -> None:
         """Takes the rows of items whose boundary has passed: each item's is its own."""
@@ -167,7 +167,7 @@ def served(
     def taken(event: Any, topic: str, at: int, place: int) -> None:
         record = Record(event, topic, 0, place, at, at)
         found.append(record)
-        server.hear(replay.feed(record))
+        server.invalidate(replay.feed(record))
 
     for who in ("u1", "u2", "u9"):
         taken(User(who, interests=["c1"], consent=who != "u9"), USERS, clock, len(found))
@@ -222,7 +222,7 @@ def test_rows_of_what_is_declared_are_late_too(bundles: Path) -> None:
 
 @pytest.mark.parametrize("said", [[2], [1, 2], [2, 9]])
 def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path, said: list[int]) -> None:
-    """The row knows of the first event, the server of the third: the feed is of these two."""
+    """The row has the first event, and the server applies the third: the feed is of these two."""
     write_bundle(tmp_path, [i.item_id for i in ITEMS[:25]], served=True, inputs=NAMES)
     none, world = Repository(), KnownItems(ITEMS)
     replay = Replay(user_operator(world, None), item_operator(world))
@@ -232,7 +232,7 @@ def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path,
         Record(Interaction(f"e{n}", kind, "u1", T0 + n, item), INTERACTIONS, 0, n, T0 + n, T0 + n)
         for n, (kind, item) in enumerate([("like", "i3"), ("purchase", "i8"), ("click", "i4")])
     )
-    server.hear(replay.feed(first))
+    server.invalidate(replay.feed(first))
     server.copy(T0 + 10_000, at_once=True)
     replay.feed(third)
     feed = server.feed("r1", "u1", T0 + 10_000, ["i1", "i2", "i9"], "DE", "")
@@ -241,7 +241,7 @@ def test_a_server_puts_its_own_events_on_a_row_that_lacks_others(tmp_path: Path,
     records = [first, second, third, Record(feed, IMPRESSIONS, 0, 0, T0 + 10_060, T0 + 10_060), later]
     report = compared(records, tmp_path, none)
     if said == [2, 9]:
-        assert report.skipped == {"the events that they knew of are not in the archive": 1}
+        assert report.skipped == {"the events of their rows are not in the archive": 1}
     else:
         assert report.impressions == 1
         assert (report.overall.different == 0) is (said == [2])
@@ -260,7 +260,7 @@ def test_a_feed_after_which_nothing_happens_for_long_is_compared_as_of_itself(bu
             records.append(Record(feed, IMPRESSIONS, 0, 0, T0 + 30_060, T0 + 30_060))
         did = Interaction(f"e{offset}", "click", "u1", at, "i1", properties={"region": "DE"})
         records.append(Record(did, INTERACTIONS, 0, offset, at, at))
-        server.hear(replay.feed(records[-1]))
+        server.invalidate(replay.feed(records[-1]))
     report = compared(records, bundles)
     found = {row.name: (row.n, row.equal) for row in report.rows}
     assert found == dict.fromkeys(names(DECLARED.crosses), (2, 2)), "although windows have passed by the next event"
@@ -337,7 +337,7 @@ def test_what_cannot_be_compared_is_counted_by_its_reason(bundles: Path) -> None
     unknown = compared([other(record, applied_offset=10**6) for record in records], bundles)
     assert (unknown.impressions, list(unknown.skipped)[-1]) == (
         0,
-        "the events that they knew of are not in the archive",
+        "the events of their rows are not in the archive",
     )
     narrow = compared([other(record, features=bytes(20)) for record in records], bundles)
     assert list(narrow.skipped) == ["their ranker had other inputs"]
@@ -354,10 +354,10 @@ def test_of_a_crowd_of_feeds_few_are_in_memory_at_once(bundles: Path, monkeypatc
             watched += 1
             most = max(most, watched)
 
-        def judge(self) -> npt.NDArray[np.int64]:
+        def verdicts(self) -> npt.NDArray[np.int64]:
             nonlocal watched
             watched -= 1
-            return super().judge()
+            return super().verdicts()
 
     monkeypatch.setattr("training.consistency.Watch", Counting)
     passes: list[str] = []

@@ -1,4 +1,4 @@
-"""The replay driver: event time, timers, dead letters and what the item operator hears."""
+"""The replay driver: event time, timers, dead letters and signals to the item operator."""
 
 from __future__ import annotations
 

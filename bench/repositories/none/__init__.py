@@ -1,1 +1,1 @@
-"""Nothing."""
+"""No features."""

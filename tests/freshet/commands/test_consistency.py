@@ -113,7 +113,7 @@ def replayed(settings: Settings) -> dict[tuple[str, int], dict[str, int]]:
 
     found: list[LabelledExample] = []
     world, join = KnownItems(), Attribution(30_000, 30_000)
-    replay = Replay(user_operator(world, None, attribution=join), item_operator(world), tell=found.append)
+    replay = Replay(user_operator(world, None, attribution=join), item_operator(world), on_example=found.append)
     for record in archive.read(archive.finished(settings.archive / "events")):
         replay.feed(record)
     replay.finish()

@@ -117,7 +117,7 @@ def test_a_feature_is_in_the_shadow_of_another_until_it_is_promoted(
     assert "weekly (shadow)" in capsys.readouterr().out
 
     assert main(["features", "promote", "weekly"]) == 0
-    assert "the service user_features gives weekly instead of daily" in capsys.readouterr().out
+    assert "the service user_features has weekly instead of daily" in capsys.readouterr().out
     assert given() == ["weekly", "busy"]
     assert main(["features", "promote", "daily"]) == 0
     assert given() == ["daily", "busy"]
@@ -140,7 +140,7 @@ def test_up_says_what_has_been_edited_since_the_job_was_started(
     (line,) = said()
     assert "user.stars (new), " in line
     assert "user.views_1h (removed) and 1 more" in line
-    assert line.endswith("`freshet features apply` takes them up")
+    assert line.endswith("`freshet features apply` applies them")
     declared.remember(home)
     assert said() == []
     found = json.loads(home.declared.read_text())

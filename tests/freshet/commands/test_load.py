@@ -62,7 +62,7 @@ def test_what_the_job_refuses_is_said_and_lost_rows_come_back(tmp_path: Path) ->
         older = written(tmp_path / "older.jsonl", "o", [now - 400 * DAY + n for n in range(30)])
         code, said = freshet("import", "--interactions", str(older))
         assert code == 1, said
-        assert "30 interactions were refused by the job: too_late" in said
+        assert "30 interactions were rejected by the job: too_late" in said
         code, said = freshet("import", "--interactions", str(history), "--restart")
         assert code in (0, 1), said  # an old event is too late by now, or known under its id
         code, said = freshet("replay", "--interactions", str(older), "--rate", "1000")

@@ -1,4 +1,4 @@
-"""The commands' producer: the first error is the one that is told."""
+"""The commands' producer: the first error is the one that is reported."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ def test_what_is_read_ahead_is_not_read_again(settings: Settings) -> None:
     filled.ahead()
     archive(settings, 10, 5)
     said: list[str] = []
-    filled.seed(said.append)
+    filled.finish(said.append)
     assert said[0].startswith("15 archived events")
-    assert {key for key in ("u0", "u1", "u2") if Backfilled(settings.seeds, "user").of(key)} == {"u0", "u1", "u2"}
+    assert {key for key in ("u0", "u1", "u2") if Backfilled(settings.backfilled, "user").of(key)} == {"u0", "u1", "u2"}
 
 
-def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_with_a_backfilled_state_is_refreshed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, bytes]] = []
 
     class Heard:
@@ -73,7 +73,7 @@ def test_every_key_with_a_seed_is_woken(settings: Settings, monkeypatch: pytest.
     monkeypatch.setattr("freshet.data.producer.Producer", Heard)
     archive(settings, 0, 4)
     filled = Refill(settings, quiet=True)
-    filled.seed(lambda _: None)
+    filled.finish(lambda _: None)
     filled.refresh()
     assert {(REFRESH["user"], b"u0"), (REFRESH["user"], b"u2"), (REFRESH["item"], b"i3")} <= set(sent)
     assert len(sent) == len(set(sent))
@@ -85,20 +85,20 @@ def test_a_stop_with_a_savepoint_is_taken_up(settings: Settings, monkeypatch: py
     said: list[str] = []
     Flink()._take_up_changes(settings, settings.savepoints / "savepoint-1", said.append)
     assert said[0] == "feature user.last: new"
-    assert settings.seeds.exists()
+    assert settings.backfilled.exists()
 
 
 def test_after_a_crash_the_archive_may_lack_something(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "changes", lambda _: NEW)
     with pytest.raises(ComponentError, match=r"without a savepoint.*--no-restore"):
         Flink()._take_up_changes(settings, settings.checkpoints / "job" / "chk-3", lambda _: None)
-    assert not settings.seeds.exists()
+    assert not settings.backfilled.exists()
 
 
 def test_a_removal_needs_no_past(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "changes", lambda _: [Change("user.last", "removed", "")])
     Flink()._take_up_changes(settings, settings.checkpoints / "job" / "chk-3", lambda _: None)
-    assert not settings.seeds.exists()
+    assert not settings.backfilled.exists()
 
 
 def test_a_start_from_the_beginning_archives_anew(settings: Settings) -> None:
@@ -106,11 +106,11 @@ def test_a_start_from_the_beginning_archives_anew(settings: Settings) -> None:
 
     archive(settings, 0, 3)
     (settings.archive / "examples" / "day=2026-01-01").mkdir(parents=True)
-    settings.seeds.write_text("old")
+    settings.backfilled.write_text("old")
     said: list[str] = []
     _start_over(settings, said.append)
     assert refill.events(settings) == set()
-    assert not settings.seeds.exists()
+    assert not settings.backfilled.exists()
     assert len(list(settings.archive.glob("events-until-*/topic=*/day=*/part-0"))) == 1
     assert len(list(settings.archive.glob("examples-until-*/day=*"))) == 1
     assert all("kept in" in message for message in said)

@@ -34,7 +34,7 @@ from freshet.local.stack import Stack
 from freshet.settings import Settings
 from schemas import codec
 from schemas.events import Interaction, Item
-from serving.producer import EventLog
+from serving.producer import EventProducer
 from tests.secured import PASSWORD, REDIS_PASSWORD, SecuredKafka, certificates, settings_of
 from training.log import from_kafka
 
@@ -73,7 +73,7 @@ def test_every_client_gets_in(secured: Stack) -> None:
     assert topics.create(settings.connection) == []
     with Producer(settings) as producer:
         producer.send("items", b"i1", codec.encode(Item("i1", "Heat")))
-    log, event = EventLog(settings.connection, 10_000), click("by the server's producer")
+    log, event = EventProducer(settings.connection, 10_000), click("by the server's producer")
     assert None not in asyncio.run(log.append([event]))
     log.close()
     follower = Follower(settings.connection, ["items"], lambda *record: read.append(record)).start()

@@ -70,7 +70,7 @@ def test_who_gives_no_answer_in_time_is_busy(settings: Settings, monkeypatch: py
             component.is_ready(settings)
 
 
-def test_a_status_says_who_is_busy_and_who_is_not_well(
+def test_a_status_names_busy_and_unhealthy_components(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = [
@@ -81,7 +81,7 @@ def test_a_status_says_who_is_busy_and_who_is_not_well(
     assert main(["status"]) == 1
     said = capsys.readouterr().out
     assert "flink: it runs and did not answer in time" in said
-    assert "redis: its process runs, but nobody answers" in said
+    assert "redis: its process runs, but its address does not answer" in said
     assert "kafka:" not in said
 
 

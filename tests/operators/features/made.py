@@ -137,7 +137,7 @@ class Kept:
         self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
 
-def heard(log: Sequence[Record]) -> list[Signal]:
+def signals_of(log: Sequence[Record]) -> list[Signal]:
     """The signals of the records that are let in."""
     gate = Gate(world(), LATENESS)
     state, found = Kept(), list[Signal]()

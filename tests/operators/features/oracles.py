@@ -32,9 +32,9 @@ from tests.operators import oracles
 Weighed = Sequence[tuple[Signal, float]]
 
 
-def inside(feature: Any, heard: Sequence[Signal], at: int) -> Weighed:
+def inside(feature: Any, signals: Sequence[Signal], at: int) -> Weighed:
     """The events that a value at `at` is made of, and what each weighs."""
-    own = [s for s in heard if feature.events.read(s) and feature.reads.read(s) is not None]
+    own = [s for s in signals if feature.events.read(s) and feature.reads.read(s) is not None]
     scope = feature.scope
     if isinstance(scope, Sliding):
         tile = tile_of(scope.length)
@@ -46,7 +46,7 @@ def inside(feature: Any, heard: Sequence[Signal], at: int) -> Weighed:
 
         return [(s, 1) for s in own if window(at) - window(s.timestamp) == scope.previous]
     if isinstance(scope, Session):
-        members, _ = oracles.session(scope, heard, at)  # type: ignore[arg-type]
+        members, _ = oracles.session(scope, signals, at)  # type: ignore[arg-type]
         return [(s, 1) for s in own if any(s is member for member in members)]
     if isinstance(scope, Decay):
 
@@ -161,10 +161,10 @@ def length(found: Weighed) -> float:
     return (max(times) - min(times)) / 1000 if times else 0.0
 
 
-def values(feature: Feature, heard: Sequence[Signal], at: int) -> list[Any]:
+def values(feature: Feature, signals: Sequence[Signal], at: int) -> list[Any]:
     """One a field; of a TopK, the shares of all names instead."""
     f: Any = feature
-    found = inside(f, heard, at)
+    found = inside(f, signals, at)
     total = sum(w for _, w in found)
     match type(f).__name__:
         case "Count" | "SessionDepth":

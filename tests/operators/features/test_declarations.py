@@ -40,7 +40,7 @@ from schemas.errors import FeatureError
 from schemas.events import Interaction
 from tests.operators import records
 from tests.operators.features import oracles
-from tests.operators.features.made import SENSELESS, click, declare, heard, matrix, price, shown, world
+from tests.operators.features.made import SENSELESS, click, declare, matrix, price, shown, signals_of, world
 from tests.operators.features.test_entity_operator import by_feature, same
 from tests.operators.signals import T0
 
@@ -111,7 +111,9 @@ def test_fields_are_named_by_the_feature() -> None:
 def test_a_list_of_conditions_is_of_bools() -> None:
     feature = LastK("clicks", entity=user, of=click, k=3)
     state = feature.new()
-    for signal in heard([Record(Interaction(f"e{n}", t, "u1", T0 + n, "i1")) for n, t in enumerate(["view", "click"])]):
+    for signal in signals_of(
+        [Record(Interaction(f"e{n}", t, "u1", T0 + n, "i1")) for n, t in enumerate(["view", "click"])]
+    ):
         feature.update(state, signal, world())
     assert [field.dtype for field in feature.fields] == ["bool[]"]
     assert feature.values(state, T0 + 1) == ([True, False],)
@@ -123,7 +125,7 @@ def test_a_sequence_is_of_items_unless_its_filter_asks_for_more() -> None:
     found = {}
     for feature in (Sequence("of_items", entity=user, k=3), Sequence("with_searches", entity=user, events=search, k=3)):
         state = feature.new()
-        for signal in heard([Record(did) for did in log]):
+        for signal in signals_of([Record(did) for did in log]):
             feature.update(state, signal, world())
         found[feature.name] = feature.values(state, T0 + 1)[:2]
     assert found == {"of_items": (["i1"], ["view"]), "with_searches": ([""], ["search"])}
@@ -145,7 +147,7 @@ def test_windows_begin_and_end() -> None:
     before = Count("before", entity=user, window=Tumbling(DAY, previous=True))
     operator = EntityOperator(user, [this, before], world())
     state = operator.new()
-    (signal,) = heard([Record(Interaction("e", "click", "u1", T0 + HOUR, "i1"))])
+    (signal,) = signals_of([Record(Interaction("e", "click", "u1", T0 + HOUR, "i1"))])
     operator.on_event("", state, Record(signal))
     assert [operator.row("u1", "", state, T0 + at).values for at in (HOUR, DAY - 1, DAY, 2 * DAY - 1, 2 * DAY)] == [
         (1, 0), (1, 0), (0, 1), (0, 1), (0, 0),
@@ -159,7 +161,7 @@ def test_time_since_the_last_climbs_its_ladder() -> None:
     feature = TimeSinceLast("ago", entity=user, ladder=(MINUTE, HOUR))
     state = feature.new()
     assert feature.values(state, T0) == (-1, 0)
-    (signal,) = heard([Record(Interaction("e", "click", "u1", T0, "i1"))])
+    (signal,) = signals_of([Record(Interaction("e", "click", "u1", T0, "i1"))])
     feature.update(state, signal, world())
     assert [feature.values(state, T0 + at)[0] for at in (0, MINUTE - 1, MINUTE, HOUR, DAY)] == [0, 0, 60, 3600, 3600]
     assert [feature.due(state, T0 + at) for at in (0, MINUTE, HOUR)] == [T0 + MINUTE, T0 + HOUR, None]
@@ -207,7 +209,7 @@ def test_an_entitys_view_is_called_after_it() -> None:
 
 
 def test_a_list_valued_key_is_one_entity_an_element() -> None:
-    (clicked,) = heard([Record(Interaction("e", "click", "u1", T0, "i3", properties={"region": "DE"}))])
+    (clicked,) = signals_of([Record(Interaction("e", "click", "u1", T0, "i3", properties={"region": "DE"}))])
     twice = clicked._replace(categories=["a", "b", "a"])
     assert user_category.keys_of(twice) == [("u1", "a"), ("u1", "b")]
     assert item_region.keys_of(twice) == [("i3", "DE")]
@@ -220,7 +222,7 @@ def test_a_list_valued_key_is_one_entity_an_element() -> None:
 @given(records.logs(most=25))
 def test_a_pair_counts_the_events_that_name_both(log: list[Record]) -> None:
     features = matrix(user_category, ("lifetime", "24h", "decay_1h", "session", "last_5"))
-    operator, signals = EntityOperator(user_category, features, world()), heard(log)
+    operator, signals = EntityOperator(user_category, features, world()), signals_of(log)
     states: dict[str, Any] = {}
     for signal in signals:
         for part in operator.parts("u1", Record(signal)):
@@ -247,7 +249,7 @@ def test_a_session_by_its_id_is_a_lifetime() -> None:
     operator = EntityOperator(session, features, world())
     state = operator.new()
     for n, signal in enumerate(
-        heard([Record(Interaction(f"e{n}", "click", "u1", T0 + n * DAY, "i1", "s1")) for n in range(2)])
+        signals_of([Record(Interaction(f"e{n}", "click", "u1", T0 + n * DAY, "i1", "s1")) for n in range(2)])
     ):
         assert session.keys_of(signal) == [("s1",)]
         operator.on_event("", state, Record(signal))

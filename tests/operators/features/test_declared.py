@@ -1,4 +1,4 @@
-"""Declared features beside the operator whose keys they share: who hears of what, and what is kept."""
+"""Declared features in the operator whose keys they share: which records each part gets, and what is kept."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_what_the_gate_refuses_no_feature_hears_of(log: list[Record]) -> None:
     judged = judge(log)
     assert errors == [j.refused for j in judged]
     events = [j.record.event for j in judged if not j.refused and not isinstance(j.record.event, User)]
-    heard = sum(len(e.items) if isinstance(e, Impression) else 1 for e in events)
+    counted = sum(len(e.items) if isinstance(e, Impression) else 1 for e in events)
     own = part_of("user")
-    assert (own in states) == bool(heard)
-    if heard:
+    assert (own in states) == bool(counted)
+    if counted:
         row = operator.row("u1", own, states[own], operator.watermark(states[own]))
-        assert row == ("user_features", ("u1",), (heard,))
+        assert row == ("user_features", ("u1",), (counted,))
 
 
 @given(records.logs())

@@ -29,7 +29,7 @@ from schemas.errors import FeatureError, InvalidEvent, StateError
 from schemas.events import Interaction, Item
 from tests.operators import records
 from tests.operators.features import oracles
-from tests.operators.features.made import click, heard, matrix, price, world
+from tests.operators.features.made import click, matrix, price, signals_of, world
 from tests.operators.signals import T0
 
 FEATURES = matrix()
@@ -47,7 +47,7 @@ EVERYTHING = made()
 
 def applied(operator: EntityOperator, log: list[Record], save: int = 4) -> EntityState:
     state = operator.new()
-    for n, signal in enumerate(heard(log)):
+    for n, signal in enumerate(signals_of(log)):
         operator.on_event("", state, Record(signal))
         if n % save == 0:
             state = operator.decode("", operator.encode("", state))
@@ -84,7 +84,7 @@ def test_every_feature_says_what_its_oracle_says(log: list[Record], after: int) 
     state = applied(operator, log)
     at = operator.watermark(state) + after
     found = by_feature(operator, operator.row("u1", "", state, at))
-    signals = heard(log)
+    signals = signals_of(log)
     wrong = {
         f.name: (found[f.name], expected)
         for f in FEATURES
@@ -99,7 +99,7 @@ def test_between_two_emissions_the_row_holds(log: list[Record], part: float) -> 
     """At any moment, whoever reads the store reads what a row made at that moment would say."""
     operator = made()
     state, last = operator.new(), None
-    for signal in heard(log):
+    for signal in signals_of(log):
         before = operator.encode("", state)
         done = step(operator, "u1", "", state, Record(signal))
         if last is not None:
@@ -115,7 +115,7 @@ def test_between_two_emissions_the_row_holds(log: list[Record], part: float) -> 
 def test_the_order_of_arrival_does_not_matter(log: list[Record], rng: Any, after: int) -> None:
     """But for sessions, where it decides which one an event is of."""
     operator = EntityOperator(user, WITHOUT_SESSIONS, world())
-    signals = heard(log)
+    signals = signals_of(log)
     at = max((s.timestamp for s in signals), default=T0) + after
     rows = []
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_the_order_of_arrival_does_not_matter(log: list[Record], rng: Any, after
 @given(records.logs(most=15), later)
 def test_features_together_say_what_each_says_alone(log: list[Record], after: int) -> None:
     """What the operator shares, skips and remembers shows in nothing."""
-    operator, signals, known = EntityOperator(user, FEATURES, world()), heard(log), world()
+    operator, signals, known = EntityOperator(user, FEATURES, world()), signals_of(log), world()
     state, alone = operator.new(), [f.new() for f in FEATURES]
     for signal in signals:
         operator.on_event("", state, Record(signal))
@@ -149,7 +149,7 @@ def test_features_together_say_what_each_says_alone(log: list[Record], after: in
 @settings(max_examples=20)
 @given(records.logs(most=40))
 def test_a_state_is_no_larger_than_stated(log: list[Record]) -> None:
-    signals = [Record(signal) for signal in heard(log)]
+    signals = [Record(signal) for signal in signals_of(log)]
     for feature, operator in ALONE.items():
         state = operator.new()
         for signal in signals:
@@ -202,7 +202,7 @@ def test_features_of_equal_meaning_share_a_state() -> None:
     operator = EntityOperator(user, [total, mean], world())
     state = operator.new()
     for n, paid in enumerate((2.0, 4.0)):
-        (signal,) = heard([Record(Interaction(f"e{n}", "purchase", "u1", T0, "i1", properties={"price": paid}))])
+        (signal,) = signals_of([Record(Interaction(f"e{n}", "purchase", "u1", T0, "i1", properties={"price": paid}))])
         operator.on_event("", state, Record(signal))
     assert len(state.states) == 1
     assert operator.row("u1", "", state, T0).values == (6.0, 3.0)

@@ -16,7 +16,7 @@ from operators.features.expressions import TYPES_OF_EVENTS
 from schemas.errors import FeatureError
 from schemas.events import Impression, Interaction, User
 from tests.operators import records
-from tests.operators.features.made import heard
+from tests.operators.features.made import signals_of
 from tests.operators.signals import T0
 
 AVRO = Path(schemas.__file__).parent / "avro"
@@ -195,7 +195,7 @@ FILTERS = [
 
 @given(records.logs(most=20))
 def test_what_a_type_decides_is_so_for_each_event_of_it(log: list[Record]) -> None:
-    for found in heard(log):
+    for found in signals_of(log):
         for expression in FILTERS:
             assert expression.decide(found.event_type) in (None, bool(expression.read(found)))
     assert all(FILTERS[n].decide(t) is not None for n in range(6) for t in TYPES_OF_EVENTS)
@@ -211,7 +211,7 @@ def test_an_event_is_enriched_with_its_item_and_its_user() -> None:
         Record(Interaction("e2", "search", "u1", T0, properties={"query": "x"})),
         Record(Impression("r2", "u1", T0, ["i3", "i0"], "home", "FR", variant="b")),
     ]
-    clicked, searched, first, second = heard(log)
+    clicked, searched, first, second = signals_of(log)
     assert (clicked.item_id, clicked.session_id, clicked.request_id, clicked.user_id) == ("i3", "s1", "r1", "u1")
     assert (clicked.categories, clicked.brand, clicked.price) == (["c1", "c4"], "b1", 1.5)
     assert (clicked.partition, clicked.offset, clicked.region) == (4, 7, "FR")

@@ -12,7 +12,7 @@ from operators.time import DAY
 from operators.vector import UserVector
 from schemas.events import Impression
 from tests.operators import oracles, records
-from tests.operators.features.made import WEIGHTS, heard
+from tests.operators.features.made import WEIGHTS, signals_of
 from tests.operators.records import World
 from tests.operators.signals import ITEMS, T0, MadeSpace
 
@@ -23,7 +23,7 @@ def test_what_was_shown_counts_where_it_is_asked_for() -> None:
     feature = Vector("shown", entity=user, events=EVERYTHING, window=Decay(DAY), weights={"impression": 1.0})
     operator = EntityOperator(user, [feature], World(SPACE))
     state = operator.new()
-    for signal in heard([Record(Impression("r1", "u1", T0, ITEMS[:1]))]):
+    for signal in signals_of([Record(Impression("r1", "u1", T0, ITEMS[:1]))]):
         operator.on_event("", state, Record(signal))
     assert operator.row("u1", "", state, T0).values[1] == "one"
 
@@ -34,7 +34,7 @@ def test_a_vector_is_the_decayed_sum_of_those_of_the_items(log: list[Record]) ->
     feature = Vector("taste", entity=user, events=event.properties.price.exists(), window=Decay(DAY), weights=WEIGHTS)
     operator = EntityOperator(user, [feature], World(SPACE))
     state = operator.new()
-    signals = heard(log)
+    signals = signals_of(log)
     for signal in signals:
         operator.on_event("", state, Record(signal))
         state = operator.decode("", operator.encode("", state))

@@ -1,4 +1,4 @@
-"""When, on what and where a list is shown: of the request, not of the person."""
+"""Crosses of the request: hour, weekday, device, and position in the list."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @lru_cache(4096)
 def zone(name: str) -> tzinfo:
-    """The time zone of an IANA name; UTC where there is none of that name, since people may say anything."""
+    """The time zone of an IANA name; UTC where there is none of that name, since profiles are free text."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -31,7 +31,7 @@ def zone(name: str) -> tzinfo:
 @dataclass(frozen=True, eq=False, repr=False)
 class _Clock(Cross):
     """`zone` is a declared feature with the person's time zone, such as
-    Last("user_zone", entity=user, of=event.user.timezone); without one, and where it says nothing, it is UTC."""
+    Last("user_zone", entity=user, of=event.user.timezone); UTC without one, and where it has no value."""
 
     _: KW_ONLY
     zone: Feature | None = None
@@ -41,7 +41,7 @@ class _Clock(Cross):
         return () if self.zone is None else (self.value(self.zone, USER, ("string",)),)
 
     def time(self, request: Request) -> datetime:
-        """The person's own, at the moment of the request."""
+        """The person's local time at the moment of the request."""
         name = request.value(self.values[0]) if self.values else ""
         return datetime.fromtimestamp(request.at / 1000, zone(name) if name else UTC)
 
@@ -64,7 +64,7 @@ class Weekday(_Clock):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Device(Cross):
-    """1 where the request says that its device is one of `among`, 0 otherwise."""
+    """1 where the request's device is one of `among`, 0 otherwise."""
 
     _: KW_ONLY
     among: tuple[str, ...]
@@ -81,9 +81,9 @@ class Device(Cross):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Position(Cross):
-    """Where the candidate stood in the list that the person met it in, counted from 0; -1 where it was in none. For a
-    list that is yet to be made it is 0 for all: what stood at the top was met for standing there, and a model that
-    is told so need not take it for better."""
+    """The candidate's position in the list that the person saw it in, from 0; -1 where it was in none. At a request it
+    is 0 for all candidates: items at the top are clicked because of their position, and a model with this input does
+    not attribute that to the item."""
 
     asks = ("position",)
 
