@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -73,7 +72,7 @@ class Supervisor:
     last_retry_s: float = LAST_RETRY_S
     stop_s: float = STOP_S
     silent_s: float = SILENT_S
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopping: bool = False
     _written: list[ProcessState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,13 +82,13 @@ class Supervisor:
 
     def stop(self, *_: object) -> None:
         """Ends `run`; may be called from another thread or a signal handler."""
-        self._stopping.set()
+        self._stopping = True  # not an Event: its lock may be held by `run`, in the very thread of the handler
 
     def run(self) -> int:
         """Blocks until all have stopped. 1 where they could not be started, else 0."""
         looked = time.monotonic()
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 now = time.monotonic()
                 if now - looked > self.silent_s / 4:  # this process did not run either: the machine stood still
                     for member in self._members:
@@ -98,7 +97,7 @@ class Supervisor:
                 for member in self._members:
                     self._look_at(member, now)
                 self._write()
-                self._stopping.wait(POLL_S)
+                time.sleep(POLL_S)
         finally:
             self._stop_all()
         return int(self._failed)
@@ -164,7 +163,7 @@ class Supervisor:
         if not self._served:
             log.error("process %d %s before any served: the server cannot start", member.number, how)
             self._failed = True
-            self._stopping.set()
+            self._stopping = True
             return
         pause = min(self.last_retry_s, self.first_retry_s * 2 ** min(member.failures, 20))
         member.failures += 1

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -37,6 +38,28 @@ channel.send(b".s")
 signal.pause()
 """
 IGNORES_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SERVES
+SUPERVISES = """
+import os, signal, sys
+from pathlib import Path
+from serving import supervisor
+program, folder = sys.argv[1:]
+command = lambda number, fd: [sys.executable, "-c", program, str(number), str(fd)]
+made = supervisor.Supervisor(command, 1, Path(folder))
+signal.signal(signal.SIGTERM, made.stop)
+raise SystemExit(made.run())
+"""
+INTERRUPTED = """
+import signal
+from pathlib import Path
+from serving import supervisor
+supervisor.POLL_S = 0
+for n in range(3000):
+    made = supervisor.Supervisor(lambda *_: (), 0, Path())
+    signal.signal(signal.SIGALRM, made.stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.00005 + n % 100 * 0.000002)
+    assert made.run() == 0
+"""
+"""a supervisor of no processes that is stopped by a signal at thousands of different moments of its loop"""
 FAILS = "raise SystemExit(3)"
 
 
@@ -151,6 +174,23 @@ def test_a_process_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
         pids = until(running.serving)
     assert running.code == 0
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_a_supervisor_that_gets_sigterm_stops_its_processes(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SUPERVISES, SERVES, str(tmp_path)])
+    try:
+        until((tmp_path / STATES).exists)
+        served = until(lambda: [s["pid"] for s in json.loads((tmp_path / STATES).read_text()) if s["state"] == "serving"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert not psutil.pid_exists(served[0])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_signal_at_any_moment_stops_it() -> None:
+    subprocess.run([sys.executable, "-c", INTERRUPTED], check=True, timeout=60)
 
 
 def test_a_port_that_somebody_has_is_named_with_its_setting(caplog: pytest.LogCaptureFixture) -> None:
