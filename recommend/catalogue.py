@@ -109,7 +109,12 @@ class Catalogue:
     def load(self, bundle: Bundle, declared: Sequence[Cross] = ()) -> Model:
         """A model over the columns, which items join from now on. It serves nobody yet. Raises BundleError."""
         model = Model.of(bundle, self.columns, self.rows_of, declared)
-        self.join(model)
+        try:
+            self.join(model)
+        except BaseException:
+            with self._lock:  # or items would go on to join spaces that serve nobody
+                self._spaces = tuple(space for space in self._spaces if space not in model.spaces.values())
+            raise
         return model
 
     def rows_of(self, item_ids: list[str]) -> list[int]:
