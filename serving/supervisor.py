@@ -28,7 +28,7 @@ STEADY_S = 60.0
 STOP_S = 12.0
 """how long processes have to end after SIGTERM: requests in work 5 s, then threads and the queue of impressions"""
 SILENT_S = 60.0
-"""a serving process whose event loop shows no sign of life for so long is killed"""
+"""a process whose event loop shows no sign of life for so long, after the first one, is killed"""
 
 Command = Callable[[int, int], Sequence[str]]
 """from a process's number and the descriptor of its channel"""
@@ -40,7 +40,8 @@ class _Member:
     process: subprocess.Popen[bytes] | None = None
     channel: socket.socket | None = None
     serving_since: float | None = None
-    last_sign: float = 0.0
+    last_sign: float | None = None
+    """when it last showed a sign of life; None before the first"""
     next_start: float = 0.0
     failures: int = 0
     """ends in a row, each before it had served for STEADY_S"""
@@ -92,7 +93,7 @@ class Supervisor:
                 now = time.monotonic()
                 if now - looked > self.silent_s / 4:  # this process did not run either: the machine stood still
                     for member in self._members:
-                        member.last_sign = now
+                        member.last_sign = None if member.last_sign is None else now
                 looked = now
                 for member in self._members:
                     self._look_at(member, now)
@@ -112,7 +113,7 @@ class Supervisor:
         self._read(member, now)
         if member.process.poll() is not None:
             self._ended(member, now)
-        elif member.serving_since is not None and now - member.last_sign > self.silent_s:
+        elif member.last_sign is not None and now - member.last_sign > self.silent_s:
             log.error("process %d shows no sign of life for %.0f s and is killed", member.number, self.silent_s)
             member.process.kill()
 
@@ -129,7 +130,7 @@ class Supervisor:
                 self._later(member, now, f"could not be started: {error}")
                 return
         member.channel = ours
-        member.serving_since = None
+        member.serving_since = member.last_sign = None
         log.info("process %d is started, pid %d", member.number, member.process.pid)
 
     def _read(self, member: _Member, now: float) -> None:
