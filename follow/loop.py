@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 5.0
+STOP_S = 5.0
+"""how long `stop` waits for the step that is under way"""
 ERROR_TEXT = 500
 
 
@@ -73,14 +75,17 @@ class Loop:
         return self._thread.is_alive()
 
     def start(self) -> Self:
-        """Starts the thread, again after a stop too."""
+        """Starts the thread, again after a stop too. Raises RuntimeError while the one before runs, which may be so
+        after a `stop` that timed out: two of them would take steps at once."""
+        if self._thread.is_alive():
+            raise RuntimeError(f"{self.name}: the thread that was started before has not ended")
         if self._thread.ident is not None:
             self._stopping.clear()
             self._thread = self._new_thread()
         self._thread.start()
         return self
 
-    def stop(self, patience_s: float = 5.0) -> None:
+    def stop(self, patience_s: float = STOP_S) -> None:
         """Ends the loop after its present step; waits for that up to `patience_s`."""
         self._stopping.set()
         if self._thread.ident is not None:

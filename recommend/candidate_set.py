@@ -77,10 +77,10 @@ def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
 
 
-@functools.lru_cache(4096)
+@functools.lru_cache(64)  # an entry has up to 23 kB, and few lengths but those of full lists come again
 def _in_turn(lengths: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]:
     """The order that takes one of each list after the other, the first of all, then the second of all …, over lists of
-    these lengths laid end to end; and the bit of each one's list. Most requests have lists of the same few lengths."""
+    these lengths laid end to end; and the bit of each one's list."""
     positions = np.concatenate([np.zeros(0, np.int64), *(np.arange(length) for length in lengths)])
     bits = np.repeat(np.array([1 << k for k in range(len(lengths))], np.uint32), lengths)
     turns = np.argsort(positions, kind="stable")

@@ -110,7 +110,12 @@ class Catalogue:
         """Loads a model over the columns; new items get vectors in it from now on. It does not serve yet. Raises
         BundleError."""
         model = Model.of(bundle, self.columns, self.rows_of, declared)
-        self.join(model)
+        try:
+            self.join(model)
+        except BaseException:
+            with self._lock:  # or items would go on to join spaces that serve nobody
+                self._spaces = tuple(space for space in self._spaces if space not in model.spaces.values())
+            raise
         return model
 
     def rows_of(self, item_ids: list[str]) -> list[int]:

@@ -86,7 +86,8 @@ class Manifest(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def check_names(folder: str, manifest: Manifest) -> None:
-    """Raises BundleError where a part has no plain name, or is used and not there; `folder` begins the message."""
+    """Raises BundleError where a part has no plain name, is used and not there, or does not fit another; `folder`
+    begins the message."""
     for kind, name, _ in manifest.parts():
         if not NAME.fullmatch(name):
             raise BundleError(f"{folder}: {name!r} is not the name of one of its {kind}")
@@ -106,6 +107,11 @@ def check_names(folder: str, manifest: Manifest) -> None:
         if name not in named[kind]:
             raise BundleError(f"{folder}: {user} uses the {kind} {name!r}, which it does not hold")
     for surface, use in manifest.surfaces.items():
+        if use.encoder is not None and (into := manifest.encoders[use.encoder].space) != use.space:
+            raise BundleError(
+                f"{folder}: surface {surface} uses the encoder {use.encoder!r} into the space {into!r}, and searches "
+                f"the space {use.space!r}: they must be the same"
+            )
         heads = set(manifest.rankers[use.ranker].heads) if use.ranker else set()
         if unknown := use.objective.keys() - heads:
             raise BundleError(f"{folder}: surface {surface} weighs the heads {sorted(unknown)}, not {sorted(heads)}")

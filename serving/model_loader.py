@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 class ModelLoader:
     """Reads the folder of bundles and keeps `variants` up to date, in a thread of its own.
 
-    A bundle that cannot be used leaves the others in force, and `health` not `up`. A broken one (BundleError) is not
-    read again, since what it holds will not change; after any other error it is tried again as `Retry` says.
+    A bundle that cannot be used leaves the others in force, and `health` not `up`. It is tried again as
+    `Retry` says.
     """
 
     def __init__(
@@ -41,10 +41,9 @@ class ModelLoader:
         self._lock = threading.Lock()
         self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}
-        """bundles that could not be read, by name"""
+        """bundles that could not be read, by the name of their folder"""
         self._loaded: dict[str, Model] = {}
-        self._refused: dict[str, BundleError] = {}
-        """broken bundles"""
+        """by the name of the bundle's folder, which may differ from its version"""
         self.faults: list[str] = []
         """variants that `traffic.json` names and that do not serve; "traffic" where the file itself cannot be used"""
         self.variants = self._serve(None, {}, {})
@@ -87,7 +86,8 @@ class ModelLoader:
             before = {name: variant.model for name, variant in self.variants.others.items()}
             if default is not self.variants.default.model or others != before or named != self.variants.traffic:
                 self.variants = self._serve(default, others, named)
-                self._loaded = {model.version: model for model in (default, *others.values()) if model}
+                models = {id(model) for model in (default, *others.values())}
+                self._loaded = {name: model for name, model in self._loaded.items() if id(model) in models}
                 serving = [self.variants.default, *self.variants.others.values()]
                 log.info("serving: %s", ", ".join(f"{each.name} {each.version}" for each in serving))
             if problems:
@@ -105,21 +105,11 @@ class ModelLoader:
         """The model of a bundle, loaded at its first use; None where that fails."""
         if name in self._loaded:
             return self._loaded[name]
-        if name in self._refused:
-            problems.append(self._refused[name])  # the same object: it is not counted again
-            return None
-        retry = self._retries.setdefault(name, Retry())
-        if not retry.due:
-            problems.append(retry.error)
-            return None
-        started = time.monotonic()
+        folder, started = self._bundles / name, time.monotonic()
+        retry = self._retries.setdefault(name, Retry(folder))
         try:
-            model = self._catalogue.load(bundle.load(self._bundles / name), self._declared)
+            model = retry.attempt(lambda: self._catalogue.load(bundle.load(folder), self._declared))
         except Exception as error:
-            # A bundle that is not there yet may still come: people may name one before they copy it.
-            if isinstance(error, BundleError) and (self._bundles / name / bundle.MANIFEST).is_file():
-                self._refused[name] = error
-            retry.failed(error)
             problems.append(error)
             return None
         del self._retries[name]

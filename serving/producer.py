@@ -34,6 +34,8 @@ POLL_S = 0.001
 IDLE_POLL_S = 0.25
 """with nothing under way, for errors of the client itself"""
 CONNECT_S = 0.5
+CLOSE_S = 2.0
+"""how long messages under way have to be acknowledged when the log is closed"""
 ALONE = 16
 """Up to this many events are encoded on the event loop, more of them in a thread."""
 
@@ -136,8 +138,13 @@ class EventProducer:
             self._polling.cancel()
             self._polling = None
         if producer:
-            await asyncio.to_thread(producer.flush, 2)
-            _end(producer)
+            deadline = time.monotonic() + CLOSE_S
+            try:
+                while len(producer) and time.monotonic() < deadline:
+                    _collect(producer)
+                    await asyncio.sleep(POLL_S)
+            finally:
+                _end(producer)
 
     def _open(self) -> Producer:
         if self._producer is not None and self._fatal:
@@ -201,10 +208,7 @@ class EventProducer:
         self._polling = None
         if self._producer is None:
             return
-        try:
-            self._producer.poll(0)
-        except Exception:  # a callback's fault must not end the reports of everybody else
-            log.exception("a delivery report failed")
+        _collect(self._producer)
         self._poll_within(POLL_S if len(self._producer) else IDLE_POLL_S)
 
 
@@ -228,7 +232,18 @@ def _report(topic: str, done: Done) -> Callable[[KafkaError | None, Message], No
 def _end(producer: Producer) -> None:
     """Drops undelivered messages, with a report for each."""
     producer.purge()
-    producer.poll(0)
+    for _ in range(len(producer) + 1):  # a callback that raises ends one poll
+        _collect(producer)
+        if not len(producer):
+            return
+
+
+def _collect(producer: Producer) -> None:
+    """Calls back for the reports that are there."""
+    try:
+        producer.poll(0)
+    except Exception:  # a callback's fault must not end the reports of everybody else
+        log.exception("a delivery report failed")
 
 
 class _Pending:

@@ -128,12 +128,22 @@ class Services:
             ).start()
 
     async def stop(self) -> None:
-        await self.store.stop()
-        await asyncio.to_thread(self.models.stop)
-        if self._follower:
-            await asyncio.to_thread(self._follower.stop)
-        await self.impressions.stop()
-        await self.events.close()
+        """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
+        slowest one's limit. Raises the first error, once all have been closed."""
+        threads = [self.models.stop, *([self._follower.stop] if self._follower else [])]
+        ended = await asyncio.gather(
+            self._write_out(), self.store.stop(), *(asyncio.to_thread(stop) for stop in threads), return_exceptions=True
+        )
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _write_out(self) -> None:
+        """Impressions first: nothing adds to them by now."""
+        try:
+            await self.impressions.stop()
+        finally:
+            await self.events.close()
 
     async def refresh_model(self) -> None:
         """Loads newly published and newly named bundles; the others stay in force where one is invalid."""

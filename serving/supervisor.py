@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ STEADY_S = 60.0
 STOP_S = 12.0
 """how long processes have to end after SIGTERM: requests in work 5 s, then threads and the queue of impressions"""
 SILENT_S = 60.0
-"""a serving process whose event loop shows no sign of life for so long is killed"""
+"""a process whose event loop shows no sign of life for so long, after the first one, is killed"""
 
 Command = Callable[[int, int], Sequence[str]]
 """from a process's number and the descriptor of its channel"""
@@ -41,7 +40,8 @@ class _Member:
     process: subprocess.Popen[bytes] | None = None
     channel: socket.socket | None = None
     serving_since: float | None = None
-    last_sign: float = 0.0
+    last_sign: float | None = None
+    """when it last showed a sign of life; None before the first"""
     next_start: float = 0.0
     failures: int = 0
     """ends in a row, each before it had served for STEADY_S"""
@@ -73,7 +73,7 @@ class Supervisor:
     last_retry_s: float = LAST_RETRY_S
     stop_s: float = STOP_S
     silent_s: float = SILENT_S
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopping: bool = False
     _written: list[ProcessState] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,22 +83,22 @@ class Supervisor:
 
     def stop(self, *_: object) -> None:
         """Ends `run`; may be called from another thread or a signal handler."""
-        self._stopping.set()
+        self._stopping = True  # not an Event: its lock may be held by `run`, in the very thread of the handler
 
     def run(self) -> int:
         """Blocks until all have stopped. Returns 1 where they could not be started, else 0."""
         looked = time.monotonic()
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 now = time.monotonic()
                 if now - looked > self.silent_s / 4:  # this process did not run either: the machine stood still
                     for member in self._members:
-                        member.last_sign = now
+                        member.last_sign = None if member.last_sign is None else now
                 looked = now
                 for member in self._members:
                     self._look_at(member, now)
                 self._write()
-                self._stopping.wait(POLL_S)
+                time.sleep(POLL_S)
         finally:
             self._stop_all()
         return int(self._failed)
@@ -113,7 +113,7 @@ class Supervisor:
         self._read(member, now)
         if member.process.poll() is not None:
             self._ended(member, now)
-        elif member.serving_since is not None and now - member.last_sign > self.silent_s:
+        elif member.last_sign is not None and now - member.last_sign > self.silent_s:
             log.error("process %d shows no sign of life for %.0f s and is killed", member.number, self.silent_s)
             member.process.kill()
 
@@ -130,7 +130,7 @@ class Supervisor:
                 self._later(member, now, f"could not be started: {error}")
                 return
         member.channel = ours
-        member.serving_since = None
+        member.serving_since = member.last_sign = None
         log.info("process %d is started, pid %d", member.number, member.process.pid)
 
     def _read(self, member: _Member, now: float) -> None:
@@ -164,7 +164,7 @@ class Supervisor:
         if not self._served:
             log.error("process %d %s before any served: the server cannot start", member.number, how)
             self._failed = True
-            self._stopping.set()
+            self._stopping = True
             return
         pause = min(self.last_retry_s, self.first_retry_s * 2 ** min(member.failures, 20))
         member.failures += 1

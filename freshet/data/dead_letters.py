@@ -4,8 +4,8 @@ import json
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol
 
 from follow import clients, to_end
@@ -60,8 +60,8 @@ class SentPlaces:
 
 
 def numbers(connection: Connection, of: Iterable[str]) -> dict[str, int]:
-    """The number of dead letters of each of these topics. Raises KafkaUnreadable."""
-    with closing(_consumer(connection)) as client:
+    """How many dead letters each of these topics has. Raises KafkaUnreadable."""
+    with _reading(connection), closing(_consumer(connection)) as client:
         found = {}
         for topic in of:
             partitions = clients.partitions(client, [topics.dlq(topic)])
@@ -82,21 +82,27 @@ def wait_for_job(
         source = topics.JOB_CATALOGUE if topic == topics.ITEMS else topics.JOB_EVENTS
         groups.setdefault(source, {})[TopicPartition(topic, partition)] = end
     waiting, since = -1, time.monotonic()
-    while True:
-        found = sum(_behind(connection, group, ends) for group, ends in groups.items())
-        left(found)
-        if not found:
-            return True
-        if found != waiting:
-            waiting, since = found, time.monotonic()
-        elif time.monotonic() - since > patience_s:
-            return False
-        time.sleep(POLL_S)
+    with ExitStack() as opened:
+        readers = [
+            (opened.enter_context(closing(_consumer(connection, group_id=group))), ends)
+            for group, ends in groups.items()
+        ]
+        while True:
+            with _reading(connection):
+                found = sum(_behind(client, ends) for client, ends in readers)
+            left(found)
+            if not found:
+                return True
+            if found != waiting:
+                waiting, since = found, time.monotonic()
+            elif time.monotonic() - since > patience_s:
+                return False
+            time.sleep(POLL_S)
 
 
-def _behind(connection: Connection, group: str, ends: Mapping[Any, int]) -> int:
-    with closing(_consumer(connection, group_id=group)) as client:
-        return sum(max(0, end - (client.committed(partition) or 0)) for partition, end in ends.items())
+def _behind(client: Any, ends: Mapping[Any, int]) -> int:
+    """How many messages before `ends` the consumer's group has not committed."""
+    return sum(max(0, end - (client.committed(partition) or 0)) for partition, end in ends.items())
 
 
 def of_sent(connection: Connection, sent: SentPlaces, began: int) -> Counter[tuple[str, str]]:
@@ -112,7 +118,7 @@ def of_sent(connection: Connection, sent: SentPlaces, began: int) -> Counter[tup
 
 
 def _since(connection: Connection, topic: str, at: int) -> int:
-    with closing(_consumer(connection)) as client:
+    with _reading(connection), closing(_consumer(connection)) as client:
         partitions = clients.partitions(client, [topics.dlq(topic)])
         ends, starts = client.end_offsets(partitions), client.offsets_for_times(dict.fromkeys(partitions, at))
         # Each partition is read back from its end as far as the longest of them asks for.
@@ -136,6 +142,17 @@ def _letters(connection: Connection, topic: str, last: int) -> Iterable[dict[str
     for message in to_end.read(connection, [topics.dlq(topic)], last):
         if message.value is not None:
             yield json.loads(message.value)
+
+
+@contextmanager
+def _reading(connection: Connection) -> Iterator[None]:
+    """Turns what a broker that stops answering raises into KafkaUnreadable."""
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise to_end.KafkaUnreadable(f"Kafka at {connection}: {error or type(error).__name__}") from None
 
 
 def _consumer(connection: Connection, **others: Any) -> Any:

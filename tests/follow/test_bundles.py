@@ -141,19 +141,49 @@ def test_what_may_pass_is_tried_again_after_a_pause_that_grows(
     assert installed == ["good"]
 
 
-def test_what_is_broken_is_not_read_again(
+def test_what_is_broken_is_read_again_after_a_long_pause(
     tmp_path: Path, watch: BundleWatch, installed: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(module.time, "monotonic", lambda: now)
     write_bundle(tmp_path, ["i1"], version="unfit")
     installed.error = BundleError("its ranker has other inputs")
-    for _ in range(3):
+    assert not watch.check()
+    installed.error = None
+    for _ in range(59):
+        now += 1
         assert not watch.check()
-        now += 3600
-        installed.error = None
-    assert installed == []
+    assert (installed, watch.health.errors) == ([], 1)
+    now += 1
+    assert watch.check()
+    assert installed == ["unfit"]
+
+
+def test_a_bundle_that_is_copied_in_place_is_installed_once_it_is_complete(
+    tmp_path: Path, watch: BundleWatch, installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    write_bundle(tmp_path, ["i1"], version="copied")
+    (tmp_path / "copied" / SPACE / "vectors.npy").rename(tmp_path / "vectors.npy")
+    assert not watch.check()
+    (tmp_path / "vectors.npy").rename(tmp_path / "copied" / SPACE / "vectors.npy")
+    now += 60
+    assert watch.check()
+    assert installed == ["copied"]
+
+
+def test_a_bundle_with_another_manifest_is_read_at_once(
+    tmp_path: Path, watch: BundleWatch, installed: Installed
+) -> None:
+    write_bundle(tmp_path, ["i1"], version="later")
+    (tmp_path / "later").rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        assert not watch.check()
     assert watch.health.errors == 1
+    (tmp_path / "elsewhere").rename(tmp_path / "later")
+    assert watch.check()
+    assert installed == ["later"]
 
 
 def test_a_broken_bundle_cannot_be_published(tmp_path: Path) -> None:

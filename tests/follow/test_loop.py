@@ -130,6 +130,25 @@ def test_stopping_what_was_never_started_does_nothing() -> None:
     Loop("test", lambda: None).stop()
 
 
+def test_a_loop_that_has_not_ended_yet_is_not_started_again() -> None:
+    go_on, steps = threading.Event(), []
+
+    def step() -> None:
+        steps.append(threading.current_thread())
+        go_on.wait(20)
+
+    loop = Loop("slow", step, every_s=0.001).start()
+    wait(lambda: steps)
+    loop.stop(patience_s=0.01)
+    with pytest.raises(RuntimeError, match="slow"):
+        loop.start()
+    go_on.set()
+    wait(lambda: not loop.alive)
+    loop.start()
+    wait(lambda: len(set(steps)) == 2)
+    loop.stop()
+
+
 def test_a_loop_that_was_stopped_starts_again() -> None:
     steps: list[int] = []
     loop = Loop("again", lambda: steps.append(1), every_s=0.001)

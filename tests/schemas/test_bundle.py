@@ -181,6 +181,17 @@ def test_a_part_that_is_not_there_is_named(bundles: Path, change: dict[str, Any]
         bundle.current(bundles)
 
 
+def test_an_encoder_is_into_the_space_that_its_surface_searches(bundles: Path) -> None:
+    def change(manifest: Any) -> None:
+        manifest["spaces"]["second"] = manifest["spaces"]["items"]
+        manifest["encoders"] = {"e": {"space": "second", "length": 1, "newest_first": True, "files": {}}}
+        manifest["surfaces"] = {"feed": {"space": "items", "encoder": "e"}}
+
+    rewrite(bundles, change)
+    with pytest.raises(BundleError, match="surface feed uses the encoder 'e' into the space 'second', and searches"):
+        bundle.current(bundles)
+
+
 @pytest.mark.parametrize("name", ["../outside", "..", ".", "", "\n", "/", "one/../one", ".writing-abc", "\ufffd/\x00"])
 def test_the_pointer_names_nothing_but_a_bundle(bundles: Path, name: str) -> None:
     write_bundle(bundles.parent / "other", ["x"], version="outside")

@@ -116,6 +116,12 @@ def test_every_feed_is_logged_as_an_impression(api: Api) -> None:
     assert shown.applied_offset == -1, "a server made it, of somebody who has done nothing"
 
 
+def test_the_head_of_a_feed_shows_nobody_a_list(api: Api) -> None:
+    assert api.ask("HEAD", "/v1/users/u1/feed").status_code == 200
+    api.run(api.services.impressions.stop())
+    assert [event for place, event in api.log.stored if place.topic == "impressions"] == []
+
+
 def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
     click(api, "i5")
     api.get("/v1/users/u1/feed", n=3)

@@ -74,13 +74,11 @@ class Client:
         self._reports.append(lambda: on_delivery(error, report))
 
     def poll(self, seconds: float) -> int:
-        reports, self._reports = self._reports, []
-        for report in reports:
-            report()
-        return len(reports)
-
-    def flush(self, seconds: float) -> int:
-        return self.poll(seconds)
+        served = 0
+        while self._reports:
+            self._reports.pop(0)()  # one that raises ends the poll; the others stay for the next
+            served += 1
+        return served
 
     def purge(self) -> None:
         self.purged = True
@@ -186,6 +184,22 @@ def test_closing_reports_what_is_under_way(log: EventProducer) -> None:
     assert Client.made[0].purged
 
 
+def test_closing_gives_each_its_report_where_one_of_them_fails(log: EventProducer) -> None:
+    found: list[Place | None] = []
+
+    def broken(place: Place | None) -> None:
+        raise RuntimeError("of somebody else")
+
+    async def close() -> None:
+        log.send(click("e0", "u0"), broken)
+        log.send(click("e1", "u1"), found.append)
+        await log.close()
+
+    asyncio.run(close())
+    assert len(found) == 1
+    assert Client.made[0].purged
+
+
 # -- no broker -------------------------------------------------------------------------------------
 
 
@@ -225,6 +239,23 @@ def test_a_broker_that_is_not_there_is_found_out_without_waiting(monkeypatch: py
         await log.close()
 
     asyncio.run(attempts())
+
+
+def test_closing_without_a_broker_reports_in_the_loops_own_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLOSE_S", 1.0)
+    found: list[Place | None] = []
+
+    def done(place: Place | None) -> None:
+        asyncio.get_running_loop()  # as callbacks do that set events and timers
+        found.append(place)
+
+    async def close() -> None:
+        log = EventProducer(NOBODY, 300)
+        log.send(click(), done)
+        await log.close()
+
+    asyncio.run(close())
+    assert found == [None]
 
 
 # -- a broker --------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -18,8 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
+from follow import loop
 from freshet.local.ports import free_ports
-from serving import supervisor
+from serving import impressions, process, producer, supervisor
 from serving.siblings import STATES
 from serving.supervisor import Supervisor
 
@@ -36,7 +38,30 @@ channel = socket.socket(fileno=int(sys.argv[2]))
 channel.send(b".s")
 signal.pause()
 """
+STANDS_STILL_EARLY = STANDS_STILL.replace('b".s"', 'b"."')
 IGNORES_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)" + SERVES
+SUPERVISES = """
+import os, signal, sys
+from pathlib import Path
+from serving import supervisor
+program, folder = sys.argv[1:]
+command = lambda number, fd: [sys.executable, "-c", program, str(number), str(fd)]
+made = supervisor.Supervisor(command, 1, Path(folder))
+signal.signal(signal.SIGTERM, made.stop)
+raise SystemExit(made.run())
+"""
+INTERRUPTED = """
+import signal
+from pathlib import Path
+from serving import supervisor
+supervisor.POLL_S = 0
+for n in range(3000):
+    made = supervisor.Supervisor(lambda *_: (), 0, Path())
+    signal.signal(signal.SIGALRM, made.stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.00005 + n % 100 * 0.000002)
+    assert made.run() == 0
+"""
+"""a supervisor of no processes that is stopped by a signal at thousands of different moments of its loop"""
 FAILS = "raise SystemExit(3)"
 
 
@@ -146,11 +171,47 @@ def test_a_process_that_stands_still_is_killed_and_replaced(tmp_path: Path) -> N
         assert [s["restarts"] for s in running.states()] == [0, 1]
 
 
+def test_a_process_that_stands_still_while_it_starts_is_killed_and_replaced(tmp_path: Path) -> None:
+    programs = {1: SERVES, 2: SERVES}
+    with supervised(tmp_path, programs, silent_s=1.0) as running:
+        second = until(running.serving)[1]
+        programs[2] = STANDS_STILL_EARLY
+        os.kill(second, signal.SIGKILL)
+        until(lambda: running.states()[1]["state"] == "starting")
+        programs[2] = SERVES
+        until(running.serving)
+        assert [s["restarts"] for s in running.states()] == [0, 2]
+
+
+def test_processes_have_ended_before_they_are_killed() -> None:
+    closing = max(loop.STOP_S, impressions.STOP_S + producer.CLOSE_S)
+    assert process.GRACE_S + closing < supervisor.STOP_S
+
+
 def test_a_process_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, {1: IGNORES_SIGTERM, 2: SERVES}, stop_s=0.5) as running:
         pids = until(running.serving)
     assert running.code == 0
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_a_supervisor_that_gets_sigterm_stops_its_processes(tmp_path: Path) -> None:
+    started = subprocess.Popen([sys.executable, "-c", SUPERVISES, SERVES, str(tmp_path)])
+    try:
+        until((tmp_path / STATES).exists)
+        served = until(
+            lambda: [s["pid"] for s in json.loads((tmp_path / STATES).read_text()) if s["state"] == "serving"]
+        )
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(20) == 0
+        assert not psutil.pid_exists(served[0])
+    finally:
+        started.kill()
+        started.wait()
+
+
+def test_a_signal_at_any_moment_stops_it() -> None:
+    subprocess.run([sys.executable, "-c", INTERRUPTED], check=True, timeout=60)
 
 
 def test_a_port_that_somebody_has_is_named_with_its_setting(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from follow import bundles as watching
 from recommend.item_space import ItemSpace
-from schemas import traffic
+from schemas import bundle, traffic
 from schemas.events import Item
 from schemas.manifest import Use
 from schemas.publish import BundleWriter
@@ -196,6 +198,64 @@ def test_a_bundle_that_is_copied_later_is_taken_up(api: Api, bundles: Path) -> N
     (bundles / "elsewhere" / "later").rename(bundles / "later")
     refresh(api)
     assert (feed(api)["variant"], feed(api)["model_version"]) == ("candidate", "later")
+
+
+def test_a_bundle_that_is_copied_in_place_is_taken_up(api: Api, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(watching.time, "monotonic", lambda: now)
+    write_bundle(bundles / "elsewhere", IDS, version="later", served=True)
+    copied = bundles / "later"
+    copied.mkdir()
+    shutil.copy2(bundles / "elsewhere" / "later" / "manifest.json", copied)
+    split(bundles, candidate=("later", 1.0))
+    assert not api.services.models.check()
+    shutil.copytree(bundles / "elsewhere" / "later", copied, dirs_exist_ok=True, copy_function=shutil.copy2)
+    now += watching.LAST_RETRY_S
+    assert api.services.models.check()
+    assert [each.version for each in api.services.variants.others.values()] == ["later"]
+
+
+def test_a_bundle_whose_folder_is_called_otherwise_is_loaded_once(
+    api: Api, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    load = bundle.load
+    monkeypatch.setattr(bundle, "load", lambda folder: (loaded.append(folder.name), load(folder))[1])
+    shutil.copytree(bundles / "one", bundles / "copy")
+    split(bundles, candidate=("copy", 0.5))
+    before = api.services.variants.default.model
+    for _ in range(3):
+        refresh(api)
+    assert loaded == ["copy"]
+    assert api.services.variants.default.model is before
+    assert api.services.variants.others["candidate"].model is not before
+
+
+def test_a_load_that_fails_leaves_nothing_behind_and_is_tried_after_growing_pauses(
+    api: Api, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spaces of models that serve nobody would grow, and could fail with each item that comes."""
+    catalogue, models = api.services.catalogue, api.services.models
+    catalogue.put_item(Item("new", "", ["c1"]))
+    spaces, now, tries = catalogue._spaces, time.monotonic(), []
+    monkeypatch.setattr(watching.time, "monotonic", lambda: now)
+
+    def broken(*_: Any) -> None:
+        tries.append(now)
+        raise MemoryError
+
+    monkeypatch.setattr(ItemSpace, "put_item", broken)
+    split(bundles, candidate=("other", 0.5))
+    began = now
+    for _ in range(10):
+        assert not models.check()
+        now += 1.0
+    assert [at - began for at in tries] == pytest.approx([0, 1, 3, 7])
+    assert catalogue._spaces == spaces
+    monkeypatch.undo()
+    catalogue.put_item(Item("newer", "", ["c1"]))
+    monkeypatch.setattr(watching.time, "monotonic", lambda: now + 60)
+    assert models.check()
 
 
 def test_an_error_that_nobody_thought_of_ends_nothing(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
