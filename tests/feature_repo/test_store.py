@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 from feast import FeatureStore
 from feast.protos.feast.types import Value_pb2 as pb
@@ -327,17 +328,11 @@ def test_a_row_without_values_is_deleted_and_nothing_else(
     writer: Writer, stock: FeatureStore, way: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "_send", getattr(writer, way))
-    views_of_user = ["user_activity", "user_features"]
-    rows = [
-        row._replace(key=("gone", *row.key[1:]))
-        for row in ROWS.values()
-        if row.view in (*views_of_user, "user_category_features")
-    ]
-    pair = next(row for row in rows if row.view == "user_category_features")
-    kept = next(row for row in rows if row.view == "user_activity")
-    writer.write(rows)
-    writer.write([row._replace(values=()) for row in rows if row is not kept])
-    client = Redis(port=stack.settings.redis_port)
+    of_view = {row.view: row._replace(key=("gone", *row.key[1:])) for row in ROWS.values()}
+    kept, gone, pair = (of_view[name] for name in ("user_activity", "user_features", "user_category_features"))
+    writer.write([kept, gone, pair])
+    writer.write([gone._replace(values=()), pair._replace(values=())])
+    client = redis.Redis(port=stack.settings.redis_port)
     keys = [key for key in client.scan_iter(count=1000) if b"gone" in key]
     assert [client.hlen(key) for key in keys] == [len(kept.values) + 1], "its view alone, and the time of writing"
     found = stock.get_online_features(["user_features:user_views_1h"], [{"user_id": "gone"}]).to_dict()

@@ -257,9 +257,10 @@ def no_rows(found: World, people: list[str]) -> None:
             view = declared.view(entity)
             if not entity.of_user:
                 continue
-            for n in range(4):
-                keys = {"user_id": who, **{f"{name}_id": f"c{n}" for name in view.entities[1:]}}
-                assert not any(found.row(view.name, [f.name for f in view.fields], keys).values())
+            keys = [{"user_id": who, **{f"{name}_id": f"c{n}" for name in view.entities[1:]}} for n in range(4)]
+            asked = [f"{view.name}:{f.name}" for f in view.fields]
+            read = found.features.get_online_features(features=asked, entity_rows=keys).to_dict()
+            assert not any(value for f in view.fields for value in read[f.name])
     client = redis.Redis(port=found.settings.redis_port)
 
     def holding() -> list[tuple[bytes, bytes]]:
