@@ -200,9 +200,7 @@ def test_a_bundle_that_is_copied_later_is_taken_up(api: Api, bundles: Path) -> N
     assert (feed(api)["variant"], feed(api)["model_version"]) == ("candidate", "later")
 
 
-def test_a_bundle_that_is_copied_in_place_is_taken_up(
-    api: Api, bundles: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_that_is_copied_in_place_is_taken_up(api: Api, bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr(watching.time, "monotonic", lambda: now)
     write_bundle(bundles / "elsewhere", IDS, version="later", served=True)
