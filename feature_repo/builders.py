@@ -28,9 +28,11 @@ def user_operator(
     lateness: int | None = DEFAULT_LATENESS,
     declared: Repository = EMPTY,
     attribution: Attribution | None = None,
+    opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too."""
-    return declared.beside_user(UserOperator(user, world, lateness), world, attribution)
+    """The operator behind `user_activity` and what is declared of users; with `attribution`, behind examples too.
+    `opt_in` as for `UserOperator`."""
+    return declared.beside_user(UserOperator(user, world, lateness, opt_in), world, attribution)
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
@@ -38,10 +40,10 @@ def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
     return declared.beside_item(ItemOperator(item, item_region, world), world)
 
 
-def declared_alone(world: World, declared: Repository) -> tuple[Operator[Any], Operator[Any]]:
+def declared_alone(world: World, declared: Repository, opt_in: bool = False) -> tuple[Operator[Any], Operator[Any]]:
     """The two operators with nothing but admission and what is declared, for archived events, which are admitted."""
     of_user, of_item, of_region = (replace(view, aggregations=(), extra=()) for view in (user, item, item_region))
     return (
-        declared.beside_user(UserOperator(of_user, world, None), world),
+        declared.beside_user(UserOperator(of_user, world, None, opt_in), world),
         declared.beside_item(ItemOperator(of_item, of_region, world), world),
     )

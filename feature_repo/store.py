@@ -53,7 +53,7 @@ def config(file: Path | None = None, timeout_s: float | None = None, access: Red
 
 
 class Writer:
-    """Writes rows of any views in one round trip.
+    """Writes rows of any views in one round trip; a row without values is deleted.
 
     It writes the fields that have changed since it wrote the row last, which is right because no other process writes
     the same keys meanwhile: Flink gives a key to one task, and a task that is restarted has a new writer. A row of
@@ -117,6 +117,9 @@ class Writer:
             joins, stamp, names, encoders = self._columns[row.view]
             known = (row.view, row.key)
             key, before = self._key(joins, row.key), written.pop(known, None)
+            if not row.values:
+                commands.append(("HDEL", key, stamp, *names))
+                continue
             cells = ["HSET", key, stamp, at]
             if before is None:
                 for name, encode, value in zip(names, encoders, row.values, strict=True):

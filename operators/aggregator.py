@@ -18,7 +18,7 @@ STATE = "state"
 STATE_FIELD = Field(STATE, "bytes", b"", "operator state: what a server continues from")
 ATTRIBUTES = "attributes"
 """the cell of the latest profile's attributes"""
-FORMAT = 4
+FORMAT = 5
 """of encoded states and of rows: those of another number are refused"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
@@ -28,9 +28,13 @@ def state_fields(aggregations: Sequence[CellAggregation[Any]]) -> tuple[Field, .
     return (STATE_FIELD, *(cell for aggregation in aggregations for cell in aggregation.cells))
 
 
+_Consent = tuple[bool | None, int, int]
+"""`consent`, `stated` and `since` of a KeyedState"""
+
+
 class KeyedState(Struct, gc=False):
-    """State of one part: admissions and the profile's attributes (empty where there are none), and each aggregation's
-    state."""
+    """State of one part: admissions and the profile's attributes (empty where there are none), each aggregation's
+    state, and what the person has said of consent."""
 
     watermark: int
     did: Admissions
@@ -39,19 +43,26 @@ class KeyedState(Struct, gc=False):
     parts: tuple[Any, ...]
     attributes: bytes | None = None
     """`profile` encoded; None where it has changed since"""
+    consent: bool | None = None
+    """as last stated; None where the person has not spoken of it"""
+    stated: int = 0
+    """when the broker had that profile, epoch ms"""
+    since: int = 0
+    """when the broker had the profile that gave consent after it had been missing; 0 where it has never been"""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, KeyedState) and all(
-            getattr(self, name) == getattr(other, name) for name in ("watermark", "did", "shown", "profile", "parts")
-        )
+        return isinstance(other, KeyedState) and all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
+
+
+_COMPARED = ("watermark", "did", "shown", "profile", "parts", "consent", "stated", "since")
 
 
 class Aggregator:
     """The states of one view's aggregations: made, encoded, updated and read together.
 
     Heads are one cell, `state`: format, layout (a hash of the view's declaration: a state of another one is refused
-    rather than misread), watermark, admissions, the aggregations' heads. `split` says whether long memories have cells
-    of their own; else they are in that cell too.
+    rather than misread), watermark, consent, admissions, the aggregations' heads. `split` says whether long memories
+    have cells of their own; else they are in that cell too.
     """
 
     def __init__(self, view: View[Any], split: bool = False) -> None:
@@ -59,8 +70,9 @@ class Aggregator:
         self._all = cast(tuple[CellAggregation[Any], ...], view.aggregations)
         self._split = split
         self._encode = msgspec.msgpack.Encoder().encode
+        heads: Any = tuple[tuple(a.head for a in self._all)]  # type: ignore[misc]
         self._decode = msgspec.msgpack.Decoder(
-            tuple[int, int, int, Head, Head, tuple[tuple(a.head for a in self._all)], dict[str, bytes]]  # type: ignore[misc]
+            tuple[int, int, int, _Consent, Head, Head, heads, dict[str, bytes]]
         ).decode
         self._attributes = msgspec.msgpack.Decoder(dict[str, Any]).decode
         self.layout = hash64(repr((FORMAT, view.name, [_declaration(a) for a in self._all]))) >> 40
@@ -81,12 +93,13 @@ class Aggregator:
         cells[ATTRIBUTES] = state.attributes
         inside = {} if self._split else {name: cell for name, cell in cells.items() if cell}
         admitted = state.did.head, state.shown.head
-        blob = self._encode((FORMAT, self.layout, state.watermark, *admitted, heads, inside))
+        consent = state.consent, state.stated, state.since
+        blob = self._encode((FORMAT, self.layout, state.watermark, consent, *admitted, heads, inside))
         return {STATE: blob, **cells, **state.did.cells(), **state.shown.cells()} if self._split else {STATE: blob}
 
     def decode(self, cells: Cells) -> KeyedState:
         """Raises StateError where the cells are another view's, or an older version's of this one, or broken."""
-        watermark, did, shown, heads, inside = self._heads(cells)
+        watermark, consent, did, shown, heads, inside = self._heads(cells)
         own = cells if self._split else inside
         parts = tuple(a.join(head, own) for a, head in zip(self._all, heads, strict=True))
         attributes = own.get(ATTRIBUTES, b"")
@@ -95,14 +108,14 @@ class Aggregator:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.view.name}: {error}; {REBUILD}") from None
         did, shown = Admissions.of(did, "did", cells), Admissions.of(shown, "shown", cells)
-        return KeyedState(watermark, did, shown, profile, parts, attributes)
+        return KeyedState(watermark, did, shown, profile, parts, attributes, *consent)
 
     def of_row(self, row: Mapping[str, Any]) -> KeyedState:
         """The state that a row was made of, field name → value, but for most ids and the profile's attributes, which it
         does not have. Raises StateError as `decode`."""
-        watermark, did, shown, heads, _ = self._heads(row)
+        watermark, consent, did, shown, heads, _ = self._heads(row)
         parts = tuple(a.of_row(head, row) for a, head in zip(self._all, heads, strict=True))
-        return KeyedState(watermark, Admissions.of_row(did), Admissions.of_row(shown), {}, parts, b"")
+        return KeyedState(watermark, Admissions.of_row(did), Admissions.of_row(shown), {}, parts, b"", *consent)
 
     def _heads(self, cells: Mapping[str, Any]) -> tuple[Any, ...]:
         try:
@@ -140,7 +153,7 @@ class Aggregator:
 
 def readable(blob: bytes) -> bool:
     """Whether a row's `state` is of this format, so that its fields mean what they are called."""
-    return blob[:2] == bytes([0x97, FORMAT])  # msgpack: an array of seven, the first of which is a small number
+    return blob[:2] == bytes([0x98, FORMAT])  # msgpack: an array of eight, the first of which is a small number
 
 
 def _declaration(aggregation: CellAggregation[Any]) -> tuple[Any, ...]:

@@ -35,6 +35,10 @@ class Field:
 NO_PROPERTIES: Mapping[str, Any] = {}
 
 
+WITHDRAWN = "consent_withdrawn"
+"""event type of the signal that drops the features of a person's sessions and requests"""
+
+
 class Signal(NamedTuple):
     """An event as aggregations take it: flat, and enriched with the catalogue and the user's profile."""
 
@@ -199,6 +203,18 @@ class Operator(Protocol[State]):
         whether the row has changed."""
         return False
 
+    def withholds(self, states: Mapping[str, Any]) -> bool:
+        """Whether the key whose states these are is a person without consent, of whom nothing is to be kept."""
+        return False
+
+    def dropped(self, key: str, states: Mapping[str, Any], record: Record | None = None) -> Collection[str]:
+        """The parts among `states`, those of the key, that are to be dropped with their rows since consent is missing.
+
+        To be called after a profile has been applied, for a signal WITHDRAWN, which is not applied, and without a
+        record once a key has been loaded.
+        """
+        return ()
+
     def on_event(self, part: str, state: State, record: Record) -> list[Signal] | None:
         """Applies the record to a part of its key, in place. Returns its signals, which go to other parts of the key
         and downstream to other keys (`listeners`); None where the part has not changed.
@@ -240,7 +256,8 @@ def owner(part: str) -> str:
 
 
 class Row(NamedTuple):
-    """One whole row of one view. Values are absolute, so that writing it twice changes nothing."""
+    """One whole row of one view. Values are absolute, so that writing it twice changes nothing. Without any, the row is
+    deleted."""
 
     view: str
     key: tuple[str, ...]

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from operators.contract import NO_ROW, Operator, Record, Row, Signal
-from operators.stepping import apply, expire, refuse, step, timers
+from operators.stepping import apply, deleted, expire, refuse, step, timers
 from operators.time import END
 from schemas.errors import EventError
 from schemas.events import LabelledExample
 
 Emit = Callable[[Row, int], None]
-States = dict[tuple[str, str], Any]
-"""by key and part"""
+
+
+class States(dict[tuple[str, str], Any]):
+    """States by key and part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: defaultdict[str, dict[str, None]] = defaultdict(dict)
+
+    def __setitem__(self, place: tuple[str, str], state: Any) -> None:
+        super().__setitem__(place, state)
+        key, part = place
+        self._parts[key][part] = None
+
+    def __delitem__(self, place: tuple[str, str]) -> None:
+        super().__delitem__(place)
+        key, part = place
+        del self._parts[key][part]
+        if not self._parts[key]:
+            del self._parts[key]
+
+    def of(self, key: str) -> dict[str, Any]:
+        """The key's states by part."""
+        return {part: self[key, part] for part in self._parts.get(key, ())}
+
+    def clear(self) -> None:
+        super().clear()
+        self._parts.clear()
 
 
 class Driver:
@@ -29,7 +56,7 @@ class Driver:
         states: States | None = None,
     ) -> None:
         self.operator = operator
-        self.states: States = {} if states is None else states
+        self.states = States() if states is None else states
         self._emit = emit
         self._coalesce = coalesce
         self._emits = emits
@@ -57,8 +84,15 @@ class Driver:
                 states[key, part] = state
             return signals
 
+        def drop(part: str) -> None:
+            at = operator.watermark(states[key, part])
+            del states[key, part]
+            if self._emit and not self._coalesce and self._emits(part):
+                for row in deleted(operator, key, [part]):
+                    self._emit(row, at)
+
         try:
-            return apply(operator, key, record, one)
+            return apply(operator, key, record, one, lambda: states.of(key), drop)
         except EventError:
             parts = operator.parts(key, record)
             own = {part: found for part in parts if (found := states.get((key, part))) is not None}
@@ -75,7 +109,8 @@ class Driver:
         """Drops the states that are over by `at`, epoch ms, after emitting their last rows."""
         states = self.states
         for key, part in [found for found, state in states.items() if self.operator.over(found[1], state, at)]:
-            self._expire(key, part, states.pop((key, part)), at)
+            self._expire(key, part, states[key, part], at)
+            del states[key, part]
 
     def _tell_all(self, examples: Iterable[LabelledExample]) -> None:
         if self._tell:

@@ -89,6 +89,7 @@ class Admissions:
         if len(last) % WIDTH:
             raise StateError(f"{name}: {len(last)} bytes are not hashes")
         found = cls(latest, last)
+        found.known = set()  # as in memory, which has forgotten the ids of hours that are over
         heads = re.compile(rf"{name}\.(-?\d+)")
         for cell in cells:
             if match := heads.fullmatch(cell):

@@ -6,7 +6,7 @@ future), so that what reaches the item operator has been admitted exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from operators.history import Applied
 from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
-from schemas.errors import InvalidEvent
-from schemas.events import Interaction, Item, User
+from schemas.errors import InvalidEvent, NoConsent
+from schemas.events import Impression, Interaction, Item, User
 
 SENT = 4
 """how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
@@ -41,17 +41,26 @@ class UserOperator(Operator[KeyedState]):
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
     same decisions; a stream-wide watermark would depend on who else was busy at the time.
+
+    Of a person without consent the state is a new one, but for what was said of consent and the places in Kafka of the
+    last profile and the last interaction, which tokens are compared with. Their events are refused. After consent is
+    given again, so are events that the broker had before: only the broker's clock is compared, so that neither a
+    device's clock nor the order in which topics are read matters.
     """
 
     name = "user"
 
-    def __init__(self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS) -> None:
+    def __init__(
+        self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS, opt_in: bool = False
+    ) -> None:
         """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
-        `Gate`."""
+        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it."""
         self.world = world
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
+        self._opt_in = opt_in
+        self._live = lateness is not None
         self._held = tuple(f.name for f in view.extra)
         self._profile = self._features.of_kind(Profile)
         self._applied = self._features.of_kind(Applied)
@@ -60,19 +69,26 @@ class UserOperator(Operator[KeyedState]):
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
 
+    def consents(self, state: KeyedState) -> bool:
+        """Whether the person allows personalization."""
+        return not self._opt_in if state.consent is None else state.consent
+
     def new(self, part: str = "") -> KeyedState:
-        return self._features.new()
+        return self._emptied(self._features.new()) if self._opt_in else self._features.new()
 
     def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
         return self._features.encode(state)
 
     def decode(self, part: str, cells: Cells) -> KeyedState:
-        return self._features.decode(cells)
+        """As the contract says; the state of a person without consent, if one was saved before that, is emptied."""
+        state = self._features.decode(cells)
+        return state if self.consents(state) else self._emptied(state)
 
     def of_row(self, row: Mapping[str, Any]) -> KeyedState:
         """The state to continue from outside the stream, from a row (field name → value). Its user vector is in the
         row's precision, and it has the last ids alone. Raises StateError where the row is of another declaration."""
-        return self._features.of_row(row)
+        state = self._features.of_row(row)
+        return state if self.consents(state) else self._emptied(state)
 
     def embed(self, state: KeyedState, space: Space | None = None) -> None:
         """Takes the user vector into a space, the world's where not given, if it is not there yet."""
@@ -100,17 +116,68 @@ class UserOperator(Operator[KeyedState]):
     def listeners(self, signal: Signal) -> Iterable[str]:
         return (signal.item_id,) if signal.item_id else ()
 
+    def withholds(self, states: Mapping[str, Any]) -> bool:
+        own = states.get("")
+        return self._opt_in if own is None else not self.consents(own)
+
+    def dropped(self, key: str, states: Mapping[str, Any], record: Record | None = None) -> Collection[str]:
+        return [part for part in states if part] if self.withholds(states) else ()
+
     def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
-        signals = self._gate.take(state, record)
         event = record.event
+        if type(event) is User:
+            self._take_profile(state, record, event)
+            return []
+        if (state.consent is not True or state.since) and type(event) in (Interaction, Impression):
+            self._check_consent(state, record)
+        signals = self._gate.take(state, record)
         if type(event) is Interaction:
             self._features.update(state, signals[0], self.world)
-        elif type(event) is User:
-            state.attributes = None
-            if self._profile:
-                place, profile = self._profile
-                profile.take(state.parts[place], record)
         return signals
+
+    def _check_consent(self, state: KeyedState, record: Record) -> None:
+        """Raises NoConsent where it is missing, or was when the broker had the event. What the archive has came
+        after."""
+        if not self.consents(state):
+            raise NoConsent("the person has not consented to personalization", "user_id")
+        if self._live and record.arrived < state.since:
+            raise NoConsent("the person had not consented to personalization when it was sent", "user_id")
+
+    def _take_profile(self, state: KeyedState, record: Record, user: User) -> None:
+        """Takes a profile. One that states no consent leaves it as it was, so that a deleted profile grants nothing; so
+        does one that is older by the broker's clock than the last one that states it: producers may choose partitions
+        in different ways."""
+        before = self.consents(state)
+        if user.consent is not None and record.arrived >= state.stated:
+            state.consent, state.stated = user.consent, record.arrived
+        consents = self.consents(state)
+        if consents:
+            if not before:
+                state.since = record.arrived
+            self._gate.take(state, record)
+            state.attributes = None
+        else:
+            self._emptied(state)
+        if self._profile:
+            place, profile = self._profile
+            profile.take(state.parts[place], record, consents, state.consent is True)
+
+    def _emptied(self, state: KeyedState) -> KeyedState:
+        """The state, in which nothing is left but what was said of consent, and the places of the last profile and the
+        last interaction."""
+        new = self._features.new()
+        if self._applied:
+            place, _ = self._applied
+            before, after = state.parts[place], new.parts[place]
+            after.read_partition, after.read_offset = before.read_partition, before.read_offset
+        if self._profile:
+            place, _ = self._profile
+            before, after = state.parts[place], new.parts[place]
+            after.partition, after.offset, after.arrived = before.partition, before.offset, before.arrived
+            after.consent, after.given = self.consents(state), state.consent is True
+        state.watermark, state.did, state.shown = 0, new.did, new.shown
+        state.profile, state.attributes, state.parts = new.profile, new.attributes, new.parts
+        return state
 
     def refuse(self, part: str, state: KeyedState, record: Record) -> bool:
         if type(record.event) is not Interaction or not self._applied:

@@ -45,7 +45,7 @@ class Seen(CellAggregation[HashLog]):
 
     @property
     def cells(self) -> tuple[Field, ...]:
-        said = "hash64 of items met, packed uint64: see operators/history.py seen_hashes"
+        said = "hash64 of items met, packed uint64: see operators/seen.py"
         chunks = (Field(f"{SEEN}_{n}", "bytes", b"", "more of them") for n in range(seen_slots(self.keep)))
         return (Field(SEEN, "bytes", b"", said), *chunks)
 

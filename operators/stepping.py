@@ -17,10 +17,10 @@ from when it was taken, as it did in the online store, although it is read as of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
-from operators.contract import NO_ROW, Operator, Record, Row, Signal
+from operators.contract import NO_ROW, WITHDRAWN, Operator, Record, Row, Signal
 from operators.time import DAY
 from schemas.events import Item, LabelledExample, User
 
@@ -45,18 +45,49 @@ class Step(NamedTuple):
 
 
 def apply(
-    operator: Operator[Any], key: str, record: Record, one: Callable[[str, Record], list[Signal] | None]
+    operator: Operator[Any],
+    key: str,
+    record: Record,
+    one: Callable[[str, Record], list[Signal] | None],
+    states: Callable[[], Mapping[str, Any]],
+    drop: Callable[[str], None],
 ) -> list[Signal]:
     """Applies the record to every part that it changes, and its signals to the parts of the same key that they change;
-    `one` applies a record to a part. Returns the signals, which go downstream to the operator's `listeners`."""
+    `one` applies a record to a part, `states` gives the key's states by part, `drop` drops a part with its row. Returns
+    the signals, which go downstream to the operator's `listeners`."""
+    event = record.event
+    if type(event) is Signal and event.event_type == WITHDRAWN:
+        _drop(operator, key, record, states(), drop)
+        return []
     signals = [signal for part in operator.parts(key, record) for signal in one(part, record) or ()]
-    if not operator.applies_own_signals:
+    if type(event) is User:
+        _drop(operator, key, record, states(), drop)
         return signals
-    for signal in signals:
-        following = record._replace(event=signal)
-        for part in operator.parts(key, following):
-            one(part, following)
-    return signals
+    if operator.applies_own_signals:
+        for signal in signals:
+            following = record._replace(event=signal)
+            for part in operator.parts(key, following):
+                one(part, following)
+    return [_not_ahead(signal, record) for signal in signals] if record.taken else signals
+
+
+def _not_ahead(signal: Signal, record: Record) -> Signal:
+    """The signal as other keys get it: of an event from a clock that is ahead, it has the time of being taken. Other
+    people's events are in those keys too, and a window that one clock moved ahead would lack them."""
+    return signal if signal.timestamp <= record.taken else signal._replace(timestamp=record.taken)
+
+
+def _drop(
+    operator: Operator[Any], key: str, record: Record, states: Mapping[str, Any], drop: Callable[[str], None]
+) -> None:
+    for part in operator.dropped(key, states, record):
+        drop(part)
+
+
+def deleted(operator: Operator[Any], key: str, parts: Iterable[str]) -> Iterator[Row]:
+    """Rows that delete those of the parts which have any."""
+    rows = (operator.row(key, part, operator.new(part), 0) for part in parts)
+    return (row._replace(values=()) for row in rows if row is not NO_ROW)
 
 
 def refuse(operator: Operator[Any], key: str, record: Record, states: MutableMapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ class ProfileState(Struct, array_like=True, gc=False):
     interests: list[str]
     country: str
     consent: bool
+    given: bool
     partition: int
     offset: int
     arrived: int
@@ -42,13 +43,14 @@ class Profile(CellAggregation[ProfileState]):
             Field("interests", "string[]", [], "stated interests"),
             Field("country", "string", "", "attributes.country of the profile"),
             Field("consent", "bool", True, "whether personalization is allowed"),
+            Field("consent_given", "bool", False, "whether the last profile that states consent gives it"),
             Field("profile_partition", "int64", -1, "partition of that profile in Kafka"),
             Field("profile_offset", "int64", -1, "its offset"),
             Field("profile_arrived", "int64", 0, "when the broker had it, epoch ms"),
         )
 
     def new(self) -> ProfileState:
-        return ProfileState([], "", True, -1, -1, 0)
+        return ProfileState([], "", True, False, -1, -1, 0)
 
     def split(self, state: ProfileState) -> tuple[None, Cells]:
         return None, {"profile": _pack(state)}
@@ -65,19 +67,19 @@ class Profile(CellAggregation[ProfileState]):
     def update(self, state: ProfileState, signal: Signal, world: World) -> None:
         return
 
-    def take(self, state: ProfileState, record: Record) -> None:
-        """Takes the record of a profile in, instead of an earlier one. One that states no consent leaves it as it was:
-        a deleted profile grants nothing."""
+    def take(self, state: ProfileState, record: Record, consent: bool, given: bool) -> None:
+        """Takes the record of a profile in, instead of an earlier one; `consent` and `given` are the fields of those
+        names from then on. Without consent nothing of the profile is kept but its place."""
         user = record.event
         if isinstance(user, User):
-            state.interests, state.country = list(user.interests), str(user.attributes.get("country", ""))
-            if user.consent is not None:
-                state.consent = user.consent
+            state.interests = list(user.interests) if consent else []
+            state.country = str(user.attributes.get("country", "")) if consent else ""
+            state.consent, state.given = consent, given
             state.partition, state.offset, state.arrived = record.partition, record.offset, record.arrived
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:
         s = state
-        return list(s.interests), s.country, s.consent, s.partition, s.offset, s.arrived
+        return list(s.interests), s.country, s.consent, s.given, s.partition, s.offset, s.arrived
 
     def due(self, state: ProfileState, at: int) -> int | None:
         return None

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
+from operators.contract import CellAggregation, Cells, Field, Signal, Space, Weights, World
 from operators.decay import REBASE_AFTER, weight_of
 from schemas.errors import StateError
 
@@ -84,11 +84,12 @@ class UserVector(CellAggregation[VectorState]):
         weight = weight_of(self.weights, signal)
         if not weight or not signal.item_id:
             return
-        self.embed(state, world)
+        space = world.space  # once: another thread may put a new one in force meanwhile
+        self._embed(state, space)
         state.recent.append((signal.timestamp, signal.item_id, weight))
         state.later = min(state.later + 1, self.k)
         del state.recent[: -self.k]
-        self._add(state, signal.timestamp, signal.item_id, weight, world)
+        self._add(state, signal.timestamp, signal.item_id, weight, space)
 
     def split(self, state: VectorState) -> tuple[VectorHead, Cells]:
         if state.later > COMPACT_AFTER:
@@ -115,14 +116,17 @@ class UserVector(CellAggregation[VectorState]):
 
     def embed(self, state: VectorState, world: World) -> None:
         """Starts the sum anew from the last interactions where the space has changed."""
-        if state.space == world.space.id:
-            return
-        state.space, state.origin, state.sum, state.length = world.space.id, 0, EMPTY, -1.0
-        for at, item_id, weight in state.recent:
-            self._add(state, at, item_id, weight, world)
+        self._embed(state, world.space)
 
-    def _add(self, state: VectorState, at: int, item_id: str, weight: float, world: World) -> None:
-        vector = world.space.vector(item_id)
+    def _embed(self, state: VectorState, space: Space) -> None:
+        if state.space == space.id:
+            return
+        state.space, state.origin, state.sum, state.length = space.id, 0, EMPTY, -1.0
+        for at, item_id, weight in state.recent:
+            self._add(state, at, item_id, weight, space)
+
+    def _add(self, state: VectorState, at: int, item_id: str, weight: float, space: Space) -> None:
+        vector = space.vector(item_id)
         if vector is None:
             return
         state.length = -1.0

@@ -2,7 +2,7 @@
 
     bundles/
       current                     the name of the bundle in force, one line
-      traffic.json                optional: bundles that serve beside it (recommend/traffic.py)
+      traffic.json                optional: bundles that serve beside it (schemas/traffic.py)
       20260101T100000-ab12/
         manifest.json             format, version, the parts with their inputs and checksums, which surface uses which
         spaces/NAME/ids.jsonl     one item id a line, as JSON; line n is label n

@@ -101,3 +101,12 @@ class Duplicate(EventError):
     """An event with this id was applied before."""
 
     reason = "duplicate"
+
+
+class NoConsent(EventError):
+    """The person has withdrawn their consent, or has not given it where it has to be given first.
+
+    Such an event is counted and nothing else: no dead letter, since that would hold it.
+    """
+
+    reason = "no_consent"

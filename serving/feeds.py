@@ -121,7 +121,7 @@ class Feeds:
         self._observe(surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
-        if shown and request.method != "HEAD":  # which shows nobody a list
+        if shown and person.consent and request.method != "HEAD":  # HEAD shows nobody a list
             # What a feed that fell back was made of is nothing to learn from.
             inputs = None if degraded else answer.features
             services.impressions.put(

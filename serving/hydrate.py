@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from cachetools import LRUCache
@@ -19,14 +19,13 @@ from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
+from serving.pairs import PersonsPairs
 from serving.store import Store, StoreAway
 from serving.tokens import Token
 
 log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
-Rows = Mapping[str, Mapping[str, Any]]
-"""rows of a view of pairs: second key → field name → value"""
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
 REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
@@ -34,7 +33,9 @@ REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_par
 ROWS_KEPT = 1000
 """people whose last row is kept for when the store is away"""
 EMBEDDED = 10_000
-"""vectors kept of people whose row is of an older space"""
+"""people whose row is of an older space, and whose vectors in others are kept"""
+SPACES = 4
+"""vectors of one such person that are kept: models of so many spaces may serve at once"""
 
 
 class Freshness(Struct, frozen=True):
@@ -62,52 +63,16 @@ class Person(NamedTuple):
     """of the last interaction in the store's row, -1 where there is none"""
     own_offsets: list[int]
     """those of this server's that were put on top of it"""
+    consent: bool
+    """whether what they are shown may be logged: False too where the store did not say"""
 
 
-class PersonsPairs:
-    """The person's rows in views of pairs: none where the store is away.
+class Embedded(NamedTuple):
+    """A person's vectors in other spaces than the row's."""
 
-    `prefetch` reads them once the candidates are known, all views in one round trip and without blocking the event
-    loop; a call gives what it has read. A call for what was not prefetched reads it there and then, and blocks.
-    """
-
-    def __init__(self, store: Store, user_id: str, consent: bool) -> None:
-        self._store, self._user_id, self._consent = store, user_id, consent
-        self._read: dict[str, dict[str, Mapping[str, Any] | None]] = {}
-        self.degraded = False
-        """whether the store did not answer"""
-
-    async def prefetch(self, asked: Mapping[str, Sequence[str]]) -> None:
-        """Reads the rows of these second keys, by view."""
-        missing = {view: [name for name in names if name not in self._known(view)] for view, names in asked.items()}
-        missing = {view: names for view, names in missing.items() if names}
-        if not missing or not self._consent:
-            return
-        try:
-            found = await self._store.pairs(self._user_id, missing)
-        except StoreAway:
-            self.degraded = True
-            found = {}
-        for view, names in missing.items():
-            rows = found.get(view, {})
-            self._known(view).update((name, rows.get(name)) for name in names)
-
-    def __call__(self, view: str, names: Sequence[str]) -> Rows:
-        if not self._consent:
-            return {}
-        known = self._known(view)
-        missing = [name for name in names if name not in known]
-        if missing:
-            try:
-                rows = self._store.read_pairs(self._user_id, view, missing)
-            except StoreAway:
-                self.degraded = True
-                rows = {}
-            known.update((name, rows.get(name)) for name in missing)
-        return {name: row for name in names if (row := known[name]) is not None}
-
-    def _known(self, view: str) -> dict[str, Mapping[str, Any] | None]:
-        return self._read.setdefault(view, {})
+    place: tuple[int, int]
+    """partition and offset of the last interaction in the row that they were made of"""
+    by_space: dict[str, Features]
 
 
 class Hydrator:
@@ -123,22 +88,28 @@ class Hydrator:
         poll_ms: float = 3,
         clock: Callable[[], int] | None = None,
         lateness: int = DEFAULT_LATENESS,
+        opt_in: bool = False,
     ) -> None:
-        """`issuer` is this server's name in tokens; `clock` gives epoch ms; `lateness` is the job's allowed one, ms."""
+        """`issuer` is this server's name in tokens; `clock` gives epoch ms; `lateness` is the job's allowed one, ms;
+        `opt_in` says that a person who has not spoken of consent has not given it."""
         self._store = store
         self._own = own
         self._world = world
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
-        self._operator = UserOperator(views.user, world, lateness)
+        self._opt_in = opt_in
+        self._operator = UserOperator(views.user, world, lateness, opt_in)
         self._clock = clock or now_ms
         self._last: LRUCache[str, Features] = LRUCache(ROWS_KEPT)
-        self._embedded: LRUCache[tuple[str, int, int, str], Features] = LRUCache(EMBEDDED)
+        self._embedded: LRUCache[str, Embedded] = LRUCache(EMBEDDED)
         self._warned = False
 
     async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
         """The person's features, those of their events in the token `after` included where that can be; their vector is
-        in `space`, that of the model that the request is answered with."""
+        in `space`, that of the model that the request is answered with.
+
+        Of a person without consent they are a stranger's, and this server drops what it holds of them.
+        """
         space = space or self._world.space
         row, degraded = self._read(user_id)
         caught_up = after is None or self._covered(user_id, row, after)
@@ -149,20 +120,37 @@ class Hydrator:
         features, owed = (
             self._applied(user_id, row, pending, now, space) if pending else (self._in_space(user_id, row, space), [])
         )
-        lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
+        known = features is not None or not degraded
         if features is None:
             features = DEFAULTS
+        caught_up = caught_up and not (degraded and after is not None and not pending)
+        if not self._consents(features):
+            self._drop(user_id, row)
+            freshness, pairs = Freshness(None, None, 0, caught_up), PersonsPairs(self._store, user_id, False)
+            return Person(_unknown(), freshness, degraded, pairs, -1, [], False)
+        self._own.allow(user_id)
+        lag = max(0, now - min(record.arrived for record in owed)) if owed else 0
         freshness = Freshness(
             features["last_event_at"] or None,
             features["applied_offset"] if features["applied_offset"] >= 0 else None,
             lag,
-            caught_up and not (degraded and after is not None and not pending),
+            caught_up,
         )
-        consent = bool(features["consent"])
-        pairs = PersonsPairs(self._store, user_id, consent)
+        pairs = PersonsPairs(self._store, user_id, True)
         row_offset = -1 if row is None else row["applied_offset"]
         own_offsets = [record.offset for record in owed if record.topic == INTERACTIONS]
-        return Person(features if consent else _unknown(), freshness, degraded, pairs, row_offset, own_offsets)
+        return Person(features, freshness, degraded, pairs, row_offset, own_offsets, known)
+
+    def _consents(self, features: Features) -> bool:
+        return bool(features["consent"] and (features["consent_given"] or not self._opt_in))
+
+    def _drop(self, user_id: str, row: Features | None) -> None:
+        """Drops what is held of a person without consent, but for a row that says so: it is needed while the store is
+        away."""
+        self._own.withdraw(user_id)
+        self._embedded.pop(user_id, None)
+        if row is not None and self._consents(row):
+            self._last.pop(user_id, None)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
         """The person's row, and whether the store is away; then the last row that was read is given."""
@@ -182,9 +170,13 @@ class Hydrator:
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
         """Whether the row, with this server's own events on top, has all of the person's events in the token."""
-        if after.issuer == self._issuer and self._own.covers(user_id, row):
+        mine = after.issuer == self._issuer
+        if mine and self._own.covers(user_id, row):
             return True
-        return all(_reached(row, *place) for place in after.wanted(user_id))
+        return all(
+            _reached(row, topic, *place) or (mine and topic == USERS and self._own.has_profile(user_id, *place))
+            for topic, *place in after.wanted(user_id)
+        )
 
     async def _wait(self, user_id: str, row: Features | None, after: Token) -> tuple[Features | None, bool, bool]:
         """The row once it has the token's events or the time is over, whether it has them, and whether the store is
@@ -229,14 +221,22 @@ class Hydrator:
         """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""
         if row is None or row["vector_space"] == space.id or not row["recent_items"]:
             return row
-        key = (user_id, row["applied_partition"], row["applied_offset"], space.id)
-        found = self._embedded.get(key)
+        place = row["applied_partition"], row["applied_offset"]
+        known = self._embedded.get(user_id)
+        if known is None or known.place != place:
+            known = self._embedded[user_id] = Embedded(place, {})
+        found = known.by_space.get(space.id)
         if found is None:
             state = self._state_of(row)
             if state is None:
                 return row
             self._operator.embed(state, space)
-            found = self._embedded[key] = self._operator.vector(state)
+            found = self._operator.vector(state)
+            if any(space.vector(item_id) is None for item_id in row["recent_items"]):
+                return {**row, **found}  # items may join the space later: not kept
+            while len(known.by_space) >= SPACES:
+                del known.by_space[next(iter(known.by_space))]
+            known.by_space[space.id] = found
         return {**row, **found}
 
     def _state_of(self, row: Features) -> KeyedState | None:

@@ -85,6 +85,12 @@ class ImpressionLog:
         else:
             self._count("dropped", 1)
 
+    def forget(self, user_id: str) -> None:
+        """Drops a person's impressions that are queued, since the person has withdrawn consent. Those that are on their
+        way to Kafka are refused by the job."""
+        self._waiting = deque(each for each in self._waiting if each.user_id != user_id)
+        self._failed = {number: each for number, each in self._failed.items() if each.user_id != user_id}
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)

@@ -46,6 +46,7 @@ class People:
     def __init__(self, services: Services) -> None:
         settings = services.settings
         self._connection = settings.connection
+        self._opt_in = settings.opt_in
         self._allowed = settings.api_key is not None or settings.list_users
         self._lock = asyncio.Lock()
         self._found: list[User] = []
@@ -60,8 +61,7 @@ class People:
         ]  # fmt: skip
 
     async def users(self, request: Request) -> Response:
-        """Profiles near the end of the topic, of people who have not withdrawn their consent; none while Kafka is
-        away."""
+        """Profiles near the end of the topic, of people who consent; none while Kafka is away."""
         n = parameters.read(request, (N_PEOPLE,))["n"]
         if not self._allowed:
             raise Forbidden(
@@ -70,20 +70,21 @@ class People:
             )
         async with self._lock:
             if time.monotonic() - self._read_at >= KEEP_S:
-                self._found = await asyncio.to_thread(latest, self._connection)
+                self._found = await asyncio.to_thread(latest, self._connection, opt_in=self._opt_in)
                 self._read_at = time.monotonic() if self._found else -KEEP_S
         return document(Profiles(self._found[:n]))
 
 
-def latest(connection: Connection, n: int = MOST) -> list[User]:
-    """Up to n profiles from the last records of each partition; empty where Kafka does not answer."""
+def latest(connection: Connection, n: int = MOST, opt_in: bool = False) -> list[User]:
+    """Up to n profiles of people who consent, from the last records of each partition; empty where Kafka does not
+    answer. `opt_in`: of those alone who have given consent."""
     users: dict[str, User] = {}
     try:
         for message in to_end.read(connection, [USERS], n, DEADLINE_S):
             _take(users, message.key, message.value)
     except KafkaUnreadable as error:
         log.warning("profiles cannot be read: %s", error)
-    return [user for user in users.values() if user.consent is not False][:n]
+    return [user for user in users.values() if (user.consent if opt_in else user.consent is not False)][:n]
 
 
 def _take(users: dict[str, User], key: bytes | None, value: bytes | None) -> None:

@@ -66,8 +66,9 @@ class Services:
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
         hydrator = Hydrator(
-            store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms, lateness=settings.lateness
-        )
+            store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
+            lateness=settings.lateness, opt_in=settings.opt_in,
+        )  # fmt: skip
         events = events or EventLog(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from feature_repo.consent import ConsentSettings
 from feature_repo.lateness import LatenessSettings
 from feature_repo.registry import DEFINITIONS
 from follow.connection import Connection, KafkaSecurity
@@ -31,7 +32,7 @@ def _origin(value: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
 
 
-class ServingSettings(LatenessSettings):
+class ServingSettings(LatenessSettings, ConsentSettings):
     """Addresses, limits and time-outs of the server."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)

@@ -27,9 +27,9 @@ from feature_repo import registry
 from feature_repo.repository import Repository
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, World, owner
 from operators.keyed import SENT
-from operators.stepping import LINGERS, apply, refuse
+from operators.stepping import LINGERS, apply, deleted, refuse
 from schemas.clock import now_ms
-from schemas.errors import EventError
+from schemas.errors import EventError, NoConsent
 from schemas.events import LabelledExample
 from streams import examples, interpreter, wire, world
 from streams.backfilled import Backfilled
@@ -42,8 +42,6 @@ from streams.sinks import FileSink, RowSink, StoreSink
 
 WRITTEN_AT_ONCE = 1000
 """keys whose rows are in memory, and on their way to the store and the archive, at a time"""
-SIGNALS_AT_ONCE = 1000
-"""downstream signals in one message"""
 
 
 class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
@@ -88,8 +86,12 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def paced(self, behind_ms: int) -> None:
         """An element was taken so many ms after the broker had it."""
 
-    def taken(self, entry: Entry, record: Record, now: int) -> None:
+    def taken(self, entry: Entry, record: Record) -> None:
         """A record has been applied."""
+
+    def withholds(self, key: str, now: int, ctx: Any) -> bool:
+        """Whether the key is a person without consent, of whose messages no dead letter holds anything."""
+        return False
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterable[Any]:
         """What leaves with these rows, beside downstream signals and examples."""
@@ -108,7 +110,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         try:
             records = wire.records(value)
         except EventError as error:
-            yield self._dead(value, error)
+            yield from self._refused(value, error, self.withholds(value[0], now, ctx))
             return
         key = value[0]
         entry = self._entry(key, now, ctx)
@@ -117,7 +119,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             self._apply(key, entry, records, now)
             self._counts.add("accepted", len(records))
         except EventError as error:
-            yield self._dead(value, error)
+            yield from self._refused(value, error)
             if not entry.changed:
                 return
         yield from self._take(key, entry, value, records, now, ctx)
@@ -131,7 +133,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         key, now = ctx.get_current_key(), now_ms()
         self._counts.publish(now, at_once=True)
         entry = self._entry(key, now, ctx)
-        if entry.unsaved:
+        if entry.unsaved or entry.dropped:
             self._save(entry, ctx)
         for part in [part for part, due in entry.due.items() if due <= timestamp]:
             del entry.due[part]
@@ -160,21 +162,21 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         operator, changed_parts = self._operator, entry.changed
 
         def one(part: str, record: Record) -> list[Signal] | None:
-            signals = operator.on_event(part, self._state(entry, part), record)
+            signals = operator.on_event(part, entry.state(part, operator), record)
             if signals is not None:
                 changed_parts.add(part)
             return signals
 
         if not records:  # a message of a refresh topic: all rows of the key are written again
             changed_parts.update(entry.states)
-        for record in records:
+        for each in records:
+            record = each._replace(taken=now)
             try:
-                entry.downstream += apply(operator, key, record, one)
+                entry.downstream += apply(operator, key, record, one, lambda: entry.states, entry.drop)
             except EventError:
-                for part in refuse(operator, key, record, entry.states):
-                    changed_parts.add(part)
+                changed_parts.update(refuse(operator, key, record, entry.states))
                 raise
-            self.taken(entry, record, now)
+            self.taken(entry, record)
 
     def _entry(self, key: str, now: int, ctx: Any) -> Entry:
         """The key's entry, most recently used from now on; read from Flink's state where memory has none."""
@@ -195,6 +197,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._again(key, entry, tail[:first], now)
         self._adopt(key, entry)
         self._again(key, entry, tail[first:], now)
+        for part in self._operator.dropped(key, entry.states):
+            entry.drop(part)
         self._schedule(key, entry, now, ctx)
         self._entries.keep(key, entry)
         return entry
@@ -219,22 +223,20 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 entry.states[part] = self._operator.decode(part, cells)
             entry.changed.add(part)
 
-    def _state(self, entry: Entry, part: str) -> Any:
-        state = entry.states.get(part)
-        if state is None:
-            state = entry.states[part] = self._operator.new(part)
-        return state
-
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
         """Sees to a timer for the flush of changed rows, or to an earlier one, where events are less late by now."""
-        if entry.changed and self._flushing.too_late(entry.flush_at, now):
+        if (entry.changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now):
             entry.flush_at = self._flushing.after(now)
             self._due[entry.flush_at].append(key)
             ctx.timer_service().register_processing_time_timer(entry.flush_at)
 
-    def _dead(self, value: Any, error: EventError) -> Any:
+    def _refused(self, value: Any, error: EventError, withheld: bool = False) -> Iterator[Any]:
+        """The dead letter of a refused message, where it has one."""
+        if isinstance(error, NoConsent):
+            self._counts.add(error.reason)
+            return
         self._counts.add(f"dead.{error.reason}")
-        return wire.dead_letter(value, error)
+        yield wire.dead_letter(value, error, withheld)
 
     def _flush_one(self, key: str, entry: Entry, now: int, ctx: Any) -> Iterator[Any]:
         yield from self._flush([(key, entry)], now)
@@ -264,11 +266,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
                 entry.flushed()
             yield from examples.out(closed, self._counts)
         for listener, signals in downstream.items():
-            for start in range(0, len(signals), SIGNALS_AT_ONCE):
-                some_signals = signals[start : start + SIGNALS_AT_ONCE]
-                yield wire.downstream(listener, some_signals, self._sent, arrived[listener])
+            yield from wire.all_downstream(listener, signals, self._sent, arrived[listener])
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
+        yield from deleted(self._operator, key, entry.deleted)
         for part in entry.changed:
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)
@@ -280,6 +281,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _save(self, entry: Entry, ctx: Any) -> None:
         """Puts what was flushed into Flink's state, which is the current key's: each key's own timer does it."""
+        for part, cells in entry.dropped.items():
+            self._saved.drop(part, cells)
+        entry.dropped = {}
         self._saved.put({part: (cells, entry.saved[part], at) for part, (cells, at) in entry.unsaved.items()})
         for part, (_, at) in entry.unsaved.items():
             # As of the row: writing it took time, in which it may have come due.

@@ -37,7 +37,7 @@ from operators.contract import Record, Row, owner
 from operators.driver import Driver
 from operators.time import END
 from schemas.archived import RANK, decode
-from schemas.errors import EventError
+from schemas.errors import EventError, NoConsent
 from streams import archive, interpreter, wire, world
 from streams.job import configuration, described, keyed
 from streams.settings import JobSettings
@@ -96,7 +96,8 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
         declared = registry.load(settings.definitions)
         if self._asked.states:
             declared = declared.only(self._asked.states)
-        operators = declared_alone(world.shared(settings.connection, settings.bundles), declared)
+        found = world.shared(settings.connection, settings.bundles)
+        operators = declared_alone(found, declared, settings.opt_in)
         (self._operator,) = (operator for operator in operators if operator.name == self._name)
         self._rows: list[tuple[OutputTag, FlinkRow]] = []
         emit = self._emit if self._asked.output == "rows" else None
@@ -109,6 +110,8 @@ class BackfillFunction(KeyedProcessFunction):  # type: ignore[misc]
                 for signal in self._driver.take(key, record):
                     for listener in self._operator.listeners(signal):
                         yield wire.downstream(listener, [signal], None, record.taken)
+        except NoConsent:
+            pass
         except EventError as error:  # rules may have changed since; a replay leaves it out as well
             log.warning("an archived event of %s is left out: %s", key, error)
         yield from self._left()

@@ -7,20 +7,25 @@ from itertools import islice
 from typing import Any
 
 from operators.cells import changed
-from operators.contract import Cells, Record, Signal
+from operators.contract import Cells, Operator, Record, Signal
 
 
 class Entry:
     """What is in memory of one key, by part."""
 
     __slots__ = (
-        "accepted", "arrived", "changed", "downstream", "due", "flush_at", "saved", "states", "tail", "unsaved"
+        "accepted", "arrived", "changed", "deleted", "downstream", "dropped", "due", "flush_at", "saved", "states",
+        "tail", "unsaved",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
         self.changed: set[str] = set()
         """parts whose rows have changed since they were last flushed"""
+        self.deleted: set[str] = set()
+        """parts whose rows are to be deleted, before those of `changed` are written"""
+        self.dropped: dict[str, set[str]] = {}
+        """cells of dropped parts that Flink's state still has"""
         self.flush_at = 0
         """when those are flushed, epoch ms; 0 where none is scheduled"""
         self.downstream: list[Signal] = []
@@ -38,15 +43,32 @@ class Entry:
         self.due: dict[str, int] = {}
         """when each part's row next changes by itself (a tile or session ends)"""
 
+    def state(self, part: str, operator: Operator[Any]) -> Any:
+        """The part's state, a new one where there is none."""
+        state = self.states.get(part)
+        if state is None:
+            state = self.states[part] = operator.new(part)
+        return state
+
     def encoded(self, part: str, cells: Cells, at: int) -> None:
         """Takes a part's encoded state, whose row is being written as of `at`."""
         before, _ = self.unsaved.get(part, ({}, 0))
         self.unsaved[part] = {**before, **changed(self.saved.get(part, {}), cells)}, at
         self.saved[part] = cells
 
+    def drop(self, part: str) -> None:
+        """Drops a part; its row is deleted and its cells in Flink's state go with the next flush."""
+        del self.states[part]
+        self.changed.discard(part)
+        self.deleted.add(part)
+        self.due.pop(part, None)
+        names = {*self.saved.pop(part, {}), *self.unsaved.pop(part, ({}, 0))[0]}
+        self.dropped.setdefault(part, set()).update(names)
+
     def flushed(self) -> None:
         """All that was to leave has left."""
         self.changed.clear()
+        self.deleted.clear()
         self.downstream, self.accepted = [], []
         self.flush_at = 0
 
@@ -80,6 +102,8 @@ class Entries:
         """Keeps no more than the limit, or those whose state is not all in Flink's."""
         excess = len(self._entries) - self._limit
         if excess > 0:
-            idle = (key for key, entry in self._entries.items() if not entry.flush_at and not entry.unsaved)
+            idle = (
+                key for key, entry in self._entries.items() if not (entry.flush_at or entry.unsaved or entry.dropped)
+            )
             for key in list(islice(idle, excess)):
                 del self._entries[key]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from operators.contract import Record, Signal
-from operators.stepping import Emission, apply, expire, refuse, step
+from operators.stepping import Emission, apply, deleted, expire, refuse, step
 from operators.time import END
 from schemas.errors import EventError
 from streams import examples, wire
@@ -30,7 +30,7 @@ class EventClock(OperatorFunction):
             for record in wire.records(value):
                 yield from self._step(key, entry, record, value[5])
         except EventError as error:
-            yield self._dead(value, error)
+            yield from self._refused(value, error)
         ctx.timer_service().register_event_time_timer(END)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Any]:
@@ -39,7 +39,7 @@ class EventClock(OperatorFunction):
         key = ctx.get_current_key()
         entry = self._entry(key, 0, ctx)
         for part in sorted(self._saved.load(self._operator.owners)):
-            state = self._state(entry, part)
+            state = entry.state(part, self._operator)
             since = self._operator.watermark(state)
             self._emit(expire(self._operator, key, part, state, since))
             yield from examples.out(self._operator.on_timer(part, state, END), self._counts)
@@ -49,7 +49,7 @@ class EventClock(OperatorFunction):
         out: list[Any] = []
 
         def one(part: str, record: Record) -> list[Signal] | None:
-            state = self._state(entry, part)
+            state = entry.state(part, self._operator)
             done = step(operator, key, part, state, record)
             if done.forwarded is None:
                 return None
@@ -58,8 +58,15 @@ class EventClock(OperatorFunction):
             out.extend(examples.out(done.examples, self._counts))
             return done.forwarded
 
+        def drop(part: str) -> None:
+            entry.drop(part)
+            entry.dropped, entry.deleted = {}, set()
+            cells, _ = self._saved.load(self._operator.owners).get(part, ({}, 0))
+            self._saved.drop(part, cells)
+            self._sink.write(deleted(operator, key, [part]))
+
         try:
-            signals = apply(operator, key, record, one)
+            signals = apply(operator, key, record, one, lambda: entry.states, drop)
         except EventError:
             for part in refuse(operator, key, record, entry.states):
                 self._put(part, entry.states[part])

@@ -11,6 +11,7 @@ from feature_repo import registry
 from feature_repo.builders import item_operator, served, user_operator
 from feature_repo.repository import Repository
 from operators.contract import Operator, Record, Row, World
+from schemas.events import User
 from streams import archive, interpreter, wire, world
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
@@ -28,7 +29,8 @@ class UserFunction(OperatorFunction):
 
     def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
         settings = self._settings
-        return user_operator(found, settings.lateness, declared, settings.attribution(now))
+        attribution = settings.attribution(now)
+        return user_operator(found, settings.lateness, declared, attribution, settings.opt_in)
 
     def flushing(self) -> Flushing:
         return Flushing(self._settings.write_ms, eager=True)
@@ -36,9 +38,17 @@ class UserFunction(OperatorFunction):
     def paced(self, behind_ms: int) -> None:
         interpreter.pace(behind_ms)
 
-    def taken(self, entry: Entry, record: Record, now: int) -> None:
-        if self._settings.archives:
-            entry.accepted.append(record._replace(taken=now))
+    def taken(self, entry: Entry, record: Record) -> None:
+        if not self._settings.archives:
+            return
+        event = record.event
+        if isinstance(event, User) and self._operator.withholds(entry.states):
+            # That they have withdrawn is what training has to read; their attributes are not.
+            record = record._replace(event=User(event.user_id, consent=event.consent))
+        entry.accepted.append(record)
+
+    def withholds(self, key: str, now: int, ctx: Any) -> bool:
+        return self._operator.withholds(self._entry(key, now, ctx).states)
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterable[Any]:
         return archive.out(record for entry in entries for record in entry.accepted)
@@ -61,7 +71,7 @@ class ItemFunction(OperatorFunction):
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[Any]:
         for row in rows:
-            if row.view in self._columns:
+            if row.view in self._columns and row.values:
                 yield wire.features(row, self._columns[row.view])
 
     def backfilled(self, epoch: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from operators.aggregator import REBUILD, STATE
@@ -51,7 +51,7 @@ class SavedCells:
             found[f"{STATE}{OF}{part}"] = cells[STATE], at
         self._state.put_all(found)  # one call into the JVM: at each, another operator may get Python's lock
 
-    def drop(self, part: str, cells: Cells) -> None:
-        """Drops a part that has these cells."""
+    def drop(self, part: str, cells: Iterable[str]) -> None:
+        """Drops cells of a part, by name."""
         for cell in cells:
             self._state.remove(f"{cell}{OF}{part}")

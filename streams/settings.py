@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from feature_repo.consent import ConsentSettings
 from feature_repo.lateness import LatenessSettings
 from feature_repo.redis_access import RedisAccess
 from feature_repo.registry import DEFINITIONS
@@ -16,7 +17,7 @@ from operators.attribution import Attribution
 from operators.time import minutes
 
 
-class JobSettings(LatenessSettings):
+class JobSettings(LatenessSettings, ConsentSettings):
     """Sent with the job to every task manager, so that they need no environment of their own."""
 
     model_config = SettingsConfigDict(env_prefix="FRESHET_", env_ignore_empty=True, extra="ignore", frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -43,11 +43,21 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
+SIGNALS_AT_ONCE = 1000
+"""downstream signals in one message"""
+
+
 def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
     """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
     `arrived` as in MESSAGE."""
     payload = _pack([signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
+
+
+def all_downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> Iterator[FlinkRow]:
+    """The same of any number of signals, as several messages where one would be too long."""
+    for start in range(0, len(signals), SIGNALS_AT_ONCE):
+        yield downstream(key, signals[start : start + SIGNALS_AT_ONCE], fields, arrived)
 
 
 def records(message: Any) -> list[Record]:
@@ -63,10 +73,13 @@ def records(message: Any) -> list[Record]:
     return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
 
 
-def dead_letter(message: Any, error: EventError) -> tuple[OutputTag, FlinkRow]:
-    """What went wrong with a message, the message itself included, for its dead-letter topic."""
+def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tuple[OutputTag, FlinkRow]:
+    """What went wrong with a message, the message itself included, for its dead-letter topic. Where it is `withheld`,
+    since its person has not consented, the letter has its place in Kafka alone."""
     key, value, topic, partition, offset, arrived = message
     payload = value or b""
+    if withheld:
+        key, payload, error = "", b"", type(error)("not kept: the person has not consented to personalization")
     letter = {
         "topic": topic,
         "partition": partition,

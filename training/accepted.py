@@ -19,7 +19,7 @@ from operators.contract import Record, View
 from operators.keyed import UserOperator
 from operators.space import EmptySpace
 from operators.time import DEFAULT_LATENESS
-from schemas.errors import EventError
+from schemas.errors import Duplicate, EventError
 from schemas.events import Impression, Interaction, Item, User
 
 NEVER = 2**53
@@ -54,6 +54,8 @@ class LogAdmission:
         try:
             self._operator.on_event("", state, record)  # type: ignore[arg-type]
         except EventError as error:
+            if record.taken and not isinstance(error, Duplicate):
+                return True  # the job has taken it, by the rules of then
             self.refused[error.reason] += 1
             return False
         return True
@@ -125,46 +127,35 @@ class Log:
         `lateness` as the job allows it, ms. `withdrawn` are people known to have withdrawn consent elsewhere.
         """
         admission, consent = LogAdmission(lateness), Consent(opt_in)
-        accepted: list[Interaction | Impression] = []
-        profiles: list[tuple[int, User]] = []
+        accepted: list[tuple[Interaction | Impression, int]] = []
+        profiles: list[tuple[int, User, int]] = []
         latest: dict[str, int] = {}
-        refused: Counter[str] = Counter()
-        begins: dict[str, int] = {}
-        """by person, how many events had been accepted when consent was withdrawn: nothing before is left"""
         for record in records:
             event = record.event
             if isinstance(event, User):
-                at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
-                if consent.given(event.user_id) and not consent.take(event):
-                    begins[event.user_id] = len(accepted)
-                    profiles = [profile for profile in profiles if profile[1].user_id != event.user_id]
-                    latest.pop(event.user_id, None)
+                consent.take(event, record.arrived)
                 # The first one holds from the start: profiles and histories are imported in no common order.
-                profiles.append((at if event.user_id in latest else 0, event))
+                at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
+                profiles.append((at if event.user_id in latest else 0, event, record.arrived))
                 latest.setdefault(event.user_id, 0)
-            elif isinstance(event, (Interaction, Impression)):
-                if not consent.given(event.user_id):
-                    refused["no_consent"] += 1
-                elif admission.accepts(record):
-                    accepted.append(event)
-                    if event.user_id in latest:
-                        latest[event.user_id] = max(latest[event.user_id], event.timestamp)
+            elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
+                accepted.append((event, record.arrived))
+                if event.user_id in latest:
+                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
         consent.withdraw(withdrawn)
-        profiles = sorted((p for p in profiles if consent.given(p[1].user_id)), key=lambda profile: profile[0])
-        kept = [
-            event
-            for place, event in enumerate(accepted)
-            if consent.given(event.user_id) and place >= begins.get(event.user_id, 0)
-        ]
-        refused["no_consent"] += len(accepted) - len(kept)
-        refused = +(refused + admission.refused)
+        profiles = [profile for profile in profiles if consent.covers(profile[1].user_id, profile[2])]
+        profiles.sort(key=lambda profile: profile[0])
+        kept = [event for event, arrived in accepted if consent.covers(event.user_id, arrived)]
+        refused = Counter(admission.refused)
+        if len(kept) < len(accepted):
+            refused["no_consent"] = len(accepted) - len(kept)
         ordered = sorted(effective(kept), key=lambda timed: timed.at)
         return cls(
             [timed.event for timed in ordered if isinstance(timed.event, Interaction)],
             list(items),
             [timed.event for timed in ordered if isinstance(timed.event, Impression)],
-            [user for _, user in profiles],
-            [at for at, _ in profiles],
+            [user for _, user, _ in profiles],
+            [at for at, _, _ in profiles],
             known_since or {},
             refused,
         )
@@ -232,13 +223,19 @@ class Consent:
         """`opt_in`: people who have said nothing have not consented."""
         self._opt_in = opt_in
         self._said: dict[str, bool] = {}
+        self._stated: dict[str, int] = {}
+        self._since: dict[str, int] = {}
 
-    def take(self, user: User) -> bool:
-        """Takes the next profile of a person; one that does not speak of consent changes nothing. Returns whether the
-        person consents now."""
-        if user.consent is not None:
-            self._said[user.user_id] = user.consent
-        return self.given(user.user_id)
+    def take(self, user: User, arrived: int = 0) -> None:
+        """Takes the next profile of a person, which the broker had at `arrived`, epoch ms; one that does not speak of
+        consent changes nothing, nor does one that is older than the last one that does."""
+        user_id = user.user_id
+        if user.consent is None or arrived < self._stated.get(user_id, 0):
+            return
+        self._stated[user_id] = arrived
+        if user.consent and not self.given(user_id):
+            self._since[user_id] = arrived
+        self._said[user_id] = user.consent
 
     def withdraw(self, user_ids: Iterable[str]) -> None:
         """Takes consent from people, whatever their profiles said."""
@@ -247,6 +244,11 @@ class Consent:
     def given(self, user_id: str) -> bool:
         """Whether the person has consented."""
         return self._said.get(user_id, not self._opt_in)
+
+    def covers(self, user_id: str, arrived: int) -> bool:
+        """Whether an event that the broker had at `arrived`, epoch ms, may be learned from: the person has consented,
+        and had by then if consent was missing before."""
+        return self.given(user_id) and arrived >= self._since.get(user_id, 0)
 
 
 def effective(events: Iterable[Interaction | Impression]) -> Iterator[TimedEvent]:

@@ -81,16 +81,23 @@ class RowFiles:
                 _aside(path).unlink()
 
     def put(self, row: Row, at: int) -> None:
-        """Takes a row as of `at`, epoch ms, never before those of its key that were put before; rows of other views are
-        left out."""
+        """Takes a row as of `at`, epoch ms; rows of other views are left out. A deleted row is one of defaults.
+
+        Rows of a key are in their order: one as of a time before that of the last row (events that happened before the
+        person withdrew consent and came after it was given again) holds from that time on.
+        """
         if row.view not in self._views:
             return
         last = self._last[row.view]
         before = last.get(row.key)
+        unknown = Row(row.view, row.key, tuple(field.default for field in self._views[row.view].fields))
         if before is None:
-            self._add(Row(row.view, row.key, tuple(field.default for field in self._views[row.view].fields)), 0)
-        elif before[0] != at:
+            self._add(unknown, 0)
+        elif before[0] < at:
             self._add(before[1], before[0])
+        else:
+            at = before[0]
+        row = row if row.values else unknown
         last[row.key] = at, row
 
     def _add(self, row: Row, at: int) -> None:
@@ -127,14 +134,15 @@ class Backfill:
         world: World,
         emit: Callable[[Row, int], None] | None = None,
         earlier: Callable[[str], Seeds] | None = None,
+        opt_in: bool = False,
     ) -> None:
         """`emit(row, at)` hears of every row of what is declared, as it changes; `earlier(operator)` gives states to go
-        on from."""
+        on from; `opt_in` as for the user operator."""
         self._replay = Replay(
-            *builders.declared_alone(world, declared),
+            *builders.declared_alone(world, declared, opt_in),
             emit,
             emits=lambda part: owner(part) != "",
-            begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else {},
+            begins=lambda operator: Seeded(operator, earlier(operator.name)) if earlier else States(),
         )
         self.events = 0
         self._earliest = NEVER
@@ -170,6 +178,7 @@ class Seeded(States):
     """States by key and part; those of a key that nobody has asked for yet are its seeds."""
 
     def __init__(self, operator: Operator[Any], seeds: Seeds) -> None:
+        super().__init__()
         self._operator = operator
         self._seeds = seeds
         self._asked: set[str] = set()
@@ -178,7 +187,8 @@ class Seeded(States):
         key, _ = place
         if key not in self._asked:
             self._asked.add(key)
-            self.update({(key, part): self._operator.decode(part, state) for part, state in self._seeds(key)})
+            for part, state in self._seeds(key):
+                self[key, part] = self._operator.decode(part, state)
         return super().get(place, default)
 
 

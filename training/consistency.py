@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from feature_repo.reads import Reads
 from feature_repo.repository import Repository
 from operators.contract import Record, Space
 from operators.history import Applied
+from schemas.errors import NoConsent
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import INTERACTIONS
 from training.in_force import Bundles, Load
@@ -128,6 +130,8 @@ def _chosen(
     for record in records:
         last = max(last, record.taken)
         shown = record.event
+        if type(shown) is User and shown.consent is False:
+            skipped["consent was withdrawn"] += sample.forget(shown.user_id)
         if type(shown) is not Impression or shown.features is None or shown.applied_offset is None:
             continue
         served = bundles.of(shown)
@@ -174,7 +178,8 @@ def _people(
             if not lacks and now > shown.timestamp:
                 state = operator.decode("", encoded)
                 for record in own:
-                    operator.on_event("", state, record)
+                    with suppress(NoConsent):
+                        operator.on_event("", state, record)
                 found[shown.request_id] = _rows(operator, bundles.named(shown).space, state, shown, within)
         ahead[user_id] = [each for each in ahead[user_id] if each[0].request_id not in found]
 
@@ -192,7 +197,8 @@ def _people(
         for shown, _, own in ahead[user_id]:
             if type(event) is User or (record.offset in (shown.own_offsets or ()) and type(event) is Interaction):
                 own.append(record)
-        operator.on_event("", states[user_id], record)
+        with suppress(NoConsent):
+            operator.on_event("", states[user_id], record)
     for user_id in waiting:
         capture(user_id)
         settle(user_id, END)

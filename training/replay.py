@@ -14,7 +14,7 @@ from operators.contract import Operator, Record, Signal, Space
 from operators.driver import Driver, Emit, States
 from operators.space import EmptySpace
 from operators.time import END as END
-from schemas.errors import EventError
+from schemas.errors import EventError, NoConsent
 from schemas.events import Item, LabelledExample
 
 
@@ -51,7 +51,7 @@ class Replay:
         coalesce: bool = False,
         emits: Callable[[str], bool] = lambda part: True,
         tell: Callable[[LabelledExample], None] | None = None,
-        begins: Callable[[Operator[Any]], States] = lambda operator: {},
+        begins: Callable[[Operator[Any]], States] = lambda operator: States(),
     ) -> None:
         """`emit(row, at)` hears of every row in order, of the parts that `emits` says; without it no row is made, only
         state.
@@ -84,7 +84,8 @@ class Replay:
         try:
             signals = self._users.take(event.user_id, record)
         except EventError as error:
-            self.dead.append(Dead(record, error))
+            if not isinstance(error, NoConsent):  # which the job counts, and keeps nothing of
+                self.dead.append(Dead(record, error))
             return None
         for signal in signals:
             following = record._replace(event=signal)

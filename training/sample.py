@@ -24,6 +24,14 @@ class LatestImpressions:
         if len(self._kept) > 4 * self._most:
             self._kept = {each.request_id: each for each in self.impressions()}
 
+    def forget(self, user_id: str) -> int:
+        """Leaves out a person's impressions so far; returns how many that were."""
+        gone = [shown.request_id for shown in self._kept.values() if shown.user_id == user_id]
+        for request_id in gone:
+            del self._kept[request_id]
+        self.offered -= len(gone)
+        return len(gone)
+
     def impressions(self) -> list[Impression]:
         """The sample, in the order of the times of the feeds."""
         return spread(self._kept.values(), self._within, self._overlap)[-self._most :]

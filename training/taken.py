@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
 from training import archive
 from training.accepted import Log
 from training.log import PATIENCE_S, LogError
+
+GAPS = 100_000
+"""offsets of a partition, up to the last archived one, among which events may be missing from the archive"""
 
 
 class TakenLog:
@@ -38,7 +43,6 @@ class TakenLog:
         self.invalid = 0
         self._connection = connection
         self._archived = archived
-        self._reached: dict[tuple[str, int], int] = {}
         self._consent: dict[str, bool] = {}
         try:
             items, since = self._items()
@@ -49,23 +53,30 @@ class TakenLog:
             raise LogError(f"{error} (`freshet up`)") from None
 
     def _records(self) -> Iterator[Record]:
+        archived: defaultdict[tuple[str, int], array[int]] = defaultdict(lambda: array("q"))
         for record in archive.read(self._archived):
-            place = record.topic, record.partition
-            self._reached[place] = max(record.offset, self._reached.get(place, -1))
+            archived[record.topic, record.partition].append(record.offset)
             yield record
+        # What waits in the job while others leave is archived with a later checkpoint: near its end there are gaps.
+        gaps_from = {place: max(offsets) - GAPS for place, offsets in archived.items()}
+        known = {place: {n for n in offsets if n > gaps_from[place]} for place, offsets in archived.items()}
+        rest: list[Record] = []
         for topic in (USERS, IMPRESSIONS, INTERACTIONS):
             for message, event in self._read(topic):
                 if isinstance(event, User) and event.consent is not None:
                     self._consent[event.user_id] = event.consent
-                if message.offset > self._reached.get((topic, message.partition), -1):
-                    yield Record(event, topic, message.partition, message.offset, message.arrived)
+                place = topic, message.partition
+                if message.offset > gaps_from.get(place, -1) and message.offset not in known.get(place, ()):
+                    assert not isinstance(event, Item)
+                    rest.append(Record(event, topic, message.partition, message.offset, message.arrived))
+        yield from sorted(rest, key=lambda record: record.arrived)  # across topics, by the broker's clock
 
     def _withdrawn(self) -> Iterator[str]:
         """Iterated once all records have been."""
         yield from (user_id for user_id, given in self._consent.items() if not given)
 
     def _items(self) -> tuple[list[Item], dict[str, int]]:
-        """The catalogue, and when each entry was stored: its last version, as the topic is compacted."""
+        """The catalogue, and when the earliest version of each entry that the topic still has was stored."""
         items: dict[str, Item] = {}
         since: dict[str, int] = {}
         for message, event in self._read(ITEMS):

@@ -106,17 +106,21 @@ def train(
 def _from_files(
     interactions: list[Path], items: list[Path], impressions: list[Path], users: list[Path]
 ) -> tuple[Log, int]:
+    from feature_repo.consent import ConsentSettings
     from schemas.clock import now_ms
     from training.accepted import Log
     from training.log import from_files
 
     read = from_files(interactions, items, users, impressions)
-    log = Log.of(read.interactions, read.items.values(), read.impressions, read.users.values(), now=now_ms())
+    opt_in = ConsentSettings().opt_in
+    people = read.users.values()
+    log = Log.of(read.interactions, read.items.values(), read.impressions, people, now=now_ms(), opt_in=opt_in)
     return log, read.invalid
 
 
 def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log, int]:
     """The archive of the local stack and what its Kafka holds beyond it; of another Kafka its topics alone."""
+    from feature_repo.consent import ConsentSettings
     from feature_repo.lateness import LatenessSettings
     from training import archive
     from training.taken import TakenLog
@@ -124,7 +128,7 @@ def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log
     connection = Connection(kafka, settings.kafka_security) if kafka else settings.connection
     archived = set() if kafka else archive.finished(settings.archive / "events")
     console.print(f"reading {len(archived)} files of accepted events, and Kafka at {connection}")
-    found = TakenLog(connection, archived, LatenessSettings().lateness)
+    found = TakenLog(connection, archived, LatenessSettings().lateness, ConsentSettings().opt_in)
     return found.log, found.invalid
 
 

@@ -22,13 +22,14 @@ def backfill(
     settings: Settings, repository: Repository, rows: RowFiles | None = None, earlier: Path | None = None
 ) -> Backfill:
     """The repository's features over nothing yet, or over seeds, with the catalogue that Kafka holds now."""
+    from feature_repo.consent import ConsentSettings
     from streams import world
     from streams.backfilled import Backfilled
     from training.backfill import Backfill
 
     found = world.shared(settings.connection, settings.bundles)
     seeds = (lambda operator: Backfilled(earlier, operator).of) if earlier else None
-    return Backfill(repository, found, rows.put if rows else None, seeds)
+    return Backfill(repository, found, rows.put if rows else None, seeds, ConsentSettings().opt_in)
 
 
 def events(settings: Settings) -> set[Path]:

@@ -4,21 +4,22 @@
          └──► attribution          └─► listeners: items, sessions, categories …, by their own keys
 
 The operator's own parts keep their names. The part of an entity is named NUL entity NUL second key, with an empty
-second key where the entity is not a pair; the part of attribution has a name of the same form that no entity can have.
-Attribution takes the record itself, after the operator has accepted it.
+second key where the entity is not a pair; the parts of attribution and of short-lived ids have names of the same form
+that no entity can have. These two take the record itself, after the operator has accepted it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from operators.attribution import Attribution
 from operators.contract import MARK as MARK
-from operators.contract import Cells, Operator, Record, Row, Signal
+from operators.contract import WITHDRAWN, Cells, Operator, Record, Row, Signal, owner
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
+from operators.features.short_lived import ShortLivedIds
 from schemas.events import LabelledExample
 
 PARTS_KEPT = 20_000
@@ -47,10 +48,11 @@ class WithFeatures:
         self._features = {found.name: found for found in own}
         self._own: dict[str, Operator[Any]] = {**self._features}
         self._others = others
-        self._after: tuple[str, ...] = ()
-        if attribution:
-            self._own[attribution.name] = attribution
-            self._after = (part_of(attribution.name),)
+        after: list[Operator[Any]] = [attribution] if attribution else []
+        if short_lived := [entity.keys[0].fields[0] for entity in others if entity.short_lived]:
+            after.append(ShortLivedIds(short_lived))
+        self._own |= {found.name: found for found in after}
+        self._after = tuple(part_of(found.name) for found in after)
         self.owners: Collection[str] = ("", *self._own)
         self._of = lru_cache(PARTS_KEPT)(self._find)  # looked up seven times for each part of an event
 
@@ -66,7 +68,21 @@ class WithFeatures:
         operator, second = self._of(part)
         return operator.on_event(second, state, record)
 
+    def withholds(self, states: Mapping[str, Any]) -> bool:
+        return self._operator.withholds(states)
+
+    def dropped(self, key: str, states: Mapping[str, Any], record: Record | None = None) -> Collection[str]:
+        event = record.event if record else None
+        if type(event) is not Signal:
+            return self._operator.dropped(key, states, record)
+        entities = [of.entity for of in self._features.values() if of.entity.short_lived]
+        gone = {entity.name for entity in entities if entity.keys[0].read(event) == key}
+        return [part for part in states if owner(part) in gone]
+
     def listeners(self, signal: Signal) -> Iterable[str]:
+        if signal.event_type == WITHDRAWN:
+            keys = (entity.keys[0].read(signal) for entity in self._others if entity.short_lived)
+            return dict.fromkeys(key for key in keys if key)
         found = dict.fromkeys(self._operator.listeners(signal))
         for entity in self._others:
             found |= dict.fromkeys(keys[0] for keys in entity.keys_of(signal))

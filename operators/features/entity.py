@@ -60,6 +60,11 @@ class Entity:
         """Whether the first key is the user's, by which the topics of events are keyed."""
         return self.keys[0].fields == ("user_id",)
 
+    @property
+    def short_lived(self) -> bool:
+        """Whether the first key is the id of a session or request: of one person, and not the person's own."""
+        return self.keys[0].fields[0] in SHORT_LIVED
+
     def __repr__(self) -> str:
         return f"Entity({self.name!r}, keys={self.keys})"
 

@@ -235,3 +235,17 @@ def test_without_crosses_declared_features_are_left_out() -> None:
     columns.put_values("i1", {"people": 3})
     with pytest.raises(KeyError):
         columns.value("item_features:people")
+
+
+def test_regions_stay_within_their_limit_as_rows_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 8 * 64 * 4)
+    columns = ItemColumns(capacity=16)
+    for n in range(16):
+        columns.put_features(made.feature_row(views.item_region, ("i0", f"r{n}"), popularity=float(n)))
+    assert len(columns.region_popularity) == 16
+    for n in range(60):
+        columns.row(f"i{n}")
+        assert sum(column.nbytes for column in columns.region_popularity.values()) <= 8 * 64 * 4
+    assert sorted(columns.region_popularity) == ["r12", "r13", "r14", "r15"], "those of what is most popular"
+    assert columns.most_popular("r15") == 15.0
+    assert columns.most_popular("r0") == UNKNOWN_POPULARITY

@@ -322,6 +322,30 @@ def test_a_row_that_the_store_has_lost_is_written_whole(
     assert reader.read("u8") is not None
 
 
+@pytest.mark.parametrize("way", ["_by_connection", "_by_pipeline"])
+def test_a_row_without_values_is_deleted_and_nothing_else(
+    writer: Writer, stock: FeatureStore, way: str, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_send", getattr(writer, way))
+    views_of_user = ["user_activity", "user_features"]
+    rows = [
+        row._replace(key=("gone", *row.key[1:]))
+        for row in ROWS.values()
+        if row.view in (*views_of_user, "user_category_features")
+    ]
+    pair = next(row for row in rows if row.view == "user_category_features")
+    kept = next(row for row in rows if row.view == "user_activity")
+    writer.write(rows)
+    writer.write([row._replace(values=()) for row in rows if row is not kept])
+    client = Redis(port=stack.settings.redis_port)
+    keys = [key for key in client.scan_iter(count=1000) if b"gone" in key]
+    assert [client.hlen(key) for key in keys] == [len(kept.values) + 1], "its view alone, and the time of writing"
+    found = stock.get_online_features(["user_features:user_views_1h"], [{"user_id": "gone"}]).to_dict()
+    assert found["user_views_1h"] == [None]
+    writer.write([pair])  # as something new, whole
+    assert sum(b"gone" in key for key in client.scan_iter(count=1000)) == 2
+
+
 def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
     operator = builders.user_operator(KnownItems())
     state = operator.new()

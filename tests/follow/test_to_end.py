@@ -23,6 +23,7 @@ class Record(NamedTuple):
     offset: int
     value: bytes | None
     key: bytes = b"k"
+    timestamp: int = 0
 
 
 class Consumer:

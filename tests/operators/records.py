@@ -36,7 +36,7 @@ def _said() -> list[Interaction | Impression | User]:
     for n in range(300):
         if n % 10 == 0:
             interests = [f"c{rng.randrange(4)}" for _ in range(rng.randrange(3))]
-            found.append(User("u1", {"country": rng.choice(["DE", "FR"])}, interests, rng.random() < 0.5))
+            found.append(User("u1", {"country": rng.choice(["DE", "FR"])}, interests, rng.choice([True, None])))
         elif n % 10 < 3:
             region = rng.choice([None, "DE"])
             found.append(Impression("", "u1", T0, [rng.choice(ITEMS) for _ in range(3)], region=region))
@@ -60,8 +60,8 @@ delays = st.sampled_from([0, 0, 0, 0, 1, 10 * MINUTE, 5 * HOUR, DAY, DAY + 1, 3 
 
 @st.composite
 def logs(draw: st.DrawFn, most: int = 25) -> list[Record]:
-    """Up to `most` records in the order of their partition. A delay that is negative is an event whose client's
-    clock is ahead of the broker's."""
+    """Up to `most` records in the order of their partition, of a person who never withdraws consent. A delay that is
+    negative is an event whose client's clock is ahead of the broker's."""
     n = draw(st.integers(0, most))
     clock = T0
     found: list[Record] = []

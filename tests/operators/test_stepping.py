@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feature_repo import builders, views
 from operators.contract import Record, Signal
 from operators.keyed import SENT, UserOperator
-from operators.stepping import Emission, event_time, expire, step, timers
+from operators.stepping import Emission, apply, event_time, expire, step, timers
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import EventError, InvalidEvent, TooLate
 from schemas.events import Impression, Interaction, Item, User
@@ -137,3 +137,20 @@ def test_a_refused_record_fires_nothing(record: Record) -> None:
     with pytest.raises((TooLate, InvalidEvent)):
         step(operator, "u1", "", state, record)
     assert operator.encode("", state) == before
+
+
+AHEAD = T0 + 90_000
+
+
+@pytest.mark.parametrize(("taken", "expected"), [(T0, T0), (AHEAD, AHEAD), (T0 + 120_000, AHEAD), (0, AHEAD)])
+def test_other_keys_get_no_time_after_the_event_was_taken(taken: int, expected: int) -> None:
+    """A clock that is 90 s ahead moves its own person's windows, and no item's."""
+    operator = builders.user_operator(World())
+    click = Interaction("e1", "click", "u1", AHEAD, "i1")
+    states = {"": operator.new("")}
+    signals = apply(
+        operator, "u1", Record(click, arrived=T0, taken=taken),
+        lambda part, record: operator.on_event(part, states[part], record), lambda: states, states.pop,
+    )  # fmt: skip
+    assert [signal.timestamp for signal in signals] == [expected]
+    assert operator.watermark(states[""]) == AHEAD

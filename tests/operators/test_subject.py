@@ -20,11 +20,11 @@ def mixed(subjects: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Signal]]:
     return st.builds(lambda a, b: [*a, *b, *a[:2]], st.lists(said, max_size=4), logs(most=4)).flatmap(st.permutations)
 
 
-def told(profiles: list[User]) -> ProfileState:
+def told(profiles: list[User], consent: bool = True, given: bool = False) -> ProfileState:
     """The state after these, saved and restored as it goes."""
     state = Profile().new()
     for n, each in enumerate(profiles):
-        Profile().take(state, Record(each, "users", 2, n, T0 + n))
+        Profile().take(state, Record(each, "users", 2, n, T0 + n), consent, given)
         state = saved(Profile(), state)
     return state
 
@@ -33,11 +33,10 @@ def told(profiles: list[User]) -> ProfileState:
 def test_profile_is_the_latest(profiles: list[User]) -> None:
     state = told(profiles)
     last = profiles[-1] if profiles else User("u1")
-    consent = [user.consent for user in profiles if user.consent is not None] or [True]
     n = len(profiles) - 1
     place = (2, n, T0 + n) if profiles else (-1, -1, 0)
     assert Profile().values(state, T0) == (
-        last.interests, str(last.attributes.get("country", "")), consent[-1], *place
+        last.interests, str(last.attributes.get("country", "")), True, False, *place
     )  # fmt: skip
     row = dict(zip((f.name for f in Profile().fields), Profile().values(state, T0), strict=True))
     assert Profile().of_row(None, row) == state
@@ -58,12 +57,13 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
 
 @pytest.mark.parametrize("consent", [True, False])
 def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
-    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")])
-    assert Profile().values(state, T0)[:3] == ([], "", consent)
+    state = told([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")], consent, consent)
+    assert Profile().values(state, T0)[:4] == ([], "", consent, consent)
 
 
-def test_consent_that_was_never_stated_is_the_default() -> None:
-    assert Profile().values(told([User("u1", {"country": "DE"})]), T0)[:3] == ([], "DE", True)
+def test_without_consent_nothing_of_a_profile_is_kept_but_its_place() -> None:
+    state = told([User("u1", {"country": "DE"}, ["comedy"], False)], consent=False)
+    assert Profile().values(state, T0) == ([], "", False, False, 2, 0, T0)
 
 
 def test_values_are_copies() -> None:

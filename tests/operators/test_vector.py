@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,3 +97,39 @@ def test_a_click_taken_back_exactly_leaves_no_direction() -> None:
     declared = UserVector(7 * DAY, WEIGHTS)
     signals = [Signal("purchase", T0, "i0"), Signal("dislike", T0, "i0")]
     assert declared.values(run(declared, signals, Anywhere(SPACES[0])), T0) == ([], "")
+
+
+class TwoSpaces:
+    """A world in which another space is put in force at each look."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    @property
+    def space(self) -> Any:
+        self._looks += 1
+        return _Space("A", [1.0, 0.0]) if self._looks % 2 else _Space("B", [0.0, 1.0, 0.0])
+
+    def item(self, item_id: str) -> None:
+        return None
+
+
+class _Space(NamedTuple):
+    id: str
+    of_all: list[float]
+
+    @property
+    def dim(self) -> int:
+        return len(self.of_all)
+
+    def vector(self, item_id: str) -> Any:
+        return np.array(self.of_all, np.float32)
+
+
+def test_a_vector_is_of_one_space_whatever_is_put_in_force_meanwhile() -> None:
+    vector, world = UserVector(half_life=1000, weights={"click": 1.0}), TwoSpaces()
+    state = vector.new()
+    for n in range(5):
+        vector.update(state, Signal("click", n, f"i{n}"), world)  # type: ignore[arg-type]
+        found, space = vector.values(state, n)
+        assert len(found) == {"A": 2, "B": 3}[space]

@@ -9,18 +9,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from feast import FeatureStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo import item_rows, registry
+from feature_repo import item_rows
 from feature_repo.crosses import ItemFeature
-from feature_repo.inputs import names
 from feature_repo.reads import Reads
-from feature_repo.store import close
 from follow import bundles as watched
-from follow.connection import Connection
-from follow.follower import Follower
 from operators.features import Count, item
 from recommend.catalogue import Catalogue
 from recommend.surfaces import home
@@ -30,7 +25,7 @@ from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
 from streams import wire
 from tests.bundles import put_in_force, write_bundle
-from tests.serving.conftest import Live, until
+from tests.serving.conftest import until
 from tests.serving.made import Api, catalogue, model, person, pipeline, popular
 
 
@@ -277,38 +272,3 @@ def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     of.install(model(of, {"i0": [1, 0, 0, 0]}))
     columns = of.columns
     assert columns.value("item_features:people").tolist() == [7.0, 0.0]
-
-
-def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) -> None:
-    """Beside Feast: the rows of the same job, over the other way."""
-    declared, settings = registry.declared(), live.stack.settings
-    reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
-    of = Catalogue(declared.reads)
-    follower = Follower(Connection(settings.kafka), [ITEM_FEATURES], of.on_record).start()
-    store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
-    try:
-        assert len(views) == 1
-
-        def same() -> bool:
-            columns = of.columns
-            rows = [{"item_id": item_id} for item_id in columns.ids]
-            found = store.get_online_features(
-                features=[value.key for value in reads], entity_rows=rows or [{"item_id": ""}]
-            )
-            said = found.to_dict()
-            return len(rows) > 100 and all(
-                columns.value(value.key).tolist()
-                == [value.field.default if each is None else each for each in said[value.field.name]]
-                for value in reads
-            )
-
-        assert follower.caught_up.wait(30)
-        until(same, 30)
-    finally:
-        follower.stop()
-        close(store)
-    in_force = bundle.current(settings.bundles)
-    assert in_force is not None
-    assert in_force.manifest.rankers["feed"].inputs == list(names(declared.crosses))
-    feed = live.feed("u1")
-    assert (feed["model_version"], feed["degraded"]) == (in_force.version, [])

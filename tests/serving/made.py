@@ -120,7 +120,7 @@ def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> Non
 def person(recent: Sequence[tuple[str, str]] = (), **values: Any) -> dict[str, Any]:
     """A row of user_activity; `recent` is (event type, item), newest first, a minute apart."""
     row = {f.name: f.default for f in user.fields} | {
-        "state": bytes([0x97, FORMAT]),
+        "state": bytes([0x98, FORMAT]),
         "recent_items": [item for _, item in recent],
         "recent_types": [kind for kind, _ in recent],
         "recent_times": [NOW - n * 60_000 for n in range(len(recent))],

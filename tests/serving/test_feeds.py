@@ -251,3 +251,29 @@ def test_without_a_model_popularity_is_not_sorted_at_each_request(
         assert ids(api.get("/v1/trending")) == ["i1"]
     api.close()
     assert len(sorts) < 5
+
+
+def test_of_a_person_without_consent_no_list_is_logged_and_nothing_is_shown(api: Api) -> None:
+    click(api, "i1")
+    assert len(api.get("/v1/users/u1/features").json()["recent"]) == 1
+    stranger = api.get("/v1/users/u2/features").json()
+    receipt = api.post("/v1/users", {"user_id": "u1", "interests": ["even"], "consent": False}).json()
+    click(api, "i2", "e2")
+    feed = api.get("/v1/users/u1/feed", explain="full", after=receipt["token"]).json()
+    assert len(feed["items"]) > 0
+    assert feed["freshness"] == {"last_event_at": None, "applied_offset": None, "lag_ms": 0, "caught_up": True}
+    assert not any("item_id" in entry["reason"] for entry in feed["items"])
+    assert api.get("/v1/users/u1/features").json() == stranger | {"user_id": "u1"}
+    api.get("/v1/users/u2/feed")
+    api.run(api.services.impressions.stop())
+    assert {event.user_id for _, event in api.log.stored if isinstance(event, Impression)} == {"u2"}
+
+
+def test_with_opt_in_no_list_of_a_stranger_is_logged(tmp_path: Path) -> None:
+    api = Api(tmp_path, consent="opt_in")
+    api.stock(ITEMS, VECTORS)
+    for consent in (None, True):
+        api.post("/v1/users", {"user_id": "u1", "consent": consent} if consent else {"user_id": "u1"})
+        assert api.get("/v1/users/u1/feed").json()["items"]
+    api.close()
+    assert sum(isinstance(event, Impression) for _, event in api.log.stored) == 1

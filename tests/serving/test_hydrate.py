@@ -47,10 +47,10 @@ def row_of(records: list[Record], at: int = NOW, world: Any = WORLD) -> dict[str
 class Setting:
     """A hydrator named "me" over a fake store, ten seconds after NOW."""
 
-    def __init__(self, world: Any = WORLD, lateness: int = DAY) -> None:
+    def __init__(self, world: Any = WORLD, lateness: int = DAY, opt_in: bool = False) -> None:
         self.rows, self.own = Rows(), OwnEvents(60_000)
         self.store = Store(lambda: self.rows, 100.0)
-        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000, lateness)
+        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000, lateness, opt_in)
 
     def person(self, after: Token | None = None, meanwhile: Callable[[], None] = lambda: None) -> Person:
         """The person u1; `meanwhile` happens 10 ms after the question."""
@@ -372,3 +372,86 @@ def test_reading_pairs_does_not_hold_the_event_loop_up() -> None:
 
     asyncio.run(ask())
     assert turns == 10
+
+
+# -- consent ---------------------------------------------------------------------------------------
+
+WITHDRAWS = User("u1", {"country": "DE"}, ["comedy"], consent=False)
+PERSONAL = {f.name: f.default for f in user.fields} | {"consent": False}
+
+
+def check_nothing(found: Person) -> None:
+    assert found.features == PERSONAL
+    assert (found.freshness.last_event_at, found.freshness.applied_offset, found.freshness.lag_ms) == (None, None, 0)
+    assert (found.row_offset, found.own_offsets, found.consent) == (-1, [], False)
+    assert found.pairs(PAIRS, ["a"]) == {}
+
+
+def test_a_withdrawal_through_this_server_holds_from_the_next_answer_on() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1"), 0)]) | {"user_features:n": 5}
+    setting.rows.pairs["u1", PAIRS, "a"] = {"n": 3}
+    setting.own.add(record(click("e2"), 1), NOW)
+    assert setting.person().features["recent_items"] == ["i1", "i1"]
+    setting.own.add(record(WITHDRAWS, 0, "users"), NOW + 1)
+    setting.own.add(record(click("e3"), 2), NOW + 2)
+    check_nothing(setting.person())
+    setting.rows.error = OSError("away")
+    check_nothing(setting.person())
+    assert [each.event for each in setting.own.pending("u1", None)] == [User("u1", consent=False)]
+
+
+def test_a_withdrawal_elsewhere_holds_from_its_row_on_and_own_events_are_dropped() -> None:
+    setting = Setting()
+    setting.own.add(record(click("e1"), 0), NOW)
+    assert setting.person().features["recent_items"] == ["i1"]
+    setting.rows.of["u1"] = row_of([record(WITHDRAWS, 4, "users")])
+    check_nothing(setting.person())
+    assert setting.own.pending("u1", None) == []
+    setting.rows.error = OSError("away")
+    check_nothing(setting.person())
+
+
+def test_a_token_of_a_withdrawal_waits_for_its_row() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click(), 0)])
+
+    def written() -> None:
+        setting.rows.of["u1"] = row_of([record(click(), 0), record(WITHDRAWS, 4, "users")])
+
+    found = setting.person(Token.of("another", [EventPlace("users", 0, 4, "u1")]), written)
+    check_nothing(found)
+    assert found.freshness.caught_up
+
+
+def test_consent_given_again_starts_from_nothing() -> None:
+    setting = Setting()
+    withdrawn = [record(click("e1"), 0), record(WITHDRAWS, 4, "users")]
+    setting.rows.of["u1"] = row_of(withdrawn)
+    check_nothing(setting.person())
+    setting.own.add(record(User("u1", consent=True), 5, "users"), NOW)
+    setting.own.add(record(click("e2", item_id="i2"), 1), NOW)
+    found = setting.person()
+    assert (found.features["recent_items"], found.consent) == (["i2"], True)
+
+
+def test_with_opt_in_a_stranger_has_not_consented() -> None:
+    setting = Setting(opt_in=True)
+    check_nothing(setting.person())
+    setting.own.add(record(click("e1"), 0), NOW)
+    check_nothing(setting.person())
+    setting.rows.of["u1"] = row_of([record(click("e1"), 0)])  # of a job without opt-in
+    check_nothing(setting.person())
+    setting.own.add(record(User("u1", consent=True), 0, "users"), NOW)
+    setting.own.add(record(click("e2", item_id="i2"), 1), NOW)
+    found = setting.person()
+    assert (found.features["recent_items"], found.consent) == (["i2"], True)
+
+
+def test_while_the_store_is_away_nobody_unknown_is_taken_to_consent() -> None:
+    setting = Setting()
+    assert setting.person().consent
+    setting.rows.error = OSError("away")
+    found = setting.person()
+    assert (found.consent, found.degraded) == (False, True)
+    setting.rows.error = None

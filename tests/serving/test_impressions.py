@@ -176,3 +176,21 @@ def test_stopping_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
         log.put(shown(0))
 
     assert run(Slow(), 1, test) == {"dropped": 1}
+
+
+def test_a_persons_queued_impressions_are_dropped_on_request() -> None:
+    kafka = Slow()
+
+    async def test(log: ImpressionLog) -> None:
+        log.put(shown(0))
+        log.put(Impression("other", "u2", NOW, ["i1"]))
+        await until(lambda: len(kafka.pending) == 2)
+        kafka.answer(stored=False)
+        log.put(shown(1))
+        log.forget("u1")
+        assert len(log) == 1
+        await until(lambda: kafka.pending)
+        kafka.answer()
+
+    assert run(kafka, 10, test)["stored"] == 1
+    assert names(kafka) == ["other"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,8 +91,9 @@ def test_a_profile_that_states_no_consent_leaves_a_withdrawal_in_force() -> None
     moved = [Record(User("u1", {"country": name}), "users", 0, n, NOW) for n, name in ((2, "DE"), (4, "FR"))]
     for each in (withdrawn, *moved):
         own.add(each, NOW)
-    assert own.pending("u1", person()) == [withdrawn, moved[1]]
-    assert own.pending("u1", row(3)) == [moved[1]], "whatever another server has written since"
+    last = moved[1]._replace(event=User("u1"))  # without consent nothing else of a profile is kept
+    assert own.pending("u1", person()) == [withdrawn, last]
+    assert own.pending("u1", row(3)) == [last], "whatever another server has written since"
     assert own.pending("u1", row(4)) == []
 
 
@@ -100,6 +102,40 @@ def test_who_goes_on_clicking_keeps_no_old_profile() -> None:
     own.add(Record(User("u1", consent=False), "users", 0, 1, NOW), NOW)
     own.add(record(1, arrived=NOW + 1001), NOW + 1001)
     assert [r.topic for r in own.pending("u1", None)] == ["interactions"]
+
+
+def withdrawal(offset: int, consent: bool | None = False) -> Record:
+    return Record(User("u1", {"country": "DE"}, consent=consent), "users", 0, offset, NOW)
+
+
+def test_a_withdrawal_drops_interactions_and_keeps_no_more_until_consent_is_given() -> None:
+    own = OwnEvents(1000)
+    own.add(record(0), NOW)
+    own.add(withdrawal(1), NOW)
+    own.add(record(2), NOW)
+    own.add(withdrawal(3, None), NOW)
+    assert [(r.offset, r.event) for r in own.pending("u1", None)] == [(1, User("u1", consent=False)), (3, User("u1"))]
+    assert not own.covers("u1", person(read_partition=0, read_offset=1)), "of what is not kept only the row can tell"
+    assert own.covers("u1", person(read_partition=0, read_offset=2))
+    own.add(withdrawal(4, True), NOW)
+    own.add(record(5), NOW)
+    assert [r.offset for r in own.pending("u1", None)] == [4, 5]
+    assert own.size == sum(len(msgspec.msgpack.encode(r.event)) for r in own.pending("u1", None))
+
+
+def test_a_row_that_says_so_withdraws_and_allows_as_well() -> None:
+    own = OwnEvents(1000)
+    own.withdraw("u1")
+    own.add(record(0), NOW)
+    own.withdraw("u1")
+    assert own.pending("u1", None) == []
+    assert not own.covers("u1", None)
+    own.add(withdrawal(1), NOW)
+    own.allow("u1")
+    own.add(record(2), NOW)
+    assert [r.offset for r in own.pending("u1", None)] == [1, 2]
+    own.add(record(3, "u2", arrived=NOW + 1001), NOW + 1001)
+    assert not own.covers("u1", person(read_partition=0, read_offset=9)), "forgotten, with nothing left"
 
 
 def test_what_gave_way_is_not_covered_before_the_row_shows_it() -> None:

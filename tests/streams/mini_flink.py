@@ -33,7 +33,11 @@ class Store:
     def write(self, rows: list[Row]) -> None:
         self.writes += 1
         self.during()
-        self.rows.update({(row.view, *row.key): row for row in rows})
+        for row in rows:
+            if row.values:
+                self.rows[row.view, *row.key] = row
+            else:
+                self.rows.pop((row.view, *row.key), None)
 
 
 class MiniFlink:

@@ -25,8 +25,9 @@ def click(name: str, at: int, user: str = "u", item: str = "i") -> Interaction:
     return Interaction(name, "click", user, at, item)
 
 
-def records(*events: Event, arrived: int = T) -> list[Record]:
-    return [Record(event, "interactions", 0, n, arrived) for n, event in enumerate(events)]
+def records(*events: Event) -> list[Record]:
+    """The broker has each a millisecond after the one before."""
+    return [Record(event, "interactions", 0, n, T + n) for n, event in enumerate(events)]
 
 
 def test_an_event_that_the_job_refused_is_neither_a_label_nor_a_factor() -> None:
@@ -97,17 +98,18 @@ def test_people_without_consent_are_in_none_of_it() -> None:
     events = records(
         User("no"), click("e1", T, "no"), Impression("r1", "no", T, ["i"]), User("no", consent=False),
         User("yes", consent=False), click("e2", T, "yes"), User("yes", consent=True), click("e3", T, "unsaid"),
+        click("e4", T, "yes"),
     )  # fmt: skip
     log = Log.taken(events, [])
     assert {e.user_id for e in (*log.interactions, *log.impressions, *log.users)} == {"yes", "unsaid"}
-    assert log.refused == {"no_consent": 2}
+    assert log.refused == {"no_consent": 3}
     assert {e.user_id for e in Log.taken(events, [], opt_in=True).interactions} == {"yes"}
     assert {e.user_id for e in Log.taken(events, [], withdrawn=["unsaid"]).interactions} == {"yes"}
 
 
 def test_a_later_profile_holds_from_its_place_on() -> None:
     log = Log.taken(records(User("u", {"n": 1}), click("a", T), User("u", {"n": 2}), click("b", T + 9)), [])
-    assert [(at, u.attributes["n"]) for at, u in zip(log.user_times, log.users, strict=True)] == [(0, 1), (T, 2)]
+    assert [(at, u.attributes["n"]) for at, u in zip(log.user_times, log.users, strict=True)] == [(0, 1), (T + 2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_later_profile_holds_from_its_place_on() -> None:
         (Item("x", created_at=T + 50), {"x": T}, T + 50),
         (Item("x"), {"x": T + 70}, T + 70),
         (Item("x"), {}, 0),
-        (Item("i", created_at=T + 50), {}, T + 3),
+        (Item("i", created_at=T + 50), {}, T + 4),
         (Item("shown", created_at=T + 50), {}, T + 1),
     ],
 )
@@ -136,7 +138,38 @@ def test_items_are_put_once_in_the_order_of_their_arrival() -> None:
     arrivals.until(4)
     assert put == []
     arrivals.until(T)
+    assert put == ["early"], "at its own first event an item is no candidate yet"
+    arrivals.until(T + 1)
     arrivals.until(T - 1)
     assert put == ["early", "unlisted"]
     arrivals.until(T + 9)
     assert put == ["early", "unlisted", "late"]
+
+
+def test_a_withdrawal_takes_what_was_before_it_and_until_the_next_consent() -> None:
+    events = records(
+        User("u", {"age": 3}), click("before", T), User("u", consent=False), click("between", T + 1),
+        User("u"), click("still", T + 2), User("u", {"age": 4}, consent=True), click("after", T + 3),
+    )  # fmt: skip
+    log = Log.taken(events, [])
+    assert [e.event_id for e in log.interactions] == ["after"]
+    assert log.refused == {"no_consent": 3}
+    assert [u.attributes for u in log.users] == [{"age": 4}]
+
+
+def test_what_the_job_has_taken_is_not_judged_by_the_rules_of_today() -> None:
+    told = [Record(click(name, at), arrived=T, taken=T) for name, at in (("e1", T), ("e2", T - hours(40)), ("e1", T))]
+    log = Log.taken(told, [])
+    assert sorted(e.event_id for e in log.interactions) == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("read_first", [True, False])
+def test_what_came_before_consent_was_given_again_is_not_learned_from(read_first: bool) -> None:
+    """Whatever the order in which topics are read: only when the broker had each message counts."""
+    said = [Record(Interaction(f"e{n}", "click", "u1", T + n, "i1"), arrived=T + n) for n in (0, 2, 4)]
+    profiles = [Record(User("u1", consent=n == 3), arrived=T + n) for n in (1, 3)]
+    log = Log.taken([*profiles, *said] if read_first else [*said, *profiles], [])
+    assert [event.event_id for event in log.interactions] == ["e4"]
+    assert log.refused == {"no_consent": 2}
+    withdrawn = Log.taken([*said, *profiles, Record(User("u1", consent=False), arrived=T)], [])
+    assert [event.event_id for event in withdrawn.interactions] == ["e4"], "one that the broker had before"

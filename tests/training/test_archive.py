@@ -188,7 +188,10 @@ def test_a_backfill_keeps_no_session_for_ever(monkeypatch: pytest.MonkeyPatch) -
         most = max(most, len(filled._replay.items))
     assert most < 200
     filled.finish(T0 + 1000 * HOUR)
-    assert len(list(filled.states())) == 47
+    states = list(filled.states())
+    assert sum(operator == "item" for operator, *_ in states) == 47
+    (ids,) = (part for operator, _, part, _ in states if operator == "user")
+    assert "short_lived" in ids
 
 
 def test_profiles_end_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +200,7 @@ def test_profiles_end_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
     for k in range(100):
         said = Interaction(f"e{k}", "view", "u1", T0 + k, "i1", "s1") if k in (0, 1, 2, 99) else User(f"u{k}")
         filled.feed([Record(said, INTERACTIONS, 0, k, T0)])
-    ((_, _, part, blob),) = filled.states()
+    ((_, _, part, blob),) = (each for each in filled.states() if each[0] == "item")
     operator = filled._replay.item_operator
     assert operator.row("s1", part, operator.decode(part, cells.unpack(blob)), T0).values == (4,)
 
@@ -263,3 +266,21 @@ def test_seeds_replace_the_old_ones_whole(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         write_seeds(file, [("user", "u2", "p", b"1"), ("user", "u2", "p", b"2")])
     assert Backfilled(file, "user").of("u1") == [("p", {"state": b"1"})]
+
+
+def test_a_deleted_row_is_one_of_defaults_and_rows_keep_their_order(tmp_path: Path) -> None:
+    view = DECLARED.views["user_features"]
+    defaults = tuple(field.default for field in view.fields)
+    known = tuple(7 if field.dtype == "int64" else field.default for field in view.fields)
+    assert known != defaults
+    with RowFiles(tmp_path, [view]) as files:
+        files.put(Row(view.name, ("u1",), known), T0)
+        files.put(Row(view.name, ("u1",), ()), T0 + 5)
+        files.put(Row(view.name, ("u1",), known), T0 + 1)  # happened before, and was taken after
+        files.put(Row(view.name, ("u2",), known), T0)
+        files.put(Row(view.name, ("u2",), ()), T0 + 1)
+    rows = pq.read_table(tmp_path / "user_features.parquet").to_pylist()
+    times = [row["event_timestamp"].timestamp() * 1000 for row in rows if row["user_id"] == "u1"]
+    assert times == [0, T0, T0 + 5]
+    (last,) = [row for row in rows if row["user_id"] == "u2" and row["event_timestamp"].timestamp() * 1000 == T0 + 1]
+    assert tuple(last[field.name] for field in view.fields) == defaults

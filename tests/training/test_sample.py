@@ -41,3 +41,14 @@ def test_a_repeated_request_counts_once() -> None:
     for _ in range(3):
         sample.add(shown(1, 0))
     assert (len(sample.impressions()), sample.offered) == (1, 1)
+
+
+def test_a_person_is_left_out_and_takes_no_place() -> None:
+    sample = LatestImpressions(most=2, within=1_000, overlap=9)
+    for n in range(4):
+        sample.add(shown(n, n) if n % 2 else Impression(f"r{n}", "u2", T + n, ["i1"]))
+    assert sample.forget("u1") == 2
+    assert sample.forget("u1") == 0
+    sample.add(shown(5, 5))
+    assert [each.request_id for each in sample.impressions()] == ["r2", "r5"]
+    assert sample.offered == 3

@@ -45,7 +45,7 @@ def taken(operator: WithFeatures, key: str, log: list[Record]) -> tuple[dict[str
 
     for record in log:
         try:
-            apply(operator, key, record, one)
+            apply(operator, key, record, one, lambda: states, states.pop)
             errors.append(None)
         except EventError as error:
             errors.append(type(error))

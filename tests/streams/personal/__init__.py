@@ -1,0 +1,1 @@
+"""The declared features of the repository, and features of sessions and of requests."""
