@@ -169,8 +169,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
         if not records:  # a message of a refresh topic: all rows of the key are written again
             changed_parts.update(entry.states)
-        for each in records:
-            record = each._replace(taken=now)
+        for record in (each._replace(taken=now) for each in records):
             try:
                 entry.downstream += apply(operator, key, record, one, lambda: entry.states, entry.drop)
             except EventError:
