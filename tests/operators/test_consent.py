@@ -101,7 +101,7 @@ class Run:
         self.store: dict[tuple[str, tuple[str, ...]], tuple[Any, ...]] = {}
         self.examples: list[Any] = []
         users = user_operator(world(), LATENESS, DECLARED, Attribution(), opt_in)
-        self.replay = Replay(users, item_operator(world(), DECLARED), self._write, tell=self.examples.append)
+        self.replay = Replay(users, item_operator(world(), DECLARED), self._write, on_example=self.examples.append)
         self.refused = Counter[str]()
         for record in log:
             if self.replay.feed(record) is None:

@@ -38,7 +38,7 @@ def test_a_jar_is_fetched_once(lock: Path, tmp_path: Path) -> None:
 
 def test_a_jar_that_differs_from_the_lock_is_refused_and_not_kept(lock: Path, tmp_path: Path) -> None:
     _, download = source(b"something else")
-    with pytest.raises(JarError, match=r"one:1\.0: refused"):
+    with pytest.raises(JarError, match=r"one:1\.0: rejected"):
         jars.fetch("kafka", tmp_path, lock=lock, download=download)
     assert list((tmp_path / "jars").rglob("*.jar")) == []
 
