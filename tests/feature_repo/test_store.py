@@ -58,7 +58,7 @@ def rows() -> dict[tuple[str, ...], Row]:
     )
     for item in items:
         replay.feed(Record(item))
-    replay.feed(Record(User("u0", {"country": "DE"}, ["c1"], consent=False)))
+    replay.feed(Record(User("u0", {"country": "DE"}, ["c1"], consent=True)))
     for n in range(60):
         person, at = f"u{n % 5}", T0 + n * MINUTE
         if n % 7 == 0:
