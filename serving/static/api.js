@@ -61,7 +61,7 @@ export async function people(n) {
   }
 }
 export const feed = (user, { n, after } = {}) =>
-  call(`/v1/users/${segment(user)}/feed?${query({ n, after, surface: "demo" })}`);
+  call(`/v1/users/${segment(user)}/feed?${query({ n, after, surface: "home" })}`);
 export const features = (user) => call(`/v1/users/${segment(user)}/features`);
 export const similar = (item, n) => call(`/v1/items/${segment(item)}/similar?${query({ n })}`);
 export const trending = (n) => call(`/v1/trending?${query({ n })}`);
