@@ -147,7 +147,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.mark.integration
+@pytest.mark.proof  # six minutes: events have to leave their windows
 def test_feast_and_the_server_show_the_oracles_values_at_once_and_after_each_expiry(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

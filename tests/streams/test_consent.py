@@ -3,7 +3,7 @@
     steps: grant, withdraw, delete, profile, event, impression, feed
     each through server A, server B, or a Kafka client
 
-CONSENT_ORDERS people (8 where not set) each go through an order of steps of their own, which ends with a withdrawal;
+CONSENT_ORDERS people (4 where not set) each go through an order of steps of their own, which ends with a withdrawal;
 once their row shows it, more steps follow that grant nothing.
 """
 
@@ -43,7 +43,7 @@ from tests.bundles import write_bundle
 from training import archive
 
 DEFINITIONS = "tests.streams.personal"
-ORDERS = int(os.environ.get("CONSENT_ORDERS", "8"))
+ORDERS = int(os.environ.get("CONSENT_ORDERS", "4"))
 ITEMS = [Item(f"i{n}", f"Title {n}", [f"c{n % 4}"], f"b{n % 3}", price=1.0 + n) for n in range(24)]
 DOORS = ("A", "B", "kafka")
 WINDOW = 6 * SECOND
