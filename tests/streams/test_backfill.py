@@ -114,7 +114,7 @@ def test_what_flink_has_read_is_gone_on_from(
     test_archive.write(own.archive / "events", [r for r in records[47:] if r.event.user_id != "u6"], "part-1")
     said: list[str] = []
     refill.finish(said.append)
-    assert "after those that Flink has read" in said[0]
+    assert "after those of the batch job" in said[0]
     whole = Backfill(declared, KnownItems())
     whole.feed(archive.read(archive.finished(own.archive / "events")))
     expected = sorted(whole.states())
