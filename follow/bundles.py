@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from follow.loop import Loop, LoopHealth
+from follow.loop import Loop, Looping
 from schemas import bundle
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
@@ -60,7 +60,7 @@ class Retry:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-class BundleWatch:
+class BundleWatch(Looping):
     """Hands each newly published bundle to `install`, in a thread of its own.
 
     A bundle that cannot be used leaves the one before in force, and `health` not `up`, until another is published
@@ -75,17 +75,6 @@ class BundleWatch:
         self._retry: Retry | None = None
         """of the bundle that was published last, until it is in force"""
         self._loop = Loop("bundles", self._look, every_s, longest_s=every_s)
-
-    @property
-    def health(self) -> LoopHealth:
-        return self._loop.health
-
-    def start(self) -> Self:
-        self._loop.start()
-        return self
-
-    def stop(self) -> None:
-        self._loop.stop()
 
     def check(self) -> bool:
         """Checks once, in the caller's thread. Whether the bundle in force is the one that was published last."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
 from follow import clients
 from follow.connection import Connection
-from follow.loop import Loop, LoopHealth
+from follow.loop import Loop, Looping
 
 POLL_MS = 200
 CHECK_S = 5.0
@@ -23,7 +23,7 @@ OnRecord = Callable[[str, bytes, bytes | None], object]
 """(topic, key, value); a value of None means that the key was deleted"""
 
 
-class Follower:
+class Follower(Looping):
     """Feeds every record of `topics` to `on_record`, from the first, in a thread of its own.
 
     It goes on after any error. One of the connection: it connects again after a pause and resumes where it was. One of
@@ -53,14 +53,6 @@ class Follower:
         self.caught_up = threading.Event()
         """set once everything that was there at the start has been read; every topic must exist for that"""
         self._loop = Loop("follow-" + "-".join(topics), self._step, on_error=self._disconnect)
-
-    @property
-    def health(self) -> LoopHealth:
-        return self._loop.health
-
-    def start(self) -> Self:
-        self._loop.start()
-        return self
 
     def stop(self) -> None:
         """Ends the thread and closes the connection."""

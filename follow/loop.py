@@ -136,6 +136,23 @@ class Loop:
             self.run_once()
 
 
+class Looping:
+    """What works in a loop of its own, `_loop`: it is started, stopped and asked for its health as the loop is."""
+
+    _loop: Loop
+
+    @property
+    def health(self) -> LoopHealth:
+        return self._loop.health
+
+    def start(self) -> Self:
+        self._loop.start()
+        return self
+
+    def stop(self) -> None:
+        self._loop.stop()
+
+
 def _expected(error: Exception) -> bool:
     """Whether the error is logged without a traceback: of the network, the disk, or invalid input."""
     return isinstance(error, (OSError, FreshetError)) or type(error).__module__.startswith("kafka.")

@@ -9,13 +9,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.parameters import Parameter, Whole
+from serving.parameters import Parameter
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 USER_ID = Parameter(name="id", doc="the person", path=True)
 ITEM_ID = Parameter(name="id", doc="the item", path=True)
-N = Whole(name="n", doc="how many items", default=20)
 REGION = Parameter(name="region", doc="the person's region, as in the events' `properties.region`")
 
 

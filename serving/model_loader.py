@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 from feature_repo.crosses import Cross
 from follow.bundles import EVERY_S, Retry
-from follow.loop import Loop, LoopHealth
+from follow.loop import Loop, Looping
 from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
@@ -24,7 +23,7 @@ from serving.variants import Variant, Variants
 log = logging.getLogger(__name__)
 
 
-class ModelLoader:
+class ModelLoader(Looping):
     """Reads the folder of bundles and keeps `variants` up to date, in a thread of its own.
 
     A bundle that cannot be used leaves the others in force, and `health` not `up`. It is tried again as
@@ -47,17 +46,6 @@ class ModelLoader:
         self.faults: list[str] = []
         """variants that `traffic.json` names and that do not serve; "traffic" where the file itself cannot be used"""
         self.variants = self._serve(None, {}, {})
-
-    @property
-    def health(self) -> LoopHealth:
-        return self._loop.health
-
-    def start(self) -> Self:
-        self._loop.start()
-        return self
-
-    def stop(self) -> None:
-        self._loop.stop()
 
     def check(self) -> bool:
         """Checks once, in the caller's thread. Whether every bundle that the folder names serves."""
