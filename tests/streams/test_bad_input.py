@@ -7,6 +7,7 @@ import base64
 import json
 import random
 import time
+from collections.abc import Collection
 from typing import Any
 
 import httpx
@@ -26,16 +27,23 @@ USERS = [f"fuzz-{n}" for n in range(20)]
 UNDECODABLE = {"undecodable", "unknown_schema"}
 
 
-def _letters(kafka: str, at_least: int) -> list[dict[str, Any]]:
+Place = tuple[int, int]
+"""partition and offset of a message"""
+
+
+def _letters(kafka: str, places: Collection[Place]) -> dict[Place, dict[str, Any]]:
+    """The dead letters of these messages; those of other tests are in the topic too."""
     consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     partition = TopicPartition(dlq(INTERACTIONS), 0)
     consumer.assign([partition])
     consumer.seek(partition, 0)
-    found: list[dict[str, Any]] = []
+    found: dict[Place, dict[str, Any]] = {}
     deadline = time.monotonic() + 90
-    while len(found) < at_least and time.monotonic() < deadline:
+    while len(found) < len(places) and time.monotonic() < deadline:
         for records in consumer.poll(timeout_ms=500).values():
-            found += [json.loads(r.value) for r in records]
+            for letter in (json.loads(r.value) for r in records):
+                if (place := (letter["partition"], letter["offset"])) in places:
+                    found[place] = letter
     consumer.close()
     return found
 
@@ -55,7 +63,7 @@ def test_every_broken_message_is_accounted_for(stack: Stack) -> None:
         goods[user] += 1
 
     send_good(0)
-    placed: dict[tuple[int, int], fuzz.Bad] = {}
+    placed: dict[Place, fuzz.Bad] = {}
     waiting = []
     for n in range(N_BAD):
         found = fuzz.bad(rng, n, USERS, "good-0")
@@ -67,11 +75,7 @@ def test_every_broken_message_is_accounted_for(stack: Stack) -> None:
         placed[meta.partition, meta.offset] = found
     producer.close()
 
-    letters = {
-        place: letter
-        for letter in _letters(stack.settings.kafka, N_BAD)
-        if (place := (letter["partition"], letter["offset"])) in placed
-    }
+    letters = _letters(stack.settings.kafka, placed)
     missing = [found.kind for place, found in placed.items() if place not in letters]
     assert not missing, f"{len(missing)} not in the dead-letter topic: {set(missing)}"
     for place, found in placed.items():
