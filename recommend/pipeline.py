@@ -20,6 +20,7 @@ from msgspec import Struct
 from feature_repo.columns import ItemColumns
 from recommend import popular, steps
 from recommend.candidate_set import CandidateSet, merge
+from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
 from recommend.query import Query
@@ -121,12 +122,15 @@ class Pipeline:
         model: Model | None,
         popular_age_s: float = popular.MAX_AGE_S,
         lists: Popular | None = None,
+        filters: ItemFilters | None = None,
     ) -> None:
         """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
-        Pipelines over the same columns may share their `lists`."""
+        Pipelines over the same columns may share their `lists` and `filters`."""
         self.columns = columns
         self.model = model
         self.popular = lists or Popular(columns, popular_age_s)
+        self.filters = filters or ItemFilters(columns)
+        """compiles the filters of queries"""
         self.query = functools.partial(Query, columns, model, self.popular)
         """a query of these: `at`, and the other fields of `Query` by name"""
 
@@ -185,6 +189,11 @@ class Pipeline:
 
 
 def _last_resort(query: Query) -> CandidateSet:
-    found = merge([np.flatnonzero(query.columns.available)[: query.n]], (steps.FILL,))
+    try:
+        allowed = query.allowed
+    except Exception:
+        log.exception("the filter failed: none passes")
+        allowed = np.zeros(0, bool)
+    found = merge([np.flatnonzero(allowed)[: query.n]], (steps.FILL,))
     found.scores = np.zeros(len(found), np.float32)
     return found

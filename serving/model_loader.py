@@ -12,6 +12,7 @@ from feature_repo.crosses import Cross
 from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, Looping
 from recommend.catalogue import Catalogue
+from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.popular import MAX_AGE_S, Popular
@@ -37,6 +38,7 @@ class ModelLoader(Looping):
         self._catalogue = catalogue
         self._declared = declared
         self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._filters = ItemFilters(catalogue.columns)
         self._lock = threading.Lock()
         self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}
@@ -114,4 +116,4 @@ class ModelLoader(Looping):
         )
 
     def _variant(self, name: str, model: Model | None) -> Variant:
-        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular))
+        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular, filters=self._filters))

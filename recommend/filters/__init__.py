@@ -3,6 +3,7 @@
 from recommend.filters.available import Available
 from recommend.filters.disliked import NotDisliked
 from recommend.filters.itself import NotItself
+from recommend.filters.matching import Matching
 from recommend.filters.seen import Unseen
 
-__all__ = ["Available", "NotDisliked", "NotItself", "Unseen"]
+__all__ = ["Available", "Matching", "NotDisliked", "NotItself", "Unseen"]

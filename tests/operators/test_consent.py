@@ -144,7 +144,7 @@ def test_only_events_under_consent_that_has_not_ceased_count(opt_in: bool, said:
     own = {place: row for place, row in found.of_person().items() if place[0] != "user_activity"}
     assert own == {place: row for place, row in fresh.of_person().items() if place[0] != "user_activity"}
     if any(isinstance(record.event, Interaction) for record in kept):
-        other = KEPT | {"interests", "country"}
+        other = KEPT | {"interests", "country", "profile_attributes"}
         assert {n: v for n, v in found.row.items() if n not in other} == {
             n: v for n, v in fresh.row.items() if n not in other
         }
