@@ -30,8 +30,8 @@ PLENTY = 0.7
 MOST_FETCHED = 4096
 """largest over-fetch of a filtered search; beyond it an exact product over the items that pass costs less"""
 LABEL_COST = 20
-"""what a label fetched from the graph costs, in vectors of an exact product: 1.1 µs and 0.05 µs, measured on one core with
-100,000 items of 64 dimensions"""
+"""what a label fetched from the graph costs, in vectors of an exact product: 1.1 µs and 0.05 µs, measured on one core
+with 100,000 items of 64 dimensions"""
 MARGIN = 1.2
 """how many more labels are fetched than should do by the share of items that pass"""
 PRODUCT = 65_536
@@ -141,9 +141,9 @@ class ItemSpace:
         """Rows (n, min(k, number of items)) nearest to each of the vectors (n, dim) by inner product, nearest first.
 
         `keep` is a mask over the rows of the columns: only items that pass are found, and counted. The index is asked
-        for as many labels as the share of items that pass calls for, and for more until k pass, or `least` where that is
-        given; then fewer than k columns are returned. Where the product with all that pass costs less, or the graph does
-        not lead to enough items, that product is taken. Never raises for vectors that are finite.
+        for as many labels as the share of items that pass calls for, and for more until k pass, or `least` where that
+        is given; then fewer than k columns are returned. Where the product with all that pass costs less, or the graph
+        does not lead to enough items, that product is taken. Never raises for vectors that are finite.
         """
         if self.index is None:
             return self._exact(vectors, k, keep)
