@@ -159,3 +159,22 @@ def feed(
     from bench.feed import run
 
     return run(items, users, seconds, processes, attempts, _say).show(out, json)
+
+
+@app.command
+def filters(
+    *, items: int = 100_000, requests: int = 2_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """Feeds with filters that keep 100 % to 0.01 % of the items, and with 90 % sold out, compared with plain feeds.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue, which is in this process.
+    requests
+        How many feeds of each kind.
+    """
+    quiet()
+    from bench.filters import run
+
+    return run(items, requests, attempts, _say).show(out, json)
