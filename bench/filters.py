@@ -12,9 +12,10 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Case:
 
 
 @dataclass
-class World:
+class FilteredCatalogue:
     """A catalogue, its pipeline, and the rows of people."""
 
     catalogue: Catalogue
@@ -116,7 +117,7 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
         rounds = Rounds(say, attempts)
         for number in range(ROUNDS):
             clock += DAY // 100
-            turns = rounds.measure(f"round {number + 1}", lambda at=clock: _turns(cases, world, chance, at, requests))
+            turns = rounds.measure(f"round {number + 1}", partial(_turns, cases, world, chance, clock, requests))
             for case, ms in zip(cases, turns, strict=True):
                 case.ms += ms
         for case in cases:
@@ -128,7 +129,7 @@ def _percent(share: float) -> str:
     return f"{share * 100:g}".replace(".", "_")
 
 
-def _world(n: int, folder: Path) -> World:
+def _world(n: int, folder: Path) -> FilteredCatalogue:
     catalogues.publish(n, folder)
     found = bundle.current(folder)
     assert found is not None
@@ -144,7 +145,7 @@ def _world(n: int, folder: Path) -> World:
     catalogue.set_complete()
     people = _people(found, items, catalogue)
     in_stock = np.random.default_rng(9).random(n) >= SOLD_OUT
-    return World(catalogue, Pipeline(catalogue.columns, catalogue.model), people, in_stock)
+    return FilteredCatalogue(catalogue, Pipeline(catalogue.columns, catalogue.model), people, in_stock)
 
 
 def _people(found: bundle.Bundle, items: Sequence[Item], catalogue: Catalogue) -> list[dict[str, Any]]:
@@ -168,12 +169,14 @@ def _people(found: bundle.Bundle, items: Sequence[Item], catalogue: Catalogue) -
     return [{**replay.user_row(f"u{k}", now), "profile_attributes": packed} for k, packed in enumerate(attributes)]
 
 
-def _query(case: Case, world: World, person: dict[str, Any], clock: int) -> Query:
+def _query(case: Case, world: FilteredCatalogue, person: dict[str, Any], clock: int) -> Query:
     chosen = world.pipeline.filters.compile(case.text) if case.text else None
     return world.pipeline.query(at=clock, user=person, region="DE", filter=chosen)
 
 
-def _turns(cases: Sequence[Case], world: World, chance: random.Random, clock: int, requests: int) -> list[list[float]]:
+def _turns(
+    cases: Sequence[Case], world: FilteredCatalogue, chance: random.Random, clock: int, requests: int
+) -> list[list[float]]:
     """Milliseconds of the cases, a few requests of each in turn."""
     found: list[list[float]] = [[] for _ in cases]
     for turn in range(max(1, requests // (ROUNDS * WARM_UP))):
@@ -182,14 +185,14 @@ def _turns(cases: Sequence[Case], world: World, chance: random.Random, clock: in
     return found
 
 
-def _ask(case: Case, world: World, chance: random.Random, clock: int, requests: int) -> list[float]:
+def _ask(case: Case, world: FilteredCatalogue, chance: random.Random, clock: int, requests: int) -> list[float]:
     if case.sold_out:
         with world.sold_out():
             return _asked(case, world, chance, clock, requests)
     return _asked(case, world, chance, clock, requests)
 
 
-def _asked(case: Case, world: World, chance: random.Random, clock: int, requests: int) -> list[float]:
+def _asked(case: Case, world: FilteredCatalogue, chance: random.Random, clock: int, requests: int) -> list[float]:
     samples = []
     # The lists of popular items are a second old at most: here they were made with another stock.
     world.pipeline.popular._lists.clear()
@@ -213,7 +216,7 @@ def _unmet(query: Query) -> int:
     return len(rows) - int(np.count_nonzero(met))
 
 
-def _recall(case: Case, world: World, clock: int) -> None:
+def _recall(case: Case, world: FilteredCatalogue, clock: int) -> None:
     """Recall of the nearest, for some people."""
     if case.sold_out:
         with world.sold_out():
@@ -221,7 +224,7 @@ def _recall(case: Case, world: World, clock: int) -> None:
     return _recalled(case, world, clock)
 
 
-def _recalled(case: Case, world: World, clock: int) -> None:
+def _recalled(case: Case, world: FilteredCatalogue, clock: int) -> None:
     space = world.catalogue.model.user_space if world.catalogue.model else None
     assert space is not None
     for person in world.people[:RECALLED]:
@@ -239,8 +242,7 @@ def _recalled(case: Case, world: World, clock: int) -> None:
 def report(cases: Sequence[Case], items: int, rounds: Rounds | None = None) -> Report:
     """The figures: latency of each case, the worst ratio to the unfiltered one, the worst recall."""
     plain = summary(cases[0].ms)
-    of_each: Callable[[Case], float | None] = lambda case: ratio(summary(case.ms)["p99"], plain["p99"])  # noqa: E731
-    ratios = {case.name: of_each(case) for case in cases[1:]}
+    ratios = {case.name: ratio(summary(case.ms)["p99"], plain["p99"]) for case in cases[1:]}
     # Where nearly all items pass, recall is that of the graph alone.
     strict = [case for case in cases if case.allowed < STRICT * items]
     recalls = {case.name: round(float(np.mean(case.recalls)), 4) for case in cases}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import filters
-from bench.filters import Case, World
+from bench.filters import Case, FilteredCatalogue
 from recommend.pipeline import Pipeline
 from schemas.clock import now_ms
 from schemas.events import Item
@@ -44,7 +44,7 @@ def test_every_case_is_asked_and_compared_with_the_exact_product() -> None:
     items = [Item(f"i{k}", attributes={"chance": k / 500}) for k in range(500)]
     made = catalogue(items, {f"i{k}": vectors[k].tolist() for k in range(500)})
     row = person(vector=vectors[0] / np.linalg.norm(vectors[0]), vector_space=made.space.id, **met(["i0"]))
-    world = World(made, Pipeline(made.columns, made.model), [row], np.arange(500) % 10 == 0)
+    world = FilteredCatalogue(made, Pipeline(made.columns, made.model), [row], np.arange(500) % 10 == 0)
     for each, allowed in ((Case("a", "item.chance < 0.1"), 50), (Case("b", sold_out=True), 50), (Case("c"), 500)):
         assert len(filters._ask(each, world, random.Random(1), now_ms(), 3)) == 3
         filters._recall(each, world, now_ms())
