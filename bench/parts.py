@@ -20,7 +20,6 @@ from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from follow.connection import Connection
 from follow.follower import Follower
-from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.retrievers import NEAREST, RECENTS, SIMILAR
@@ -29,6 +28,7 @@ from recommend.surfaces import home
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving.catalogue import LiveCatalogue
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is used again"""
@@ -106,7 +106,7 @@ def _opened(source: PartsSource) -> Opened:
     bundles, feature_store, kafka, users = source
     found = bundle.current(bundles)
     assert found is not None
-    catalogue = Catalogue()
+    catalogue = LiveCatalogue()
     model = catalogue.load(found)
     catalogue.serve(model)
     follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()

@@ -11,13 +11,13 @@ from pathlib import Path
 from feature_repo.crosses import Cross
 from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, Looping
-from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.popular import MAX_AGE_S, Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
+from serving.catalogue import LiveCatalogue
 from serving.variants import Variant, Variants
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class ModelLoader(Looping):
     """
 
     def __init__(
-        self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+        self, bundles: Path, catalogue: LiveCatalogue, declared: Sequence[Cross], every_s: float = EVERY_S
     ) -> None:
         self._bundles = bundles
         self._catalogue = catalogue

@@ -13,9 +13,9 @@ from feature_repo import registry
 from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
-from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
@@ -35,7 +35,7 @@ class Services:
     """Clients, threads and models that live as long as the server."""
 
     settings: ServingSettings
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     store: Store
     own: OwnEvents
     hydrator: Hydrator
@@ -62,7 +62,7 @@ class Services:
     ) -> Services:
         """Makes the services without opening any. Tests pass their own store and log."""
         declared = registry.load(settings.definitions)
-        catalogue, metrics, issuer = Catalogue(declared.reads), Metrics(), secrets.token_hex(4)
+        catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
         hydrator = Hydrator(

@@ -193,6 +193,13 @@ def test_the_recommendation_core_does_no_io() -> None:
     assert found == set()
 
 
+def test_the_recommendation_core_follows_no_topic_and_locks_nothing_but_the_index() -> None:
+    """What a server does to stay up to date is its own: a replay runs in one thread and reads no topic."""
+    forbidden = {"threading", "schemas.topics", "schemas.messages", "schemas.codec"}
+    found = {(p.name, name) for p in modules("recommend") for name in imports(p)}
+    assert {(file, name) for file, name in found if name in forbidden} == {("index.py", "threading")}
+
+
 @pytest.mark.parametrize("path", modules("schemas"), ids=lambda p: p.name)
 def test_schemas_have_no_sockets_and_no_threads(path: Path) -> None:
     taken = {name.split(".")[0] for name in imports(path)}

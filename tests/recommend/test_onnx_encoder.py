@@ -53,6 +53,8 @@ def loaded(
     of = Catalogue()
     found = of.load(bundle.load(folder / "test"))
     of.serve(found)
+    for item_id in IDS:
+        of.put_item(Item(item_id))
     return of, found
 
 

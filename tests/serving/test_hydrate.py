@@ -23,7 +23,7 @@ from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
 from serving.store import Store
 from serving.tokens import EventPlace, Token
-from tests.serving.made import NOW, Rows, catalogue, click, model
+from tests.serving.made import NOW, Rows, catalogue, click, install, model
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["a"] if k % 2 else ["b"]) for k in range(6)]
 VECTORS = {f"i{k}": [1, k, k * k, 1] for k in range(6)}
@@ -297,7 +297,7 @@ def test_a_row_of_an_older_space_is_embedded_in_the_new_one() -> None:
     records = [record(click("e1", item_id="i1"), 0), record(click("e2", item_id="i2", at=NOW + 1), 1)]
     setting.rows.of["u1"] = row_of(records, NOW + 10_000, world)
     turned = {item: vector[::-1] for item, vector in VECTORS.items()}
-    world.install(model(world, turned, version="v2"))
+    install(world, model(world, turned, version="v2"))
     for _ in range(2):
         features = setting.person().features
         assert features["vector_space"] == "space-v2"
