@@ -22,6 +22,7 @@ from follow.connection import Connection
 from follow.follower import Follower
 from recommend.model import Model
 from recommend.pipeline import Pipeline
+from recommend.popular import Popular
 from recommend.retrievers import NEAREST, RECENTS, SIMILAR
 from recommend.retrievers.allowance import allowance
 from recommend.surfaces import home
@@ -114,13 +115,14 @@ def _opened(source: PartsSource) -> Opened:
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
     columns = catalogue.columns
-    reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
+    reader = UserReader(feature_store, 5.0)
+    pipeline = Pipeline(columns, model, Popular(columns, time.monotonic, 3600.0))
     people = []
     for user_id in users[:PEOPLE]:
         row = reader.read(user_id)
         assert row is not None
         query = pipeline.query(at=now_ms(), user=row)
-        shortlist = pipeline.candidates(home, query)
+        shortlist = pipeline.begin(home, query).candidates
         people.append(
             Inputs(
                 user_id,

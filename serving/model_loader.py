@@ -13,7 +13,7 @@ from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, Looping
 from recommend.model import Model
 from recommend.pipeline import Pipeline
-from recommend.popular import MAX_AGE_S, Popular
+from recommend.popular import Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
@@ -36,7 +36,7 @@ class ModelLoader(Looping):
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
-        self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._popular = Popular(catalogue.columns, time.monotonic)
         self._lock = threading.Lock()
         self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}

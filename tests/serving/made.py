@@ -112,8 +112,8 @@ def catalogue(
     return found
 
 
-def pipeline(of: LiveCatalogue, popular_age_s: float = 0) -> Pipeline:
-    return Pipeline(of.columns, of.model, popular_age_s)
+def pipeline(of: LiveCatalogue) -> Pipeline:
+    return Pipeline(of.columns, of.model)
 
 
 def popular(of: LiveCatalogue, values: Mapping[str, float], region: str = "") -> None:

@@ -31,6 +31,7 @@ from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
+from schemas.clock import now_ms
 from schemas.errors import StateError
 from schemas.events import Impression, Interaction, LabelledExample
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, REFRESH
@@ -372,7 +373,7 @@ def over_redis(flink: MiniFlink, redis: FakeRedis, patch: pytest.MonkeyPatch) ->
     """Has every function that is opened from now on write through a writer of its own."""
 
     def sink(*_: Any) -> StoreSink:
-        writer = Writer(timeout_s=1)
+        writer = Writer(timeout_s=1, clock=now_ms)
         writer._send = redis.send  # type: ignore[method-assign, assignment]
         found = StoreSink.__new__(StoreSink)
         found._writer = writer
@@ -492,7 +493,8 @@ def test_the_store_ends_as_if_nothing_had_happened(late: int, script: list[Any])
         for who in USERS:  # each row is written once more, so that both are of the same moment
             log.append(message(click(10_000 + len(log), who, flink.now), len(log), flink.now))
             flink.send(log[-1])
-        names = {name: f.name for name, f in zip(Writer(timeout_s=1)._columns[user.name][2], user.fields, strict=True)}
+        hashed = Writer(timeout_s=1, clock=now_ms)._columns[user.name][2]
+        names = {name: f.name for name, f in zip(hashed, user.fields, strict=True)}
         replay = MiniFlink("user", World(), Store(), patch)
         over_redis(replay, expected, patch)
         replay.now = flink.now
