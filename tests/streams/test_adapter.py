@@ -125,6 +125,17 @@ def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: Mi
         flink.send(message(click(0, "u1", flink.now), 0, flink.now))
 
 
+def test_interactions_whose_item_has_no_entry_yet_are_counted(
+    flink: MiniFlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(flink.function._counts, "add", lambda name, n=1: counted.update({name: n}))
+    search = Interaction("s", "search", "u1", flink.now, None, properties={"query": "heat"})
+    for n, each in enumerate([click(0, "u1", flink.now), click(1, "u1", flink.now, "posted later"), search]):
+        flink.send(message(each, n, flink.now))
+    assert (counted["accepted"], counted["unlisted"]) == (3, 1)
+
+
 def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
     for n, who in enumerate(USERS * 2):
         flink.send(message(click(n, who, flink.now), n, flink.now - 5))
