@@ -282,6 +282,69 @@ def test_operators_have_no_clock_no_io_and_no_chance(path: Path) -> None:
             )
 
 
+CALLED_FROM_OUTSIDE = {
+    "process_element", "extract_timestamp",  # by Flink
+    "startup", "matches",  # by uvicorn and Starlette
+    "with_fields",  # by definitions of features
+}  # fmt: skip
+
+
+def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module mentions, with its line: read, imported, passed by keyword, or as text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            yield node.value, node.lineno
+
+
+def unused(sources: dict[str, str]) -> set[str]:
+    """`file name` of functions, methods and classes that no line but their own mentions. One that a decorator other
+    than a property's or a dataclass's registers is used by that."""
+    trees = {file: ast.parse(source) for file, source in sources.items()}
+    mentions: dict[str, set[tuple[str, int]]] = {}
+    for file, tree in trees.items():
+        for name, line in names_in(tree):
+            mentions.setdefault(name, set()).add((file, line))
+    plain = {"property", "cached_property", "classmethod", "staticmethod", "abstractmethod", "dataclass"}
+    found = set()
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.name.startswith(
+                "__"
+            ):
+                continue
+            decorators = {ast.unparse(each).partition("(")[0] for each in node.decorator_list}
+            own = {(file, line) for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+            if decorators <= plain and not mentions.get(node.name, set()) - own:
+                found.add(f"{file} {node.name}")
+    return found
+
+
+def test_what_nothing_uses_is_found() -> None:
+    source = """
+class Used:
+    def asked(self): ...
+    def not_asked(self): return self.not_asked()
+    @app.command
+    def registered(self): ...
+def call(): return Used().asked()
+"""
+    assert unused({"m": source}) == {"m not_asked", "m call"}
+    assert unused({"m": source, "n": "from m import call"}) == {"m not_asked"}
+
+
+def test_nothing_is_there_for_tests_alone() -> None:
+    sources = {str(p.relative_to(ROOT)): p.read_text() for room in ROOMS for p in modules(room)}
+    assert {each for each in unused(sources) if each.split()[-1] not in CALLED_FROM_OUTSIDE} == set()
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_modules_are_small(room: str) -> None:
     sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in modules(room)}

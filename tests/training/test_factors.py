@@ -23,7 +23,7 @@ def test_vectors_are_unit_rows_and_a_seed_decides_them(log: Log) -> None:
 
 def test_a_new_item_stands_among_its_genre(log: Log) -> None:
     space = factors.fit(log.interactions, log.items, 16)
-    vector = space.of_content.item(Item("new", "", ["horror"]))
+    vector = space.of_content.bag(["category:horror"])
     assert vector is not None
     near = space.vectors @ vector
     horror = np.array([int(i[1:]) % 3 == 2 for i in space.item_ids])

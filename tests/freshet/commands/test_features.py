@@ -221,11 +221,11 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
     from bench.stacks import send
     from feature_repo import registry
     from feature_repo.store import close
+    from follow import to_end
     from streams import world
     from training import archive
     from training.backfill import Backfill
     from training.datasets import movielens
-    from training.log import from_kafka
 
     chosen = free_ports()
     ports = {f"FRESHET_{name.upper()}": str(port) for name, port in chosen.items()}
@@ -254,7 +254,7 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
         opened.callback(known.close)
         filled = Backfill(repository, known)
         filled.feed(archive.read(archive.finished(settings.archive / "events")))
-        assert filled.events == len(events) == len(from_kafka(settings.connection).interactions)
+        assert filled.events == len(events) == sum(1 for _ in to_end.read(settings.connection, ["interactions"]))
         store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
         opened.callback(close, store)
         assert different(store, filled, repository.views) == []
