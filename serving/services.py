@@ -68,6 +68,7 @@ class Services:
         hydrator = Hydrator(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
             lateness=settings.lateness, opt_in=settings.opt_in,
+            on_unreadable=lambda reason: metrics.unreadable.labels(reason).inc(),
         )  # fmt: skip
         events = events or EventProducer(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(
