@@ -34,6 +34,7 @@ from operators.time import DAY
 from recommend.catalogue import Catalogue
 from recommend.filters.known import among
 from recommend.pipeline import Pipeline
+from recommend.popular import Popular
 from recommend.query import Query
 from recommend.retrievers import NEAREST
 from recommend.surfaces import home
@@ -139,13 +140,13 @@ def _world(n: int, folder: Path) -> FilteredCatalogue:
         for item, of in zip(catalogues.catalogue(n), chance, strict=True)
     ]
     catalogue = Catalogue()
-    catalogue.install(catalogue.load(found))
+    catalogue.serve(catalogue.load(found))
     for item in items:
         catalogue.put_item(item)
-    catalogue.set_complete()
     people = _people(found, items, catalogue)
     in_stock = np.random.default_rng(9).random(n) >= SOLD_OUT
-    return FilteredCatalogue(catalogue, Pipeline(catalogue.columns, catalogue.model), people, in_stock)
+    lists = Popular(catalogue.columns, time.monotonic)
+    return FilteredCatalogue(catalogue, Pipeline(catalogue.columns, catalogue.model, lists), people, in_stock)
 
 
 def _people(found: bundle.Bundle, items: Sequence[Item], catalogue: Catalogue) -> list[dict[str, Any]]:

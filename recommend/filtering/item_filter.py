@@ -6,7 +6,6 @@ changed since are computed anew before it is used.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -64,11 +63,6 @@ class ItemFilter:
         self._of.keep(key, _Kept(version, mask))
         return mask
 
-    def keeps(self, asker: Asker, rows: Rows) -> Mask:
-        """Which of these rows (n,) pass."""
-        asker = Asker(asker.user, asker.now // SECOND * SECOND, asker.region, asker.device)
-        return self._evaluate(asker, rows, len(rows))
-
     def _updated(self, kept: _Kept, asker: Asker, version: int, n: int) -> Mask | None:
         """The mask with the rows that have changed and the new ones computed anew; None where all have to be."""
         before = len(kept.mask)
@@ -89,11 +83,10 @@ class ItemFilter:
 
 
 class ItemFilters:
-    """Compiles filters over one set of columns. Any thread may use it."""
+    """Compiles filters over one set of columns. One thread uses it, while another changes the columns."""
 
     def __init__(self, columns: ItemColumns) -> None:
         self.columns = columns
-        self._lock = threading.Lock()
         self._filters: LRUCache[tuple[str, int], ItemFilter] = LRUCache(FILTERS)
         self._masks: LRUCache[Hashable, _Kept] = LRUCache(MASK_BYTES, getsizeof=lambda kept: kept.mask.nbytes)
 
@@ -101,8 +94,7 @@ class ItemFilters:
         """The filter. Raises FilterError where it cannot be read, or does not fit the fields that items have now."""
         filterable = self.columns.filterable
         key = text, filterable.shape
-        with self._lock:
-            found = self._filters.get(key)
+        found = self._filters.get(key)
         if found is None:
             run, reads = check(parse(text), filterable)
             fields = [field for _, field in reads.values()]
@@ -115,20 +107,17 @@ class ItemFilters:
                 min(of_user, default=None),
                 any(field.path == "item.available" for field in fields),
             )
-            with self._lock:
-                self._filters[key] = found
+            self._filters[key] = found
         return found
 
     def kept(self, key: Hashable) -> _Kept | None:
-        with self._lock:
-            return self._masks.get(key)
+        return self._masks.get(key)
 
     def keep(self, key: Hashable, kept: _Kept) -> None:
         """Keeps a mask, unless it is larger than all that may be kept."""
         kept.mask.flags.writeable = False
-        with self._lock:
-            if kept.mask.nbytes <= self._masks.maxsize:
-                self._masks[key] = kept
+        if kept.mask.nbytes <= self._masks.maxsize:
+            self._masks[key] = kept
 
 
 def _frozen(value: object) -> Hashable:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,15 +92,10 @@ def parse(text: str) -> Node:
         raise FilterError(LONGEST, f"a filter has at most {LONGEST} characters")
     _check_brackets(text)
     try:
-        with _lock:
-            tree = CELParser().parse(text)
+        tree = CELParser().parse(text)
     except CELParseError as error:
         raise _unexpected(text, error) from None
     return _Reader(text).node(tree, 0)
-
-
-_lock = threading.Lock()
-"""of the library's parser, which is one for all"""
 
 
 def _check_brackets(text: str) -> None:
@@ -152,11 +147,10 @@ class _Reader:
         if rule == "unary":
             sign = "!" if children[0].data == "unary_not" else "-"
             return Operation(at, sign, (self.node(children[1], depth + 1, at),))
-        read = getattr(self, f"_{rule}", None)
+        read = _RULES.get(rule)
         if read is None:
             raise FilterError(at, _UNSUPPORTED.get(rule, "this is not part of the filter language"))
-        found: Node = read(children, depth, at)
-        return found
+        return read(self, children, depth, at)
 
     def _logic(self, tree: Any, operator: str, depth: int, at: int) -> Node:
         """The operands of a chain, which the library nests to the left."""
@@ -210,6 +204,15 @@ class _Reader:
         raise FilterError(at, f"the filter language has no {what}")
 
 
+_RULES: dict[str, Callable[[_Reader, Any, int, int], Node]] = {
+    "ident": _Reader._ident,
+    "ident_arg": _Reader._ident_arg,
+    "list_lit": _Reader._list_lit,
+    "member_dot": _Reader._member_dot,
+    "member_dot_arg": _Reader._member_dot_arg,
+    "member_index": _Reader._member_index,
+    "literal": _Reader._literal,
+}
 _SPECIAL = frozenset({"ident", "literal", "ident_arg", "list_lit"})
 """rules that mean something with one child"""
 

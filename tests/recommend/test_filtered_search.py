@@ -39,7 +39,7 @@ def world(sold_out: float = 0.0) -> tuple[Catalogue, np.ndarray]:
 
 
 def asked(made: Catalogue, share: float, **others: Any) -> Query:
-    pipeline = Pipeline(made.columns, made.model, 0)
+    pipeline = Pipeline(made.columns, made.model)
     chosen = pipeline.filters.compile(f"item.chance < {share}")
     return pipeline.query(at=NOW, filter=chosen, **others)
 
@@ -101,7 +101,7 @@ def test_popular_ones_are_the_most_popular_of_those_that_pass(share: float) -> N
 @pytest.mark.parametrize("surface", [home, similar, trending], ids=lambda surface: surface.name)
 def test_lists_are_full_or_have_all_that_there_is(surface: Any, share: float, sold_out: float) -> None:
     made, vectors = world(sold_out)
-    pipeline = Pipeline(made.columns, made.model, 0)
+    pipeline = Pipeline(made.columns, made.model)
     user = person(recent=[("click", f"i{k}") for k in (4, 70, 900)], vector=vectors[4], vector_space=made.space.id)
     query = replace(asked(made, share, n=30), user=user, item=5 if surface is similar else -1)
     answer = pipeline.recommend(surface, query)
@@ -121,7 +121,7 @@ def test_what_passes_far_from_the_person_is_found_too() -> None:
     for row in range(N):
         made.put_item(Item(f"i{row}", attributes={"chance": 0.0, "far": row in far}))
     try:
-        pipeline = Pipeline(made.columns, made.model, 0)
+        pipeline = Pipeline(made.columns, made.model)
         user = person(vector=vectors[0], vector_space=made.space.id)
         query = pipeline.query(at=NOW, filter=pipeline.filters.compile("item.far"), user=user)
         found = Nearest().find(query)

@@ -260,7 +260,7 @@ def test_columns_say_what_one_item_after_the_other_says_while_items_change(
             wrong = {i: (f, e, entries[i]) for i, f, e in zip(columns.ids, found, expected, strict=True) if f != e}
             assert not wrong, part.text
             rows = np.array(rng.sample(range(columns.n), rng.randrange(columns.n)), np.int64)
-            assert compiled.keeps(asker, rows).tolist() == [expected[row] for row in rows.tolist()]
+            assert compiled._evaluate(asker, rows, len(rows)).tolist() == [expected[row] for row in rows.tolist()]
 
 
 # -- the library's own interpreter ------------------------------------------------------------------
