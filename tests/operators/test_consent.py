@@ -174,6 +174,11 @@ def test_a_profile_that_the_broker_had_earlier_does_not_override_a_later_withdra
     assert found.row["consent"] is False
 
 
+def test_nor_does_it_drop_the_features_of_sessions() -> None:
+    found = Run(records([Said("grant"), Said("event"), Said("withdraw", sent=3)]))
+    assert ("session_features", ("s1",)) in found.store
+
+
 @pytest.mark.parametrize("what", ["event", "impression"])
 def test_events_without_consent_are_refused_and_leave_no_dead_letter(what: str) -> None:
     found = Run(records([Said("withdraw"), Said(what)]))
