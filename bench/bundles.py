@@ -1,0 +1,327 @@
+"""Two bundles in force under load, the memory of the second one, and the publication of a third.
+
+The first bundle is `current`; the second one serves a share of people and those requests that name it; the third one is
+published as `current` while both serve. Every answer is checked for parts of another bundle (bench/expected.py). The
+server, the client, Kafka, Redis and the process that publishes share all cores.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections import Counter
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import numpy as np
+from pydantic import SecretStr
+
+from bench import catalogues, marked, servers
+from bench.checked import CANDIDATE, VARIANTS, Api, CheckedAnswers, Rules, everybody, steady
+from bench.errors import BadArgument, Unsound
+from bench.expected import FEWEST_ITEMS, ExpectedModel, expect
+from bench.machine import Rounds
+from bench.marked import FIRST, SECOND, THIRD
+from bench.quiet import quiet
+from bench.report import Report, Target, percentile, ratio
+from bench.second import bare_growth, settled
+from bench.stacks import Say, own_stack, send
+from bench.windows import p99_of_windows, slow_s
+from feature_repo.store import UserReader
+from freshet.settings import Settings
+from schemas import bundle
+from schemas.traffic import DEFAULT, TRAFFIC, Share
+
+KEY = "bench"
+SHARE = 0.5
+"""of people whom the second bundle serves"""
+WARM_UP_S = 3.0
+AFTER_S = 8.0
+"""load goes on for so long after the first answer of the third bundle"""
+SERVES_WITHIN_S = 300.0
+SLOWER = 2.0
+"""times the steady p99, beyond which a window is slow"""
+FELL_BACK = 0.01
+"""greatest share of steady answers of which a stage fell back"""
+TARGETS = (
+    Target("wrong_answers", "≤", 0),
+    Target("second_memory_ratio", "≤", 1.1),
+    Target("publish_slow_s", "≤", 3),
+)
+
+
+class Published(NamedTuple):
+    """Moments (time.perf_counter) of a publication."""
+
+    load_began: float
+    writing_began: float
+    in_force: float
+    ended: float
+
+
+@dataclass
+class Memory:
+    """Resident bytes of the server with the first bundle, with both, and once the third has replaced the first; of the
+    bare parts of the second; and the bytes of the second one's arrays."""
+
+    first: int = 0
+    both: int = 0
+    third: int = 0
+    bare: int = 0
+    arrays: int = 0
+
+
+@dataclass
+class Measured:
+    """Everything that is reported."""
+
+    items: int
+    users: int
+    rate: float
+    load: CheckedAnswers = field(default_factory=CheckedAnswers)
+    published: Published | None = None
+    memory: Memory = field(default_factory=Memory)
+    wrong: Counter[str] = field(default_factory=Counter)
+    checked: int = 0
+
+    def take(self, found: CheckedAnswers) -> CheckedAnswers:
+        self.wrong += found.wrong
+        self.checked += len(found)
+        return found
+
+
+@dataclass
+class Served:
+    """The stack, the people, the client's process, and what is expected of each bundle by version."""
+
+    settings: Settings
+    users: list[str]
+    client: Executor
+    models: dict[str, ExpectedModel]
+    prepared: Path
+    """the folder of the third bundle before it is published"""
+
+    @property
+    def api(self) -> Api:
+        return Api(self.settings.host, self.settings.http_port, KEY)
+
+    def ask_everybody(self, variants: tuple[str, ...], rules: Rules) -> CheckedAnswers:
+        """One checked feed of each person and variant."""
+        return self.client.submit(everybody, self.api, self.users, variants, rules).result()
+
+
+def run(items: int, n_users: int, rate: float, seconds: float, attempts: int, say: Say) -> Report:
+    """Measures `seconds` of steady load and the publication after it, at `rate` feeds a second."""
+    if items < FEWEST_ITEMS:
+        raise BadArgument(f"--items {items}: at least {FEWEST_ITEMS}, of which most are nobody's neighbours")
+    rounds = Rounds(say, attempts)
+    spawn = multiprocessing.get_context("spawn")
+    found = Measured(items, n_users, rate)
+    with (
+        own_stack(say, start_timeout=servers.START_S, api_key=SecretStr(KEY)) as stack,
+        ProcessPoolExecutor(1, spawn, quiet) as client,
+        ProcessPoolExecutor(1, spawn, quiet) as publisher,
+    ):
+        served = _prepare(items, n_users, stack.settings, client, say)
+        stack.up(["server"])
+        _second_in_force(served, found, say)
+        found.memory.bare = publisher.submit(bare_growth, served.settings.bundles / SECOND.version).result()
+        say(f"{rate:g} feeds a second for {seconds:g} s, then a third bundle is published")
+        work = partial(_steady_and_publication, served, found, publisher, rate, seconds)
+        found.load, found.published = rounds.measure("steady load and publication", work)
+        found.memory.third = settled(partial(servers.rss, served.settings))
+    return report(found, rounds)
+
+
+def _prepare(n: int, n_users: int, settings: Settings, client: Executor, say: Say) -> Served:
+    """Bundles, catalogue, item features and people; the first bundle is in force."""
+    say("training a ranker on MovieLens-100K")
+    plain = catalogues.ranker()
+    prepared = settings.bundles.parent / "prepared"
+    for mark, folder in ((THIRD, prepared), (SECOND, settings.bundles), (FIRST, settings.bundles)):
+        took = marked.make(mark, n, plain, folder)
+        say(f"{mark.version}: {n:,} items, index built in {took:.0f} s")
+    say("catalogue, item features and people")
+    items = list(catalogues.catalogue(n))
+    send(settings, items)
+    users = catalogues.people(settings, items, n_users)
+    reader = UserReader(settings.feature_store, 5.0)
+    rows = {user: reader.read(user) for user in users}
+    folders = {FIRST: settings.bundles, SECOND: settings.bundles, THIRD: prepared}
+    models = {
+        mark.version: expect(folder / mark.version, mark.raised, rows)  # type: ignore[arg-type]
+        for mark, folder in folders.items()
+    }
+    return Served(settings, users, client, models, prepared)
+
+
+# -- the second bundle -----------------------------------------------------------------------------
+
+
+def _second_in_force(served: Served, found: Measured, say: Say) -> None:
+    """Asks everybody's feed of the first bundle, puts the second in force, asks everybody's feed of both; the server's
+    memory after each."""
+    settings = served.settings
+    alone = Rules(served.models, {DEFAULT: (FIRST.version,)}, {})
+    for _ in range(2):
+        found.take(served.ask_everybody((DEFAULT,), alone))
+    found.memory.first = settled(partial(servers.rss, settings))
+    traffic = {CANDIDATE: {"bundle": SECOND.version, "share": SHARE}}
+    aside = settings.bundles / f".{TRAFFIC}"
+    aside.write_text(json.dumps(traffic))
+    aside.replace(settings.bundles / TRAFFIC)
+    path = f"/v1/trending?variant={CANDIDATE}"
+    _wait(lambda: _get(settings, path).status_code == 200, f"{SECOND.version} does not serve")
+    for _ in range(2):
+        found.take(served.ask_everybody((DEFAULT, CANDIDATE), _rules(served)))
+    found.memory.both = settled(partial(servers.rss, settings))
+    found.memory.arrays = marked.arrays_bytes(bundle.load(settings.bundles / SECOND.version))
+    say(f"memory: {found.memory.both - found.memory.first:,} bytes more for {found.memory.arrays:,} bytes of arrays")
+
+
+def _rules(served: Served, *published: str) -> Rules:
+    """Both bundles in force, and those that are published as `current`."""
+    versions = {DEFAULT: (FIRST.version, *published), CANDIDATE: (SECOND.version,)}
+    return Rules(served.models, versions, {CANDIDATE: Share(SECOND.version, SHARE)})
+
+
+# -- the third bundle ------------------------------------------------------------------------------
+
+
+def _steady_and_publication(
+    served: Served, found: Measured, publisher: Executor, rate: float, seconds: float
+) -> tuple[CheckedAnswers, Published]:
+    settings = served.settings
+    if bundle.current_name(settings.bundles) != FIRST.version:  # a round before this one was disturbed
+        _point_at(settings.bundles, FIRST.version)
+        _wait(lambda: _version(settings) == FIRST.version, f"{FIRST.version} does not serve again")
+        served.ask_everybody((DEFAULT, CANDIDATE), _rules(served))
+    stop = settings.bundles.parent / "stop"
+    stop.unlink(missing_ok=True)
+    asked = served.api, served.users, VARIANTS, rate, stop, _rules(served, THIRD.version)
+    load = served.client.submit(steady, *asked)
+    try:
+        time.sleep(WARM_UP_S)
+        began = time.perf_counter()
+        time.sleep(seconds)
+        made, target = served.prepared / THIRD.version, settings.bundles
+        writing, in_force = publisher.submit(marked.publish_copy, made, target, THIRD.version).result()
+        _wait(lambda: _version(settings) == THIRD.version, f"{THIRD.version} does not serve")
+        time.sleep(AFTER_S)
+        ended = time.perf_counter()
+    finally:
+        stop.touch()
+    answers = found.take(load.result())
+    return answers, Published(began, writing, in_force, ended)
+
+
+def _point_at(bundles: Path, version: str) -> None:
+    aside = bundles / f".{bundle.CURRENT}-bench"
+    aside.write_text(version + "\n")
+    os.replace(aside, bundles / bundle.CURRENT)
+
+
+def _version(settings: Settings) -> Any:
+    answer = _get(settings, "/readyz")
+    return answer.json().get("model_version")
+
+
+def _get(settings: Settings, path: str) -> httpx.Response:
+    return httpx.get(f"{settings.http_url}{path}", headers={"X-API-Key": KEY}, timeout=30, trust_env=False)
+
+
+def _wait(is_there: Any, otherwise: str) -> None:
+    deadline = time.monotonic() + SERVES_WITHIN_S
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise Unsound(f"{otherwise} within {SERVES_WITHIN_S:.0f} s")
+        time.sleep(0.25)
+
+
+# -- the report ------------------------------------------------------------------------------------
+
+
+def report(found: Measured, rounds: Rounds | None) -> Report:
+    """Figures of the steady period, of the publication, and of memory."""
+    load, memory, at = found.load, found.memory, found.published
+    assert at is not None
+    due, ms, degraded = np.array(load.due), load.ms, np.array(load.degraded)
+    is_steady = (due >= at.load_began) & (due < at.writing_began)
+    is_publishing = (due >= at.writing_began) & (due < at.ended)
+    variants = np.array(load.variants)
+    bound = SLOWER * (percentile(ms[is_steady], 99) or 0.0)
+    before = p99_of_windows(due, ms, at.load_began + 1.0, at.writing_began)
+    windows = p99_of_windows(due, ms, at.writing_began, at.ended)
+    first_new = load.first_of(THIRD.version)
+    grown = memory.both - memory.first
+    samples = {
+        "feed_ms": ms[is_steady],
+        "feed_ms_first": ms[is_steady & (variants == DEFAULT)],
+        "feed_ms_second": ms[is_steady & (variants == CANDIDATE)],
+        "feed_ms_publishing": ms[is_publishing],
+    }
+    figures: dict[str, float | None] = {
+        "answers_checked": float(found.checked),
+        "wrong_answers": float(found.wrong.total()),
+        "second_memory_ratio": ratio(grown, memory.arrays),
+        "bare_memory_ratio": ratio(memory.bare, memory.arrays),
+        "second_mb": _mb(grown),
+        "second_arrays_mb": _mb(memory.arrays),
+        "second_bare_mb": _mb(memory.bare),
+        "rss_first_mb": _mb(memory.first),
+        "rss_both_mb": _mb(memory.both),
+        "rss_third_mb": _mb(memory.third),
+        "publish_slow_s": slow_s(windows, bound),
+        "steady_slow_s": slow_s(before, bound),
+        "publish_worst_p99_ms": round(max((p99 for _, p99 in windows), default=0.0), 1),
+        "publish_longest_ms": round(float(ms[is_publishing].max(initial=0.0)), 1),
+        "steady_longest_ms": round(float(ms[is_steady].max(initial=0.0)), 1),
+        "publish_writing_s": round(at.in_force - at.writing_began, 2),
+        "publish_to_answer_s": None if first_new is None else round(first_new - at.in_force, 2),
+        "degraded_steady": _share(degraded[is_steady]),
+        "degraded_publishing": _share(degraded[is_publishing]),
+        "same_items_first_second": load.overlap(FIRST.version, SECOND.version),
+        "same_items_first_third": load.overlap(FIRST.version, THIRD.version),
+        "nearest_shown": ratio(load.nearest, load.items),
+    }
+    notes = {
+        "items": found.items,
+        "people": found.users,
+        "feeds_asked_per_s": found.rate,
+        "versions": dict(Counter(load.versions)),
+        "fell_back": dict(load.steps),
+        "method": "second_memory_ratio: growth of the server's resident memory by the second bundle / its arrays "
+        "(vectors, origins, content, index file), bare: the index and the mapped vectors in a process of their own; "
+        f"publish_slow_s: time with p99 of 1 s windows, every 250 ms, above {SLOWER:g} x the steady p99, from when "
+        "the third bundle is written; latency counts from when a feed was due, with explain=full",
+    }
+    return Report("bundles", samples, figures, targets=TARGETS, notes=notes, failures=failures(found), rounds=rounds)
+
+
+def failures(found: Measured) -> list[str]:
+    """Reasons for which the measurement is not sound."""
+    load, at = found.load, found.published
+    assert at is not None
+    due, degraded = np.array(load.due), np.array(load.degraded)
+    fell_back = _share(degraded[(due >= at.load_began) & (due < at.writing_began)]) or 0.0
+    reasons = [f"of {found.checked} answers, {n}: {reason}" for reason, n in found.wrong.most_common()]
+    if fell_back > FELL_BACK:
+        reasons.append(f"a stage fell back in {fell_back:.1%} of the steady answers: {dict(load.steps)}")
+    missing = {FIRST.version, SECOND.version, THIRD.version} - set(load.versions)
+    if missing:
+        reasons.append(f"nothing was answered by {', '.join(sorted(missing))}")
+    return reasons
+
+
+def _mb(n: float) -> float:
+    return round(n / 2**20, 1)
+
+
+def _share(values: Any) -> float | None:
+    return round(float(np.mean(values)), 4) if len(values) else None
