@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -24,6 +24,7 @@ from schemas.bundle import Bundle
 from schemas.manifest import Use
 from schemas.publish import publish
 from training import ranker
+from training.factors import FittedSpace
 from training.train import RANKER, SPACE
 
 COSINE = 8.0
@@ -54,8 +55,7 @@ def make(mark: Mark, n: int, plain: bytes, bundles: Path) -> float:
     began = time.perf_counter()
     index = parallel_index(found.vectors, mark.seed)
     took = time.perf_counter() - began
-    arrays = found.item_ids, found.vectors, found.origins, found.tokens, found.content
-    _write(bundles, mark.version, marked(plain, mark.raised), found.id, arrays, index.save_index)
+    _write(bundles, mark.version, marked(plain, mark.raised), found, found.id, index.save_index)
     return took
 
 
@@ -67,17 +67,25 @@ def publish_copy(made: Path, bundles: Path, version: str) -> tuple[float, float]
     stored = found.space()
     item_ids = [item_id for chunk in stored.item_ids() for item_id in chunk]
     tokens = [token for chunk in stored.tokens() for token in chunk]
-    arrays = item_ids, stored.vectors, stored.origins, tokens, stored.content
+    fitted = FittedSpace(item_ids, stored.vectors, stored.origins, tokens, stored.content)
     index = stored.index
     assert index is not None
-    _write(bundles, version, found.onnx("rankers", RANKER), stored.part.id, arrays, lambda to: shutil.copy(index, to))
+
+    def save_index(path: str) -> None:
+        shutil.copy(index, path)
+
+    _write(bundles, version, found.onnx("rankers", RANKER), fitted, stored.part.id, save_index)
     return began, time.perf_counter()
 
 
-def _write(bundles: Path, version: str, model: bytes, space_id: str, arrays: Any, save_index: Any) -> None:
+def _write(
+    bundles: Path, version: str, model: bytes, fitted: FittedSpace, space_id: str, save_index: Callable[[str], None]
+) -> None:
     with publish(bundles, version) as writer:
         writer.created_at, writer.user_vectors = round(time.time() * 1000), SPACE
-        writer.space(SPACE, space_id, *arrays, save_index)
+        writer.space(
+            SPACE, space_id, fitted.item_ids, fitted.vectors, fitted.origins, fitted.tokens, fitted.content, save_index
+        )
         writer.ranker(RANKER, model, NAMES, {ranker.HEAD: ranker.OUTPUT})
         writer.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
         writer.surfaces["similar"] = Use(space=SPACE)
