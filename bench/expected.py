@@ -2,7 +2,7 @@
 
 An answer with `explain=full` is checked against the bundle that it names: its scores against the mark of the bundle's
 ranker, the cosines that the ranker read against vectors of the bundle, and the items that the search for the person
-found against the exact product with all of its vectors. Parts of another bundle in the answer show in one of these.
+found against the same search in the bundle's index. Parts of another bundle in the answer show in one of these.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ from feature_repo import views
 from feature_repo.views import TASTE
 from operators.contract import Vector
 from operators.keyed import UserOperator
+from operators.seen import seen_hashes
+from recommend.index import ItemIndex, Labels
 from recommend.retrievers import NEAREST
+from recommend.retrievers.allowance import ALLOWANCE
 from schemas import bundle
 from training.replay import KnownItems
 
 Vectors = npt.NDArray[np.float32]
 TOLERANCE = 1e-3
 """of a cosine; two vectors of different spaces differ by a tenth and more"""
-WIDER = 4
-"""the search is approximate: what it finds is among this many times as many exact neighbours"""
-FEWEST_ITEMS = 2 * WIDER * (NEAREST + EVENTS_A_USER)
-"""of fewer items, most would pass as somebody's neighbours"""
-AT_ONCE = 64
-"""people whose neighbours are computed at once"""
+FEWEST_ITEMS = 10 * (NEAREST + EVENTS_A_USER)
+"""of fewer items, many would pass as somebody's neighbours"""
 RECENT = 20
 """interactions that the ranker's input `recent_max` reads"""
 
@@ -71,23 +70,24 @@ decode = msgspec.json.Decoder(FullAnswer).decode
 
 @dataclass(frozen=True)
 class PersonInSpace:
-    """A person's vector (dim,), the least cosine of an item that the search may find, and signed vectors (k, dim) of
-    the last interactions."""
+    """A person's vector (dim,), the labels that the search finds, and signed vectors (k, dim) of the last
+    interactions."""
 
     vector: Vectors
-    least: float
+    nearest: Labels
     recent: Vectors
 
 
 @dataclass(frozen=True)
 class ExpectedModel:
-    """A bundle as it has to answer. `users` (people, dim) and `least` (people,) are in the order of `place`."""
+    """A bundle as it has to answer. `users` (people, dim), `nearest` and `recent` are in the order of `place`."""
 
     path: Path
     raised: float
     place: Mapping[str, int]
     users: Vectors
-    least: Vectors
+    nearest: Sequence[Labels]
+    """labels that the search for each person finds"""
     recent: Sequence[tuple[Sequence[int], Sequence[float]]]
     """labels and signs of each person's last interactions"""
 
@@ -101,16 +101,18 @@ class ExpectedModel:
         at = self.place[user_id]
         labels, signs = self.recent[at]
         signed = self.vectors[list(labels)] * np.array(signs, np.float32)[:, None]
-        return PersonInSpace(self.users[at], float(self.least[at]), signed)
+        return PersonInSpace(self.users[at], self.nearest[at], signed)
 
 
 def mixed(answer: FullAnswer, expected: ExpectedModel) -> list[str]:
     """The reasons for which an answer, which is not degraded, is not made of the expected bundle's parts alone."""
     person = expected.person(answer.user_id)
-    vectors = expected.vectors[[label_of(shown.item_id) for shown in answer.items]]
+    labels = [label_of(shown.item_id) for shown in answer.items]
+    near = np.isin(labels, person.nearest)
+    vectors = expected.vectors[labels]
     cosines = vectors @ person.vector
     found = set()
-    for shown, cosine, recent in zip(answer.items, cosines, vectors @ person.recent.T, strict=True):
+    for shown, cosine, recent, is_near in zip(answer.items, cosines, vectors @ person.recent.T, near, strict=True):
         features = shown.detail.features
         if abs(shown.score - expected.raised) >= MARKS / 2:
             found.add("scored by another bundle's ranker")
@@ -118,8 +120,8 @@ def mixed(answer: FullAnswer, expected: ExpectedModel) -> list[str]:
             found.add("the person's or the item's vector is of another space")
         if abs(features["recent_max"] - recent.max()) > TOLERANCE:
             found.add("the vectors of recent items are of another space")
-        if "nearest" in shown.detail.sources and cosine < person.least - TOLERANCE:
-            found.add("an item was found that is not near the person in this space")
+        if "nearest" in shown.detail.sources and not is_near:
+            found.add("an item was found that this bundle's index does not lead to")
     return sorted(found)
 
 
@@ -145,26 +147,18 @@ class LabelledSpace:
 def expect(path: Path, raised: float, rows: Mapping[str, Mapping[str, Any]]) -> ExpectedModel:
     """What the bundle at `path` has to answer to people, whose rows of the online store are given by user id."""
     stored = bundle.load(path).space()
+    index = ItemIndex(stored.part.dim, stored.index, stored.part.items)
     space = LabelledSpace(stored.part.id, stored.vectors)
     operator = UserOperator(views.user, KnownItems())
     users = np.empty((len(rows), space.dim), np.float32)
-    recent = []
+    recent, nearest = [], []
     for at, row in enumerate(rows.values()):
         state = operator.of_row(row)
         operator.embed(state, space)
         users[at] = operator.vector(state)["vector"]
+        found = index.search(users[at][None], NEAREST + min(len(seen_hashes(row)), ALLOWANCE))
+        assert found is not None
+        nearest.append(found[0])
         labels = [label_of(item_id) for item_id in row["recent_items"][:RECENT]]
         recent.append((labels, [float(np.sign(TASTE.get(kind, 0.0))) for kind in row["recent_types"][:RECENT]]))
-    least = least_cosines(users, stored.vectors, WIDER * (NEAREST + EVENTS_A_USER))
-    return ExpectedModel(path, raised, {user: at for at, user in enumerate(rows)}, users, least, recent)
-
-
-def least_cosines(users: Vectors, vectors: Vectors, k: int) -> Vectors:
-    """The k-th largest product (people,) of each user vector with all item vectors."""
-    n = len(vectors)
-    k = min(k, n)
-    found = [
-        np.partition(users[start : start + AT_ONCE] @ vectors.T, n - k, axis=1)[:, n - k]
-        for start in range(0, len(users), AT_ONCE)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
+    return ExpectedModel(path, raised, {user: at for at, user in enumerate(rows)}, users, nearest, recent)
