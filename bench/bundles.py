@@ -21,7 +21,7 @@ import httpx
 from pydantic import SecretStr
 
 from bench import catalogues, marked, servers
-from bench.bundles_report import Measured, Published, report
+from bench.bundles_report import MeasuredBundles, Published, report
 from bench.checked import CANDIDATE, VARIANTS, Api, CheckedAnswers, Rules, everybody, steady
 from bench.errors import BadArgument, Unsound
 from bench.expected import FEWEST_ITEMS, ExpectedModel, expect
@@ -46,7 +46,7 @@ SERVES_WITHIN_S = 300.0
 
 
 @dataclass
-class Served:
+class ServedBundles:
     """The stack, the people, the client's process, and what is expected of each bundle by version."""
 
     settings: Settings
@@ -71,7 +71,7 @@ def run(items: int, n_users: int, rate: float, seconds: float, attempts: int, sa
         raise BadArgument(f"--items {items}: at least {FEWEST_ITEMS}, of which most are nobody's neighbours")
     rounds = Rounds(say, attempts)
     spawn = multiprocessing.get_context("spawn")
-    found = Measured(items, n_users, rate)
+    found = MeasuredBundles(items, n_users, rate)
     with (
         own_stack(say, start_timeout=servers.START_S, api_key=SecretStr(KEY)) as stack,
         ProcessPoolExecutor(1, spawn, quiet) as client,
@@ -88,7 +88,7 @@ def run(items: int, n_users: int, rate: float, seconds: float, attempts: int, sa
     return report(found, rounds)
 
 
-def _prepare(n: int, n_users: int, settings: Settings, client: Executor, say: Say) -> Served:
+def _prepare(n: int, n_users: int, settings: Settings, client: Executor, say: Say) -> ServedBundles:
     """Bundles, catalogue, item features and people; the first bundle is in force."""
     say("training a ranker on MovieLens-100K")
     plain = catalogues.ranker()
@@ -107,13 +107,13 @@ def _prepare(n: int, n_users: int, settings: Settings, client: Executor, say: Sa
         mark.version: expect(folder / mark.version, mark.raised, rows)  # type: ignore[arg-type]
         for mark, folder in folders.items()
     }
-    return Served(settings, users, client, models, prepared)
+    return ServedBundles(settings, users, client, models, prepared)
 
 
 # -- the second bundle -----------------------------------------------------------------------------
 
 
-def _second_in_force(served: Served, found: Measured, say: Say) -> None:
+def _second_in_force(served: ServedBundles, found: MeasuredBundles, say: Say) -> None:
     """Asks everybody's feed of the first bundle, puts the second in force, asks everybody's feed of both; the server's
     memory after each."""
     settings = served.settings
@@ -134,7 +134,7 @@ def _second_in_force(served: Served, found: Measured, say: Say) -> None:
     say(f"memory: {found.memory.both - found.memory.first:,} bytes more for {found.memory.arrays:,} bytes of arrays")
 
 
-def _rules(served: Served, *published: str) -> Rules:
+def _rules(served: ServedBundles, *published: str) -> Rules:
     """Both bundles in force, and those that are published as `current`."""
     versions = {DEFAULT: (FIRST.version, *published), CANDIDATE: (SECOND.version,)}
     return Rules(served.models, versions, {CANDIDATE: Share(SECOND.version, SHARE)})
@@ -144,7 +144,7 @@ def _rules(served: Served, *published: str) -> Rules:
 
 
 def _steady_and_publication(
-    served: Served, found: Measured, publisher: Executor, rate: float, seconds: float
+    served: ServedBundles, found: MeasuredBundles, publisher: Executor, rate: float, seconds: float
 ) -> tuple[CheckedAnswers, Published]:
     settings = served.settings
     if bundle.current_name(settings.bundles) != FIRST.version:  # a round before this one was disturbed

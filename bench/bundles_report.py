@@ -48,7 +48,7 @@ class Memory:
 
 
 @dataclass
-class Measured:
+class MeasuredBundles:
     """Everything that is reported."""
 
     items: int
@@ -66,7 +66,7 @@ class Measured:
         return found
 
 
-def report(found: Measured, rounds: Rounds | None) -> Report:
+def report(found: MeasuredBundles, rounds: Rounds | None) -> Report:
     """Figures of the steady period, of the publication, and of memory."""
     load, memory, at = found.load, found.memory, found.published
     assert at is not None
@@ -123,7 +123,7 @@ def report(found: Measured, rounds: Rounds | None) -> Report:
     return Report("bundles", samples, figures, targets=TARGETS, notes=notes, failures=failures(found), rounds=rounds)
 
 
-def failures(found: Measured) -> list[str]:
+def failures(found: MeasuredBundles) -> list[str]:
     """Reasons for which the measurement is not sound."""
     load, at = found.load, found.published
     assert at is not None

@@ -39,7 +39,7 @@ class Api(NamedTuple):
     key: str
 
 
-class Asked(NamedTuple):
+class AskedFeed(NamedTuple):
     """A request and its answer. Moments are of `time.perf_counter`, which is the same in all processes."""
 
     user_id: str
@@ -100,7 +100,7 @@ class Rules(NamedTuple):
     traffic: Mapping[str, Share]
 
 
-def check(asked: Sequence[Asked], rules: Rules) -> CheckedAnswers:
+def check(asked: Sequence[AskedFeed], rules: Rules) -> CheckedAnswers:
     """Checks the answers, in the order in which they were due."""
     found = CheckedAnswers()
     for each in sorted(asked, key=lambda it: it.due):
@@ -118,7 +118,7 @@ def check(asked: Sequence[Asked], rules: Rules) -> CheckedAnswers:
     return found
 
 
-def _check(each: Asked, variant: str, rules: Rules, found: CheckedAnswers) -> tuple[str, bool]:
+def _check(each: AskedFeed, variant: str, rules: Rules, found: CheckedAnswers) -> tuple[str, bool]:
     """(version of the answer, whether it is degraded)."""
     if each.status != 200:
         found.wrong[f"status {each.status}"] += 1
@@ -166,8 +166,8 @@ def steady(
     """Feeds of people at random, `rate` a second, until the file `stop` is there. Requests name the variants in turn;
     None stands for a request that names none."""
 
-    async def work() -> list[Asked]:
-        chance, asked = random.Random(8), list[Asked]()
+    async def work() -> list[AskedFeed]:
+        chance, asked = random.Random(8), list[AskedFeed]()
         free: list[HttpConnection] = []
         began = time.perf_counter()
 
@@ -193,9 +193,9 @@ def steady(
 def everybody(api: Api, users: Sequence[str], variants: Sequence[str | None], rules: Rules) -> CheckedAnswers:
     """One feed of each person with each of the variants, as fast as they are answered."""
 
-    async def work() -> list[Asked]:
+    async def work() -> list[AskedFeed]:
         todo = iter([(user, variant) for variant in variants for user in users])
-        asked = list[Asked]()
+        asked = list[AskedFeed]()
 
         async def one() -> None:
             connection = HttpConnection(*api)
@@ -209,11 +209,11 @@ def everybody(api: Api, users: Sequence[str], variants: Sequence[str | None], ru
     return check(clients.run(work), rules)
 
 
-async def _ask(connection: HttpConnection, user: str, variant: str | None, due: float) -> Asked:
+async def _ask(connection: HttpConnection, user: str, variant: str | None, due: float) -> AskedFeed:
     path = f"{clients.feed_path(user)}&explain=full" + (f"&variant={variant}" if variant else "")
     sent = time.perf_counter()
     reply = await connection.ask("GET", path)
-    return Asked(user, variant, due, sent, time.perf_counter(), reply.status, reply.body)
+    return AskedFeed(user, variant, due, sent, time.perf_counter(), reply.status, reply.body)
 
 
 CANDIDATE = "candidate"

@@ -40,7 +40,7 @@ RECENT = 20
 """interactions that the ranker's input `recent_max` reads"""
 
 
-class Detail(Struct):
+class ShownDetail(Struct):
     """How an item came into the answer."""
 
     sources: list[str]
@@ -52,7 +52,7 @@ class ShownItem(Struct):
 
     item_id: str
     score: float
-    detail: Detail
+    detail: ShownDetail
 
 
 class FullAnswer(Struct):

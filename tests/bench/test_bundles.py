@@ -14,8 +14,8 @@ import pytest
 
 from bench import bundles_report, catalogues, checked, marked, second
 from bench.bundles import run
-from bench.bundles_report import Measured, Memory, Published
-from bench.checked import CANDIDATE, Asked, CheckedAnswers, Rules
+from bench.bundles_report import MeasuredBundles, Memory, Published
+from bench.checked import CANDIDATE, AskedFeed, CheckedAnswers, Rules
 from bench.clients import SHOWN
 from bench.errors import BadArgument
 from bench.expected import ExpectedModel, LabelledSpace, decode, expect, mixed
@@ -173,17 +173,17 @@ def test_a_copy_is_published_as_it_is(folder: Path, tmp_path: Path) -> None:
 # -- checked answers -------------------------------------------------------------------------------
 
 
-Reply = Callable[..., Asked]
+Reply = Callable[..., AskedFeed]
 
 
 @pytest.fixture
 def reply(models: dict[str, ExpectedModel]) -> Reply:
-    def make(version: str, at: float = 0.0, status: int = 200, variant: str | None = None, **changes: Any) -> Asked:
+    def make(version: str, at: float = 0.0, status: int = 200, variant: str | None = None, **changes: Any) -> AskedFeed:
         of = CANDIDATE if version == SECOND.version else DEFAULT
         user = changes.get("user_id") or next(u for u in USERS if traffic.assign(u, HALF) == of)
         one = models[version]
         body = answer(user, one, one, one, version, **{"variant": of, **changes})
-        return Asked(user, variant, at, at + 0.001, at + 0.01, status, body)
+        return AskedFeed(user, variant, at, at + 0.001, at + 0.01, status, body)
 
     return make
 
@@ -207,7 +207,7 @@ def test_sound_answers_of_all_bundles(models: dict[str, ExpectedModel], reply: R
     assert found.nearest == found.items == 5 * SHOWN
 
 
-def wrong(asked: list[Asked], models: dict[str, ExpectedModel]) -> Counter[str]:
+def wrong(asked: list[AskedFeed], models: dict[str, ExpectedModel]) -> Counter[str]:
     return checked.check(asked, rules(models)).wrong
 
 
@@ -277,7 +277,7 @@ def test_the_bare_parts_of_a_bundle_are_measured(folder: Path) -> None:
 # -- the report ------------------------------------------------------------------------------------
 
 
-def measured(**changes: Any) -> Measured:
+def measured(**changes: Any) -> MeasuredBundles:
     """40 s of load at 100/s: steady to 20 s, then slow for half a second."""
     due = np.arange(0, 40, 0.01)
     slow = (due >= 21) & (due < 21.5)
@@ -289,7 +289,7 @@ def measured(**changes: Any) -> Measured:
         [False] * len(due),
     )  # fmt: skip
     memory = Memory(first=300 << 20, both=370 << 20, third=371 << 20, bare=66 << 20, arrays=64 << 20)
-    found = Measured(N, 12, 100.0, load, Published(0.0, 20.0, 20.5, 40.0), memory, Counter(), 4000)
+    found = MeasuredBundles(N, 12, 100.0, load, Published(0.0, 20.0, 20.5, 40.0), memory, Counter(), 4000)
     for name, value in changes.items():
         setattr(found, name, value)
     return found
