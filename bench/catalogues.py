@@ -121,7 +121,7 @@ def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
         )  # fmt: skip
         replay.feed(Record(event, "interactions", 0, k))
     feast.apply(settings, lambda _: None)
-    writer = Writer(settings.feature_store)
+    writer = Writer(settings.feature_store, clock=now_ms)
     names = [f.name for f in user.fields]
     rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
     for start in range(0, len(rows), 200):

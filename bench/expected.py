@@ -140,9 +140,6 @@ class LabelledSpace:
     def vector(self, item_id: str) -> Vector | None:
         return self._vectors[label_of(item_id)]
 
-    def text_vector(self, text: str) -> Vector | None:
-        return None
-
 
 def expect(path: Path, raised: float, rows: Mapping[str, Mapping[str, Any]]) -> ExpectedModel:
     """What the bundle at `path` has to answer to people, whose rows of the online store are given by user id."""

@@ -98,10 +98,6 @@ class ItemSpace:
         label = int(labels[row])
         return self._trained[label] if label < self._bundled else self._block[label - self._bundled]
 
-    def text_vector(self, text: str) -> Vector | None:
-        """Unit vector (dim,) of a text's words, or None where all of them are unknown."""
-        return self.content.text(text)
-
     def labels_of(self, rows: Rows) -> npt.NDArray[np.int32]:
         """Labels (n,) of rows (n,), -1 where the space has none."""
         labels = self._labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,15 @@ NONE: Rows = np.zeros(0, np.int64)
 
 
 class Popular:
-    """Rows by popularity, most popular first. Lists are kept for `max_age_s`, 0 where columns change between calls."""
+    """Rows by popularity, most popular first."""
 
-    def __init__(self, columns: ItemColumns, max_age_s: float = MAX_AGE_S) -> None:
+    def __init__(
+        self, columns: ItemColumns, clock: Callable[[], float] | None = None, max_age_s: float = MAX_AGE_S
+    ) -> None:
+        """Lists are kept for `max_age_s` by a `clock` in seconds; without one they are made anew at each call, as it
+        has to be where columns change between calls."""
         self.columns = columns
+        self._clock = clock
         self._max_age_s = max_age_s
         self._lists: LRUCache[tuple[int, str], tuple[float, Rows]] = LRUCache(LISTS)
 
@@ -49,8 +54,10 @@ class Popular:
         values = self.columns.popular_in(region) if region else self.columns.popularity
         if values is None:  # not kept: anybody can ask for any region
             return NONE
+        if self._clock is None:
+            return self._sorted(values, code, known_only=bool(region))
         made, rows = self._lists.get((code, region), (-np.inf, NONE))
-        now = time.monotonic()
+        now = self._clock()
         if now - made >= self._max_age_s:
             rows = self._sorted(values, code, known_only=bool(region))
             self._lists[code, region] = now, rows

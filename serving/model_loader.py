@@ -11,14 +11,14 @@ from pathlib import Path
 from feature_repo.crosses import Cross
 from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, Looping
-from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
-from recommend.popular import MAX_AGE_S, Popular
+from recommend.popular import Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
 from serving import heap
+from serving.catalogue import LiveCatalogue
 from serving.variants import Variant, Variants
 
 log = logging.getLogger(__name__)
@@ -32,12 +32,12 @@ class ModelLoader(Looping):
     """
 
     def __init__(
-        self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+        self, bundles: Path, catalogue: LiveCatalogue, declared: Sequence[Cross], every_s: float = EVERY_S
     ) -> None:
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
-        self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._popular = Popular(catalogue.columns, time.monotonic)
         self._lock = threading.Lock()
         self._loop = Loop("bundles", self._step, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}

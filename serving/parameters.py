@@ -61,20 +61,6 @@ class Whole(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag(Parameter):
-    """A parameter that is true or false."""
-
-    def read(self, text: str) -> bool:
-        if text not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return text == "true"
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return {"type": "boolean", "default": self.default}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Choice(Parameter):
     """A parameter with a fixed set of values."""
 
