@@ -38,7 +38,7 @@ def read(path: Path, dim: int, capacity: int) -> hnswlib.Index:
         raise BundleError(f"{path.name}: not an index")
     (
         links_at, _, items, block, label_at, vector_at, top, entry, most, most_lowest, m, mult, ef_construction,
-    ) = HEADER.unpack(whole[: HEADER.size].tobytes())  # fmt: skip
+    ) = HEADER.unpack(whole[: HEADER.size])  # fmt: skip
     begin = HEADER.size + items * block
     sizes = links_at, vector_at, label_at, block
     if sizes != (0, LINK.itemsize * (most_lowest + 1), sizes[1] + 4 * dim, sizes[2] + LABEL.itemsize):
