@@ -90,7 +90,6 @@ def report(found: MeasuredBundles, rounds: Rounds | None) -> Report:
         "wrong_answers": float(found.wrong.total()),
         "second_memory_ratio": ratio(grown, memory.arrays),
         "bare_memory_ratio": ratio(memory.bare, memory.arrays),
-        "second_to_bare": ratio(grown, memory.bare),
         "second_mb": _mb(grown),
         "second_arrays_mb": _mb(memory.arrays),
         "second_bare_mb": _mb(memory.bare),

@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 
 from schemas import bundle
-from serving import heap
 
 STEADY = 0.001
 """a reading that differs from the one before by less than this share is settled"""
@@ -35,17 +34,15 @@ def settled(read: Callable[[], int]) -> int:
 
 def bare_growth(path: Path) -> int:
     """Bytes by which loading the index and the vectors of the bundle at `path` raises the resident memory of this
-    process. Runs in a separate process. Free memory of the heap is returned before, or the index would go into it."""
+    process. Runs in a separate process."""
     stored = bundle.load(path).space()
     index_file = stored.index
     assert index_file is not None
     gc.collect()
-    heap.trim()
     process = psutil.Process()
     before = process.memory_info().rss
     index = hnswlib.Index(space="ip", dim=stored.part.dim)
     index.load_index(str(index_file))
-    heap.trim()
     vectors = stored.vectors
     float(np.add.reduce(vectors[:, 0]))  # maps every page
     grown = process.memory_info().rss - before

@@ -13,8 +13,6 @@ import hnswlib
 import numpy as np
 import numpy.typing as npt
 
-from recommend import index_file
-
 Labels = npt.NDArray[np.int64]
 CHUNK = 16
 BREADTH = 64
@@ -27,16 +25,16 @@ class ItemIndex:
     """Nearest labels by inner product."""
 
     def __init__(self, dim: int, path: Path | None = None, items: int = 0) -> None:
-        """The index at `path` over `items` items, or an empty one. Raises BundleError where the file is no index."""
+        """The index at `path` over `items` items, or an empty one."""
         self.dim = dim
         self._lock = threading.Lock()
         self._removed: set[int] = set()
+        self._index = hnswlib.Index(space="ip", dim=dim)
         capacity = items + max(items // 5, 1024)
         if path is None:
-            self._index = hnswlib.Index(space="ip", dim=dim)
             self._index.init_index(max_elements=capacity, M=16, ef_construction=100, random_seed=0)
         else:
-            self._index = index_file.read(path, dim, capacity)
+            self._index.load_index(str(path), max_elements=capacity)
         self._index.set_num_threads(1)
 
     def __len__(self) -> int:

@@ -307,7 +307,6 @@ def test_figures_of_a_sound_run() -> None:
     assert document["publish_writing_s"] == 0.5
     assert document["second_memory_ratio"] == 1.09
     assert document["bare_memory_ratio"] == 1.03
-    assert document["second_to_bare"] == 1.06
     assert document["degraded_publishing"] == 0.0
     assert found.status == 0
     assert all(found.value(target.name) <= target.bound for target in found.targets)
