@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from cachetools import LRUCache
 from msgspec import Struct
 
@@ -243,6 +244,7 @@ class Hydrator:
                 return row
             self._operator.embed(state, space)
             found = self._operator.vector(state)
+            found["vector"] = np.array(found["vector"], np.float32)  # a list would take eight times the memory
             if any(space.vector(item_id) is None for item_id in row["recent_items"]):
                 return {**row, **found}  # items may join the space later: not kept
             while len(known.by_space) >= SPACES:

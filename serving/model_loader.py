@@ -18,6 +18,7 @@ from recommend.popular import Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
+from serving import heap
 from serving.catalogue import LiveCatalogue
 from serving.variants import Variant, Variants
 
@@ -40,7 +41,7 @@ class ModelLoader(Looping):
         self._popular = Popular(catalogue.columns, time.monotonic)
         self._filters = ItemFilters(catalogue.columns)
         self._lock = threading.Lock()
-        self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
+        self._loop = Loop("bundles", self._step, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}
         """bundles that could not be read, by the name of their folder"""
         self._loaded: dict[str, Model] = {}
@@ -52,6 +53,15 @@ class ModelLoader(Looping):
     def check(self) -> bool:
         """Checks once, in the caller's thread. Whether every bundle that the folder names serves."""
         return self._loop.run_once()
+
+    def _step(self) -> None:
+        before = self.variants
+        try:
+            self._refresh()
+        finally:
+            if self.variants is not before:
+                del before  # or a model that it holds alone would be freed only later
+                heap.trim()
 
     def _refresh(self) -> None:
         """Loads every bundle that can serve, and then raises the first error."""
