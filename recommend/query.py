@@ -20,7 +20,7 @@ from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
-from recommend.filtering import Asker, ItemFilter
+from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 
@@ -123,17 +123,17 @@ class Query:
     # -- the items that may be in the answer ---------------------------------------------------------
 
     @cached_property
-    def asker(self) -> Asker:
+    def request_values(self) -> RequestValues:
         """The person and the request as a filter reads them."""
         packed = self.user.get("profile_attributes", b"")
         attributes = msgspec.msgpack.decode(packed) if packed else {}
         person = {"user_id": self.user_id or None, "interests": self.user["interests"], "attributes": attributes}
-        return Asker(person, self.at, self.region, self.device)
+        return RequestValues(person, self.at, self.region, self.device)
 
     @cached_property
     def passing(self) -> npt.NDArray[np.bool_] | None:
         """Which rows (n,) pass the filter; None without one. The pipeline sets it: where the filter fails, to none."""
-        return self.filter.mask(self.asker) if self.filter else None
+        return self.filter.mask(self.request_values) if self.filter else None
 
     @cached_property
     def allowed(self) -> npt.NDArray[np.bool_]:

@@ -134,7 +134,7 @@ def test_the_requests_region_can_be_read(api: Api) -> None:
 def test_where_the_filter_fails_nothing_is_shown_and_the_answer_says_so(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: object, asker: object) -> None:
+    def fail(self: object, request: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr("recommend.filtering.item_filter.ItemFilter.mask", fail)
