@@ -7,7 +7,7 @@ from pathlib import Path
 
 from feature_repo.attribute_columns import MOST_COLUMNS
 from feature_repo.columns import ItemColumns
-from recommend.filtering import RequestValues, ItemFilters
+from recommend.filtering import ItemFilters, RequestValues
 from recommend.filtering.check import FUNCTIONS, METHODS
 from recommend.filtering.cost import MOST_COST
 from recommend.filtering.fields import ITEM, REQUEST, USER

@@ -21,7 +21,6 @@ from recommend.filtering.cost import (
     REMAINDER,
     REQUEST,
     TEXTS,
-    TITLES,
     Cost,
 )
 from recommend.filtering.errors import FilterError

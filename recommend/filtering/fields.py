@@ -100,7 +100,9 @@ def _once(name: str, run: Run) -> Run:
 
 
 def _of_item(name: str, kind: Kind, run: Run, cost: int = COLUMN, changes_alone: bool = False) -> FieldRead:
-    return FieldRead(f"item.{name}", {kind: _once(f"item.{name}", run)}, cost, of_rows=True, changes_alone=changes_alone)
+    return FieldRead(
+        f"item.{name}", {kind: _once(f"item.{name}", run)}, cost, of_rows=True, changes_alone=changes_alone
+    )
 
 
 ITEM = {
@@ -146,13 +148,24 @@ def item_field(path: Sequence[str], columns: AttributeColumns, at: int) -> Field
 
 
 def _of_request(
-    path: str, given: Callable[[RequestValues], object], *kinds: Kind, of_user: bool = False,
-    of_attributes: bool = False, longest: int = 1
+    path: str,
+    given: Callable[[RequestValues], object],
+    *kinds: Kind,
+    of_user: bool = False,
+    of_attributes: bool = False,
+    longest: int = 1,
 ) -> FieldRead:
     def read(kind: Kind) -> Run:
         return lambda scope: of_request(given(scope.request), kind)
 
-    return FieldRead(path, {kind: read(kind) for kind in kinds}, of_user=of_user, of_attributes=of_attributes, longest=longest, given=given)
+    return FieldRead(
+        path,
+        {kind: read(kind) for kind in kinds},
+        of_user=of_user,
+        of_attributes=of_attributes,
+        longest=longest,
+        given=given,
+    )
 
 
 USER = {
