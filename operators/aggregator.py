@@ -112,8 +112,8 @@ class Aggregator:
         return KeyedState(watermark, did, shown, profile, parts, attributes, *consent)
 
     def of_row(self, row: Mapping[str, Any]) -> KeyedState:
-        """The state that a row was made of, field name → value, but for most ids; the profile's attributes stay encoded.
-        Raises StateError as `decode`."""
+        """The state that a row was made of, field name → value, but for most ids; the profile's attributes stay
+        encoded. Raises StateError as `decode`."""
         watermark, consent, did, shown, heads, _ = self._heads(row)
         parts = tuple(a.of_row(head, row) for a, head in zip(self._all, heads, strict=True))
         return KeyedState(

@@ -97,8 +97,8 @@ class After(Parameter):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterText(Parameter):
-    """A parameter with a filter, as docs/filters.md describes them. It is parsed where it is compiled, since what it may
-    read depends on the catalogue."""
+    """A parameter with a filter, as docs/filters.md describes them. It is parsed where it is compiled: what it may read
+    depends on the catalogue."""
 
     longest: int = LONGEST
 

@@ -78,8 +78,9 @@ class Store:
         self._readers.shutdown(wait=False)
 
     def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None:
-        """The person's row, with the attributes of their profile where asked for. Raises StoreAway, immediately while the circuit is open. A read that times out is retried
-        once, so that a single slow read does not open the circuit for all requests.
+        """The person's row, with the attributes of their profile where asked for. Raises StoreAway, immediately while
+        the circuit is open. A read that times out is retried once, so that a single slow read does not open the circuit
+        for all requests.
 
         It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
         thread and back costs more than the wait, and the socket's timeout bounds it.

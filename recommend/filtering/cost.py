@@ -35,14 +35,14 @@ EXPENSIVE = "titles, functions of strings, lists, and comparisons of two strings
 
 
 class Cost:
-    """Adds up the cost of one filter."""
+    """The sum of the costs of one filter."""
 
     def __init__(self) -> None:
         self.total = 0
         self._times = 1
 
     def add(self, at: int, cost: int, once: bool = False) -> None:
-        """Adds a cost, `once` even within `exists` and `all`. Raises FilterError where the filter gets too expensive."""
+        """Adds a cost, `once` even within `exists` and `all`. Raises FilterError where the sum is over the limit."""
         self.total += cost if once else cost * self._times
         if self.total > MOST_COST:
             within = f", {self._times} times within exists or all over a list of the person" if self._times > 1 else ""

@@ -250,7 +250,8 @@ def test_columns_say_what_one_item_after_the_other_says_while_items_change(
     try:
         compiled = filters.compile(part.text)
     except FilterError as error:
-        assert "takes too long" in str(error)
+        if "takes too long" not in str(error):
+            raise
         reject()
     for _ in range(4):
         for _ in range(rng.choice([0, 1, 2, 30])):
