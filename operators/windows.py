@@ -155,10 +155,13 @@ class Counts(CellAggregation[CountsState]):
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
             at, newest = time // tile, window.newest
             if at > newest:
-                tiles, first, place = window.tiles, (at - n + 1) * k, newest * k
-                for each, count in window.latest.items():
-                    tiles[place + each] = count
-                if tiles and min(tiles) < first:
+                tiles = window.tiles
+                if newest <= at - n:  # all have left the window
+                    tiles.clear()
+                else:
+                    first, place = (at - n + 1) * k, newest * k
+                    for each, count in window.latest.items():
+                        tiles[place + each] = count
                     for each in [each for each in tiles if each < first]:
                         del tiles[each]
                 window.newest, window.latest, window.encoded, window.first = at, {kind: 1}, None, -1
