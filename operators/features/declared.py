@@ -60,6 +60,8 @@ class WithFeatures:
         found = self._operator.parts(key, record)
         if type(record.event) is not Signal:
             return found + self._after
+        if not self._features:
+            return found
         return found + tuple(
             part_of(name, second) for name, operator in self._features.items() for second in operator.parts(key, record)
         )
@@ -83,6 +85,8 @@ class WithFeatures:
         if signal.event_type == WITHDRAWN:
             keys = (entity.keys[0].read(signal) for entity in self._others if entity.short_lived)
             return dict.fromkeys(key for key in keys if key)
+        if not self._others:
+            return self._operator.listeners(signal)
         found = dict.fromkeys(self._operator.listeners(signal))
         for entity in self._others:
             found |= dict.fromkeys(keys[0] for keys in entity.keys_of(signal))
