@@ -83,6 +83,8 @@ class ItemColumns:
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self.partners = Partners()
         """what items are bought together with; not part of a `subset`"""
+        self.basket_lines = 0.0
+        """sum of 2^baskets over all items"""
         self.leaders: dict[str, float] = {}
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
@@ -167,6 +169,7 @@ class ItemColumns:
         elif row.view == together_view.name:
             baskets, partners, shares = row.values
             self.partners.put(at, [self.row(partner) for partner in partners], shares)
+            self.basket_lines += 2.0**baskets - 2.0 ** self._arrays["baskets"][at]
             self._arrays["baskets"][at] = baskets
 
     def put_values(self, item_id: str, values: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Filters, one a file. A surface lists those that it uses, in the order in which they are applied."""
 
 from recommend.filters.available import Available
+from recommend.filters.cart import Complements, NotInCart
 from recommend.filters.disliked import NotDisliked
 from recommend.filters.itself import NotItself
 from recommend.filters.seen import Unseen
 
-__all__ = ["Available", "NotDisliked", "NotItself", "Unseen"]
+__all__ = ["Available", "Complements", "NotDisliked", "NotInCart", "NotItself", "Unseen"]
