@@ -63,7 +63,7 @@ class TogetherAnswer(Struct, frozen=True):
 _read = msgspec.json.Decoder(Cart).decode
 
 
-class BoughtTogether:
+class Carts:
     """Two endpoints over the same stages."""
 
     def __init__(self, services: Services) -> None:

@@ -3,6 +3,6 @@
 from recommend.rankers.cosine import Cosine
 from recommend.rankers.onnx import Onnx
 from recommend.rankers.popularity import ByPopularity, EventsNow
-from recommend.rankers.together import Together
+from recommend.rankers.together import ByCooccurrence
 
-__all__ = ["ByPopularity", "Cosine", "EventsNow", "Onnx", "Together"]
+__all__ = ["ByCooccurrence", "ByPopularity", "Cosine", "EventsNow", "Onnx"]

@@ -12,7 +12,7 @@ from recommend.stage import Ranker, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Together(Ranker):
+class ByCooccurrence(Ranker):
     """The score of recommend/together.py, summed over the cart; 0 for candidates that were in no basket with any of it,
     which keep their order."""
 

@@ -2,7 +2,7 @@
 
 from recommend.explain_together import CartReasons
 from recommend.filters import Available, Complements, NotInCart
-from recommend.rankers import Together
+from recommend.rankers import ByCooccurrence
 from recommend.retrievers import AnyAvailable, BoughtTogether, NearCart, PopularEverywhere
 from recommend.surface import Paging, Surface
 
@@ -10,7 +10,7 @@ bought_together = Surface(
     name="bought_together",
     retrievers=(BoughtTogether(fallback=NearCart(fallback=PopularEverywhere())),),
     filters=(Available(), NotInCart(), Complements()),
-    ranker=Together(),
+    ranker=ByCooccurrence(),
     explainer=CartReasons(),
     fallback=AnyAvailable(),
     paging=Paging(10, 200),
