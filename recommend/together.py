@@ -64,7 +64,8 @@ def together(columns: ItemColumns, cart: Rows, at: int, user: Mapping[str, Any] 
     confidence = found.shares * (own / (own + FEW))[found.sources]
     rarity = columns.basket_lines * left / (np.exp2(baskets[rows]) * left + FEW_OF_PARTNER)
     terms = confidence**CONFIDENCE * rarity[place] ** RARITY
-    scores = np.bincount(place, terms, len(rows))
+    scores = np.zeros(len(rows))
+    np.add.at(scores, place, terms)
     because = np.full(len(rows), -1)
     order = np.argsort(terms, kind="stable")
     because[place[order]] = cart[found.sources[order]]  # the last one written is the largest

@@ -9,7 +9,7 @@ same baskets before them. "Live": each basket of the test, hidden product includ
 been asked for, as the stream does. A household's own purchases (the last 50, as serving has them) are those before the
 basket, in either part; "anonymous" is without them.
 
-Ours is the `cart` surface, all stages, over rows of the operators that the job runs (Basket and Cooccurrence).
+Ours is the `cart` surface, all stages, over rows of the aggregation that the job runs (Cooccurrence).
 Baselines: popularity; plain co-occurrence counts; `implicit`'s item-to-item models on baskets × products, each with the
 better of two numbers of neighbours *on the test itself*, which favours them.
 """
@@ -31,6 +31,7 @@ from rich.table import Table
 
 from feature_repo import views
 from operators.contract import Row, Signal
+from operators.cooccurrence import BASKET as JOINS
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.time import DAY
 from recommend.catalogue import Catalogue
@@ -90,7 +91,6 @@ class Stream:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._world = KnownItems()
-        self._baskets: dict[str, Any] = defaultdict(BASKET.new)
         self._items: dict[str, Any] = defaultdict(TOGETHER.new)
         self._changed: set[str] = set()
         self._recent: dict[str, deque[tuple[str, int]]] = defaultdict(lambda: deque(maxlen=RECENT))
@@ -108,14 +108,15 @@ class Stream:
 
     def take(self, basket: Purchase, counts: bool = True) -> None:
         """Applies a basket; without `counts` only to what is known of its household."""
-        recent = self._recent[basket.household]
-        for product in basket.products:
-            recent.appendleft((product, basket.at))
-            if counts:
-                bought = Signal("purchase", basket.at, product, session_id=basket.id)
-                for signal in BASKET.take(self._baskets[basket.household], bought):
-                    TOGETHER.update(self._items[signal.item_id], signal, self._world)
-                    self._changed.add(signal.item_id)
+        products, recent = basket.products, self._recent[basket.household]
+        recent.extendleft((product, basket.at) for product in products)
+        if not counts:
+            return
+        for n, product in enumerate(products):
+            # The signals of the whole basket at once: the sums are those of one after the other.
+            others = *products[max(0, n - BASKET.most) : n], *products[n + 1 : n + 1 + BASKET.most]
+            TOGETHER.update(self._items[product], Signal(JOINS, basket.at, product, partners=others), self._world)
+        self._changed.update(products)
 
     def flush(self) -> None:
         """Puts the rows of the items that have changed into the columns."""

@@ -34,11 +34,15 @@ def baskets() -> list[Purchase]:
     """All baskets in order of time."""
     import duckdb
 
-    rows = duckdb.connect().execute(
-        "SELECT basket_id::TEXT, any_value(household_id)::TEXT, min(epoch_ms(transaction_timestamp)) AS bought_at,"
-        " list_distinct(list(product_id::TEXT ORDER BY product_id))"
-        f" FROM '{folder()}/transactions.parquet' GROUP BY basket_id ORDER BY bought_at, basket_id"
-    ).fetchall()
+    rows = (
+        duckdb.connect()
+        .execute(
+            "SELECT basket_id::TEXT, any_value(household_id)::TEXT, min(epoch_ms(transaction_timestamp)) AS bought_at,"
+            " list_distinct(list(product_id::TEXT ORDER BY product_id))"
+            f" FROM '{folder()}/transactions.parquet' GROUP BY basket_id ORDER BY bought_at, basket_id"
+        )
+        .fetchall()
+    )
     return [Purchase(id, household, at, sorted(products)) for id, household, at, products in rows]
 
 
@@ -46,10 +50,14 @@ def products() -> list[Item]:
     """The catalogue: department and category are categories, the type of product is the title."""
     import duckdb
 
-    rows = duckdb.connect().execute(
-        "SELECT product_id::TEXT, department, product_category, product_type, brand, manufacturer_id::TEXT,"
-        f" package_size FROM '{folder()}/products.parquet'"
-    ).fetchall()
+    rows = (
+        duckdb.connect()
+        .execute(
+            "SELECT product_id::TEXT, department, product_category, product_type, brand, manufacturer_id::TEXT,"
+            f" package_size FROM '{folder()}/products.parquet'"
+        )
+        .fetchall()
+    )
     return [
         Item(
             product,

@@ -165,6 +165,13 @@ def test_what_a_person_bought_before_is_offered_again() -> None:
     assert "lamp" not in answered(of, "cheese", n=2).item_ids
 
 
+def test_a_person_whose_cart_is_in_no_basket_has_what_they_buy() -> None:
+    of = world()
+    found = answered(of, "lamp", n=1, **purchases("cheese"))
+    assert (found.item_ids, found.degraded) == (["cheese"], [])
+    assert found.scores == pytest.approx([0.6 * 2 ** (-1 / 30)])
+
+
 def test_without_baskets_similar_items_stand_in_and_the_trace_says_so() -> None:
     vectors = {"lamp": [1, 0, 0, 0], "milk": [1, 0.1, 0, 0], "cheese": [0, 1, 0, 0], "pasta": [0, 0, 1, 0]}
     of = world(vectors)
