@@ -52,9 +52,9 @@ def catalogue(n: int) -> Iterator[Item]:
         )  # fmt: skip
 
 
-def space(n: int) -> factors.FittedSpace:
-    """Clustered unit vectors (n, DIM) of the items of `catalogue(n)`."""
-    rng = np.random.default_rng(4)
+def space(n: int, seed: int = 4) -> factors.FittedSpace:
+    """Clustered unit vectors (n, DIM) of the items of `catalogue(n)`, others for each seed."""
+    rng = np.random.default_rng(seed)
     centres = rng.normal(size=(CLUSTERS, DIM)).astype(np.float32)
     vectors = np.empty((n, DIM), np.float32)
     for start in range(0, n, CHUNK):
@@ -70,20 +70,25 @@ def space(n: int) -> factors.FittedSpace:
 def publish(n: int, bundles: Path) -> float:
     """Publishes a bundle of `n` synthetic items with the ranker of MovieLens-100K. Returns the seconds that it took to
     build its index on all processors."""
+    took = 0.0
+
+    def build(vectors: Any, seed: int) -> Any:
+        nonlocal took
+        began = time.perf_counter()
+        made = parallel_index(vectors, seed)
+        took = time.perf_counter() - began
+        return made
+
+    with train.Steps(show=False) as steps:
+        train.write(train.Models(space(n), ranker(), {}), bundles, 0, steps.step("bundle"), build)
+    return took
+
+
+def ranker() -> bytes:
+    """The ONNX ranker of MovieLens-100K."""
     data = movielens()
     with train.Steps(show=False) as steps:
-        models = train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps)
-        took = 0.0
-
-        def build(vectors: Any, seed: int) -> Any:
-            nonlocal took
-            began = time.perf_counter()
-            made = parallel_index(vectors, seed)
-            took = time.perf_counter() - began
-            return made
-
-        train.write(train.Models(space(n), models.ranker, {}), bundles, 0, steps.step("bundle"), build)
-    return took
+        return train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps).ranker
 
 
 def parallel_index(vectors: Any, seed: int) -> Any:
@@ -116,7 +121,7 @@ def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
         )  # fmt: skip
         replay.feed(Record(event, "interactions", 0, k))
     feast.apply(settings, lambda _: None)
-    writer = Writer(settings.feature_store)
+    writer = Writer(settings.feature_store, clock=now_ms)
     names = [f.name for f in user.fields]
     rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
     for start in range(0, len(rows), 200):

@@ -13,8 +13,8 @@ from bench.quiet import quiet
 
 app = App(
     name="bench",
-    help="Measure the stack: freshness, ingest, throughput, history and feed, each on stacks of its own that are "
-    "stopped at the end.\n\n"
+    help="Measure the stack: freshness, ingest, throughput, history, feed and bundles, each on stacks of its own that "
+    "are stopped at the end.\n\n"
     "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
     "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
     "where the measurement itself is not sound; its figures are shown even so.",
@@ -159,3 +159,40 @@ def feed(
     from bench.feed import run
 
     return run(items, users, seconds, processes, attempts, _say).show(out, json)
+
+
+@app.command
+def filters(
+    *, items: int = 100_000, requests: int = 2_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """Feeds with filters that keep 100 % to 0.01 % of the items, and with 90 % sold out, compared with plain feeds.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue, which is in this process.
+    requests
+        How many feeds of each kind.
+    """
+    quiet()
+    from bench.filters import run
+
+    return run(items, requests, attempts, _say).show(out, json)
+
+
+@app.command
+def bundles(
+    *,
+    items: Annotated[int, Parameter(help="Size of the catalogue.")] = 100_000,
+    users: Annotated[int, Parameter(help="How many people ask.")] = 2_000,
+    rate: Annotated[float, Parameter(help="Feeds a second.")] = 75,
+    seconds: Annotated[float, Parameter(help="How long the load is steady before the third bundle is published.")] = 30,
+    attempts: Attempts = 2,
+    json: Json = False,
+    out: Out = OUT,
+) -> int:
+    """Two bundles in force under load, the memory of the second, and feeds while a third one is published."""
+    quiet()
+    from bench.bundles import run
+
+    return run(items, users, rate, seconds, attempts, _say).show(out, json)

@@ -50,14 +50,15 @@ class FeedAnswers(NamedTuple):
 class HttpConnection:
     """One keep-alive connection, opened again where the server closes it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, api_key: str = "") -> None:
         self._host, self._port = host, port
+        self._fields = f"X-API-Key: {api_key}\r\n" if api_key else ""
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> Reply:
         """One request and its answer; status CLOSED where there is none."""
         started = time.perf_counter()
-        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n{self._fields}"
         if body:
             head += "Content-Type: application/json\r\n"
         try:

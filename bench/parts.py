@@ -20,15 +20,16 @@ from feature_repo.inputs import matrix
 from feature_repo.store import UserReader
 from follow.connection import Connection
 from follow.follower import Follower
-from recommend.catalogue import Catalogue
 from recommend.model import Model
 from recommend.pipeline import Pipeline
+from recommend.popular import Popular
 from recommend.retrievers import NEAREST, RECENTS, SIMILAR
 from recommend.retrievers.allowance import allowance
 from recommend.surfaces import home
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving.catalogue import LiveCatalogue
 
 PEOPLE = 200
 """so many that what one of them touched is out of the processor's caches before it is used again"""
@@ -106,7 +107,7 @@ def _opened(source: PartsSource) -> Opened:
     bundles, feature_store, kafka, users = source
     found = bundle.current(bundles)
     assert found is not None
-    catalogue = Catalogue()
+    catalogue = LiveCatalogue()
     model = catalogue.load(found)
     catalogue.serve(model)
     follower = Follower(Connection(kafka), [ITEMS, ITEM_FEATURES], catalogue.on_record).start()
@@ -114,13 +115,14 @@ def _opened(source: PartsSource) -> Opened:
         raise Unsound(f"the catalogue has not been read within {READ_WITHIN_S:.0f} s")
     follower.stop()
     columns = catalogue.columns
-    reader, pipeline = UserReader(feature_store, 5.0), Pipeline(columns, model, 3600.0)
+    reader = UserReader(feature_store, 5.0)
+    pipeline = Pipeline(columns, model, Popular(columns, time.monotonic, 3600.0))
     people = []
     for user_id in users[:PEOPLE]:
         row = reader.read(user_id)
         assert row is not None
         query = pipeline.query(at=now_ms(), user=row)
-        shortlist = pipeline.candidates(home, query)
+        shortlist = pipeline.begin(home, query).candidates
         people.append(
             Inputs(
                 user_id,

@@ -22,18 +22,17 @@ SCRIPTS = frozenset({b"EVAL", b"EVALSHA", b"FCALL"})
 
 
 class Written(NamedTuple):
-    """The content of a series of write commands. `values` and `commands_bytes` are bytes; `keys` counts key writes."""
+    """The number of write commands in a series, and the bytes of their values."""
 
     commands: int
     values: int
-    command_bytes: int
 
     def __add__(self, other: object) -> Written:
         assert isinstance(other, Written)
         return Written(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-NOTHING = Written(0, 0, 0)
+NOTHING = Written(0, 0)
 
 
 class AppendOnlyFile:
@@ -87,13 +86,12 @@ def commands(chunks: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def measured(command: list[bytes]) -> Written:
-    """One command, its values, and all of its arguments."""
+    """One command: its values are arguments that are neither keys nor names of fields."""
     name = command[0].upper()
-    total = sum(map(len, command))
     if name in NO_VALUES:
-        return Written(0, 0, total)
+        return NOTHING
     if name in HASHES:
-        return Written(1, sum(map(len, command[3::2])), total)
+        return Written(1, sum(map(len, command[3::2])))
     if name in SCRIPTS:
-        return Written(1, sum(map(len, command[3 + int(command[2]) :])), total)
-    return Written(1, sum(map(len, command[2:])), total)
+        return Written(1, sum(map(len, command[3 + int(command[2]) :])))
+    return Written(1, sum(map(len, command[2:])))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import MAX_CATEGORIES, ItemColumns, Rows, Vocabulary
+from feature_repo.columns import MAX_CATEGORIES, ItemColumns, Rows
 from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from feature_repo.value import Value
 from feature_repo.views import TASTE
+from feature_repo.vocabulary import Vocabulary
 
 Column = npt.NDArray[np.floating[Any]]
 ONES = np.ones(MAX_CATEGORIES)

@@ -8,17 +8,19 @@ several may serve over the same rows (feature_repo/item_vectors.py).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.attribute_columns import AttributeColumns
 from feature_repo.partners import Partners
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_cooccurrence as together_view
 from feature_repo.views import item_region as region_view
+from feature_repo.vocabulary import Vocabulary
 from operators.contract import Row
 from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
@@ -31,22 +33,6 @@ REGIONS_BYTES = 512 << 20
 have no column, and what is popular everywhere stands in."""
 MAX_CATEGORIES = 8
 SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
-
-
-class Vocabulary(dict[Any, int]):
-    """Names → dense codes; code 0 means none, so that padding is harmless. The name of a code is `names[code]`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[Any] = [None]
-
-    def code(self, name: Hashable) -> int:
-        """The name's code; a new name gets the next code."""
-        found = self.get(name)
-        if found is None:
-            found = self[name] = len(self.names)
-            self.names.append(name)
-        return found
 
 
 def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
@@ -80,6 +66,8 @@ class ItemColumns:
         self.items: list[Item | None] = []
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
+        self.filterable = AttributeColumns()
+        """what filters read beyond the other columns; counts the changes of catalogue entries"""
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self.partners = Partners()
         """what items are bought together with; not part of a `subset`"""
@@ -146,7 +134,9 @@ class ItemColumns:
             said = item.attributes.get(name, [])
             found = [vocabulary.code(each) for each in (said if isinstance(said, list) else [said])[:MAX_CATEGORIES]]
             arrays[_attribute(name)][row] = found + [0] * (MAX_CATEGORIES - len(found))
+        self.filterable.put(row, self.items[row], item)
         self.items[row] = item
+        self.filterable.changed(row)
         return row
 
     def put_features(self, row: Row) -> None:
@@ -199,7 +189,7 @@ class ItemColumns:
 
     def subset(self, item_ids: Iterable[str]) -> ItemColumns:
         """A copy with those of these items that have a row, each once, in their order, and with the popularity that all
-        items are compared with."""
+        items are compared with. It has no columns for filters."""
         known = [item_id for item_id in dict.fromkeys(item_ids) if item_id in self.row_of]
         rows = self.rows(known)
         made = ItemColumns(max(len(known), 1), self.reads)

@@ -76,9 +76,6 @@ class _Space:
     def vector(self, item_id: str) -> Vector | None:
         return self._vectors.get(item_id)
 
-    def text_vector(self, text: str) -> Vector | None:
-        return None
-
 
 class _World:
     def __init__(self, example: Example) -> None:

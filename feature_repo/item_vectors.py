@@ -43,20 +43,9 @@ class HeldVectors:
         found[rows >= len(self._vectors)] = 0.0
         return found
 
-    def put(self, row: int, vector: npt.NDArray[np.float32]) -> None:
-        """Gives a row within the array its unit vector (dim,)."""
-        self._vectors[row] = vector
-
     def has(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Which rows (n,) have a vector."""
         return self.vectors_of(rows).any(axis=1)
-
-    def cosines(self, vector: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float32]:
-        """Cosines (n,) of a unit vector (dim,) and the vectors of rows 0 … n-1."""
-        found = np.zeros(n, np.float32)
-        held = self._vectors[:n]
-        found[: len(held)] = held @ vector
-        return found
 
 
 NO_VECTORS = HeldVectors("", np.zeros((0, 0), np.float32))

@@ -12,6 +12,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.client_settings import check_tls_files, variables
+
 PREFIX = "FRESHET_REDIS_"
 
 
@@ -32,26 +34,12 @@ class RedisAccess(BaseSettings):
     def _complete(self) -> Self:
         if self.username and not self.password.get_secret_value():
             raise ValueError(f"{PREFIX}USERNAME needs {PREFIX}PASSWORD")
-        for name in ("ca", "certificate"):
-            file = getattr(self, name)
-            if file is None:
-                continue
-            if not self.tls:
-                raise ValueError(f"{PREFIX}{name.upper()} needs {PREFIX}TLS=true")
-            if not file.is_file():
-                raise ValueError(f"{PREFIX}{name.upper()}: there is no file {file}")
+        check_tls_files(PREFIX, self.tls, "TLS=true", ca=self.ca, certificate=self.certificate)
         return self
 
     def environment(self) -> dict[str, str]:
         """The variables that make another process's settings the same as these."""
-        found: dict[str, str] = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, SecretStr):
-                value = value.get_secret_value()
-            if value:
-                found[PREFIX + name.upper()] = str(value.absolute() if isinstance(value, Path) else value)
-        return found
+        return variables(PREFIX, self)
 
     def client(self) -> dict[str, object]:
         """Arguments of redis-py's client."""

@@ -8,7 +8,6 @@ what a row has to say. A test holds the two together, byte by byte.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
@@ -70,8 +69,12 @@ class Writer:
         timeout_s: float = 5.0,
         declared: Repository = EMPTY,
         access: RedisAccess | None = None,
+        *,
+        clock: Callable[[], int],
     ) -> None:
-        """`file` and `access` as in `config`; `declared` has the views in addition to the main path's."""
+        """`file` and `access` as in `config`; `declared` has the views in addition to the main path's; `clock` gives
+        epoch ms, the time of a write."""
+        self._clock = clock
         self._store = FeatureStore(config=config(file, timeout_s, access))
         online: Any = self._store._get_provider().online_store
         settings: Any = self._store.config.online_store
@@ -110,8 +113,8 @@ class Writer:
 
     def _write(self, rows: Iterable[Row]) -> list[Row]:
         """Writes the rows. Returns those of which the store had lost fields that were not written."""
-        seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
-        at = Timestamp(seconds=seconds, nanos=nanos).SerializeToString()
+        seconds, ms = divmod(self._clock(), 1000)
+        at = Timestamp(seconds=seconds, nanos=ms * 1_000_000).SerializeToString()
         commands: list[tuple[Any, ...]] = []
         partial: dict[int, Row] = {}
         written = self._written

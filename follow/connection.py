@@ -13,6 +13,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.client_settings import check_tls_files, variables
+
 CONNECT_S = 3.0
 PREFIX = "FRESHET_KAFKA_"
 
@@ -49,14 +51,8 @@ class KafkaSecurity(BaseSettings):
             raise ValueError(f"{self.security_protocol} needs {PREFIX}USERNAME and {PREFIX}PASSWORD")
         if self.username and not self.sasl:
             raise ValueError(f"{PREFIX}USERNAME needs {PREFIX}SECURITY_PROTOCOL=SASL_SSL (or SASL_PLAINTEXT)")
-        for name in ("ca", "certificate"):
-            file = getattr(self, name)
-            if file is None:
-                continue
-            if not self.tls:
-                raise ValueError(f"{PREFIX}{name.upper()} needs {PREFIX}SECURITY_PROTOCOL=SASL_SSL (or SSL)")
-            if not file.is_file():
-                raise ValueError(f"{PREFIX}{name.upper()}: there is no file {file}")
+        encrypts = "SECURITY_PROTOCOL=SASL_SSL (or SSL)"
+        check_tls_files(PREFIX, self.tls, encrypts, ca=self.ca, certificate=self.certificate)
         return self
 
     @property
@@ -71,14 +67,7 @@ class KafkaSecurity(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The variables that make another process's settings the same as these."""
-        found = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, SecretStr):
-                value = value.get_secret_value()
-            if value:
-                found[PREFIX + name.upper()] = str(value.absolute() if isinstance(value, Path) else value)
-        return found
+        return variables(PREFIX, self)
 
 
 def _plain() -> KafkaSecurity:

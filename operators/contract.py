@@ -92,9 +92,6 @@ class Space(Protocol):
     def vector(self, item_id: str) -> Vector | None:
         """Unit vector (dim,) of the item; None where the item and its content are unknown."""
 
-    def text_vector(self, text: str) -> Vector | None:
-        """Unit vector (dim,) of a text; None where all of its words are unknown."""
-
 
 class World(Protocol):
     """The catalogue and the embedding space that operators look up. The runner keeps them up to date."""

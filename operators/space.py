@@ -73,9 +73,6 @@ class EmptySpace:
     def vector(self, item_id: str) -> Vector | None:
         return None
 
-    def text_vector(self, text: str) -> Vector | None:
-        return None
-
 
 class Content:
     """Vectors of bags of content tokens.
@@ -91,10 +88,6 @@ class Content:
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) if len(vectors) else np.zeros(0)
         has = (lengths > SMALLEST).tolist()
         self._row_of = {name: row for row, name in enumerate(names) if has[row]}
-
-    def item(self, item: Item) -> Vector | None:
-        """Unit vector (dim,) from the item's tokens, or None where it has none."""
-        return self.bag(tokens(item))
 
     def bag(self, names: Sequence[str]) -> Vector | None:
         """Unit vector (dim,) of a bag of tokens, such as a new person's interests; None for an empty bag, and for
@@ -175,10 +168,6 @@ class BundleSpace:
                 self._made.clear()
             made = self._made[item_id] = item, self._of_content(item, label)
         return made[1]
-
-    def text_vector(self, text: str) -> Vector | None:
-        """Unit vector (dim,) of a text's words, such as a search, or None where all of them are unknown."""
-        return self.content.text(text)
 
     def _of_content(self, item: Item, label: int | None) -> Vector | None:
         names = tokens(item)

@@ -62,7 +62,9 @@ def apply(
     signals = [signal for part in operator.parts(key, record) for signal in one(part, record) or ()]
     if type(event) is User:
         _drop(operator, key, record, states(), drop)
-        return signals
+        # A withdrawal that the broker had before a later grant changes nothing, in other keys neither.
+        withheld = operator.withholds(states())
+        return signals if withheld else [signal for signal in signals if signal.event_type != WITHDRAWN]
     if operator.applies_own_signals:
         for signal in signals:
             following = record._replace(event=signal)

@@ -8,6 +8,7 @@ One thread at a time changes a space while others read it: the mapping from rows
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,15 +18,22 @@ import numpy.typing as npt
 from feature_repo.columns import ItemColumns, Rows
 from operators.contract import Vector
 from operators.space import LEARNED, Content, origin, tokens
-from recommend.index import ItemIndex, Labels
+from recommend.index import ItemIndex
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
 from schemas.events import Item
 
 Vectors = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+PLENTY = 0.7
+"""share of items that pass from which on no more than k labels are fetched at first"""
 MOST_FETCHED = 4096
 """largest over-fetch of a filtered search; beyond it an exact product over the items that pass costs less"""
+LABEL_COST = 20
+"""what a label fetched from the graph costs, in vectors of an exact product: 1.1 µs and 0.05 µs, measured on one core
+with 100,000 items of 64 dimensions"""
+MARGIN = 1.2
+"""how many more labels are fetched than should do by the share of items that pass"""
 PRODUCT = 65_536
 """vectors multiplied at once"""
 
@@ -98,10 +106,6 @@ class ItemSpace:
         label = int(labels[row])
         return self._trained[label] if label < self._bundled else self._block[label - self._bundled]
 
-    def text_vector(self, text: str) -> Vector | None:
-        """Unit vector (dim,) of a text's words, or None where all of them are unknown."""
-        return self.content.text(text)
-
     def labels_of(self, rows: Rows) -> npt.NDArray[np.int32]:
         """Labels (n,) of rows (n,), -1 where the space has none."""
         labels = self._labels
@@ -133,16 +137,20 @@ class ItemSpace:
         """Rows (n, min(k, number of items)) nearest to each of the vectors (n, dim) by inner product, nearest first.
 
         `keep` is a mask over the rows of the columns: only items that pass are found, and counted. The index is asked
-        for more until k pass, or `least` where that is given, and then returns fewer than k columns; where few do, or
-        the graph does not lead to enough items, the product with all that pass is taken. Never raises for vectors that
-        are finite.
+        for as many labels as the share of items that pass calls for, and for more until k pass, or `least` where that
+        is given; then fewer than k columns are returned. Where the product with all that pass costs less, or the graph
+        does not lead to enough items, that product is taken. Never raises for vectors that are finite.
         """
         if self.index is None:
             return self._exact(vectors, k, keep)
         if keep is None:
             labels = self.index.search(vectors, k)
             return self._exact(vectors, k, None) if labels is None else self._rows[labels].astype(np.int64)
-        fetched = k
+        passing = int(np.count_nonzero(keep))
+        share = passing / max(len(keep), 1)
+        fetched = k if share >= PLENTY else math.ceil(MARGIN * k / max(share, 1e-9))
+        if passing <= LABEL_COST * fetched:
+            return self._exact(vectors, k, keep)
         while fetched <= max(MOST_FETCHED, k):
             labels = self.index.search(vectors, fetched)
             if labels is None:
@@ -162,9 +170,9 @@ class ItemSpace:
         return self._exact(vectors, k, keep)
 
     def _exact(self, vectors: Vectors, k: int, keep: Mask | None) -> Rows:
-        every = self._rows[: self._n].astype(np.int64)
-        there = self.has(every)
-        labels: Labels = np.flatnonzero(there if keep is None else there & _passes(every, keep))
+        rows = self._rows[: self._n].astype(np.int64) if keep is None else np.flatnonzero(keep)
+        labels = self.labels_of(rows)
+        labels = labels[labels >= 0]
         scores = np.empty((len(vectors), len(labels)), np.float32)
         for start in range(0, len(labels), PRODUCT):
             part = slice(start, start + PRODUCT)
@@ -174,7 +182,7 @@ class ItemSpace:
         else:
             best = np.broadcast_to(np.arange(len(labels)), scores.shape)
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        return every[labels[np.take_along_axis(best, order, axis=1)]]
+        return self._rows[labels[np.take_along_axis(best, order, axis=1)]].astype(np.int64)
 
     def by_label(self, labels: npt.NDArray[np.signedinteger[Any]]) -> Vectors:
         """Unit vectors (n, dim) of labels (n,); zeros for -1."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,14 +17,15 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
-from recommend import popular, steps
+from recommend import steps
 from recommend.candidate_set import CandidateSet, merge
+from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
 from recommend.query import Query
 from recommend.stage import Reason
 from recommend.surface import Surface
-from recommend.trace import STEPS, StageTrace, Trace
+from recommend.trace import StageTrace, Trace
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,6 @@ class Begun:
     query: Query
     trace: Trace
     candidates: CandidateSet
-    step: str
-    started: float
     broken: bool = False
     """whether the pipeline itself failed, so that `candidates` are the last resort"""
 
@@ -119,23 +117,18 @@ class Pipeline:
         self,
         columns: ItemColumns,
         model: Model | None,
-        popular_age_s: float = popular.MAX_AGE_S,
         lists: Popular | None = None,
+        filters: ItemFilters | None = None,
     ) -> None:
-        """`popular_age_s`: for how long lists of what is popular are kept; 0 where columns change between calls.
-        Pipelines over the same columns may share their `lists`."""
+        """`lists` of what is popular and `filters` may be shared by pipelines over the same columns. Where lists are
+        not given, they are made anew for each query."""
         self.columns = columns
         self.model = model
-        self.popular = lists or Popular(columns, popular_age_s)
+        self.popular = lists or Popular(columns)
+        self.filters = filters or ItemFilters(columns)
+        """compiles the filters of queries"""
         self.query = functools.partial(Query, columns, model, self.popular)
         """a query of these: `at`, and the other fields of `Query` by name"""
-
-    def candidates(self, surface: Surface, query: Query) -> CandidateSet:
-        """The candidates as the surface's ranker reads them."""
-        trace = Trace()
-        query.surface = surface.name
-        query.encoded = steps.encode(surface, query, trace)
-        return steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
 
     def recommend(self, surface: Surface, query: Query) -> Answer:
         """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
@@ -144,15 +137,15 @@ class Pipeline:
     def begin(self, surface: Surface, query: Query) -> Begun:
         """The first half of an answer: encode, retrieve, filter. Never raises."""
         trace = Trace()
-        begun = Begun(surface, query, trace, merge([], ()), STEPS[0], time.perf_counter())
+        begun = Begun(surface, query, trace, merge([], ()))
         try:
             query.surface = surface.name
-            query.encoded = steps.encode(surface, query, trace)
-            begun.step, begun.started = trace.step(begun.step, "retrieve", begun.started)
-            begun.candidates = steps.retrieve(surface, query, trace)
-            begun.step, begun.started = trace.step(begun.step, "filter", begun.started)
-            begun.candidates = steps.filter(surface, query, begun.candidates, trace)
-            trace.step(begun.step, "rank", begun.started)
+            with trace.step("encode"):
+                query.encoded = steps.encode(surface, query, trace)
+            with trace.step("retrieve"):
+                begun.candidates = steps.retrieve(surface, query, trace)
+            with trace.step("filter"):
+                begun.candidates = steps.filter(surface, query, begun.candidates, trace)
         except Exception:
             self._fail(begun)
         return begun
@@ -162,14 +155,13 @@ class Pipeline:
         surface, query, trace = begun.surface, begun.query, begun.trace
         reasons: Sequence[Reason | None] = []
         if not begun.broken:
-            begun.step, begun.started = "rank", time.perf_counter()
             try:
-                begun.candidates = steps.rank(surface, query, begun.candidates, trace)
-                begun.step, begun.started = trace.step(begun.step, "rerank", begun.started)
-                begun.candidates = steps.rerank(surface, query, begun.candidates, trace)
-                begun.step, begun.started = trace.step(begun.step, "explain", begun.started)
-                reasons = steps.explain(surface, query, begun.candidates, trace)
-                trace.step(begun.step, "", begun.started)
+                with trace.step("rank"):
+                    begun.candidates = steps.rank(surface, query, begun.candidates, trace)
+                with trace.step("rerank"):
+                    begun.candidates = steps.rerank(surface, query, begun.candidates, trace)
+                with trace.step("explain"):
+                    reasons = steps.explain(surface, query, begun.candidates, trace)
             except Exception:
                 self._fail(begun)
                 reasons = []
@@ -178,13 +170,18 @@ class Pipeline:
 
     def _fail(self, begun: Begun) -> None:
         # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.
-        log.exception("%s: %s failed", begun.surface.name, begun.step)
-        begun.trace.failed(begun.step)
+        log.exception("%s: %s failed", begun.surface.name, begun.trace.current)
+        begun.trace.fail()
         begun.candidates = _last_resort(begun.query) if begun.surface.fallback else merge([], ())
         begun.broken = True
 
 
 def _last_resort(query: Query) -> CandidateSet:
-    found = merge([np.flatnonzero(query.columns.available)[: query.n]], (steps.FILL,))
+    try:
+        allowed = query.allowed
+    except Exception:
+        log.exception("the filter failed: none passes")
+        allowed = np.zeros(0, bool)
+    found = merge([np.flatnonzero(allowed)[: query.n]], (steps.FILL,))
     found.scores = np.zeros(len(found), np.float32)
     return found

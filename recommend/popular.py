@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,53 +16,73 @@ MAX_AGE_S = 1.0
 """for how long a list is used: sorting a large catalogue at each request would cost more than the rest of retrieval"""
 LISTS = 1000
 """lists kept at most, 8 kB each"""
+Mask = npt.NDArray[np.bool_]
 NONE: Rows = np.zeros(0, np.int64)
 
 
 class Popular:
-    """Rows by popularity, most popular first. Lists are kept for `max_age_s`, 0 where columns change between calls."""
+    """Rows by popularity, most popular first."""
 
-    def __init__(self, columns: ItemColumns, max_age_s: float = MAX_AGE_S) -> None:
+    def __init__(
+        self, columns: ItemColumns, clock: Callable[[], float] | None = None, max_age_s: float = MAX_AGE_S
+    ) -> None:
+        """Lists are kept for `max_age_s` by a `clock` in seconds; without one they are made anew at each call, as it
+        has to be where columns change between calls."""
         self.columns = columns
+        self._clock = clock
         self._max_age_s = max_age_s
         self._lists: LRUCache[tuple[int, str], tuple[float, Rows]] = LRUCache(LISTS)
 
-    def everywhere(self) -> Rows:
-        """The most popular items."""
-        return self._list(0, "")
+    def everywhere(self, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
+        """The most popular items. With `allowed`, a mask over the rows of available ones: of those, at least k where
+        there are so many."""
+        return self._list(0, "", allowed, k)
 
-    def within(self, region: str) -> Rows:
+    def within(self, region: str, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The most popular items of a region; none for a region without events."""
-        return self._list(0, region) if region else NONE
+        return self._list(0, region, allowed, k) if region else NONE
 
-    def of_category(self, code: int, region: str = "") -> Rows:
+    def of_category(self, code: int, region: str = "", allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The most popular items of a category, by its code in the columns."""
-        return self._list(code, region)
+        return self._list(code, region, allowed, k)
 
-    def all(self) -> Rows:
+    def all(self, allowed: Mask | None = None) -> Rows:
         """Every available item, most popular first: for people who have met all that is popular."""
         columns = self.columns
-        rows = np.flatnonzero(columns.available)
+        rows = np.flatnonzero(columns.available if allowed is None else allowed)
         return rows[np.argsort(-columns.popularity[rows], kind="stable")]
 
-    def _list(self, code: int, region: str) -> Rows:
+    def _list(self, code: int, region: str, allowed: Mask | None, k: int) -> Rows:
         values = self.columns.popular_in(region) if region else self.columns.popularity
         if values is None:  # not kept: anybody can ask for any region
             return NONE
+        if self._clock is None:
+            return self._sorted(values, code, bool(region), allowed)
         made, rows = self._lists.get((code, region), (-np.inf, NONE))
-        now = time.monotonic()
+        now = self._clock()
         if now - made >= self._max_age_s:
             rows = self._sorted(values, code, known_only=bool(region))
             self._lists[code, region] = now, rows
-        return rows
+        if allowed is None:
+            return rows
+        passing = rows[rows < len(allowed)]
+        passing = passing[allowed.take(passing)]
+        if len(passing) >= k or len(rows) < LENGTH:  # the best of all, or all that there are
+            return passing
+        return self._sorted(values, code, bool(region), allowed)
 
-    def _sorted(self, values: npt.NDArray[np.float64], code: int, known_only: bool) -> Rows:
-        n = len(values)
-        can_be = self.columns.available[:n]
+    def _sorted(
+        self, values: npt.NDArray[np.float64], code: int, known_only: bool, allowed: Mask | None = None
+    ) -> Rows:
+        rows = np.flatnonzero(self.columns.available if allowed is None else allowed)
+        rows = rows[rows < len(values)]
         if code:
-            can_be = can_be & (self.columns.categories[:n] == code).any(axis=1)
-        scores = np.where(can_be, values, -np.inf)
-        floor = UNKNOWN_POPULARITY if known_only else -np.inf
-        best = np.argpartition(-scores, LENGTH)[:LENGTH] if n > LENGTH else np.arange(n)
-        best = best[scores[best] > floor]
-        return best[np.lexsort((best, -scores[best]))]
+            rows = rows[(self.columns.categories.take(rows, axis=0) == code).any(axis=1)]
+        scores = values.take(rows)
+        if known_only:
+            known = scores > UNKNOWN_POPULARITY
+            rows, scores = rows[known], scores[known]
+        if len(rows) > LENGTH:
+            best = np.argpartition(-scores, LENGTH)[:LENGTH]
+            rows, scores = rows[best], scores[best]
+        return rows[np.lexsort((rows, -scores))]

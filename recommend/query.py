@@ -9,6 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
+from recommend.filtering import Asker, ItemFilter
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 from recommend.together import Together, together
@@ -86,6 +88,10 @@ class Query:
     """rows of the items that are to be completed, each once"""
     category: str = ""
     """only items of this category"""
+    filter: ItemFilter | None = None
+    """only items that pass it, on every surface"""
+    user_id: str = ""
+    """whose `user` is; empty where the answer is nobody's"""
     pairs: Pairs = no_pairs
     """the person's features of pairs, read where the ranker asks for them"""
     explain: Explain = "reason"
@@ -110,15 +116,38 @@ class Query:
         return (self.parts.space or NO_VECTORS).has(rows)
 
     def nearest(self, vectors: npt.NDArray[np.float32], k: int, least: int | None = None) -> Rows:
-        """Rows (n, k) of the available items nearest to each of the vectors (n, dim), nearest first; fewer columns
+        """Rows (n, k) of the allowed items nearest to each of the vectors (n, dim), nearest first; fewer columns
         where there are not as many, and where `least` of them (ENOUGH of k where not given) are found without a second
         search."""
         space = self.parts.space
         if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        return space.nearest(
-            vectors, k, self.columns.available, least=math.ceil(ENOUGH * k) if least is None else least
-        )
+        return space.nearest(vectors, k, self.allowed, least=math.ceil(ENOUGH * k) if least is None else least)
+
+    # -- the items that may be in the answer ---------------------------------------------------------
+
+    @cached_property
+    def asker(self) -> Asker:
+        """The person and the request as a filter reads them."""
+        packed = self.user.get("profile_attributes", b"")
+        attributes = msgspec.msgpack.decode(packed) if packed else {}
+        person = {"user_id": self.user_id or None, "interests": self.user["interests"], "attributes": attributes}
+        return Asker(person, self.at, self.region, self.device)
+
+    @cached_property
+    def passing(self) -> npt.NDArray[np.bool_] | None:
+        """Which rows (n,) pass the filter; None without one. The pipeline sets it: where the filter fails, to none."""
+        return self.filter.mask(self.asker) if self.filter else None
+
+    @cached_property
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) are available and pass the filter. Retrievers look for no others, so that neither a strict
+        filter nor a catalogue that is nearly sold out leaves the list short."""
+        available, passing = self.columns.available, self.passing
+        if passing is None:
+            return available
+        n = min(len(available), len(passing))
+        return available[:n] & passing[:n]
 
     # -- the person ----------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
+from recommend.filters import Matching
 from recommend.query import Query
-from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, StageError
+from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -23,6 +24,9 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
+MATCHING = Matching()
+CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
+"""the query's filter over all items, which most requests find computed already"""
 
 
 def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
@@ -40,8 +44,27 @@ def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
     return vector
 
 
+def match(query: Query, trace: Trace) -> None:
+    """Computes which items pass the query's filter, before any is looked for. Where that fails, none does."""
+    if query.filter is None:
+        return
+    available = int(np.count_nonzero(query.columns.available))
+
+    def work() -> int:
+        return int(np.count_nonzero(query.allowed))
+
+    allowed, record = trace.run("filter", CATALOGUE_FILTER, query, work, available)
+    assert record
+    if allowed is None:
+        record.fell_back = "closed: none passes"
+        query.__dict__["passing"] = np.zeros(0, bool)  # a cached property
+    record.candidates_out = allowed or 0
+    record.removed = max(available - record.candidates_out, 0)
+
+
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
+    match(query, trace)
     found = [_found(retriever, query, trace) for retriever in surface.retrievers]
     return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
 
@@ -50,7 +73,7 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
     """The candidates that pass every filter, at most `surface.ranked`, filled up from the surface's fallback where they
     are fewer than n."""
     broken: set[str] = set()
-    for each in surface.filters:
+    for each in _filters(surface, query):
         candidates = _filtered(each, query, candidates, trace, broken)
     if len(candidates) < query.n and surface.fallback:
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
@@ -96,6 +119,11 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 
 
 # -- single stages, their results checked -----------------------------------------------------------
+
+
+def _filters(surface: Surface, query: Query) -> tuple[Filter, ...]:
+    """The surface's filters, and before them the query's."""
+    return (MATCHING, *surface.filters) if query.filter else surface.filters
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
@@ -151,11 +179,11 @@ def _filled(
     more = _found(fallback, query, trace)
     if trace.stages[-1].failed is not None:
         trace.stages[-1].fell_back = "available items in the order of the catalogue"
-        more = np.flatnonzero(query.columns.available)
+        more = np.flatnonzero(query.allowed)
     more = more[np.isin(more, candidates.rows, invert=True)]
     bit = np.uint32(1 << candidates.names.index(FILL))
     everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
-    filters = list(surface.filters)
+    filters = list(_filters(surface, query))
     while True:
         kept, aside = everything, Trace()
         for each in filters:

@@ -1,10 +1,14 @@
-"""Records of every stage of one answer, for `explain=full` and for metrics."""
+"""Records of every stage of one answer, for `explain=full` and for metrics.
+
+The only module of the core that measures time: how long a stage takes changes no answer.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from msgspec import Struct
@@ -45,6 +49,8 @@ class Trace:
         self.stages: list[StageTrace] = []
         self.timings_ms: dict[str, float] = {}
         """by step"""
+        self.current = ""
+        """the step that is running, or that failed"""
         self._degraded: set[str] = set()
 
     @property
@@ -82,12 +88,13 @@ class Trace:
                 self.stages.append(record)
                 self._degraded.add(record.step)
 
-    def step(self, name: str, then: str, started: float) -> tuple[str, float]:
-        """Records the time of a step that began at `started` (of `time.perf_counter`); the next step and its start."""
-        now = time.perf_counter()
-        self.timings_ms[name] = round((now - started) * 1000, 3)
-        return then, now
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times the step that runs within."""
+        self.current, started = name, time.perf_counter()
+        yield
+        self.timings_ms[name] = round((time.perf_counter() - started) * 1000, 3)
 
-    def failed(self, step: str) -> None:
-        """Records a failure outside of any stage."""
-        self._degraded.add(step)
+    def fail(self) -> None:
+        """Records a failure of the step that is running, outside of any stage."""
+        self._degraded.add(self.current)

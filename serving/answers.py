@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
@@ -22,6 +23,15 @@ SCORE = (
 )
 
 
+class Filtered(Struct, frozen=True):
+    """What the request's filter left."""
+
+    matching: int
+    """available items that pass it"""
+    fewer: bool
+    """whether there are fewer items in the answer than were asked for"""
+
+
 class FeedItem(Struct, frozen=True):
     """One item of a feed, rank counted from 0. `detail` is there with explain=full."""
 
@@ -35,7 +45,7 @@ class FeedItem(Struct, frozen=True):
 
 class FeedAnswer(Struct, frozen=True):
     """A feed. `degraded` names the steps of which a stage failed; `trace`, there with explain=full, says which and
-    why."""
+    why. `filter` is there where the request has one."""
 
     request_id: str
     user_id: str
@@ -47,6 +57,7 @@ class FeedAnswer(Struct, frozen=True):
     degraded: list[str]
     timings_ms: dict[str, float]
     trace: list[StageTrace] | UnsetType = UNSET
+    filter: Filtered | UnsetType = UNSET
 
 
 class RelatedItem(Struct, frozen=True):
@@ -60,13 +71,14 @@ class RelatedItem(Struct, frozen=True):
 
 
 class Related(Struct, frozen=True):
-    """Items, best first. `degraded` and `trace` as in a feed."""
+    """Items, best first. `degraded`, `trace` and `filter` as in a feed."""
 
     items: list[RelatedItem]
     model_version: str | None
     variant: str
     degraded: list[str]
     trace: list[StageTrace] | UnsetType = UNSET
+    filter: Filtered | UnsetType = UNSET
 
 
 def feed_items(answer: Answer) -> list[FeedItem]:
@@ -94,7 +106,16 @@ def related(answer: Answer, variant: str) -> Related:
         variant,
         answer.degraded,
         trace_of(answer),
+        filtered(answer),
     )
+
+
+def filtered(answer: Answer) -> Filtered | UnsetType:
+    """What the request's filter left, where it has one."""
+    query = answer.query
+    if query.filter is None:
+        return UNSET
+    return Filtered(int(np.count_nonzero(query.allowed)), len(answer.candidates) < query.n)
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:

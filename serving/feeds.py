@@ -9,17 +9,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recommend.pipeline import Answer
+from recommend.filtering import FilterError, ItemFilter
+from recommend.pipeline import Answer, Pipeline
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, similar, trending
 from schemas.clock import now_ms
 from schemas.events import Impression
 from serving import parameters
-from serving.answers import FeedAnswer, Related, feed_items, related, trace_of
+from serving.answers import FeedAnswer, Related, feed_items, filtered, related, trace_of
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
-from serving.parameters import After, Choice, Parameter, Whole
-from serving.problems import NotFound, document
+from serving.parameters import After, Choice, FilterText, Parameter, Whole
+from serving.problems import Fault, NotFound, Unprocessable, document
 from serving.services import Services
 from serving.tokens import MAX_LENGTH
 from serving.variants import Variant
@@ -42,6 +43,11 @@ def explained(default: str) -> Parameter:
     return Choice(name="explain", doc=doc, default=default, among=("none", "reason", "full"))
 
 
+FILTER = FilterText(
+    name="filter",
+    doc='only items that pass it: a condition in a subset of CEL, such as `item.price < 20 && !("horror" in '
+    "item.categories) && item.year >= user.birth_year`",
+)
 FEED = (
     USER_ID,
     Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
@@ -49,14 +55,16 @@ FEED = (
     REGION,
     Parameter(name="device", doc="what it is shown on"),
     After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
+    FILTER,
     explained("reason"),
     VARIANT,
 )
-SIMILAR = (ITEM_ID, how_many(similar), explained("none"), VARIANT)
+SIMILAR = (ITEM_ID, how_many(similar), FILTER, explained("none"), VARIANT)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
     how_many(trending),
+    FILTER,
     explained("none"),
     VARIANT,
 )
@@ -94,13 +102,14 @@ class Feeds:
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
         variant = variant_of(services, asked, user_id)
+        chosen = filter_of(asked["filter"], surface, variant.pipeline)
         person = await services.hydrator.person(user_id, asked["after"], variant.space(surface.name))
         hydrated = time.perf_counter()
         pipeline = variant.pipeline
         at = now_ms()
         query = pipeline.query(
             at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
-            pairs=person.pairs, explain=asked["explain"],
+            pairs=person.pairs, explain=asked["explain"], filter=chosen, user_id=user_id,
         )  # fmt: skip
         begun = pipeline.begin(surface, query)
         pairs_ms = 0.0
@@ -117,7 +126,7 @@ class Feeds:
         response = document(
             FeedAnswer(
                 request_id, user_id, surface.name, feed_items(answer), person.freshness, variant.version, variant.name,
-                degraded, timings, trace_of(answer),
+                degraded, timings, trace_of(answer), filtered(answer),
             )
         )  # fmt: skip
         observe(services, surface, answer, timings, degraded)
@@ -153,7 +162,8 @@ class Feeds:
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
         variant = variant_of(self._services, asked)
         pipeline = variant.pipeline
-        query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], **about)
+        chosen = filter_of(asked["filter"], surface, pipeline)
+        query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
         answer = pipeline.recommend(surface, query)
         observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
         return document(related(answer, variant.name))
@@ -180,3 +190,17 @@ def observe(
             metrics.stage_failures.labels(name, stage.stage).inc()
         if stage.over_budget:
             metrics.over_budget.labels(name, stage.stage).inc()
+
+
+def filter_of(text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
+    """The request's filter. Raises Unprocessable where it does not fit the items, or reads a person on a surface that
+    answers nobody in particular."""
+    if text is None:
+        return None
+    try:
+        found = pipeline.filters.compile(text)
+        if found.of_user is not None and not surface.personal:
+            raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
+    except FilterError as error:
+        raise Unprocessable(f"filter: {error}", [Fault("filter", str(error))]) from None
+    return found

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from cachetools import LRUCache
 from msgspec import Struct
 
@@ -32,10 +33,17 @@ REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_par
 """by topic, the fields that say up to where a row has it"""
 ROWS_KEPT = 1000
 """people whose last row is kept for when the store is away"""
+ROW_MS = 10 * 60_000
+"""maximum age of such a row, from when it was read. A restart or a failover of the store takes less. An older row would
+have windows that are over, and consent that may have been withdrawn through another server since: the person gets a
+stranger's answer, and none of it is logged"""
 EMBEDDED = 10_000
 """people whose row is of an older space, and whose vectors in others are kept"""
 SPACES = 4
 """vectors of one such person that are kept: models of so many spaces may serve at once"""
+
+
+OLDER, OTHER = "older_version", "other_declaration"
 
 
 class Freshness(Struct, frozen=True):
@@ -89,9 +97,11 @@ class Hydrator:
         clock: Callable[[], int] | None = None,
         lateness: int = DEFAULT_LATENESS,
         opt_in: bool = False,
+        on_unreadable: Callable[[str], object] = lambda reason: None,
     ) -> None:
         """`issuer` is this server's name in tokens; `clock` gives epoch ms; `lateness` is the job's allowed one, ms;
-        `opt_in` says that a person who has not spoken of consent has not given it."""
+        `opt_in` says that a person who has not spoken of consent has not given it; `on_unreadable(reason)` is called
+        with the reason for which a row, or the state in it, cannot be used: OLDER or OTHER."""
         self._store = store
         self._own = own
         self._world = world
@@ -100,9 +110,10 @@ class Hydrator:
         self._opt_in = opt_in
         self._operator = UserOperator(views.user, world, lateness, opt_in)
         self._clock = clock or now_ms
-        self._last: LRUCache[str, Features] = LRUCache(ROWS_KEPT)
+        self._on_unreadable = on_unreadable
+        self._last: LRUCache[str, tuple[int, Features]] = LRUCache(ROWS_KEPT)
+        """when a row was read, epoch ms, and the row"""
         self._embedded: LRUCache[str, Embedded] = LRUCache(EMBEDDED)
-        self._warned = False
 
     async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
         """The person's features, those of their events in the token `after` included where that can be; their vector is
@@ -153,19 +164,20 @@ class Hydrator:
             self._last.pop(user_id, None)
 
     def _read(self, user_id: str) -> tuple[Features | None, bool]:
-        """The person's row, and whether the store is away; then the last row that was read is given."""
+        """The person's row, and whether the store is away; then the last row that was read is given, if it was read
+        within ROW_MS."""
         try:
             row = self._store.read(user_id)
         except StoreAway:
-            return self._last.get(user_id), True
+            at, last = self._last.get(user_id, (0, None))
+            return (last if self._clock() - at <= ROW_MS else None), True
         if row is None:
             return None, False
         if not readable(row[STATE]):
-            if not self._warned:
-                self._warned = True
-                log.warning("the store has rows of an older version, which are not used: %s", REBUILD)
+            self._on_unreadable(OLDER)
+            log.warning("the store has rows of an older version, which are not used: %s", REBUILD)
             return None, False
-        self._last[user_id] = row
+        self._last[user_id] = self._clock(), row
         return row, False
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
@@ -232,6 +244,7 @@ class Hydrator:
                 return row
             self._operator.embed(state, space)
             found = self._operator.vector(state)
+            found["vector"] = np.array(found["vector"], np.float32)  # a list would take eight times the memory
             if any(space.vector(item_id) is None for item_id in row["recent_items"]):
                 return {**row, **found}  # items may join the space later: not kept
             while len(known.by_space) >= SPACES:
@@ -245,7 +258,8 @@ class Hydrator:
         try:
             return self._operator.of_row(row)
         except StateError as error:
-            log.warning("%s", error)
+            self._on_unreadable(OTHER)
+            log.warning("the state in a row cannot be used: %s", error)
             return None
 
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:

@@ -42,6 +42,10 @@ class Metrics:
         self.degraded = Counter(
             "freshet_degraded", "Stages of feeds that fell back", ("stage",), registry=self.registry
         )
+        self.unreadable = Counter(
+            "freshet_unreadable_rows", "Reads of a person's row that could not be used, by reason", ("reason",),
+            registry=self.registry,
+        )  # fmt: skip
         self.events = Counter(
             "freshet_events", "Events posted, by topic and what became of them", ("topic", "result"),
             registry=self.registry,

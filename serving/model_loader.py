@@ -11,13 +11,15 @@ from pathlib import Path
 from feature_repo.crosses import Cross
 from follow.bundles import EVERY_S, Retry
 from follow.loop import Loop, Looping
-from recommend.catalogue import Catalogue
+from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.pipeline import Pipeline
-from recommend.popular import MAX_AGE_S, Popular
+from recommend.popular import Popular
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
+from serving import heap
+from serving.catalogue import LiveCatalogue
 from serving.variants import Variant, Variants
 
 log = logging.getLogger(__name__)
@@ -31,14 +33,15 @@ class ModelLoader(Looping):
     """
 
     def __init__(
-        self, bundles: Path, catalogue: Catalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+        self, bundles: Path, catalogue: LiveCatalogue, declared: Sequence[Cross], every_s: float = EVERY_S
     ) -> None:
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
-        self._popular = Popular(catalogue.columns, MAX_AGE_S)
+        self._popular = Popular(catalogue.columns, time.monotonic)
+        self._filters = ItemFilters(catalogue.columns)
         self._lock = threading.Lock()
-        self._loop = Loop("bundles", self._refresh, every_s, longest_s=every_s)
+        self._loop = Loop("bundles", self._step, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}
         """bundles that could not be read, by the name of their folder"""
         self._loaded: dict[str, Model] = {}
@@ -50,6 +53,15 @@ class ModelLoader(Looping):
     def check(self) -> bool:
         """Checks once, in the caller's thread. Whether every bundle that the folder names serves."""
         return self._loop.run_once()
+
+    def _step(self) -> None:
+        before = self.variants
+        try:
+            self._refresh()
+        finally:
+            if self.variants is not before:
+                del before  # or a model that it holds alone would be freed only later
+                heap.trim()
 
     def _refresh(self) -> None:
         """Loads every bundle that can serve, and then raises the first error."""
@@ -114,4 +126,4 @@ class ModelLoader(Looping):
         )
 
     def _variant(self, name: str, model: Model | None) -> Variant:
-        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular))
+        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular, filters=self._filters))

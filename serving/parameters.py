@@ -9,11 +9,13 @@ from typing import Any
 
 from starlette.requests import Request
 
+from recommend.filtering.syntax import LONGEST, parse
 from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
 from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
 TOKEN_FORMAT = "receipt-token"
+FILTER_FORMAT = "freshet-filter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +63,6 @@ class Whole(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag(Parameter):
-    """A parameter that is true or false."""
-
-    def read(self, text: str) -> bool:
-        if text not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return text == "true"
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        return {"type": "boolean", "default": self.default}
-
-
-@dataclass(frozen=True, kw_only=True)
 class Choice(Parameter):
     """A parameter with a fixed set of values."""
 
@@ -105,6 +93,23 @@ class After(Parameter):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": TOKEN_FORMAT, "minLength": 1, "maxLength": self.longest}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterText(Parameter):
+    """A parameter with a filter, as docs/filters.md describes them. What it reads of items is checked later, since that
+    depends on the catalogue."""
+
+    longest: int = LONGEST
+
+    def read(self, text: str) -> str:
+        """The text, which can be parsed. Raises FilterError, a ValueError, with the place of what cannot be."""
+        parse(text)
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": FILTER_FORMAT, "minLength": 1, "maxLength": self.longest}
 
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:

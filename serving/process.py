@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 
 from serving.app import create_app
 from serving.health import answers_of
+from serving.log_limit import OncePerMinute
 from serving.settings import ServingSettings
 from serving.siblings import ALIVE, SERVING, Siblings
 from serving.sockets import shared
@@ -120,9 +121,12 @@ class Member(uvicorn.Server):
 
 
 def log_to_stderr(number: int | None = None) -> None:
-    """Sets up logging to stderr; each line names the process where there are several."""
+    """Sets up logging to stderr, a warning of one kind once a minute; each line names the process where there are
+    several."""
     which = "" if number is None else f"[{number}] "
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {which}%(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OncePerMinute())
     logging.getLogger("kafka").setLevel(logging.ERROR)
 
 

@@ -13,9 +13,9 @@ from feature_repo import registry
 from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
-from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
@@ -35,7 +35,7 @@ class Services:
     """Clients, threads and models that live as long as the server."""
 
     settings: ServingSettings
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     store: Store
     own: OwnEvents
     hydrator: Hydrator
@@ -62,12 +62,13 @@ class Services:
     ) -> Services:
         """Makes the services without opening any. Tests pass their own store and log."""
         declared = registry.load(settings.definitions)
-        catalogue, metrics, issuer = Catalogue(declared.reads), Metrics(), secrets.token_hex(4)
+        catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
         hydrator = Hydrator(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
             lateness=settings.lateness, opt_in=settings.opt_in,
+            on_unreadable=lambda reason: metrics.unreadable.labels(reason).inc(),
         )  # fmt: skip
         events = events or EventProducer(settings.connection, settings.delivery_timeout_ms)
         impressions = ImpressionLog(

@@ -19,16 +19,16 @@ from schemas.clock import now_ms
 from schemas.events import Id, Impression
 from schemas.faults import field_of
 from serving import parameters
-from serving.answers import FeedItem, feed_items, trace_of
+from serving.answers import FeedItem, Filtered, feed_items, filtered, trace_of
 from serving.body import read_body
 from serving.endpoint import ITEM_ID, Endpoint
-from serving.feeds import VARIANT, explained, how_many, observe, variant_of
+from serving.feeds import FILTER, VARIANT, explained, filter_of, how_many, observe, variant_of
 from serving.hydrate import Freshness
 from serving.problems import BadRequest, Fault, NotFound, Unprocessable, document
 from serving.services import Services
 
-ITEM = (ITEM_ID, how_many(bought_together), explained("reason"), VARIANT)
-CART = (how_many(cart), explained("reason"), VARIANT)
+ITEM = (ITEM_ID, how_many(bought_together), FILTER, explained("reason"), VARIANT)
+CART = (how_many(cart), FILTER, explained("reason"), VARIANT)
 MOST = 100
 
 
@@ -43,8 +43,8 @@ class TogetherAnswer(Struct, frozen=True):
     """Items, best first. `unknown_items` are ids of the cart that no item has: the answer does without them.
 
     A `score` of 0 says that the item was in no basket with any of the cart: it is there since nothing, or too little,
-    was bought together yet, and its reason says why. `freshness` is there where the request names a person; `degraded`
-    and `trace` are as in a feed.
+    was bought together yet, and its reason says why. `freshness` is there where the request names a person; `degraded`,
+    `trace` and `filter` are as in a feed.
     """
 
     request_id: str
@@ -58,6 +58,7 @@ class TogetherAnswer(Struct, frozen=True):
     degraded: list[str]
     timings_ms: dict[str, float]
     trace: list[StageTrace] | UnsetType = UNSET
+    filter: Filtered | UnsetType = UNSET
 
 
 _read = msgspec.json.Decoder(Cart).decode
@@ -92,14 +93,19 @@ class Carts:
         if row is None:
             raise NotFound(f"No item has the id {asked['id']!r}; post it to /v1/items first.")
         query = variant.pipeline.query(
-            at=now_ms(), n=asked["n"], explain=asked["explain"], item=row, cart=np.array([row], np.int64)
+            at=now_ms(),
+            n=asked["n"],
+            explain=asked["explain"],
+            item=row,
+            cart=np.array([row], np.int64),
+            filter=filter_of(asked["filter"], bought_together, variant.pipeline),
         )
         answer = variant.pipeline.recommend(bought_together, query)
         observe(services, bought_together, answer, answer.timings_ms, answer.degraded)
         return document(
             TogetherAnswer(
                 secrets.token_hex(12), bought_together.name, feed_items(answer), [], None, None, variant.version,
-                variant.name, answer.degraded, answer.timings_ms, trace_of(answer),
+                variant.name, answer.degraded, answer.timings_ms, trace_of(answer), filtered(answer),
             )
         )  # fmt: skip
 
@@ -111,6 +117,7 @@ class Carts:
         given = _cart(await read_body(request, services.settings.body_limit, services.settings.body_wait_s))
         user_id = given.user_id
         variant = variant_of(services, asked, user_id or "")
+        chosen = filter_of(asked["filter"], cart, variant.pipeline)
         person = None
         if user_id is not None:
             person = await services.hydrator.person(user_id, None, variant.space(cart.name))
@@ -119,7 +126,7 @@ class Carts:
         at = now_ms()
         query = variant.pipeline.query(
             at=at, user=person.features if person else STRANGER, n=asked["n"], explain=asked["explain"],
-            cart=columns.rows(ids),
+            cart=columns.rows(ids), filter=chosen,
         )  # fmt: skip
         answer = variant.pipeline.recommend(cart, query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
@@ -130,7 +137,7 @@ class Carts:
             TogetherAnswer(
                 request_id, cart.name, feed_items(answer), [id for id in ids if id not in columns.row_of], user_id,
                 person.freshness if person else None, variant.version, variant.name, degraded, timings,
-                trace_of(answer),
+                trace_of(answer), filtered(answer),
             )
         )  # fmt: skip
         observe(services, cart, answer, timings, degraded)

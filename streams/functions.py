@@ -11,7 +11,7 @@ from feature_repo import registry
 from feature_repo.builders import item_operator, served, user_operator
 from feature_repo.repository import Repository
 from operators.contract import Operator, Record, Row, World
-from schemas.events import User
+from schemas.events import Interaction, User
 from streams import archive, interpreter, wire, world
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
@@ -28,7 +28,7 @@ class UserFunction(OperatorFunction):
         self._counts.follow("background.errors", world.errors)
 
     def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
-        settings = self._settings
+        settings, self._world = self._settings, found
         attribution = settings.attribution(now)
         return user_operator(found, settings.lateness, declared, attribution, settings.opt_in)
 
@@ -39,9 +39,11 @@ class UserFunction(OperatorFunction):
         interpreter.pace(behind_ms)
 
     def taken(self, entry: Entry, record: Record) -> None:
+        event = record.event
+        if isinstance(event, Interaction) and event.item_id and self._world.item(event.item_id) is None:
+            self._counts.add("unlisted")
         if not self._settings.archives:
             return
-        event = record.event
         if isinstance(event, User) and self._operator.withholds(entry.states):
             # That they have withdrawn is what training has to read; their attributes are not.
             record = record._replace(event=User(event.user_id, consent=event.consent))

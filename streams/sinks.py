@@ -15,6 +15,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_a
 from feature_repo.redis_access import RedisAccess
 from feature_repo.repository import Repository
 from operators.contract import Row
+from schemas.clock import now_ms
 
 if TYPE_CHECKING:
     from feature_repo.store import Writer
@@ -69,7 +70,7 @@ def _writer(feature_store: Path | None, declared: Repository, access: RedisAcces
         sys.modules["scipy"] = None  # type: ignore[assignment]
     from feature_repo.store import Writer
 
-    return Writer(feature_store, declared=declared, access=access)
+    return Writer(feature_store, declared=declared, access=access, clock=now_ms)
 
 
 class FileSink:

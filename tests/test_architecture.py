@@ -174,9 +174,70 @@ def test_a_class_name_stands_for_one_thing() -> None:
     assert twice == {}
 
 
+CLOCKS = {
+    "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "process_time_ns", "thread_time",
+    "time_ns", "now_ms", "utcnow",
+}  # fmt: skip
+MEASURED = {"recommend/trace.py": {"time.perf_counter"}}
+"""how long a stage takes stands in the trace; nothing else of an answer depends on it"""
+
+
+def clocks(tree: ast.AST) -> set[str]:
+    """The clocks that a module reads, or imports to read: by whatever name, and through other modules' attributes."""
+    called = {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            if node.module == "time":
+                found |= {f"time.{name}" for name in names}
+            elif node.module == "schemas" and "clock" in names:
+                found.add("schemas.clock")
+            else:
+                found |= names & CLOCKS
+        elif isinstance(node, ast.Name) and node.id in CLOCKS:
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            of = ast.unparse(node.value)
+            of = called.get(of, of)
+            last = of.rpartition(".")[2]
+            if last == "time" and node.attr in {*CLOCKS, "time", "localtime", "gmtime"}:
+                found.add(f"time.{node.attr}")
+            elif node.attr in CLOCKS or (last in {"datetime", "date"} and node.attr in {"now", "today"}):
+                found.add(f"{last}.{node.attr}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import time\ntime.sleep(1)", set()),
+        ("import time\nf = time.monotonic", {"time.monotonic"}),
+        ("import time as t\nt.time()", {"time.time"}),
+        ("from time import time_ns as n\nn()", {"time.time_ns"}),
+        ("from recommend import popular\npopular.time.monotonic()", {"time.monotonic"}),
+        ("from datetime import datetime\ndatetime.now()", {"datetime.now"}),
+        ("import datetime as d\nd.datetime.now(d.UTC)", {"datetime.now"}),
+        ("from datetime import datetime\ndatetime.fromtimestamp(0)", set()),
+        ("from schemas.clock import now_ms", {"now_ms"}),
+        ("from schemas import clock\nclock.now_ms()", {"schemas.clock", "clock.now_ms"}),
+        ("class A:\n def time(self, at): return self.time(at)", set()),
+    ],
+)
+def test_a_clock_is_found_by_whatever_name(source: str, expected: set[str]) -> None:
+    assert clocks(ast.parse(source)) == expected
+
+
 @pytest.mark.parametrize("room", PURE)
 def test_pure_packages_read_no_clock(room: str) -> None:
-    assert [str(p) for p in modules(room) if "schemas.clock" in "\n".join(imports(p))] == []
+    read = {str(path.relative_to(ROOT)): clocks(ast.parse(path.read_text())) for path in modules(room)}
+    expected = {name: found for name, found in MEASURED.items() if name.startswith(f"{room}/")}
+    assert {name: found for name, found in read.items() if found} == expected
 
 
 @pytest.mark.parametrize(
@@ -191,6 +252,13 @@ def test_the_recommendation_core_does_no_io() -> None:
     forbidden = {"starlette", "uvicorn", "kafka", "confluent_kafka", "redis", "feast", "httpx", "asyncio", "socket"}
     found = {(p.name, name) for p in modules("recommend") for name in imports(p) if name.split(".")[0] in forbidden}
     assert found == set()
+
+
+def test_the_recommendation_core_follows_no_topic_and_locks_nothing_but_the_index() -> None:
+    """What a server does to stay up to date is its own: a replay runs in one thread and reads no topic."""
+    forbidden = {"threading", "schemas.topics", "schemas.messages", "schemas.codec"}
+    found = {(p.name, name) for p in modules("recommend") for name in imports(p)}
+    assert {(file, name) for file, name in found if name in forbidden} == {("index.py", "threading")}
 
 
 @pytest.mark.parametrize("path", modules("schemas"), ids=lambda p: p.name)
@@ -212,6 +280,69 @@ def test_operators_have_no_clock_no_io_and_no_chance(path: Path) -> None:
             assert node.attr not in {"random", "datetime64", "load", "save", "fromfile", "tofile"}, (
                 f"line {node.lineno}"
             )
+
+
+CALLED_FROM_OUTSIDE = {
+    "process_element", "extract_timestamp",  # by Flink
+    "startup", "matches",  # by uvicorn and Starlette
+    "with_fields",  # by definitions of features
+}  # fmt: skip
+
+
+def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module mentions, with its line: read, imported, passed by keyword, or as text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            yield node.value, node.lineno
+
+
+def unused(sources: dict[str, str]) -> set[str]:
+    """`file name` of functions, methods and classes that no line but their own mentions. One that a decorator other
+    than a property's or a dataclass's registers is used by that."""
+    trees = {file: ast.parse(source) for file, source in sources.items()}
+    mentions: dict[str, set[tuple[str, int]]] = {}
+    for file, tree in trees.items():
+        for name, line in names_in(tree):
+            mentions.setdefault(name, set()).add((file, line))
+    plain = {"property", "cached_property", "classmethod", "staticmethod", "abstractmethod", "dataclass"}
+    found = set()
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or node.name.startswith(
+                "__"
+            ):
+                continue
+            decorators = {ast.unparse(each).partition("(")[0] for each in node.decorator_list}
+            own = {(file, line) for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+            if decorators <= plain and not mentions.get(node.name, set()) - own:
+                found.add(f"{file} {node.name}")
+    return found
+
+
+def test_what_nothing_uses_is_found() -> None:
+    source = """
+class Used:
+    def asked(self): ...
+    def not_asked(self): return self.not_asked()
+    @app.command
+    def registered(self): ...
+def call(): return Used().asked()
+"""
+    assert unused({"m": source}) == {"m not_asked", "m call"}
+    assert unused({"m": source, "n": "from m import call"}) == {"m not_asked"}
+
+
+def test_nothing_is_there_for_tests_alone() -> None:
+    sources = {str(p.relative_to(ROOT)): p.read_text() for room in ROOMS for p in modules(room)}
+    assert {each for each in unused(sources) if each.split()[-1] not in CALLED_FROM_OUTSIDE} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS)

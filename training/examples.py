@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,20 @@ from feature_repo.builders import item_operator, user_operator
 from feature_repo.candidates import Column, Request
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.inputs import matrix
-from feature_repo.item_vectors import NO_VECTORS, HeldVectors, ItemVectors
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
 from operators.contract import Record, World
-from operators.seen import seen_hashes
 from operators.time import END, minutes
-from recommend.retrievers import NEAREST, POPULAR, RECENTS, SIMILAR
-from schemas.events import Impression, Interaction, Item
+from recommend.catalogue import Catalogue
+from recommend.index import ItemIndex
+from recommend.item_space import ItemSpace
+from recommend.model import Model, Parts
+from recommend.pipeline import Pipeline
+from recommend.query import Query
+from recommend.stage import NONE, Retriever
+from recommend.surfaces import home
+from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
@@ -38,7 +44,7 @@ VISIT_GAP = minutes(30)
 FEW = 500
 """moments that a log gives even if it has fewer visits"""
 RANDOM = 50
-"""candidates drawn from the whole catalogue, in addition to as many of each source as serving takes"""
+"""candidates drawn from the whole catalogue, in addition to those of the home feed's retrievers"""
 OTHERS = 100
 """candidates not wanted that a group keeps, drawn at random"""
 
@@ -50,51 +56,76 @@ class Group(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
+class StageFailed(AssertionError):
+    """A stage fell back, so that the candidates or the answer are not those of the surface."""
+
+
 class Moment(NamedTuple):
     """A request as it stands just before event `number` of the log."""
 
     number: int
     event: Interaction
-    request: Request
+    query: Query
     shown: Sequence[str] = ()
     """the list that the person met the event's item in, if it is known"""
 
+    @property
+    def request(self) -> Request:
+        """The request as the ranker's inputs read it."""
+        return self.query.ranking
 
-def world_of(
-    log: Log, space: FittedSpace, reads: Reads = NO_READS
-) -> tuple[KnownItems, ItemColumns, Arrivals, HeldVectors]:
-    """The start of a replay of the log: its catalogue over the space, empty columns with the inputs of crosses, and the
-    arrivals that add items and their vectors."""
-    world = KnownItems(log.items)
-    world.space = found = space.over(world.item)
-    columns = ItemColumns(max(len(log.arrivals), 1), reads)
-    vectors = HeldVectors(space.id, np.zeros((len(log.arrivals), space.vectors.shape[1]), np.float32))
 
-    def put(item: Item) -> None:
-        row, vector = columns.put_item(item), found.vector(item.item_id)
-        if vector is not None:
-            vectors.put(row, vector)
+@dataclass(frozen=True, kw_only=True)
+class AtRandom(Retriever):
+    """Available items at random, so that the ranker also learns of items that retrieval would not find."""
 
-    return world, columns, Arrivals(log, put), vectors
+    name: str = "at_random"
+    quota: int = RANDOM
+    chance: np.random.Generator
+
+    def find(self, query: Query) -> Rows:
+        rows = np.flatnonzero(query.columns.available)
+        return rows[self.chance.integers(0, len(rows), self.quota)] if len(rows) else NONE
+
+
+def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[KnownItems, Pipeline, Arrivals]:
+    """The start of a replay of the log: its catalogue over the space, the pipeline over columns with the inputs of
+    crosses in which nothing is available yet, and the arrivals that add the items."""
+    catalogue = Catalogue(reads)
+    model = _model(space, catalogue)
+    catalogue.serve(model)
+    return (
+        KnownItems(log.items, model.user_space),
+        Pipeline(catalogue.columns, model),
+        Arrivals(log, catalogue.put_item),
+    )
+
+
+def _model(space: FittedSpace, catalogue: Catalogue) -> Model:
+    """The space as the server loads it from a bundle, for the home feed's retrievers."""
+    index = ItemIndex(space.vectors.shape[1], items=len(space.vectors))
+    index.add(np.arange(len(space.vectors)), space.vectors)
+    rows = np.array(catalogue.rows_of(space.item_ids), np.int64)
+    found = ItemSpace(space.id, space.vectors, space.origins, space.of_content, catalogue.columns, rows, index)
+    return Model("", {"items": found}, found, {home.name: Parts(found)})
 
 
 def replay(
     log: Log,
     world: World,
-    columns: ItemColumns,
+    pipeline: Pipeline,
     arrivals: Arrivals,
-    vectors: ItemVectors = NO_VECTORS,
     moments: Sequence[int] = (),
     look: Callable[[Moment], None] = lambda moment: None,
     progress: Callable[[float], None] = lambda share: None,
     declared: Repository = EMPTY,
 ) -> tuple[LivePeople, LiveColumns]:
-    """Replays the whole log; `look` sees the request of each of the event numbers `moments`. Of `declared`
-    the replay computes the features that crosses read. An item is a candidate from its arrival on."""
+    """Replays the whole log; `look` sees the query of each of the event numbers `moments`. Of `declared`
+    the replay computes the features that crosses read. An item is available from its arrival on."""
     declared = declared.for_crosses()
     # Events are in the order of their effective times and have been accepted: none is late.
     driver = Replay(user_operator(world, None, declared), item_operator(world, declared))
-    live, people = LiveColumns(driver, columns, declared), LivePeople(driver, declared)
+    live, people = LiveColumns(driver, pipeline.columns, declared), LivePeople(driver, declared)
     wanted = set(moments)
     shown = profiles = 0
     lists: dict[str, Impression] = {}
@@ -121,7 +152,7 @@ def replay(
         if number in wanted:
             last = lists.get(event.user_id)
             met_in = last.items if last and last.request_id == event.request_id else ()
-            look(Moment(number, event, request_of(people, live, event, vectors), met_in))
+            look(Moment(number, event, query_of(people, live, pipeline, event), met_in))
         live.invalidate(driver.feed(Record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
@@ -131,20 +162,16 @@ def replay(
     return people, live
 
 
-def request_of(people: LivePeople, live: LiveColumns, event: Interaction, space: ItemVectors) -> Request:
-    """The request that the event's person would have made just before it."""
+def query_of(people: LivePeople, live: LiveColumns, pipeline: Pipeline, event: Interaction) -> Query:
+    """The query that the event's person would have made just before it."""
     at = max(event.timestamp, people.watermark(event.user_id))
-    # No query, even where the event is a search: a feed asks without one.
+    live.at(at)
+    # No text, even where the event is a search: a feed asks without one.
     region, device = (str(event.properties.get(name, "")) for name in ("region", "device"))
-    return Request(
-        people.row(event.user_id, at),
-        live.at(at),
-        at,
-        region,
-        space,
-        device,
-        pairs=people.pairs(event.user_id, at),
-    )
+    return pipeline.query(
+        at=at, user=people.row(event.user_id, at), region=region, device=device,
+        pairs=people.pairs(event.user_id, at), explain="none",
+    )  # fmt: skip
 
 
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
@@ -228,25 +255,34 @@ def examples(
     groups: list[Group] = []
 
     def look(moment: Moment) -> None:
-        request, columns = moment.request, moment.request.items
-        if not columns.n:
-            return  # the very first event of a log without a catalogue
+        columns = pipeline.columns
         labels = np.zeros(columns.n, np.int64)
         for item_id, value in grades(moment.number).items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(request, vectors, chance)
-        rows = rows[unseen(request, rows)]
+        rows = candidates(pipeline, moment.query, chance)
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
         if labels[rows].any() and not labels[rows].all():
-            positions = stood(moment.shown, request.items, rows)
-            groups.append(Group(matrix(request, rows, declared.crosses, positions), labels[rows]))
+            positions = stood(moment.shown, columns, rows)
+            groups.append(Group(matrix(moment.request, rows, declared.crosses, positions), labels[rows]))
 
-    world, columns, arrivals, vectors = world_of(log, space, declared.reads)
+    world, pipeline, arrivals = world_of(log, space, declared.reads)
     moments = sample(log, start, limit, seed)
-    replay(log, world, columns, arrivals, vectors, moments, look, progress, declared)
+    replay(log, world, pipeline, arrivals, moments, look, progress, declared)
     return groups
+
+
+def candidates(pipeline: Pipeline, query: Query, chance: np.random.Generator) -> Rows:
+    """The rows that the home feed would give its ranker, and up to RANDOM others that pass its filters.
+
+    Raises StageFailed.
+    """
+    retrievers = (*home.retrievers, AtRandom(chance=chance))
+    begun = pipeline.begin(replace(home, retrievers=retrievers, ranked=home.ranked + RANDOM), query)
+    if begun.trace.degraded:
+        raise StageFailed(f"{', '.join(begun.trace.degraded)} fell back")
+    return begun.candidates.rows
 
 
 def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
@@ -257,31 +293,3 @@ def stood(shown: Sequence[str], columns: ItemColumns, rows: Rows) -> Column:
         if row is not None:
             place[row] = position
     return place[rows]
-
-
-def candidates(request: Request, vectors: HeldVectors, chance: np.random.Generator) -> Rows:
-    """Rows as retrieval finds them (near the person, near the items that they met last, popular in the region and
-    everywhere), and some at random, so that the ranker also sees items that retrieval would not find."""
-    columns = request.items
-    queries = [] if request.vector is None else [(request.vector, NEAREST)]
-    recent = columns.rows(request.user["recent_items"][:RECENTS])
-    queries += [(vector, SIMILAR) for vector in vectors.vectors_of(recent)]
-    found = [top(vectors.cosines(vector, columns.n), k) for vector, k in queries]
-    found.append(top(columns.popularity, POPULAR))
-    regional = columns.popular_in(request.region)
-    if regional is not None:
-        found.append(top(regional, POPULAR))
-    found.append(chance.integers(0, columns.n, RANDOM))
-    return np.unique(np.concatenate(found))
-
-
-def top(scores: npt.NDArray[np.floating[Any]], k: int) -> Rows:
-    """Rows of the k highest scores, in no order."""
-    if k >= len(scores):
-        return np.arange(len(scores))
-    return np.argpartition(-scores, k)[:k]
-
-
-def unseen(request: Request, rows: Rows) -> npt.NDArray[np.bool_]:
-    """A mask of the rows that the person has not met."""
-    return np.isin(request.items.hashes[rows], seen_hashes(request.user), invert=True)

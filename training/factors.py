@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from feature_repo.views import INTEREST, TASTE
 from operators.contract import Signal
 from operators.decay import weight_of
-from operators.space import LEARNED, BundleSpace, Content, origin, tokens
+from operators.space import LEARNED, Content, origin, tokens
 from schemas.events import Interaction, Item
 
 Vectors = npt.NDArray[np.float32]
@@ -62,10 +62,10 @@ class FittedSpace:
         digest.update(self.origins.tobytes())
         return digest.hexdigest()[:16]
 
-    def over(self, item: Callable[[str], Item | None]) -> BundleSpace:
-        """The space as operators use it; `item` finds catalogue entries."""
-        content = Content(self.tokens, self.content, self.vectors.shape[1])
-        return BundleSpace(self.id, self.item_ids, self.vectors, content, item, self.origins)
+    @cached_property
+    def of_content(self) -> Content:
+        """The vectors of content that the space has."""
+        return Content(self.tokens, self.content, self.vectors.shape[1])
 
 
 def fit(

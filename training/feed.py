@@ -13,14 +13,11 @@ from recommend.surfaces import home
 from schemas.bundle import Bundle
 from schemas.events import Interaction
 from training.accepted import Arrivals, Log
-from training.examples import replay
+from training.examples import StageFailed, replay
+from training.replay import KnownItems
 
 PLAIN = replace(home, rerankers=())
 """the surface without re-ranking, to see what it costs"""
-
-
-class FeedError(AssertionError):
-    """A stage fell back, so that the answer is not the feed to be measured."""
 
 
 class ReplayedFeed:
@@ -32,14 +29,14 @@ class ReplayedFeed:
 
         Raises BundleError where the server would refuse the bundle.
         """
-        world = Catalogue(declared.reads)
-        model = world.load(bundle, declared.crosses)
-        world.serve(model)
-        columns = world.columns
-        self._arrivals = Arrivals(log, world.put_item)
-        self._people, self._live = replay(log, world, columns, self._arrivals, declared=declared)
+        catalogue = Catalogue(declared.reads)
+        model = catalogue.load(bundle, declared.crosses)
+        catalogue.serve(model)
+        self._arrivals = Arrivals(log, catalogue.put_item)
+        self._pipeline = Pipeline(catalogue.columns, model)
+        world = KnownItems(log.items, model.user_space)
+        self._people, self._live = replay(log, world, self._pipeline, self._arrivals, declared=declared)
         self._regions = regions
-        self._pipeline = Pipeline(columns, model, popular_age_s=0)
 
     def apply(self, event: Interaction) -> None:
         """Applies an event."""
@@ -58,7 +55,7 @@ class ReplayedFeed:
     def recommend(self, user_id: str, at: int, n: int = 20, reranked: bool = True) -> list[str]:
         """Item ids of the feed, best first; `at` in epoch ms, never before an earlier call's.
 
-        Raises FeedError where a stage fell back.
+        Raises StageFailed where a stage fell back.
         """
         self._advance(at)
         query = self._pipeline.query(
@@ -67,5 +64,5 @@ class ReplayedFeed:
         )  # fmt: skip
         feed = self._pipeline.recommend(home if reranked else PLAIN, query)
         if feed.degraded:
-            raise FeedError(f"{', '.join(feed.degraded)} fell back")
+            raise StageFailed(f"{', '.join(feed.degraded)} fell back")
         return feed.item_ids

@@ -51,6 +51,7 @@ class Labelled:
     """which impression, from 0"""
     shown_at: npt.NDArray[np.int64]
     """epoch ms"""
+    request_ids: list[str]
     user_ids: list[str]
     item_ids: list[str]
     left_out: int = 0
@@ -99,6 +100,7 @@ def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -
         found["propensity"].to_numpy().astype(np.float64),
         np.cumsum(begins, dtype=np.int64) - 1,
         found["shown_at"].to_numpy().astype(np.int64),
+        requests.tolist(),
         found["user_id"].to_pylist(),
         found["item_id"].to_pylist(),
         left_out,
@@ -106,10 +108,10 @@ def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -
 
 
 def groups(
-    found: Labelled, inputs: Sequence[str], wanted: Sequence[str], consented: Callable[[str], bool] = lambda user: True
+    found: Labelled, inputs: Sequence[str], wanted: Sequence[str], kept: Callable[[str], bool] = lambda request: True
 ) -> list[Group]:
-    """One ranking group for each impression of people who `consented` that has both an item somebody acted on and one
-    nobody did; labels are graded as those of `training.examples`.
+    """One ranking group for each impression that has both an item that was acted on and one that was not, and whose
+    request id is `kept`; labels are graded as those of `training.examples`.
 
     `inputs` are the names of the columns of `found.features`, `wanted` those of the groups', in their order. Raises
     ValueError where one of `wanted` is not among `inputs`.
@@ -124,7 +126,7 @@ def groups(
     ends = np.cumsum(found.sizes)
     for start, end in zip((ends - found.sizes).tolist(), ends.tolist(), strict=True):
         own = labels[start:end]
-        if own.any() and not own.all() and consented(found.user_ids[start]):
+        if own.any() and not own.all() and kept(found.request_ids[start]):
             made.append(Group(found.features[start:end, columns], own))
     return made
 

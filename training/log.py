@@ -1,4 +1,4 @@
-"""Reads the event log: from Kafka up to now, or from files of JSON lines."""
+"""Reads the event log from files of JSON lines, and the catalogue from Kafka."""
 
 from __future__ import annotations
 
@@ -78,30 +78,17 @@ def from_files(
     return log
 
 
-def from_kafka(connection: Connection) -> EventLog:
-    """The event topics from their beginning to their end as of now.
-
-    Raises LogError where the broker cannot be reached or stops answering.
-    """
-    return _from_kafka(connection, topics.EVENT_TOPICS)
-
-
 def items_from_kafka(connection: Connection) -> list[Item]:
-    """The catalogue as of now. Raises LogError as `from_kafka`."""
-    return list(_from_kafka(connection, (topics.ITEMS,)).items.values())
-
-
-def _from_kafka(connection: Connection, wanted: Iterable[str]) -> EventLog:
+    """The catalogue as of now. Raises LogError where the broker cannot be reached or stops answering."""
     from follow import to_end
     from follow.to_end import KafkaUnreadable
 
     log = EventLog()
     try:
-        for topic in wanted:
-            log.take(topic, to_end.read(connection, [topic], patience_s=PATIENCE_S), _message)
+        log.take(topics.ITEMS, to_end.read(connection, [topics.ITEMS], patience_s=PATIENCE_S), _message)
     except KafkaUnreadable as error:
         raise LogError(f"{error} (`freshet up`)") from None
-    return log
+    return list(log.items.values())
 
 
 def _message(topic: str, message: Message) -> Event:

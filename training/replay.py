@@ -19,7 +19,7 @@ from schemas.events import Item, LabelledExample
 
 
 class KnownItems:
-    """The world of a replay: the items that exist so far, and one embedding space."""
+    """The world of a replay: catalogue entries, and one embedding space."""
 
     def __init__(self, items: Iterable[Item] = (), space: Space | None = None) -> None:
         self.items = {item.item_id: item for item in items}
@@ -27,10 +27,6 @@ class KnownItems:
 
     def item(self, item_id: str) -> Item | None:
         return self.items.get(item_id)
-
-    def put(self, item: Item) -> None:
-        """Adds a catalogue entry, or replaces an earlier one."""
-        self.items[item.item_id] = item
 
 
 class Dead(NamedTuple):

@@ -134,19 +134,20 @@ def _taken(settings: Settings, kafka: str | None, console: Console) -> tuple[Log
 
 
 def _labelled(settings: Settings, bundles: Path, log: Log, repository: Repository) -> list[Group]:
-    """Labelled impressions as ranking groups: those of bundles whose ranker had the same inputs as now."""
+    """Labelled impressions as ranking groups: those in the log, which has what consent covers, of bundles whose ranker
+    had the same inputs as now."""
     from feature_repo.inputs import names
     from schemas import bundle
     from training import labelled
 
     files = labelled.finished(settings.archive / "examples")
-    people = {shown.user_id for shown in log.impressions}
+    kept = {shown.request_id for shown in log.impressions}
     wanted, found = names(repository.crosses), []
     for version, manifest in bundle.manifests(bundles):
         for part in manifest.rankers.values() if files else ():
             if set(wanted) <= set(part.inputs):
                 examples = labelled.read(files, version, len(part.inputs))
-                found += labelled.groups(examples, part.inputs, wanted, people.__contains__)
+                found += labelled.groups(examples, part.inputs, wanted, kept.__contains__)
     return found
 
 

@@ -29,9 +29,14 @@ Place = tuple[str, int]
 class Acknowledged(Protocol):
     """The delivery report of an acknowledged message."""
 
-    topic: str
-    partition: int
-    offset: int
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def offset(self) -> int: ...
 
 
 class SentPlaces:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from feature_repo.columns import Rows
 from recommend.query import Query
 from recommend.retrievers.allowance import allowance
-from recommend.stage import NONE, Retriever
+from recommend.stage import NONE, Mask, Retriever
 
 POPULAR = 200
 """candidates wanted; training shows the ranker as many"""
@@ -24,7 +24,8 @@ class PopularInRegion(Retriever):
         return bool(query.region)
 
     def find(self, query: Query) -> Rows:
-        return query.popular.within(query.region)[: self.quota + allowance(query)]
+        k = self.quota + allowance(query)
+        return query.popular.within(query.region, filtered(query), k)[:k]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class PopularEverywhere(Retriever):
     quota: int = POPULAR
 
     def find(self, query: Query) -> Rows:
-        return query.popular.everywhere()[: self.quota + allowance(query)]
+        k = self.quota + allowance(query)
+        return query.popular.everywhere(filtered(query), k)[:k]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,12 @@ class Trending(Retriever):
     quota: int = POPULAR
 
     def find(self, query: Query) -> Rows:
+        k, allowed, lists = self.quota + query.n, filtered(query), query.popular
         if query.category:
             code = query.columns.category_codes.get(query.category)
-            return query.popular.of_category(code, query.region)[: self.quota + query.n] if code else NONE
-        lists = query.popular
-        found = lists.within(query.region) if query.region else lists.everywhere()
-        return found[: self.quota + query.n]
+            return lists.of_category(code, query.region, allowed, k)[:k] if code else NONE
+        found = lists.within(query.region, allowed, k) if query.region else lists.everywhere(allowed, k)
+        return found[:k]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,4 +65,9 @@ class AnyAvailable(Retriever):
     budget_ms: float = 50.0  # sorts the catalogue
 
     def find(self, query: Query) -> Rows:
-        return query.popular.all()
+        return query.popular.all(filtered(query))
+
+
+def filtered(query: Query) -> Mask | None:
+    """The allowed rows (n,) where the query has a filter; without one, the lists have available items alone already."""
+    return query.allowed if query.filter else None

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import feed, freshness, history, ingest, throughput
+from bench import bundles, feed, filters, freshness, history, ingest, throughput
 from bench.errors import Unsound
 from bench.report import Report
 from freshet.cli import main
 
 COMMANDS = {
     "freshness": freshness, "ingest": ingest, "throughput": throughput, "history": history, "feed": feed,
+    "filters": filters,
+    "bundles": bundles,
 }  # fmt: skip
 
 
@@ -33,6 +35,8 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
         ("feed", ("--items", "--users", "--seconds", "--processes", "--attempts")),
         ("history", ("--rounds", "--events", "--met")),
         ("ingest", ("--seconds", "--connections")),
+        ("filters", ("--items", "--requests", "--attempts")),
+        ("bundles", ("--items", "--users", "--rate", "--seconds", "--attempts")),
     ],
 )
 def test_help_of_each_names_its_options(
@@ -54,6 +58,7 @@ def test_help_of_each_names_its_options(
         ["throughput", "--features=-1"],
         ["feed", "--items", "0"],
         ["feed", "--processes", "0,1"],
+        ["bundles", "--items", "1,2"],
     ],
 )
 def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
@@ -69,7 +74,9 @@ def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
         (["feed", "--items", "50", "--users", "3", "--seconds", "1"], ((50,), 3, 1.0, (1,), 2)),
         (["feed", "--items", "10000,100,10000", "--processes", "1,2"], ((10000, 100), 2000, 20.0, (1, 2), 2)),
         (["history", "--met", "500,50"], (3, 1200, [50, 500], 2)),
+        (["bundles", "--items", "5000", "--rate", "50", "--users", "9"], (5000, 9, 50.0, 30.0, 2)),
         (["ingest", "--seconds", "3", "--connections", "9"], (3.0, 9, 2)),
+        (["filters", "--items", "500", "--requests", "9"], (500, 9, 2)),
     ],
 )
 def test_options_reach_the_benchmark(

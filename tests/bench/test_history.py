@@ -23,7 +23,7 @@ def test_no_history_grows_by_more_than_the_bound(events: int) -> None:
 def group(length: int, scale: float, bad: Counter[str] | None = None) -> PeopleGroup:
     return PeopleGroup(
         length, ["u"] * 20, random.Random(0), 1000, 0.1 * scale, 0.5 * scale, 0.2 * scale,
-        Written(1000, int(10_000 * scale), 0), int(20_000 * scale), [2.0 * scale] * 3, bad or Counter(),
+        Written(1000, int(10_000 * scale)), int(20_000 * scale), [2.0 * scale] * 3, bad or Counter(),
     )  # fmt: skip
 
 

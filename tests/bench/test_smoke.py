@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import feed, throughput
+from bench import bundles, feed, throughput
 from bench.stacks import own_stack, send
 from schemas.clock import now_ms
 from schemas.events import Interaction
@@ -26,6 +26,20 @@ def test_feed_and_its_parts_at_two_sizes_and_with_two_servers() -> None:
     assert document["arrays_mb"] > document["arrays_mb_300"] > 300 * 64 * 4 / 2**20
     assert document["feeds_per_s_2_processes"] > 0
     assert np.isfinite(document["processes_ratio"])
+
+
+def test_two_bundles_serve_and_a_third_is_published() -> None:
+    found = bundles.run(3000, 40, 40.0, 3.0, 1, print)
+    document = found.document()
+    assert found.failures == []
+    assert document["wrong_answers"] == 0
+    assert document["answers_checked"] > 4 * 40 + 3 * 40
+    assert document["versions"].keys() == {"bench-first", "bench-second", "bench-third"}
+    assert 0 <= document["publish_to_answer_s"] < 60
+    assert document["nearest_shown"] > 0.5, "most items that are shown depend on the space"
+    assert document["same_items_first_second"] < 0.5
+    assert document["second_mb"] > 0
+    assert np.isfinite(document["second_memory_ratio"])
 
 
 def test_the_bare_job_counts_every_event() -> None:

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from feature_repo import views
-from feature_repo.columns import MAX_CATEGORIES, SCALARS, UNKNOWN_POPULARITY, ItemColumns, Vocabulary
+from feature_repo.columns import MAX_CATEGORIES, SCALARS, UNKNOWN_POPULARITY, ItemColumns
 from feature_repo.crosses import ItemFeature, Overlap
 from feature_repo.reads import Reads
+from feature_repo.vocabulary import Vocabulary
 from operators.features import Count, LastK, event, user
 from operators.features import item as item_entity
 from operators.history import hash64

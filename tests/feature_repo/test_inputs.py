@@ -11,9 +11,10 @@ import pytest
 
 from feature_repo import inputs
 from feature_repo.candidates import Candidates, Request
-from feature_repo.columns import ItemColumns, Vocabulary
+from feature_repo.columns import ItemColumns
 from feature_repo.inputs import INPUTS, NAMES, matrix
 from feature_repo.item_vectors import HeldVectors
+from feature_repo.vocabulary import Vocabulary
 from schemas.events import Item
 from tests.feature_repo import made
 from tests.feature_repo.made import T0

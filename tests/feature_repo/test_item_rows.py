@@ -8,8 +8,8 @@ import pytest
 from feature_repo import item_rows, views
 from feature_repo.columns import ItemColumns
 from feature_repo.item_rows import OtherLayout
-from recommend.catalogue import Catalogue
 from schemas.topics import ITEM_FEATURES
+from serving.catalogue import LiveCatalogue
 from tests.feature_repo import made
 
 
@@ -32,7 +32,7 @@ def test_a_row_of_a_changed_view_shifts_no_column() -> None:
     assert changed != packed
     with pytest.raises(OtherLayout):
         item_rows.decode(changed)
-    catalogue = Catalogue()
+    catalogue = LiveCatalogue()
     catalogue.on_record(ITEM_FEATURES, b"", changed)
     catalogue.on_record(ITEM_FEATURES, b"", changed)
     assert (catalogue.refused, catalogue.columns.n) == (2, 0)

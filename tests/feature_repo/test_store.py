@@ -35,6 +35,7 @@ from operators.contract import Record, Row
 from operators.keyed import UserOperator
 from operators.seen import seen_hashes
 from operators.time import HOUR, MINUTE
+from schemas.clock import now_ms
 from schemas.events import Impression, Interaction, Item, User
 from tests.feature_repo.made import T0
 from tests.operators.signals import ITEMS, MadeSpace
@@ -100,7 +101,7 @@ def config(stack: Stack) -> Path:
 @pytest.fixture(scope="module")
 def writer(config: Path) -> Iterator[Writer]:
     """Has written ROWS."""
-    with closing(Writer(config, declared=DECLARED)) as found:
+    with closing(Writer(config, declared=DECLARED, clock=now_ms)) as found:
         found.write(ROWS.values())
         yield found
 
@@ -274,7 +275,7 @@ def test_rows_expire_where_the_configuration_says_so(config: Path, tmp_path: Pat
     expiring = tmp_path / "feature_store.yaml"
     expiring.write_text(yaml.safe_dump(document))
     (row,) = (row for row in ROWS.values() if row.view == "user_activity" and row.key == ("u0",))
-    with closing(Writer(expiring)) as writer:
+    with closing(Writer(expiring, clock=now_ms)) as writer:
         writer.write([row._replace(key=("who goes away",)), row._replace(key=("who stays",))])
         for who in ("who goes away", "who stays"):
             assert 0 < writer._client.ttl(writer._key(("user_id",), (who,))) <= 100
@@ -353,7 +354,7 @@ def test_ids_of_any_text_are_keys(writer: Writer, reader: UserReader) -> None:
 
 
 def test_nothing_to_write_is_no_round_trip(config: Path, tmp_path: Path) -> None:
-    with closing(Writer(elsewhere(config, tmp_path, 1))) as nowhere:
+    with closing(Writer(elsewhere(config, tmp_path, 1), clock=now_ms)) as nowhere:
         nowhere.write([])
 
 
@@ -385,7 +386,7 @@ def test_a_store_that_is_away_is_an_error_in_time(config: Path, tmp_path: Path, 
         file = elsewhere(config, tmp_path, port)
         with closing(UserReader(file, timeout_s=0.05)) as reader, pytest.raises(RedisError):
             reader.read("u1")
-        with closing(Writer(file, timeout_s=0.1, declared=DECLARED)) as writer, pytest.raises(RedisError):
+        with closing(Writer(file, timeout_s=0.1, declared=DECLARED, clock=now_ms)) as writer, pytest.raises(RedisError):
             writer.write(ROWS.values())
 
 
@@ -397,7 +398,7 @@ def test_reader_and_writer_find_the_store_once_it_is_there(config: Path, tmp_pat
     with (
         Stack(settings, components=[Redis()]) as late,
         closing(UserReader(file, timeout_s=1)) as reader,
-        closing(Writer(file)) as writer,
+        closing(Writer(file, clock=now_ms)) as writer,
     ):
         for _ in range(2):
             with pytest.raises(RedisError):

@@ -144,7 +144,7 @@ def test_only_events_under_consent_that_has_not_ceased_count(opt_in: bool, said:
     own = {place: row for place, row in found.of_person().items() if place[0] != "user_activity"}
     assert own == {place: row for place, row in fresh.of_person().items() if place[0] != "user_activity"}
     if any(isinstance(record.event, Interaction) for record in kept):
-        other = KEPT | {"interests", "country"}
+        other = KEPT | {"interests", "country", "profile_attributes"}
         assert {n: v for n, v in found.row.items() if n not in other} == {
             n: v for n, v in fresh.row.items() if n not in other
         }
@@ -172,6 +172,11 @@ def test_a_deleted_profile_grants_nothing() -> None:
 def test_a_profile_that_the_broker_had_earlier_does_not_override_a_later_withdrawal() -> None:
     found = Run(records([Said("event"), Said("withdraw"), Said("grant", sent=2)]))
     assert found.row["consent"] is False
+
+
+def test_nor_does_it_drop_the_features_of_sessions() -> None:
+    found = Run(records([Said("grant"), Said("event"), Said("withdraw", sent=3)]))
+    assert ("session_features", ("s1",)) in found.store
 
 
 @pytest.mark.parametrize("what", ["event", "impression"])

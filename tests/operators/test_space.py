@@ -109,8 +109,8 @@ def test_a_hashed_vector_is_the_tokens_own_everywhere() -> None:
 
 
 def test_items_of_a_category_that_training_has_not_met_are_near_one_another() -> None:
-    one, two = (LEARNED.item(Item(i, "", ["Opera"])) for i in ("one", "two"))
-    other = LEARNED.item(Item("other", "", ["Ballet"]))
+    one, two = (LEARNED.bag(tokens(Item(i, "", ["Opera"]))) for i in ("one", "two"))
+    other = LEARNED.bag(tokens(Item("other", "", ["Ballet"])))
     assert one is not None
     assert two is not None
     assert other is not None
@@ -120,12 +120,13 @@ def test_items_of_a_category_that_training_has_not_met_are_near_one_another() ->
 
 
 def test_known_tokens_dominate_unknown_ones() -> None:
-    known = LEARNED.item(Item("a", "", ["comedy"]))
-    mixed = LEARNED.item(Item("b", "Unheard of words by the dozen", ["comedy", "opera"]))
+    known = LEARNED.bag(tokens(Item("a", "", ["comedy"])))
+    mixed = LEARNED.bag(tokens(Item("b", "Unheard of words by the dozen", ["comedy", "opera"])))
     assert known is not None
     assert mixed is not None
     assert float(np.linalg.norm(mixed)) == pytest.approx(1, abs=1e-6)
-    assert float(LEARNED.item(Item("c", "", ["comedy", "opera"])) @ known) > 1 / np.hypot(1, UNKNOWN_SHARE) - 0.1  # type: ignore[operator]
+    both_genres = LEARNED.bag(tokens(Item("c", "", ["comedy", "opera"])))
+    assert float(both_genres @ known) > 1 / np.hypot(1, UNKNOWN_SHARE) - 0.1  # type: ignore[operator]
     both = LEARNED.bag(["category:comedy", "word:the"])
     assert float(mixed @ both) > 0.85  # type: ignore[operator]
 

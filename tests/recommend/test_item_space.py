@@ -163,7 +163,7 @@ def test_thousands_that_join_are_found(seed: int) -> None:
     for row, item in items.items():
         space.put_item(int(row), item)
     rows = np.array(list(items))
-    expected = np.array([space.content.item(item) for item in items.values()])
+    expected = np.array([space.content.bag(tokens(item)) for item in items.values()])
     np.testing.assert_array_equal(space.vectors_of(rows), expected)
     assert len(space) == 10 + len(items)
 

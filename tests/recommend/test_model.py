@@ -62,7 +62,9 @@ def test_what_a_bundle_lacks_a_surface_does_without(tmp_path: Path) -> None:
     of = Catalogue()
     model = of.load(bundle.load(tmp_path / "test"))
     of.serve(model)
-    pipeline = Pipeline(of.columns, model, 0)
+    for item_id in ("i1", "i2"):
+        of.put_item(Item(item_id))
+    pipeline = Pipeline(of.columns, model)
     answer = pipeline.recommend(home, pipeline.query(at=0, user=person()))
     assert (answer.degraded, answer.item_ids) == (["retrieve", "rank"], ["i1", "i2"])
     assert {stage.failed for stage in answer.trace if stage.failed} == {

@@ -53,6 +53,8 @@ def loaded(
     of = Catalogue()
     found = of.load(bundle.load(folder / "test"))
     of.serve(found)
+    for item_id in IDS:
+        of.put_item(Item(item_id))
     return of, found
 
 
@@ -141,7 +143,7 @@ def test_the_feed_searches_for_what_the_encoder_says(tmp_path: Path) -> None:
     of, model = loaded(tmp_path, mean_of_items(TABLE, LENGTH))
     for row in range(30):
         of.columns.available[row] = True
-    pipeline = Pipeline(of.columns, model, 0)
+    pipeline = Pipeline(of.columns, model)
     space = model.user_space
     away = -TABLE[0]
     user = person([("click", "i0")], vector=away.tolist(), vector_space=space.id)
@@ -160,7 +162,7 @@ def test_the_user_vector_stands_in_for_an_encoder_that_fails(tmp_path: Path, mon
     of, model = loaded(tmp_path, mean_of_items(TABLE, LENGTH))
     encoder = model.parts("home").encoder
     monkeypatch.setattr(encoder, "_run", lambda *_: 1 / 0)
-    pipeline = Pipeline(of.columns, model, 0)
+    pipeline = Pipeline(of.columns, model)
     user = person([("click", "i0")], vector=TABLE[0].tolist(), vector_space=model.user_space.id)
     answer = pipeline.recommend(home, pipeline.query(at=NOW, user=user, n=5))
     assert answer.degraded == ["encode"]

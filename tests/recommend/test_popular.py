@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommend import popular as module
 from recommend.popular import LENGTH, Popular
 from schemas.events import Item
 from tests.serving.made import catalogue, popular
@@ -25,7 +23,7 @@ def world(seed: int, n: int) -> tuple[Popular, dict[str, Item], dict[str, float]
     there = {i.item_id: float(rng.randrange(20)) for i in items if rng.random() < 0.3}
     popular(made, everywhere)
     popular(made, there, "DE")
-    return Popular(made.columns, 0), {i.item_id: i for i in items}, everywhere, there
+    return Popular(made.columns), {i.item_id: i for i in items}, everywhere, there
 
 
 def best(ids: list[str], values: dict[str, float]) -> list[str]:
@@ -63,12 +61,11 @@ def test_a_list_has_the_best_of_a_large_catalogue_and_all_has_everything() -> No
     assert len(found.all()) == len(can)
 
 
-def test_a_list_is_kept_for_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_kept_for_its_age() -> None:
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     made = catalogue([Item("i0"), Item("i1")])
     popular(made, {"i0": 2.0, "i1": 1.0})
-    found = Popular(made.columns, max_age_s=1.0)
+    found = Popular(made.columns, lambda: now[0], max_age_s=1.0)
     assert found.everywhere().tolist() == [0, 1]
     popular(made, {"i1": 3.0})
     assert found.everywhere().tolist() == [0, 1]

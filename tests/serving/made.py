@@ -23,7 +23,6 @@ from operators.contract import Row
 from operators.hashes import HashLog, hash64
 from operators.seen import KEEP, seen_slots
 from operators.space import Content
-from recommend.catalogue import Catalogue
 from recommend.index import ItemIndex
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
@@ -32,6 +31,7 @@ from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
 from schemas.topics import key_of, topic_of
 from serving.app import create_app
+from serving.catalogue import LiveCatalogue
 from serving.producer import KafkaAway, Place
 from serving.services import Services
 from serving.settings import ServingSettings
@@ -70,7 +70,7 @@ def unit(vectors: Any) -> npt.NDArray[np.float32]:
 
 
 def model(
-    of: Catalogue,
+    of: LiveCatalogue,
     vectors: Mapping[str, Sequence[float]],
     score: Score | None = None,
     content: Mapping[str, Sequence[float]] | None = None,
@@ -94,21 +94,29 @@ def model(
     return Model(version, {"items": space}, space, {"home": parts, "similar": Parts(space)})
 
 
-def catalogue(items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any) -> Catalogue:
+def install(of: LiveCatalogue, found: Model) -> None:
+    """Joins the model and puts it alone in force."""
+    of.join(found)
+    of.serve(found)
+
+
+def catalogue(
+    items: Iterable[Item], vectors: Mapping[str, Sequence[float]] | None = None, **others: Any
+) -> LiveCatalogue:
     """The items, and a model of those that have a vector; no model without vectors."""
-    found = Catalogue()
+    found = LiveCatalogue()
     if vectors is not None:
-        found.install(model(found, vectors, **others))
+        install(found, model(found, vectors, **others))
     for item in items:
         found.put_item(item)
     return found
 
 
-def pipeline(of: Catalogue, popular_age_s: float = 0) -> Pipeline:
-    return Pipeline(of.columns, of.model, popular_age_s)
+def pipeline(of: LiveCatalogue) -> Pipeline:
+    return Pipeline(of.columns, of.model)
 
 
-def popular(of: Catalogue, values: Mapping[str, float], region: str = "") -> None:
+def popular(of: LiveCatalogue, values: Mapping[str, float], region: str = "") -> None:
     """Sets popularity, of a region where one is named."""
     for item_id, value in values.items():
         view, key = (item_region, (item_id, region)) if region else (item_view, (item_id,))
@@ -239,7 +247,7 @@ class Api:
         of, models = self.services.catalogue, self.services.models
         with models._lock:  # the loader looks at the folder of bundles meanwhile
             if vectors is not None:
-                of.install(model(of, vectors, **others))
+                install(of, model(of, vectors, **others))
             for item in items:
                 of.put_item(item)
             models.variants = replace(models.variants, default=Variant("default", pipeline(of)))

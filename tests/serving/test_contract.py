@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.events import Item
 from serving.app import create_app
-from serving.parameters import TOKEN_FORMAT
+from serving.parameters import FILTER_FORMAT, TOKEN_FORMAT
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.tokens import EventPlace, Token
@@ -30,7 +30,12 @@ TOKENS = st.builds(
     st.integers(0, 63), st.integers(0, 2**40),
 )  # fmt: skip
 
+FILTERS = st.sampled_from(
+    ["item.price < 20", '!("c" in item.categories)', "true", 'item.title.contains("a") || has(item.brand)']
+)
+
 schemathesis.openapi.format(TOKEN_FORMAT, TOKENS)
+schemathesis.openapi.format(FILTER_FORMAT, FILTERS)
 
 
 def api() -> Any:

@@ -19,11 +19,12 @@ from operators.seen import seen_hashes
 from operators.time import DAY, HOUR
 from schemas.errors import Duplicate
 from schemas.events import Interaction, Item, User
+from serving import hydrate
 from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
 from serving.store import Store
 from serving.tokens import EventPlace, Token
-from tests.serving.made import NOW, Rows, catalogue, click, model
+from tests.serving.made import NOW, Rows, catalogue, click, install, model
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["a"] if k % 2 else ["b"]) for k in range(6)]
 VECTORS = {f"i{k}": [1, k, k * k, 1] for k in range(6)}
@@ -50,7 +51,11 @@ class Setting:
     def __init__(self, world: Any = WORLD, lateness: int = DAY, opt_in: bool = False) -> None:
         self.rows, self.own = Rows(), OwnEvents(60_000)
         self.store = Store(lambda: self.rows, 100.0)
-        self.hydrator = Hydrator(self.store, self.own, world, "me", 60, 2, lambda: NOW + 10_000, lateness, opt_in)
+        self.now = NOW + 10_000
+        self.unreadable: list[str] = []
+        self.hydrator = Hydrator(
+            self.store, self.own, world, "me", 60, 2, lambda: self.now, lateness, opt_in, self.unreadable.append
+        )
 
     def person(self, after: Token | None = None, meanwhile: Callable[[], None] = lambda: None) -> Person:
         """The person u1; `meanwhile` happens 10 ms after the question."""
@@ -247,7 +252,21 @@ def test_a_row_of_an_older_version_is_not_used(caplog: pytest.LogCaptureFixture)
     for _ in range(2):
         assert setting.person().features["recent_items"] == []
     assert [r.message for r in caplog.records if "--no-restore" in r.message] != []
-    assert len([r for r in caplog.records if "older version" in r.message]) == 1
+    assert setting.unreadable == ["older_version"] * 2
+
+
+def test_a_state_of_another_declaration_is_counted_and_the_features_still_hold(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setting = Setting()
+    row = row_of([record(click("e1", item_id="i1"), 0)])
+    setting.rows.of["u1"] = row | {"state": row["state"][:2]}
+    setting.own.add(record(click("e2", item_id="i2"), 1), NOW)
+    for _ in range(2):
+        assert setting.person().features["recent_items"] == ["i1"]
+    assert setting.unreadable == ["other_declaration"] * 2
+    kinds = {(r.msg, r.args[:-1]) for r in caplog.records if isinstance(r.args, tuple)}
+    assert kinds == {("the state in a row cannot be used: %s", ())}, "one kind, of which one a minute is logged"
 
 
 # -- the store is away -----------------------------------------------------------------------------
@@ -264,6 +283,19 @@ def test_while_the_store_is_away_the_last_row_and_own_events_stand_in() -> None:
     assert found.features["recent_items"] == ["i2", "i1"]
     assert found.freshness.caught_up
     assert not setting.person(token(2, "another")).freshness.caught_up
+
+
+def test_a_row_that_was_read_long_ago_stands_in_no_more() -> None:
+    setting = Setting()
+    setting.rows.of["u1"] = row_of([record(click("e1", item_id="i1"), 0)])
+    setting.person()
+    setting.rows.error = ConnectionError("refused")
+    setting.now += hydrate.ROW_MS
+    assert setting.person().features["recent_items"] == ["i1"]
+    setting.now += 1
+    found = setting.person()
+    assert (found.features["recent_items"], found.degraded) == ([], True)
+    assert not found.consent, "nobody knows whether what they are shown may be logged"
 
 
 def test_a_stranger_while_the_store_is_away() -> None:
@@ -297,7 +329,7 @@ def test_a_row_of_an_older_space_is_embedded_in_the_new_one() -> None:
     records = [record(click("e1", item_id="i1"), 0), record(click("e2", item_id="i2", at=NOW + 1), 1)]
     setting.rows.of["u1"] = row_of(records, NOW + 10_000, world)
     turned = {item: vector[::-1] for item, vector in VECTORS.items()}
-    world.install(model(world, turned, version="v2"))
+    install(world, model(world, turned, version="v2"))
     for _ in range(2):
         features = setting.person().features
         assert features["vector_space"] == "space-v2"

@@ -9,9 +9,9 @@ from feature_repo.inputs import names
 from feature_repo.store import close
 from follow.connection import Connection
 from follow.follower import Follower
-from recommend.catalogue import Catalogue
 from schemas import bundle
 from schemas.topics import ITEM_FEATURES
+from serving.catalogue import LiveCatalogue
 from tests.serving.conftest import Live, until
 
 
@@ -19,7 +19,7 @@ def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) 
     """Beside Feast: the rows of the same job, over the other way."""
     declared, settings = registry.declared(), live.stack.settings
     reads, views = declared.reads.item, {value.entity.view for value in declared.reads.item}
-    of = Catalogue(declared.reads)
+    of = LiveCatalogue(declared.reads)
     follower = Follower(Connection(settings.kafka), [ITEM_FEATURES], of.on_record).start()
     store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
     try:

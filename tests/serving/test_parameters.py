@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from serving import parameters
-from serving.parameters import After, Flag, Parameter, Whole
+from serving.parameters import After, Choice, Parameter, Whole
 from serving.problems import Unprocessable
 from serving.tokens import EventPlace, Token
 
 ALL = (
     Parameter(name="id", path=True), Parameter(name="surface", default="home"), Whole(name="n", default=20),
-    Flag(name="explain", default=True), After(name="after", longest=4096),
+    Choice(name="explain", default="none", among=("none", "full")), After(name="after", longest=4096),
 )  # fmt: skip
 
 
@@ -33,13 +33,13 @@ def faults(given: dict[str, str], user: str = "u1") -> dict[str, str]:
 
 
 def test_defaults_fill_in() -> None:
-    assert read({}) == {"id": "u1", "surface": "home", "n": 20, "explain": True, "after": None}
+    assert read({}) == {"id": "u1", "surface": "home", "n": 20, "explain": "none", "after": None}
 
 
 def test_what_is_given_is_read() -> None:
     token = Token.of("me", [EventPlace("interactions", 1, 2, "u1")])
-    found = read({"n": "200", "explain": "false", "after": token.encode(), "surface": "détail 日"})
-    assert found == {"id": "u1", "surface": "détail 日", "n": 200, "explain": False, "after": token}
+    found = read({"n": "200", "explain": "full", "after": token.encode(), "surface": "détail 日"})
+    assert found == {"id": "u1", "surface": "détail 日", "n": 200, "explain": "full", "after": token}
 
 
 @pytest.mark.parametrize("text", ["", "0", "201", "-1", "1.0", "1e2", " 5", "٣", "²", "9" * 5000, "NaN", "0x10"])
@@ -47,9 +47,9 @@ def test_a_whole_number_is_one_of_its_range(text: str) -> None:
     assert faults({"n": text}) == {"n": "must be a whole number from 1 to 200"}
 
 
-@pytest.mark.parametrize("text", ["", "1", "True", "yes"])
-def test_a_flag_is_true_or_false(text: str) -> None:
-    assert faults({"explain": text}) == {"explain": "must be true or false"}
+@pytest.mark.parametrize("text", ["", "1", "Full", "none,full"])
+def test_a_choice_is_one_of_its_values(text: str) -> None:
+    assert faults({"explain": text}) == {"explain": "must be one of: none, full"}
 
 
 @pytest.mark.parametrize("text", ["", "x" * 257])

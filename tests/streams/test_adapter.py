@@ -31,6 +31,7 @@ from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of
 from schemas import codec
+from schemas.clock import now_ms
 from schemas.errors import StateError
 from schemas.events import Impression, Interaction, LabelledExample
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, REFRESH
@@ -122,6 +123,17 @@ def test_a_saved_state_of_an_older_version_is_refused_with_the_way_out(flink: Mi
     flink.function._saved._state.put("", (b"\x96", flink.now))
     with pytest.raises(StateError, match=r"older version.*--no-restore"):
         flink.send(message(click(0, "u1", flink.now), 0, flink.now))
+
+
+def test_interactions_whose_item_has_no_entry_yet_are_counted(
+    flink: MiniFlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(flink.function._counts, "add", lambda name, n=1: counted.update({name: n}))
+    search = Interaction("s", "search", "u1", flink.now, None, properties={"query": "heat"})
+    for n, each in enumerate([click(0, "u1", flink.now), click(1, "u1", flink.now, "posted later"), search]):
+        flink.send(message(each, n, flink.now))
+    assert (counted["accepted"], counted["unlisted"]) == (3, 1)
 
 
 def test_who_is_in_time_leaves_at_once(flink: MiniFlink, store: Store) -> None:
@@ -372,7 +384,7 @@ def over_redis(flink: MiniFlink, redis: FakeRedis, patch: pytest.MonkeyPatch) ->
     """Has every function that is opened from now on write through a writer of its own."""
 
     def sink(*_: Any) -> StoreSink:
-        writer = Writer(timeout_s=1)
+        writer = Writer(timeout_s=1, clock=now_ms)
         writer._send = redis.send  # type: ignore[method-assign, assignment]
         found = StoreSink.__new__(StoreSink)
         found._writer = writer
@@ -492,7 +504,8 @@ def test_the_store_ends_as_if_nothing_had_happened(late: int, script: list[Any])
         for who in USERS:  # each row is written once more, so that both are of the same moment
             log.append(message(click(10_000 + len(log), who, flink.now), len(log), flink.now))
             flink.send(log[-1])
-        names = {name: f.name for name, f in zip(Writer(timeout_s=1)._columns[user.name][2], user.fields, strict=True)}
+        hashed = Writer(timeout_s=1, clock=now_ms)._columns[user.name][2]
+        names = {name: f.name for name, f in zip(hashed, user.fields, strict=True)}
         replay = MiniFlink("user", World(), Store(), patch)
         over_redis(replay, expected, patch)
         replay.now = flink.now

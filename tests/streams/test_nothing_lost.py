@@ -189,6 +189,8 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch)
     while (in_files := examples_in_files(stack.settings)) != expected:
         assert time.monotonic() < deadline, (expected - in_files, in_files - expected)
         time.sleep(2)
+    # A set: Flink's Kafka sink writes at least once, so that what was written after the last checkpoint before the kill
+    # is written again. Repetitions are equal, or the sets would differ; the files hold each example once.
     in_kafka = {
         (e.request_id, e.position, msgspec.json.encode(e.labels).decode())
         for e in (codec.decode(EXAMPLES, m.value or b"") for m in to_end.read(stack.settings.connection, [EXAMPLES]))

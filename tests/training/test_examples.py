@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,16 +12,21 @@ import numpy.typing as npt
 import pytest
 from msgspec import structs
 
+from feature_repo.columns import ItemColumns
 from feature_repo.crosses import Affinity, Hour, ItemFeature, Position, UserFeature
 from feature_repo.inputs import NAMES, matrix
 from feature_repo.registry import collect
 from feature_repo.repository import Repository
 from operators.features import Count, Last, Mean, category, event, item, user, user_category
 from operators.time import days
+from recommend.pipeline import Pipeline
+from recommend.retrievers import Nearest
+from recommend.surfaces import home
 from schemas.events import Impression, Interaction, User
+from tests.logs import made_log
 from training import examples, factors
 from training.accepted import Log
-from training.examples import Moment
+from training.examples import Moment, StageFailed
 from training.factors import FittedSpace
 
 Array = npt.NDArray[np.floating[Any]]
@@ -43,6 +49,10 @@ def features_at(log: Log, space: FittedSpace, number: int) -> tuple[Array, dict[
     return found[0]
 
 
+def available(columns: ItemColumns) -> set[str]:
+    return {columns.ids[row] for row in np.flatnonzero(columns.available)}
+
+
 def test_no_item_is_a_candidate_before_it_exists(log: Log, space: FittedSpace) -> None:
     """The catalogue of today holds items that were created, or first met, after the moment."""
     moment = log.interactions[600].timestamp
@@ -53,7 +63,7 @@ def test_no_item_is_a_candidate_before_it_exists(log: Log, space: FittedSpace) -
     known: list[set[str]] = []
     for each in (today, then):
         examples.replay(
-            each, *examples.world_of(each, space), [600], lambda moment: known.append({*moment.request.items.ids})
+            each, *examples.world_of(each, space), [600], lambda moment: known.append(available(moment.query.columns))
         )
     assert known[0] == known[1]
     late = {i.item_id for i in born if i.created_at and i.created_at > moment} - met
@@ -62,11 +72,11 @@ def test_no_item_is_a_candidate_before_it_exists(log: Log, space: FittedSpace) -
     negatives: list[int] = []
 
     def count(moment: Moment) -> None:
-        rows = examples.candidates(moment.request, vectors, np.random.default_rng(0))
-        negatives.append(sum(moment.request.items.ids[row] in late for row in rows))
+        rows = examples.candidates(pipeline, moment.query, np.random.default_rng(0))
+        negatives.append(sum(pipeline.columns.ids[row] in late for row in rows))
 
-    *start, vectors = examples.world_of(today, space)
-    examples.replay(today, *start, vectors, range(0, 600, 50), count)
+    world, pipeline, arrivals = examples.world_of(today, space)
+    examples.replay(today, world, pipeline, arrivals, range(0, 600, 50), count)
     assert negatives
     assert not any(negatives)
 
@@ -120,12 +130,76 @@ def test_impressions_are_applied_in_their_place(log: Log, space: FittedSpace) ->
         items = moment.request.items
         counts.append(items.ctr_7d[items.row_of["i0"]])
 
-    world, columns, *rest = examples.world_of(whole, space)
-    _, live = examples.replay(whole, world, columns, *rest, [499, 501], look)
-    row = columns.row_of["i0"]
+    world, pipeline, arrivals = examples.world_of(whole, space)
+    _, live = examples.replay(whole, world, pipeline, arrivals, [499, 501], look)
+    row = pipeline.columns.row_of["i0"]
     prior, once = 1 / 20, 1 / 21
     assert counts == pytest.approx([prior, once])
     assert live.at(end + 1).ctr_7d[row] < prior
+
+
+# -- candidates ------------------------------------------------------------------------------------
+
+
+def at_moments(log: Log, space: FittedSpace, moments: Sequence[int]) -> list[tuple[Moment, Pipeline, set[str]]]:
+    """Each moment, and the ids of its candidates."""
+    found: list[tuple[Moment, Pipeline, set[str]]] = []
+
+    def look(moment: Moment) -> None:
+        rows = examples.candidates(pipeline, moment.query, np.random.default_rng(moment.number))
+        assert len(set(rows.tolist())) == len(rows)
+        found.append((moment, pipeline, {pipeline.columns.ids[row] for row in rows}))
+
+    world, pipeline, arrivals = examples.world_of(log, space)
+    examples.replay(log, world, pipeline, arrivals, moments, look)
+    return found
+
+
+def test_the_ranker_learns_of_no_item_that_is_sold_out(log: Log, space: FittedSpace) -> None:
+    gone = {f"i{k}" for k in range(0, 60, 2)}
+    sold = Log(log.interactions, [structs.replace(i, available=i.item_id not in gone) for i in log.items])
+    for _, pipeline, found in at_moments(sold, space, [300, 600, 900]):
+        assert found
+        assert not found & gone
+        assert gone <= pipeline.columns.row_of.keys()
+
+
+def test_the_ranker_learns_of_as_many_items_as_serving_ranks_for_people_who_have_met_many() -> None:
+    """A person who has met the items that are nearest and most popular: a source makes up for them."""
+    wide = made_log(people=30, films=700, each=300, seed=3)
+    fitted = factors.fit(wide.interactions, wide.items, 8)
+    last = [k for k, event in enumerate(wide.interactions) if event.user_id == "u0"][-1]
+    ((moment, pipeline, found),) = at_moments(wide, fitted, [last])
+    met = {e.item_id for e in wide.interactions[:last] if e.user_id == "u0"}
+    assert len(met) > 200
+    assert not found & met
+    begun = pipeline.begin(home, moment.query)
+    served = {pipeline.columns.ids[row] for row in begun.candidates.rows}
+    assert served <= found
+    assert len(found - served) <= examples.RANDOM
+    nearest = moment.query.nearest(np.asarray(moment.request.vector)[None], 200)[0]
+    assert len(met & {pipeline.columns.ids[row] for row in nearest}) > 20, "of the nearest 200 many have been met"
+    assert sum(begun.candidates.found_by("nearest")) >= 200
+
+
+def test_candidates_of_a_new_person_come_from_their_interests(log: Log, space: FittedSpace) -> None:
+    whole = Log.of(log.interactions, log.items, (), [User("u0", interests=["horror"])])
+    first = next(k for k, event in enumerate(whole.interactions) if event.user_id == "u0")
+    ((moment, _, _),) = at_moments(whole, space, [first])
+    horror = space.of_content.bag(["category:horror"])
+    np.testing.assert_allclose(moment.request.vector, horror)
+
+
+def test_a_stage_that_fails_ends_training(log: Log, space: FittedSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(query: object) -> object:
+        raise RuntimeError("no index")
+
+    monkeypatch.setattr(Nearest, "find", lambda self, query: broken(query))
+    with pytest.raises(StageFailed, match="retrieve fell back"):
+        examples.examples(log, space, log.cut(0.8), 20, seed=0)
+
+
+# -- groups ----------------------------------------------------------------------------------------
 
 
 def test_groups(log: Log, space: FittedSpace) -> None:

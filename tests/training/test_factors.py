@@ -23,7 +23,7 @@ def test_vectors_are_unit_rows_and_a_seed_decides_them(log: Log) -> None:
 
 def test_a_new_item_stands_among_its_genre(log: Log) -> None:
     space = factors.fit(log.interactions, log.items, 16)
-    vector = space.over(lambda _: None).content.item(Item("new", "", ["horror"]))
+    vector = space.of_content.bag(["category:horror"])
     assert vector is not None
     near = space.vectors @ vector
     horror = np.array([int(i[1:]) % 3 == 2 for i in space.item_ids])
@@ -32,7 +32,7 @@ def test_a_new_item_stands_among_its_genre(log: Log) -> None:
 
 def test_an_item_without_events_gets_its_tokens_place(log: Log) -> None:
     space = factors.fit(log.interactions, [*log.items, Item("new", "", ["comedy"])], 16)
-    by_content = space.over(lambda _: None).content.bag(["category:comedy"])
+    by_content = space.of_content.bag(["category:comedy"])
     assert by_content is not None
     np.testing.assert_allclose(space.vectors[space.item_ids.index("new")], by_content, atol=1e-5)
 

@@ -68,6 +68,7 @@ def test_arrays(tmp_path: Path) -> None:
     assert found.sizes.tolist() == [3, 2]
     assert np.isnan(found.propensities).tolist() == [True, False, False, True, False]
     assert found.watch_seconds[3] == 1.5
+    assert found.request_ids == ["r1"] * 3 + ["r2"] * 2
     assert found.user_ids == ["u1"] * 3 + ["u2"] * 2
     assert found.item_ids == ["i0", "i1", "i2", "i0", "i1"]
     assert len(found) == len(found.shown_at) == 5
@@ -99,7 +100,7 @@ def test_nothing(tmp_path: Path) -> None:
     assert (len(found), found.features.shape, found.sizes.tolist()) == (0, (0, 0), [])
 
 
-def test_groups_of_people_who_consented_with_inputs_by_name(tmp_path: Path) -> None:
+def test_groups_of_the_impressions_that_are_kept_with_inputs_by_name(tmp_path: Path) -> None:
     shown = [
         example(1, 0, labels={"click": 1}), example(1, 1), example(1, 2, labels={"dislike": 1}),
         example(2, 0, labels={"purchase": 1, "view": 3}), example(2, 1, labels={"rating": 1}), example(2, 2),
@@ -109,9 +110,9 @@ def test_groups_of_people_who_consented_with_inputs_by_name(tmp_path: Path) -> N
     ]  # fmt: skip
     write(tmp_path, shown)
     found = labelled.read(labelled.finished(tmp_path), "v1")
-    groups = labelled.groups(found, ("request", "position"), ("position", "request"), lambda user: user != "u5")
+    groups = labelled.groups(found, ("request", "position"), ("position", "request"), lambda request: request != "r5")
     assert [g.labels.tolist() for g in groups] == [[2, 0, 0], [3, 1, 0]], (
-        "of 3 nothing came, of 4 all of it, 5 withdrew"
+        "of 3 nothing came, of 4 all of it, 5 is not kept"
     )
     assert [g.features.tolist() for g in groups] == [
         [[0, 1], [1, 1], [2, 1]],

@@ -19,7 +19,7 @@ import pytest
 from freshet.cli import main
 from freshet.local.ports import free_ports
 from freshet.settings import Settings
-from tests.freshet.commands.test_features import freshet
+from tests.freshet.commands.test_features import freshet, until_taken
 
 SECONDS, RATE, FEEDS = 60, 150, 8
 """of load, interactions a second, feeds a second"""
@@ -57,7 +57,7 @@ def test_feeds_under_load_are_logged_labelled_and_consistent(tmp_path: Path) -> 
         now = time.time_ns() // 1_000_000
         send(settings, list(retimed(shuffled(data.interactions)[:20_000], now - 3 * 86_400_000, now - 600_000)))
         freshet("up", **env)
-        time.sleep(45)  # what has been sent so far is read
+        until_taken(settings)
         clicks, shown = visited(settings, [user.user_id for user in data.users])
         expected = {(request, place): labels for request, items in shown.items() for place, labels in items.items()}
         deadline = time.monotonic() + 240

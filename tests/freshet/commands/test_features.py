@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 
+from follow import to_end
 from freshet.cli import main
 from freshet.commands import features as command
+from freshet.data.dead_letters import SentPlaces, wait_for_job
 from freshet.errors import ComponentError
 from freshet.features import declared, feast
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack, Status
 from freshet.settings import Settings
+from schemas.topics import INTERACTIONS
 
 BEFORE, AFTER = "tests.freshet.commands.declared_before", "tests.freshet.commands.declared_after"
 
@@ -213,6 +216,14 @@ def freshet(*words: str, **env: str) -> str:
     return done.stdout
 
 
+def until_taken(settings: Settings) -> None:
+    """Waits until a checkpoint of the job covers all interactions that are in Kafka now."""
+    sent = SentPlaces()
+    for message in to_end.read(settings.connection, [INTERACTIONS]):
+        sent.add(message)
+    assert wait_for_job(settings.connection, sent, lambda left: None, patience_s=120)
+
+
 @pytest.mark.proof
 def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
     """Nothing is lost, what stays is as it was, and what is new has all of history; every value beside its oracle."""
@@ -225,7 +236,6 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
     from training import archive
     from training.backfill import Backfill
     from training.datasets import movielens
-    from training.log import from_kafka
 
     chosen = free_ports()
     ports = {f"FRESHET_{name.upper()}": str(port) for name, port in chosen.items()}
@@ -238,7 +248,7 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
         freshet("up", "--only", "kafka,redis,flink", **env, FRESHET_DEFINITIONS=BEFORE)
         send(settings, data.items)
         send(settings, events[:6000])
-        time.sleep(15)
+        until_taken(settings)
         loading = [sys.executable, "-W", "ignore", "-c", LOAD]
         with subprocess.Popen(loading, env={**os.environ, **env}, stdout=subprocess.DEVNULL) as load:
             said = freshet("features", "apply", "--quiet", **env, FRESHET_DEFINITIONS=AFTER)
@@ -254,7 +264,7 @@ def test_a_repository_is_applied_under_load(tmp_path: Path) -> None:
         opened.callback(known.close)
         filled = Backfill(repository, known)
         filled.feed(archive.read(archive.finished(settings.archive / "events")))
-        assert filled.events == len(events) == len(from_kafka(settings.connection).interactions)
+        assert filled.events == len(events) == sum(1 for _ in to_end.read(settings.connection, [INTERACTIONS]))
         store = FeatureStore("feature_repo", fs_yaml_file=settings.feature_store)
         opened.callback(close, store)
         assert different(store, filled, repository.views) == []

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from feature_repo import registry
 from feature_repo.inputs import names
+from feature_repo.repository import EMPTY
 from freshet.commands import train as command
+from operators.contract import Record
 from schemas import bundle
-from schemas.events import Interaction, Item
+from schemas.events import Impression, Interaction, Item, LabelledExample, User
+from schemas.topics import IMPRESSIONS, USERS
+from tests.bundles import write_bundle
+from tests.training.test_labelled import write as write_examples
 from training import datasets
+from training.accepted import Log
 from training.datasets import Dataset
+
+T0 = 1_767_225_600_000
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +46,42 @@ def test_train_from_files_prints_what_it_made(
     assert found.version in said.out
     assert "prior" in said.out
     assert "100 interactions, 60 items" in said.err
+
+
+def test_labelled_impressions_from_before_a_withdrawal_are_left_out_also_when_consent_is_given_again(
+    tmp_path: Path,
+) -> None:
+    """As the impressions and interactions of that time are."""
+    inputs = names(EMPTY.crosses)
+    version = write_bundle(tmp_path / "bundles", ["i0", "i1"], served=True, inputs=inputs)
+
+    def impression(request_id: str, user_id: str, arrived: int) -> Record:
+        return Record(
+            Impression(request_id, user_id, T0 + arrived, ["i0", "i1"]), IMPRESSIONS, 0, arrived, T0 + arrived
+        )
+
+    def profile(consent: bool, arrived: int) -> Record:
+        return Record(User("u1", consent=consent), USERS, 0, arrived, T0 + arrived)
+
+    log = Log.taken(
+        [
+            impression("before", "u1", 1), impression("other", "u2", 2), profile(False, 3), profile(True, 4),
+            impression("after", "u1", 5),
+        ],
+        [],
+    )  # fmt: skip
+    shown = [
+        LabelledExample(
+            request, user, f"i{position}", position, T0, model_version=version,
+            features=np.full(len(inputs), place, "<f4").tobytes(), labels={"click": 1} if position else {},
+        )
+        for place, (request, user) in enumerate([("before", "u1"), ("other", "u2"), ("after", "u1")])
+        for position in range(2)
+    ]  # fmt: skip
+    write_examples(tmp_path / "archive" / "examples", shown)
+    settings: Any = SimpleNamespace(archive=tmp_path / "archive")
+    groups = command._labelled(settings, tmp_path / "bundles", log, EMPTY)
+    assert {float(group.features[0, 0]) for group in groups} == {1.0, 2.0}
 
 
 @pytest.mark.parametrize("dim", [1, 4096])

@@ -36,7 +36,7 @@ from schemas import codec
 from schemas.events import Interaction, Item
 from serving.producer import EventProducer
 from tests.secured import PASSWORD, REDIS_PASSWORD, SecuredKafka, certificates, settings_of
-from training.log import from_kafka
+from training.taken import TakenLog
 
 pytestmark = [
     pytest.mark.integration,
@@ -81,7 +81,7 @@ def test_every_client_gets_in(secured: Stack) -> None:
     follower.stop()
     assert ("items", b"i1", codec.encode(Item("i1", "Heat"))) in read
     assert [m.key for m in to_end.read(settings.connection, ["items"])].count(b"i1") == 1
-    assert event in from_kafka(settings.connection).interactions
+    assert event in TakenLog(settings.connection).log.interactions
     assert AdminClient(settings.connection.librdkafka()).list_topics(timeout=20).topics.keys() >= {"items"}
 
 

@@ -17,19 +17,19 @@ from feature_repo.crosses import ItemFeature
 from feature_repo.reads import Reads
 from follow import bundles as watched
 from operators.features import Count, item
-from recommend.catalogue import Catalogue
 from recommend.surfaces import home
 from schemas import bundle, codec
 from schemas.errors import EventError
 from schemas.events import Interaction, Item
 from schemas.topics import ITEM_FEATURES, ITEMS
+from serving.catalogue import LiveCatalogue
 from streams import wire
 from tests.bundles import put_in_force, write_bundle
 from tests.serving.conftest import until
-from tests.serving.made import Api, catalogue, model, person, pipeline, popular
+from tests.serving.made import Api, catalogue, install, model, person, pipeline, popular
 
 
-def feed(of: Catalogue) -> list[str]:
+def feed(of: LiveCatalogue) -> list[str]:
     """Item ids of a stranger's feed."""
     asked = pipeline(of)
     return asked.recommend(home, asked.query(at=0, user=person())).item_ids
@@ -38,14 +38,14 @@ def feed(of: Catalogue) -> list[str]:
 CONTENT = {"category:a": [1, 0, 0, 0], "category:b": [0, 1, 0, 0]}
 
 
-def near(of: Catalogue, vector: list[float], k: int = 3) -> list[str]:
+def near(of: LiveCatalogue, vector: list[float], k: int = 3) -> list[str]:
     """Ids of what the index finds."""
     found = of.model
     assert found is not None
     return [of.columns.ids[row] for row in found.user_space.nearest(np.array([vector], np.float32), k)[0].tolist()]
 
 
-def consistent(of: Catalogue) -> None:
+def consistent(of: LiveCatalogue) -> None:
     """Rows, labels and the index agree: each item with a vector is its own nearest."""
     columns = of.columns
     assert columns.row_of == {item_id: row for row, item_id in enumerate(columns.ids)}
@@ -98,13 +98,13 @@ def test_an_item_that_changes_moves() -> None:
 
 @given(st.data())
 def test_whatever_comes_in_whatever_order_rows_and_labels_agree(data: st.DataObject) -> None:
-    of = Catalogue()
+    of = LiveCatalogue()
     items: dict[str, Item] = {}
     for step in range(data.draw(st.integers(1, 8))):
         if data.draw(st.booleans()):
             trained = data.draw(st.lists(st.integers(0, 9), unique=True, min_size=1))
             angles = {f"i{k}": [np.cos(k + step), np.sin(k + step), 0.1, 0] for k in trained}
-            of.install(model(of, angles, content=CONTENT, version=f"v{step}"))
+            install(of, model(of, angles, content=CONTENT, version=f"v{step}"))
         else:
             item = Item(
                 f"i{data.draw(st.integers(0, 14))}", f"at {step}", data.draw(st.sampled_from([[], ["a"], ["b"]])),
@@ -124,7 +124,7 @@ def test_a_new_bundle_keeps_what_is_known_of_items() -> None:
     of = catalogue([Item("i1", "One"), Item("new", "New", ["a"])], {"i1": [1, 0, 0, 0]}, content=CONTENT)
     popular(of, {"i1": 3.0, "new": 4.0})
     rows, before = dict(of.columns.row_of), pipeline(of)
-    of.install(model(of, {"i2": [0, 1, 0, 0], "new": [0, 0, 0, 1], "i1": [0, 0, 1, 0]}, version="v2"))
+    install(of, model(of, {"i2": [0, 1, 0, 0], "new": [0, 0, 0, 1], "i1": [0, 0, 1, 0]}, version="v2"))
     columns = of.columns
     assert columns.ids == ["i1", "new", "i2"]
     assert rows.items() <= columns.row_of.items()
@@ -148,7 +148,7 @@ def test_with_a_catalogue_a_trained_item_that_it_does_not_hold_cannot() -> None:
     assert of.columns.available.tolist() == [True, True]
     of.set_complete()
     assert of.columns.available.tolist() == [True, False]
-    of.install(model(of, {"gone": [0, 1, 0, 0], "i1": [1, 0, 0, 0]}))
+    install(of, model(of, {"gone": [0, 1, 0, 0], "i1": [1, 0, 0, 0]}))
     assert of.columns.available.tolist() == [True, False]
 
 
@@ -156,7 +156,7 @@ def test_with_a_catalogue_a_trained_item_that_it_does_not_hold_cannot() -> None:
 
 
 def test_records_of_both_topics() -> None:
-    of = Catalogue()
+    of = LiveCatalogue()
     of.on_record(ITEMS, b"i1", codec.encode(Item("i1", "One")))
     assert of.item("i1") == Item("i1", "One")
     of.on_record(ITEMS, b"i1", None)
@@ -241,7 +241,7 @@ def test_a_bundle_is_picked_up_and_a_broken_one_leaves_the_old_in_force(
     ],
 )
 def test_items_are_taken_and_refused_as_in_the_job(key: bytes, value: bytes | None) -> None:
-    of = Catalogue()
+    of = LiveCatalogue()
     try:
         (record,) = wire.records((key.decode(), value, ITEMS, 0, 0, 0))
     except EventError as error:
@@ -263,12 +263,12 @@ def test_what_is_of_no_concern_changes_nothing(topic: str, value: bytes | None) 
 
 def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     people = Count("people", entity=item)
-    of = Catalogue(Reads.of([ItemFeature("n", of=people)]))
+    of = LiveCatalogue(Reads.of([ItemFeature("n", of=people)]))
     for value in ({"people": 7, "another": 1}, {"another": 1}):
         message = msgspec.msgpack.encode(("item_features", ("i1",), "", value))
         of.on_record(ITEM_FEATURES, b"any", message)
     with pytest.raises(ValueError, match="many"):
         of.on_record(ITEM_FEATURES, b"x", msgspec.msgpack.encode(("item_features", ("i1",), "", {"people": "many"})))
-    of.install(model(of, {"i0": [1, 0, 0, 0]}))
+    install(of, model(of, {"i0": [1, 0, 0, 0]}))
     columns = of.columns
     assert columns.value("item_features:people").tolist() == [7.0, 0.0]

@@ -1,0 +1,277 @@
+"""Checks a filter against the known fields and their types, and makes of it a function of rows and a request."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from feature_repo.attribute_columns import AttributeColumns
+from recommend.filtering import operations
+from recommend.filtering.comprehension import over_list, over_rows
+from recommend.filtering.errors import FilterError
+from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
+from recommend.filtering.moments import moment
+from recommend.filtering.syntax import Called, Constant, FieldOf, Listed, Named, Node, Operation
+from recommend.filtering.typed import (
+    ELEMENT,
+    LIST,
+    SUMS,
+    Typed,
+    any_of,
+    boolean,
+    calculation,
+    constant,
+    first_of,
+    hint,
+    joined,
+    listing,
+    variable,
+)
+from recommend.filtering.values import Kind, condition
+
+MOST_TEXTS = 32
+"""functions of strings in one filter: each may look at every string that there is"""
+MOST_BY_ROW = 4
+"""uses of titles and item ids in such functions, whose strings are as many as items"""
+QUANTIFIERS = ("exists", "all")
+METHODS = (*operations.TEXT, *QUANTIFIERS, "size")
+FUNCTIONS = ("has", "size", "timestamp", "duration")
+
+
+@dataclass
+class Checker:
+    """Checks one filter. `reads` gathers the fields that it reads."""
+
+    columns: AttributeColumns
+    variables: dict[str, Typed] = field(default_factory=dict)
+    reads: dict[str, tuple[int, FieldRead]] = field(default_factory=dict)
+    """path → its first place and the field"""
+    texts: int = 0
+    by_row: int = 0
+
+    def whole(self, node: Node) -> Run:
+        """The filter as a condition. Raises FilterError."""
+        return self._condition(self.typed(node), "a filter is")
+
+    def typed(self, node: Node) -> Typed:
+        """Raises FilterError with the place of what does not fit."""
+        if isinstance(node, Constant):
+            return constant(node)
+        if isinstance(node, (Named, FieldOf)):
+            return self._field(node)
+        if isinstance(node, Listed):
+            return self._list(node)
+        if isinstance(node, Called):
+            return self._call(node)
+        assert isinstance(node, Operation)
+        return self._operation(node)
+
+    # -- fields and literals ---------------------------------------------------------------------------
+
+    def _field(self, node: Named | FieldOf) -> Typed:
+        path: list[str] = []
+        root: Node = node
+        while isinstance(root, FieldOf):
+            path.insert(0, root.name)
+            root = root.of
+        if not isinstance(root, Named):
+            raise FilterError(node.at, "only item, user and request have fields")
+        if root.name in self.variables:
+            if path:
+                raise FilterError(node.at, f"{root.name} is an element of a list, which has no fields")
+            return replace(self.variables[root.name], at=node.at)
+        if root.name == "now":
+            if path:
+                raise FilterError(node.at, "now is a timestamp, which has no fields")
+            found = NOW
+        elif root.name not in ("item", "user", "request"):
+            raise FilterError(root.at, unknown("", root.name, ["item", "user", "request", "now", *self.variables]))
+        elif path in ([], ["attributes"]):
+            whole = ".".join([root.name, *path])
+            raise FilterError(root.at, f"{whole} alone has no value; write {whole}.NAME")
+        elif root.name == "item":
+            found = item_field(path, self.columns, node.at)
+        else:
+            found = user_field(path, node.at) if root.name == "user" else request_field(path, node.at)
+        self.reads.setdefault(found.path, (node.at, found))
+        return Typed(node.at, found.runs, found.of_rows, found.by_row, is_field=True)
+
+    def _list(self, node: Listed) -> Typed:
+        items = tuple(self.typed(each) for each in node.items)
+        if any(each.of_rows for each in items):
+            raise FilterError(node.at, "a list that is written out holds no fields of items")
+        kinds = [kind for kind in LIST if all(kind in each.runs for each in items)]
+        if not kinds:
+            raise FilterError(node.at, "a list holds numbers alone or strings alone")
+        runs = {LIST[kind]: listing([each.runs[kind] for each in items]) for kind in kinds}
+        return Typed(node.at, runs, nodes=items)
+
+    # -- calls ---------------------------------------------------------------------------------------
+
+    def _call(self, node: Called) -> Typed:
+        if node.of is None:
+            if node.name not in FUNCTIONS:
+                raise FilterError(node.at, _unknown_call(node.name, FUNCTIONS, METHODS, "as a method: x."))
+            return self._function(node, node.name, node.arguments)
+        if node.name not in METHODS:
+            raise FilterError(node.at, _unknown_call(node.name, METHODS, FUNCTIONS, "as a function: "))
+        if node.name == "size":
+            _count(node, 0)
+            return self._function(node, "size", (node.of,))
+        if node.name in QUANTIFIERS:
+            return self._quantified(node, node.of)
+        _count(node, 1)
+        target, argument = self.typed(node.of), self.typed(node.arguments[0])
+        a = target.as_kind(Kind.STRING, f"{node.name} is of")
+        b = argument.as_kind(Kind.STRING, f"{node.name} takes")
+        test = operations.TEXT[node.name]
+        self._spend(node, target, argument)
+        return boolean(node, lambda s: operations.test_texts(test, a(s), b(s)), target.of_rows or argument.of_rows)
+
+    def _function(self, node: Called, name: str, arguments: Sequence[Node]) -> Typed:
+        _count(node, 1, len(arguments))
+        if name in ("timestamp", "duration"):
+            return moment(node, name, arguments[0])
+        of = self.typed(arguments[0])
+        if name == "has":
+            if not of.is_field:
+                raise FilterError(of.at, "has takes a field: has(item.price)")
+            runs = list(of.runs.values())
+            return boolean(
+                node, lambda s: functools.reduce(operations.either, [operations.there(run(s)) for run in runs]),
+                of.of_rows,
+            )  # fmt: skip
+        kinds = [kind for kind in (Kind.STRING, Kind.STRINGS, Kind.NUMBERS) if kind in of.runs]
+        if not kinds:
+            raise FilterError(of.at, f"size is of a string or a list; this is {of.kinds}")
+        self._spend(node, of)
+        sized = [of.runs[kind] for kind in kinds]
+        return Typed(node.at, {Kind.NUMBER: lambda s: first_of([operations.size(run(s)) for run in sized])}, of.of_rows)
+
+    def _quantified(self, node: Called, target: Node) -> Typed:
+        of = self.typed(target)
+        _count(node, 2)
+        named, body = node.arguments
+        kinds = [kind for kind in ELEMENT if kind in of.runs]
+        if not kinds:
+            raise FilterError(of.at, f"{node.name} is of a list; this is {of.kinds}")
+        if not isinstance(named, Named) or named.name in ("item", "user", "request", "now"):
+            raise FilterError(named.at, f"{node.name} takes a name of elements: {node.name}(c, c != 'x')")
+        name, outer = named.name, self.variables
+        elements: dict[Kind, Run] = {ELEMENT[kind]: variable(name, ELEMENT[kind]) for kind in kinds}
+        self.variables = {**outer, name: Typed(named.at, elements)}
+        checked = self.typed(body)
+        self.variables = outer
+        if of.of_rows and checked.of_rows:
+            raise FilterError(checked.at, "within an item's own list other fields of the item cannot be read")
+        test = self._condition(checked, f"{node.name} takes")
+        every = node.name == "all"
+        if of.of_rows:
+            run = of.runs[Kind.STRINGS]
+            return boolean(node, lambda s: over_rows(run(s), name, test, s, every), of_rows=True)
+        lists = [of.runs[kind] for kind in kinds]
+        return boolean(
+            node, lambda s: any_of([over_list(run(s), name, test, s, every) for run in lists]), checked.of_rows
+        )
+
+    # -- operators -----------------------------------------------------------------------------------
+
+    def _operation(self, node: Operation) -> Typed:
+        sign, operands = node.operator, [self.typed(each) for each in node.operands]
+        of_rows = any(each.of_rows for each in operands)
+        if sign in ("&&", "||"):
+            parts = [self._condition(each, f"{sign} takes") for each in operands]
+            join = operations.both if sign == "&&" else operations.either
+            return boolean(node, lambda s: joined(join, parts, s), of_rows)
+        if sign == "!":
+            inner = self._condition(operands[0], "! takes")
+            return boolean(node, lambda s: operations.opposite(inner(s)), of_rows)
+        if len(operands) == 1:
+            kind = Kind.DURATION if Kind.DURATION in operands[0].runs else Kind.NUMBER
+            value = operands[0].as_kind(kind, "- takes")
+            return Typed(node.at, {kind: lambda s: operations.negate(value(s))}, of_rows)
+        a, b = operands
+        if sign == "in":
+            return self._within(node, a, b)
+        if sign in operations.COMPARE:
+            return self._comparison(node, a, b)
+        runs = {
+            SUMS[sign, one, other]: calculation(sign, a.runs[one], b.runs[other])
+            for one in a.runs
+            for other in b.runs
+            if (sign, one, other) in SUMS
+        }
+        if not runs:
+            raise FilterError(node.at, f"{sign} is not of {a.kinds} and {b.kinds}")
+        return Typed(node.at, runs, of_rows)
+
+    def _comparison(self, node: Operation, a: Typed, b: Typed) -> Typed:
+        sign = node.operator
+        comparable = [Kind.NUMBER, Kind.STRING, Kind.TIME, Kind.DURATION]
+        comparable += [Kind.BOOLEAN] if sign in operations.EQUALITY else []
+        kinds = [kind for kind in comparable if kind in a.runs and kind in b.runs]
+        if not kinds and any(kind in each.runs for kind in ELEMENT for each in (a, b)):
+            raise FilterError(node.at, f"{sign} compares no lists; write in, exists, all or size")
+        if not kinds:
+            raise FilterError(b.at, f"{sign} compares {a.kinds} with {b.kinds}{hint(next(iter(a.runs)), b)}")
+        if Kind.STRING in kinds and (sign not in operations.EQUALITY or (a.of_rows and b.of_rows)):
+            self._spend(node, a, b)
+        pairs = [(kind, a.runs[kind], b.runs[kind]) for kind in kinds]
+        return boolean(
+            node,
+            lambda s: any_of([operations.compare(sign, one(s), other(s), kind) for kind, one, other in pairs]),
+            a.of_rows or b.of_rows,
+        )
+
+    def _within(self, node: Operation, a: Typed, b: Typed) -> Typed:
+        kinds = [kind for kind in LIST if kind in a.runs and LIST[kind] in b.runs]
+        if not kinds:
+            if not any(kind in b.runs for kind in ELEMENT):
+                more = "; write contains(…) for a part of a string" if Kind.STRING in b.runs else ""
+                raise FilterError(b.at, f"in takes a list; this is {b.kinds}{more}")
+            raise FilterError(a.at, f"in looks for {a.kinds} in {b.kinds}")
+        if a.of_rows and b.of_rows:
+            self._spend(node, a, b)
+        pairs = [(kind, a.runs[kind], b.runs[LIST[kind]]) for kind in kinds]
+        return boolean(
+            node,
+            lambda s: any_of([operations.within(one(s), among(s), kind) for kind, one, among in pairs]),
+            a.of_rows or b.of_rows,
+        )
+
+    def _condition(self, of: Typed, needs: str) -> Run:
+        run = of.as_kind(Kind.BOOLEAN, needs)
+        return lambda s: condition(run(s))
+
+    def _spend(self, node: Node, *operands: Typed) -> None:
+        self.texts += 1
+        self.by_row += sum(each.by_row for each in operands)
+        if self.texts > MOST_TEXTS:
+            raise FilterError(node.at, f"a filter has at most {MOST_TEXTS} functions and comparisons of strings")
+        if self.by_row > MOST_BY_ROW:
+            raise FilterError(node.at, f"a filter looks into titles and item ids at most {MOST_BY_ROW} times")
+
+
+def _count(node: Called, wanted: int, given: int | None = None) -> None:
+    n = len(node.arguments) if given is None else given
+    if n != wanted:
+        arguments = f"{wanted} argument{'' if wanted == 1 else 's'}"
+        raise FilterError(node.at, f"{node.name} takes {arguments}, and has {n}")
+
+
+def _unknown_call(name: str, known: Sequence[str], others: Sequence[str], how: str) -> str:
+    if name in others:
+        return f"{name} is written {how}{name}(…)"
+    return unknown("", name, known)
+
+
+Checked: TypeAlias = tuple[Run, Mapping[str, tuple[int, FieldRead]]]
+
+
+def check(node: Node, columns: AttributeColumns) -> Checked:
+    """The filter as a function of a scope, and the fields that it reads: path → first place, field. Raises
+    FilterError."""
+    checker = Checker(columns)
+    return checker.whole(node), checker.reads

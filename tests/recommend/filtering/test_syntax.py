@@ -1,0 +1,112 @@
+"""What the parser makes of a filter, and what it says of one that cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recommend.filtering.errors import FilterError
+from recommend.filtering.syntax import (
+    DEEPEST,
+    LONGEST,
+    MOST_NODES,
+    Called,
+    Constant,
+    FieldOf,
+    Listed,
+    Named,
+    Operation,
+    parse,
+)
+
+
+def error(text: str) -> tuple[int, str]:
+    with pytest.raises(FilterError) as raised:
+        parse(text)
+    return raised.value.at, raised.value.reason
+
+
+def test_every_node_has_its_place() -> None:
+    price = FieldOf(0, Named(0, "item"), "price")
+    below = Operation(0, "<", (price, Constant(13, 20.0)))
+    horror = Operation(21, "in", (Constant(21, "horror"), FieldOf(33, Named(33, "item"), "categories")))
+    assert parse('item.price < 20 && !("horror" in item.categories)') == Operation(
+        0, "&&", (below, Operation(19, "!", (horror,)))
+    )
+
+
+def test_chains_are_flat_and_and_binds_closer_than_or() -> None:
+    a, b, c, d = (Named(at, name) for at, name in ((0, "a"), (5, "b"), (10, "c"), (15, "d")))
+    assert parse("a || b || c && d") == Operation(0, "||", (a, b, Operation(10, "&&", (c, d))))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("20", 20.0), ("-2.5e1", -25.0), ("0x1F", 31.0), ("7u", 7.0), (".5", 0.5), ("012", 12.0), ("true", True),
+        ("((false))", False), ('"a\\"b"', 'a"b'), ("'日本'", "日本"), ('"\\u00e9"', "é"), ("'''a\nb'''", "a\nb"),
+        ('r"\\d"', "\\d"),
+        ('"\\x41\\U0001F600\\101\\n"', "A😀A\n"),
+    ],
+)  # fmt: skip
+def test_literals(text: str, value: object) -> None:
+    found = parse(text)
+    assert isinstance(found, Constant)
+    assert (type(found.value), found.value) == (type(value), value)
+
+
+def test_calls_methods_lists_and_names_in_brackets() -> None:
+    item = FieldOf(0, FieldOf(0, Named(0, "item"), "attributes"), "a b")
+    assert parse('item.attributes["a b"].size()') == Called(0, "size", item, ())
+    assert parse("has(x)") == Called(0, "has", None, (Named(4, "x"),))
+    assert parse('[1, "a"]') == Listed(0, (Constant(1, 1.0), Constant(4, "a")))
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "says"),
+    [
+        ("", 0, "the filter is empty"),
+        ("  ", 0, "the filter is empty"),
+        ("a = 3", 2, "unexpected '='; write =="),
+        ("a and b", 2, "unexpected 'and'; write &&"),
+        ("a == 1\n & b", 8, "unexpected '&'; write &&"),
+        ("item.price <", 12, "the filter ends too early"),
+        ('x == "abc', 5, "the text is not closed"),
+        ("a ? b : c", 0, "no ? : operator"),
+        ("a == null", 5, "no null; write has"),
+        ('a == b"x"', 5, "no bytes"),
+        ('{"a": 1}', 1, "no maps"),
+        ("a.b{c: 1}", 0, "no objects"),
+        (".a", 0, "not part of the filter language"),
+        ("a[0] == 1", 2, "only a name stands in []"),
+        ("a == 1e999", 5, "too large"),
+        ('a == "\\ud800"', 5, "stands for no character"),
+        ('a == "\\q"', 5, "stands for no character"),
+        ("日 == 1", 0, "unexpected '日'"),
+        ("a ==\n== b", 5, "unexpected '=='"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_place(text: str, at: int, says: str) -> None:
+    found, reason = error(text)
+    assert found == at
+    assert says in reason
+
+
+def test_limits() -> None:
+    assert error("a" * (LONGEST + 1)) == (LONGEST, f"a filter has at most {LONGEST} characters")
+    assert "brackets" in error("(" * 900 + "a" + ")" * 900)[1]
+    for deep in ("!" * 200 + "a", "-" * 200 + "1", "a" + ".a" * 200, "+".join(["1"] * 200)):
+        assert f"at most {DEEPEST} operators" in error(deep)[1]
+    assert "parts" in error("||".join(["a"] * (MOST_NODES + 1)))[1]
+    assert isinstance(parse(" || ".join(["a"] * 300)), Operation), "a chain is not deep"
+
+
+@given(st.text(max_size=60) | st.text("ab.()[]!&|<>=+-*/%\"',:?0123 ", max_size=60))
+def test_any_text_is_read_or_refused_with_a_place_in_it(text: str) -> None:
+    at = 0
+    try:
+        parse(text)
+    except FilterError as found:
+        at = found.at
+    assert 0 <= at <= len(text)

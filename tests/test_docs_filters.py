@@ -1,0 +1,41 @@
+"""The examples and limits in docs/filters.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from feature_repo.attribute_columns import MOST_COLUMNS
+from feature_repo.columns import ItemColumns
+from recommend.filtering import Asker, ItemFilters
+from recommend.filtering.check import FUNCTIONS, METHODS, MOST_BY_ROW, MOST_TEXTS
+from recommend.filtering.fields import ITEM, REQUEST, USER
+from recommend.filtering.syntax import DEEPEST, LONGEST, MOST_NODES
+from schemas.events import Item
+
+TEXT = (Path(__file__).parent.parent / "docs" / "filters.md").read_text()
+
+
+def test_every_example_is_a_filter() -> None:
+    columns = ItemColumns()
+    columns.put_item(Item("i1", attributes={"year": 1995, "cast": ["Weaver"], "release year": 1995}))
+    filters = ItemFilters(columns)
+    examples = re.findall(r"```cel\n(.*?)```", TEXT, re.DOTALL)[0].splitlines()
+    assert len(examples) > 5
+    for example in examples:
+        filters.compile(example).mask(Asker({}, 1_767_225_600_000))
+
+
+def test_every_field_and_function_is_there() -> None:
+    fields = [*(f"item.{n}" for n in ITEM), *(f"user.{n}" for n in USER), *(f"request.{n}" for n in REQUEST)]
+    assert [name for name in fields if f"`{name}`" not in TEXT] == []
+    assert [name for name in (*FUNCTIONS, *METHODS) if name not in TEXT] == []
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    said = " ".join(TEXT.split("Limits: ")[1].split("Where evaluating")[0].split())
+    for number in (f"{LONGEST:,} characters", f"{MOST_NODES} operators", f"{DEEPEST} levels"):
+        assert number in said
+    assert f"{MOST_TEXTS} functions" in said
+    assert f"which {MOST_BY_ROW} may" in said
+    assert f"Up to {MOST_COLUMNS} attributes" in TEXT
