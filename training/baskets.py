@@ -146,7 +146,7 @@ def asked(
     """Name → whether each hidden product was in the surface's list. The flag of a surface is whether it is asked for
     the household; `baskets` are all those of the test days, in order of time."""
     columns, of = stream.catalogue.columns, {question.basket.id: question for question in test}
-    pipeline = Pipeline(columns, None, 1e9)
+    pipeline = Pipeline(columns, None)
     hits: dict[str, list[bool]] = defaultdict(list)
     for basket in baskets:
         question = of.get(basket.id)
