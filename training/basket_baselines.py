@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
+from implicit.utils import ParameterWarning
 from scipy import sparse
 
 from training.complete_journey import Purchase
@@ -74,7 +76,9 @@ class ItemToItem:
 
         def of(neighbours: int) -> Hits:
             model = kind(K=neighbours, num_threads=1)
-            model.fit(self.past, show_progress=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ParameterWarning)  # of the COO matrix that it makes itself
+                model.fit(self.past, show_progress=False)
             similarity = model.similarity.tocsr().astype(np.float32)
             return self.hits(lambda carts: (carts @ similarity).toarray())
 
