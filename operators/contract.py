@@ -47,6 +47,8 @@ class Signal(NamedTuple):
     timestamp: int
     item_id: str = ""
     region: str = ""
+    partners: tuple[str, ...] | list[str] = ()
+    """items of the same basket, where the signal is of one (operators/cooccurrence.py)"""
     session_id: str = ""
     categories: tuple[str, ...] | list[str] = ()
     brand: str = ""

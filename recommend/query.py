@@ -23,6 +23,7 @@ from operators.space import Content
 from recommend.filtering import Asker, ItemFilter
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
+from recommend.together import Together, together
 
 HALF_LIFE: int = views.USER_VECTOR.half_life
 ENOUGH = 0.75
@@ -30,6 +31,7 @@ ENOUGH = 0.75
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
 
+NO_ROWS: Rows = np.zeros(0, np.int64)
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
 Explain = Literal["none", "reason", "full"]
@@ -82,6 +84,8 @@ class Query:
     """what is searched for"""
     item: int = -1
     """row of the item that others are compared with"""
+    cart: Rows = field(default_factory=lambda: NO_ROWS)
+    """rows of the items that are to be completed, each once"""
     category: str = ""
     """only items of this category"""
     filter: ItemFilter | None = None
@@ -160,6 +164,11 @@ class Query:
         return ranking_of(
             self.user, self.columns, vectors, content, self.at, self.region, self.device, self.text, self.pairs
         )
+
+    @cached_property
+    def together(self) -> Together:
+        """What is bought together with the items of the cart, and what the person may buy again."""
+        return together(self.columns, self.cart, self.at, self.user)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:

@@ -32,11 +32,13 @@ VARIANT = Parameter(
 )
 
 
-def _n(surface: Surface) -> Parameter:
+def how_many(surface: Surface) -> Parameter:
+    """The parameter `n` of a surface."""
     return Whole(name="n", doc="how many items", default=surface.paging.default, most=surface.paging.most)
 
 
-def _explain(default: str) -> Parameter:
+def explained(default: str) -> Parameter:
+    """The parameter `explain`."""
     doc = "reason: why each item is there; full: also each item's sources, features and scores, and what each stage did"
     return Choice(name="explain", doc=doc, default=default, among=("none", "reason", "full"))
 
@@ -49,21 +51,21 @@ FILTER = FilterText(
 FEED = (
     USER_ID,
     Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
-    _n(home),
+    how_many(home),
     REGION,
     Parameter(name="device", doc="what it is shown on"),
     After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
     FILTER,
-    _explain("reason"),
+    explained("reason"),
     VARIANT,
 )
-SIMILAR = (ITEM_ID, _n(similar), FILTER, _explain("none"), VARIANT)
+SIMILAR = (ITEM_ID, how_many(similar), FILTER, explained("none"), VARIANT)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
-    _n(trending),
+    how_many(trending),
     FILTER,
-    _explain("none"),
+    explained("none"),
     VARIANT,
 )
 
@@ -99,8 +101,8 @@ class Feeds:
         services = self._services
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
-        variant = self._variant(asked, user_id)
-        chosen = _filter(asked["filter"], surface, variant.pipeline)
+        variant = variant_of(services, asked, user_id)
+        chosen = filter_of(asked["filter"], surface, variant.pipeline)
         person = await services.hydrator.person(user_id, asked["after"], variant.space(surface.name))
         hydrated = time.perf_counter()
         pipeline = variant.pipeline
@@ -127,7 +129,7 @@ class Feeds:
                 degraded, timings, trace_of(answer), filtered(answer),
             )
         )  # fmt: skip
-        self._observe(surface, answer, timings, degraded)
+        observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
         if shown and person.consent and request.method != "HEAD":  # a HEAD shows nobody a list
@@ -158,34 +160,39 @@ class Feeds:
         return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
 
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
-        variant = self._variant(asked)
+        variant = variant_of(self._services, asked)
         pipeline = variant.pipeline
-        chosen = _filter(asked["filter"], surface, pipeline)
+        chosen = filter_of(asked["filter"], surface, pipeline)
         query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
         answer = pipeline.recommend(surface, query)
-        self._observe(surface, answer, answer.timings_ms, answer.degraded)
+        observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
         return document(related(answer, variant.name))
 
-    def _variant(self, asked: dict[str, Any], user_id: str = "") -> Variant:
-        services = self._services
-        return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
-    def _observe(self, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]) -> None:
-        metrics, name = self._services.metrics, surface.name
-        for step, milliseconds in timings.items():
-            metrics.stages.labels(name, step).observe(milliseconds / 1000)
-        for step in degraded:
-            metrics.degraded.labels(step).inc()
-        for stage in answer.trace:
-            if stage.removed:
-                metrics.removed.labels(name, stage.stage).inc(stage.removed)
-            if stage.failed is not None:
-                metrics.stage_failures.labels(name, stage.stage).inc()
-            if stage.over_budget:
-                metrics.over_budget.labels(name, stage.stage).inc()
+def variant_of(services: Services, asked: dict[str, Any], user_id: str = "") -> Variant:
+    """The variant that a request names, or that the person falls to."""
+    return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
 
-def _filter(text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
+def observe(
+    services: Services, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]
+) -> None:
+    """Counts an answer in the metrics."""
+    metrics, name = services.metrics, surface.name
+    for step, milliseconds in timings.items():
+        metrics.stages.labels(name, step).observe(milliseconds / 1000)
+    for step in degraded:
+        metrics.degraded.labels(step).inc()
+    for stage in answer.trace:
+        if stage.removed:
+            metrics.removed.labels(name, stage.stage).inc(stage.removed)
+        if stage.failed is not None:
+            metrics.stage_failures.labels(name, stage.stage).inc()
+        if stage.over_budget:
+            metrics.over_budget.labels(name, stage.stage).inc()
+
+
+def filter_of(text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
     """The request's filter. Raises Unprocessable where it does not fit the items, or reads a person on a surface that
     answers nobody in particular."""
     if text is None:
