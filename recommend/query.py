@@ -118,7 +118,8 @@ class Query:
         space = self.parts.space
         if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        return space.nearest(vectors, k, self.allowed, least=math.ceil(ENOUGH * k) if least is None else least)
+        least = math.ceil(ENOUGH * k) if least is None else least
+        return space.nearest(vectors, k, self.allowed, least, self.n_allowed)
 
     # -- the items that may be in the answer ---------------------------------------------------------
 
@@ -144,6 +145,11 @@ class Query:
             return available
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
+
+    @cached_property
+    def n_allowed(self) -> int:
+        """How many rows are allowed, counted once for all searches."""
+        return int(np.count_nonzero(self.allowed))
 
     # -- the person ----------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ def match(query: Query, trace: Trace) -> None:
     available = int(np.count_nonzero(query.columns.available))
 
     def work() -> int:
-        return int(np.count_nonzero(query.allowed))
+        return query.n_allowed
 
     allowed, record = trace.run("filter", CATALOGUE_FILTER, query, work, available)
     assert record
