@@ -67,7 +67,7 @@ def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: 
     rows, _, pull = query.anchors
     if not len(rows) or query.from_interests or not personal.any():
         return [-1] * len(candidates)
-    cosines = query.vectors(candidates.rows) @ query.vectors(rows).T
+    cosines = query.vectors(candidates.rows) @ query.anchor_vectors.T
     found = np.where(by_vector, np.argmax(cosines * pull, axis=1), np.argmax(cosines[:, :RECENTS], axis=1))
     near = cosines[np.arange(len(found)), found] >= RELATED
     return np.where(near & personal, found, -1).tolist()

@@ -199,3 +199,8 @@ class Query:
             [kind for kind, _ in rows.values()],
             np.array([pull for _, pull in rows.values()]),
         )
+
+    @cached_property
+    def anchor_vectors(self) -> npt.NDArray[np.float32]:
+        """Item vectors (n, dim) of the anchors."""
+        return self.vectors(self.anchors.rows)
