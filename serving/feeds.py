@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from typing import Any
@@ -74,6 +75,7 @@ class Feeds:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._features = PersonFeatures(services)
+        self._stages = functools.cache(services.metrics.stages.labels)  # which looks each up under a lock
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -173,7 +175,7 @@ class Feeds:
     def _observe(self, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]) -> None:
         metrics, name = self._services.metrics, surface.name
         for step, milliseconds in timings.items():
-            metrics.stages.labels(name, step).observe(milliseconds / 1000)
+            self._stages(name, step).observe(milliseconds / 1000)
         for step in degraded:
             metrics.degraded.labels(step).inc()
         for stage in answer.trace:
