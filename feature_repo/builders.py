@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from feature_repo.repository import EMPTY, Repository
-from feature_repo.views import SERVED, item, item_region, user
+from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user
 from operators.attribution import Attribution
 from operators.contract import Operator, World
 from operators.keyed import ItemOperator, UserOperator
@@ -37,8 +37,9 @@ def user_operator(
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator of `item_activity`, `item_region_activity` and the declared features of all other entities."""
-    return declared.extend_item(ItemOperator(item, item_region, world), world)
+    """The operator of `item_activity`, `item_region_activity`, `item_cooccurrence` and the declared features of all
+    other entities."""
+    return declared.extend_item(ItemOperator(item, item_region, world, item_cooccurrence), world)
 
 
 def declared_alone(world: World, declared: Repository, opt_in: bool = False) -> tuple[Operator[Any], Operator[Any]]:

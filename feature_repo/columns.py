@@ -17,11 +17,14 @@ import numpy.typing as npt
 from feature_repo.attribute_columns import AttributeColumns
 from feature_repo.paged import Mask as Mask  # re-exported
 from feature_repo.paged import Rows as Rows
+from feature_repo.partners import Partners
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
+from feature_repo.views import item_cooccurrence as together_view
 from feature_repo.views import item_region as region_view
 from feature_repo.vocabulary import Vocabulary
 from operators.contract import Row
+from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
 from schemas.events import Item
 
@@ -46,6 +49,7 @@ def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
         "available": np.zeros(capacity, bool),
         "listed": np.zeros(capacity, bool),
         "events_7d": np.zeros(capacity),
+        "baskets": np.full(capacity, UNKNOWN),
         **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
     }
 
@@ -66,6 +70,10 @@ class ItemColumns:
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
+        self.partners = Partners()
+        """what items are bought together with; not part of a `subset`"""
+        self.basket_lines = 0.0
+        """sum of 2^baskets over all items"""
         self.leaders: dict[str, float] = {}
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
@@ -133,7 +141,7 @@ class ItemColumns:
         return row
 
     def put_features(self, row: Row) -> None:
-        """Sets the columns of a row of `item_activity` or `item_region_activity`."""
+        """Sets the columns of a row of `item_activity`, `item_region_activity` or `item_cooccurrence`."""
         at = self.row(row.key[0])
         if row.view == item_view.name:
             self._put_popularity("", self._arrays["popularity"], at, row.values[_POPULARITY])
@@ -149,6 +157,11 @@ class ItemColumns:
                 column = np.full(capacity, UNKNOWN_POPULARITY)
                 self.region_popularity[row.key[1]] = column
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
+        elif row.view == together_view.name:
+            baskets, partners, shares = row.values
+            self.partners.put(at, [self.row(partner) for partner in partners], shares)
+            self.basket_lines += 2.0**baskets - 2.0 ** self._arrays["baskets"][at]
+            self._arrays["baskets"][at] = baskets
 
     def put_values(self, item_id: str, values: Mapping[str, Any]) -> None:
         """Sets an item's declared features, by field name; those that no cross reads are ignored."""

@@ -76,9 +76,10 @@ user, item, region = entity("user"), entity("item"), entity("region")
 user_activity = feature_view(views.user)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
+item_cooccurrence = feature_view(views.item_cooccurrence)
 
-VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity)}
-DECLARED = {v.name: v for v in (views.user, views.item, views.item_region)}
+VIEWS = {v.name: v for v in (user_activity, item_activity, item_region_activity, item_cooccurrence)}
+DECLARED = {v.name: v for v in views.ALL}
 
 # Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
 # another feature's shadow.
@@ -116,6 +117,9 @@ user_session = FeatureService(
 item_stats = FeatureService(name="item_stats", features=[item_activity], description="one item")
 item_region_stats = FeatureService(
     name="item_region_stats", features=[item_region_activity], description="one item in one region"
+)
+item_together = FeatureService(
+    name="item_together", features=[item_cooccurrence], description="what one item is bought together with"
 )
 
 

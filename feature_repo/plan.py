@@ -36,7 +36,7 @@ def snapshot(repository: Repository) -> Snapshot:
     column is marked: when it becomes one, the job has to send all its rows."""
     served = {value.feature for value in repository.reads.item}
     return {
-        "views": {view.name: Aggregator(view).layout for view in (views.user, views.item, views.item_region)},
+        "views": {view.name: Aggregator(view).layout for view in views.ALL},
         "features": {
             f"{entity.name}.{feature.name}": {
                 "state": feature.state_key,

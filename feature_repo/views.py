@@ -6,6 +6,7 @@ from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
 from operators.contract import CellAggregation, View
+from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity
 from operators.history import Applied, CurrentSession, Recent
 from operators.keyed import IMPRESSION
@@ -42,6 +43,7 @@ OF_USER: tuple[CellAggregation[Any], ...] = (
     Seen(MET),
     Profile(),
     Applied(),
+    Basket(frozenset({"add_to_cart", "purchase"}), gap=minutes(30)),
 )
 
 user: View[Any] = View(
@@ -76,6 +78,16 @@ item_region: View[Any] = View(
     doc="one item in one region",
 )
 
+item_cooccurrence: View[Any] = View(
+    "item_cooccurrence",
+    entities=("item",),
+    aggregations=(Cooccurrence(half_life=days(365)),),
+    doc="what one item is bought together with",
+)
 
-SERVED = frozenset({item.name, item_region.name})
+
+SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
 """views whose rows servers keep as columns"""
+
+ALL = (user, item, item_region, item_cooccurrence)
+"""every view of the main path"""

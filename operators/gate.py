@@ -178,6 +178,7 @@ class Gate:
             event.timestamp,
             item_id,
             str(properties.get("region", "")).lstrip("\0"),  # parts are named by regions, or by NUL and more
+            (),
             (event.session_id or "") if type(event) is Interaction else "",
             item.categories if item else (),
             (item.brand or "") if item else "",

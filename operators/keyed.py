@@ -15,6 +15,7 @@ from operators.aggregator import STATE as STATE
 from operators.aggregator import STATE_FIELD as STATE_FIELD
 from operators.aggregator import Aggregator, KeyedState
 from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
+from operators.cooccurrence import OF_BASKETS, Basket
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import Applied
@@ -24,8 +25,11 @@ from operators.vector import UserVector
 from schemas.errors import InvalidEvent, NoConsent
 from schemas.events import Impression, Interaction, Item, User
 
-SENT = 4
-"""how many fields of a signal, from the first, the item operator reads: event type, time, item and region"""
+SENT = 5
+"""how many fields of a signal, from the first, the item operator reads: event type, time, item, region and partners"""
+
+TOGETHER = "\x01together"
+"""the part of an item with its co-occurrence: no region has a control character"""
 
 
 class _InSpace(NamedTuple):
@@ -65,6 +69,7 @@ class UserOperator(Operator[KeyedState]):
         self._profile = self._features.of_kind(Profile)
         self._applied = self._features.of_kind(Applied)
         self._vector = self._features.of_kind(UserVector)
+        self._basket = self._features.of_kind(Basket)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         return () if type(record.event) is Signal else ("",)
@@ -133,6 +138,9 @@ class UserOperator(Operator[KeyedState]):
         signals = self._gate.take(state, record)
         if type(event) is Interaction:
             self._features.update(state, signals[0], self.world)
+            if self._basket:
+                place, basket = self._basket
+                signals += basket.take(state.parts[place], signals[0])
         return signals
 
     def _check_consent(self, state: KeyedState, record: Record) -> None:
@@ -188,26 +196,36 @@ class UserOperator(Operator[KeyedState]):
 
 
 class ItemOperator(Operator[KeyedState]):
-    """Signals about items and catalogue entries → the item's row, overall and in each region."""
+    """Signals about items and catalogue entries → the item's row, overall and in each region, and the row of what it is
+    bought together with."""
 
     name = "item"
 
-    def __init__(self, overall: View[Any], regional: View[Any], world: World) -> None:
+    def __init__(
+        self, overall: View[Any], regional: View[Any], world: World, together: View[Any] | None = None
+    ) -> None:
+        """Without `together`, the signals of baskets change nothing."""
         self.world = world
+        self.together = together
         self.overall = overall
         self.regional = regional
         self._overall = Aggregator(overall)
         self._regional = Aggregator(regional)
+        self._together = Aggregator(together) if together else None
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         event = record.event
         if type(event) is Signal:
             if event.item_id != key:
                 return ()
+            if event.event_type in OF_BASKETS:
+                return (TOGETHER,) if self._together else ()
             return ("", event.region) if event.region else ("",)
         return ("",)
 
     def _of(self, part: str) -> Aggregator:
+        if part == TOGETHER and self._together:
+            return self._together
         return self._regional if part else self._overall
 
     def new(self, part: str = "") -> KeyedState:
@@ -224,7 +242,7 @@ class ItemOperator(Operator[KeyedState]):
 
     def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         features = self._of(part)
-        return Row(features.view.name, (key, part) if part else (key,), features.values(state, at))
+        return Row(features.view.name, (key, part) if part and part != TOGETHER else (key,), features.values(state, at))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)
@@ -234,7 +252,7 @@ class ItemOperator(Operator[KeyedState]):
         if type(event) is Signal:
             state.watermark = max(state.watermark, event.timestamp)
             # No more of the event than this reaches the operator where nothing else is declared of items.
-            signal = Signal(event.event_type, event.timestamp, event.item_id, event.region)
+            signal = Signal(event.event_type, event.timestamp, event.item_id, event.region, event.partners)
         elif type(event) is Item:
             signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
         else:

@@ -24,6 +24,7 @@ from operators.space import Content
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
+from recommend.together import Together, together
 
 HALF_LIFE: int = views.USER_VECTOR.half_life
 ENOUGH = 0.75
@@ -31,6 +32,7 @@ ENOUGH = 0.75
 ANCHORS = 20
 """distinct recent items that count as what a person has been drawn to"""
 
+NO_ROWS: Rows = np.zeros(0, np.int64)
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
 Explain = Literal["none", "reason", "full"]
@@ -83,6 +85,8 @@ class Query:
     """what is searched for"""
     item: int = -1
     """row of the item that others are compared with"""
+    cart: Rows = field(default_factory=lambda: NO_ROWS)
+    """rows of the items that are to be completed, each once"""
     category: str = ""
     """only items of this category"""
     filter: ItemFilter | None = None
@@ -121,7 +125,8 @@ class Query:
         space = self.parts.space
         if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        return space.nearest(vectors, k, self.allowed, least=math.ceil(ENOUGH * k) if least is None else least)
+        least = math.ceil(ENOUGH * k) if least is None else least
+        return space.nearest(vectors, k, self.allowed, least, self.n_allowed)
 
     # -- the items that may be in the answer ---------------------------------------------------------
 
@@ -145,6 +150,11 @@ class Query:
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
 
+    @cached_property
+    def n_allowed(self) -> int:
+        """How many rows are allowed, counted once for all searches."""
+        return int(np.count_nonzero(self.allowed))
+
     # -- the person ----------------------------------------------------------------------------------
 
     @cached_property
@@ -160,6 +170,11 @@ class Query:
         return ranking_of(
             self.user, self.columns, vectors, content, self.at, self.region, self.device, self.text, self.pairs
         )
+
+    @cached_property
+    def together(self) -> Together:
+        """What is bought together with the items of the cart, and what the person may buy again."""
+        return together(self.columns, self.cart, self.at, self.user)
 
     @cached_property
     def seen(self) -> npt.NDArray[np.uint64]:
@@ -182,8 +197,10 @@ class Query:
         newest = times[0] if len(times) else 0
         recents = zip(user["recent_items"], user["recent_types"], times, user["recent_tastes"], strict=False)
         for item, kind, at, taste in recents:
+            if taste <= 0:
+                continue
             row = columns.row_of.get(item)
-            if row is None or taste <= 0 or row in disliked or row in rows:
+            if row is None or row in disliked or row in rows:
                 continue
             rows[row] = kind, taste * 2.0 ** ((at - newest) / HALF_LIFE)
             if len(rows) == ANCHORS:
@@ -193,3 +210,17 @@ class Query:
             [kind for kind, _ in rows.values()],
             np.array([pull for _, pull in rows.values()]),
         )
+
+    @cached_property
+    def anchor_vectors(self) -> npt.NDArray[np.float32]:
+        """Item vectors (n, dim) of the anchors."""
+        return self.vectors(self.anchors.rows)
+
+    @cached_property
+    def liked(self) -> dict[str, float]:
+        """Category (case folded) → share of attention; stated interests where there are no events."""
+        user = self.user
+        if self.from_interests:
+            return {name.casefold(): 1.0 for name in user["interests"]}
+        pairs = zip(user["category_affinity"], user["category_affinity_scores"], strict=True)
+        return {name.casefold(): float(share) for name, share in pairs}

@@ -23,6 +23,8 @@ from serving.problems import Overloaded
 
 GUARDED = "/v1/"
 READS = ("GET", "HEAD")
+READ_BY_POST = ("/v1/cart",)
+"""paths that write nothing: their question does not fit into a URL"""
 
 
 class Pace(NamedTuple):
@@ -122,7 +124,8 @@ class Admission:
         if scope["type"] != "http" or not scope["path"].startswith(GUARDED):
             await self._app(scope, receive, send)
             return
-        lane = self._reads if scope["method"] in READS else self._writes
+        reads = scope["method"] in READS or scope["path"] in READ_BY_POST
+        lane = self._reads if reads else self._writes
         try:
             await lane.enter()
         except Overloaded as problem:

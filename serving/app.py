@@ -30,6 +30,7 @@ from serving.problems import Problem, document, on_error, on_http_exception, on_
 from serving.routing import resources
 from serving.services import Services
 from serving.settings import ServingSettings
+from serving.together import Carts
 
 STATIC = Path(__file__).parent / "static"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
@@ -47,6 +48,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
     return [
         *Ingest(services).endpoints(),
         *Feeds(services).endpoints(),
+        *Carts(services).endpoints(),
         *People(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]

@@ -33,11 +33,13 @@ VARIANT = Parameter(
 )
 
 
-def _n(surface: Surface) -> Parameter:
+def how_many(surface: Surface) -> Parameter:
+    """The parameter `n` of a surface."""
     return Whole(name="n", doc="how many items", default=surface.paging.default, most=surface.paging.most)
 
 
-def _explain(default: str) -> Parameter:
+def explained(default: str) -> Parameter:
+    """The parameter `explain`."""
     doc = "reason: why each item is there; full: also each item's sources, features and scores, and what each stage did"
     return Choice(name="explain", doc=doc, default=default, among=("none", "reason", "full"))
 
@@ -50,21 +52,21 @@ FILTER = FilterText(
 FEED = (
     USER_ID,
     Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
-    _n(home),
+    how_many(home),
     REGION,
     Parameter(name="device", doc="what it is shown on"),
     After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
     FILTER,
-    _explain("reason"),
+    explained("reason"),
     VARIANT,
 )
-SIMILAR = (ITEM_ID, _n(similar), FILTER, _explain("none"), VARIANT)
+SIMILAR = (ITEM_ID, how_many(similar), FILTER, explained("none"), VARIANT)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
-    _n(trending),
+    how_many(trending),
     FILTER,
-    _explain("none"),
+    explained("none"),
     VARIANT,
 )
 
@@ -100,8 +102,8 @@ class Feeds:
         services = self._services
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
-        variant = self._variant(asked, user_id)
-        chosen = self._filter(asked["filter"], surface, variant.pipeline)
+        variant = variant_of(services, asked, user_id)
+        chosen = filter_of(services, asked["filter"], surface, variant.pipeline)
         person = await services.hydrator.person(
             user_id,
             asked["after"],
@@ -133,7 +135,7 @@ class Feeds:
                 degraded, timings, trace_of(answer), filtered(answer),
             )
         )  # fmt: skip
-        self._observe(surface, answer, timings, degraded)
+        observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
         if shown and person.consent and request.method != "HEAD":  # a HEAD shows nobody a list
@@ -164,46 +166,50 @@ class Feeds:
         return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
 
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
-        variant = self._variant(asked)
+        variant = variant_of(self._services, asked)
         pipeline = variant.pipeline
-        chosen = self._filter(asked["filter"], surface, pipeline)
+        chosen = filter_of(self._services, asked["filter"], surface, pipeline)
         query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
         answer = pipeline.recommend(surface, query)
-        self._observe(surface, answer, answer.timings_ms, answer.degraded)
+        observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
         return document(related(answer, variant.name))
 
-    def _variant(self, asked: dict[str, Any], user_id: str = "") -> Variant:
-        services = self._services
-        return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
-    def _observe(self, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]) -> None:
-        metrics, name = self._services.metrics, surface.name
-        for step, milliseconds in timings.items():
-            metrics.stages.labels(name, step).observe(milliseconds / 1000)
-        for step in degraded:
-            metrics.degraded.labels(step).inc()
-        for stage in answer.trace:
-            if stage.removed:
-                metrics.removed.labels(name, stage.stage).inc(stage.removed)
-            if stage.failed is not None:
-                metrics.stage_failures.labels(name, stage.stage).inc()
-            if stage.over_budget:
-                metrics.over_budget.labels(name, stage.stage).inc()
+def variant_of(services: Services, asked: dict[str, Any], user_id: str = "") -> Variant:
+    """The variant that a request names, or that the person falls to."""
+    return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
 
-    def _filter(self, text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
-        """The request's filter. Raises Unprocessable where it cannot be read, does not fit the items, or reads a person
-        on a surface that is not for one, and Forbidden where it reads attributes that the server does not show."""
-        if text is None:
-            return None
-        try:
-            found = pipeline.filters.compile(text)
-            if found.of_user is not None and not surface.personal:
-                raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
-        except FilterError as error:
-            raise Unprocessable(f"filter: {error}", [Fault("filter", str(error))]) from None
-        if found.of_attributes is not None and not self._services.settings.shows_profiles:
-            raise Forbidden(
-                f"filter: character {found.of_attributes + 1}: attributes of profiles can be read by filters only "
-                f"{WHERE_SHOWN}."
-            )
-        return found
+
+def observe(
+    services: Services, surface: Surface, answer: Answer, timings: dict[str, float], degraded: list[str]
+) -> None:
+    """Counts an answer in the metrics."""
+    metrics, name = services.metrics, surface.name
+    for step, milliseconds in timings.items():
+        metrics.of_stage(name, step).observe(milliseconds / 1000)
+    for step in degraded:
+        metrics.degraded.labels(step).inc()
+    for stage in answer.trace:
+        if stage.removed:
+            metrics.removed.labels(name, stage.stage).inc(stage.removed)
+        if stage.failed is not None:
+            metrics.stage_failures.labels(name, stage.stage).inc()
+        if stage.over_budget:
+            metrics.over_budget.labels(name, stage.stage).inc()
+
+
+def filter_of(services: Services, text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
+    """The request's filter. Raises Unprocessable where it cannot be read, does not fit the items, or reads a person on
+    a surface that is not for one, and Forbidden where it reads attributes of profiles that the server does not show."""
+    if text is None:
+        return None
+    try:
+        found = pipeline.filters.compile(text)
+        if found.of_user is not None and not surface.personal:
+            raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
+    except FilterError as error:
+        raise Unprocessable(f"filter: {error}", [Fault("filter", str(error))]) from None
+    if found.of_attributes is not None and not services.settings.shows_profiles:
+        at = found.of_attributes + 1
+        raise Forbidden(f"filter: character {at}: attributes of profiles can be read by filters only {WHERE_SHOWN}.")
+    return found

@@ -183,7 +183,8 @@ def write(
         )
         bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
         bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
-        bundle.surfaces["similar"] = Use(space=SPACE)
+        for surface in ("similar", "bought_together", "cart"):
+            bundle.surfaces[surface] = Use(space=SPACE)
         progress(0.9)
     progress(1.0)
     return bundle.manifest

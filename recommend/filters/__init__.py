@@ -1,9 +1,10 @@
 """Filters, one a file. A surface lists those that it uses, in the order in which they are applied."""
 
 from recommend.filters.available import Available
+from recommend.filters.cart import Complements, NotInCart
 from recommend.filters.disliked import NotDisliked
 from recommend.filters.itself import NotItself
 from recommend.filters.matching import Matching
 from recommend.filters.seen import Unseen
 
-__all__ = ["Available", "Matching", "NotDisliked", "NotItself", "Unseen"]
+__all__ = ["Available", "Complements", "Matching", "NotDisliked", "NotInCart", "NotItself", "Unseen"]

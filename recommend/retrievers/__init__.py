@@ -4,8 +4,10 @@ from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import Neighbours
 from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
 from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
+from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "NEAREST", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "Nearest", "Neighbours", "PopularEverywhere", "PopularInRegion", "Similar", "Trending",
+    "AnyAvailable", "BoughtTogether", "NearCart", "Nearest", "Neighbours", "PopularEverywhere", "PopularInRegion",
+    "Similar", "Trending",
 ]  # fmt: skip

@@ -1,12 +1,14 @@
 """The surfaces of the product, one a file. A new one is a file, an entry in this list, and a test."""
 
+from recommend.surfaces.bought_together import bought_together
+from recommend.surfaces.cart import cart
 from recommend.surfaces.home import home
 from recommend.surfaces.similar import similar
 from recommend.surfaces.trending import trending
 
-SURFACES = (home, similar, trending)
+SURFACES = (home, similar, bought_together, cart, trending)
 
 PERSONAL = {surface.name: surface for surface in SURFACES if surface.personal}
 """those that answer a person, by name"""
 
-__all__ = ["PERSONAL", "SURFACES", "home", "similar", "trending"]
+__all__ = ["PERSONAL", "SURFACES", "bought_together", "cart", "home", "similar", "trending"]

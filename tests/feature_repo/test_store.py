@@ -64,7 +64,8 @@ def rows() -> dict[tuple[str, ...], Row]:
         person, at = f"u{n % 5}", T0 + n * MINUTE
         if n % 7 == 0:
             replay.feed(Record(Impression(f"r{n}", person, at, list(ITEMS[:3]), region="DE")))
-        event = Interaction(f"e{n}", "click", person, at, rng.choice(ITEMS), properties={"region": "DE"})
+        kind = "purchase" if n % 3 else "click"
+        event = Interaction(f"e{n}", kind, person, at, rng.choice(ITEMS), properties={"region": "DE"})
         replay.feed(Record(event, "interactions", n % 5, n))
     return {(row.view, *row.key): row for row in emitted}
 
@@ -75,6 +76,7 @@ SERVICE = {
     "user_session": "user_activity",
     "item_stats": "item_activity",
     "item_region_stats": "item_region_activity",
+    "item_together": "item_cooccurrence",
 }
 
 

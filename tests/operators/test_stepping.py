@@ -109,7 +109,7 @@ def test_timers_fire_on_the_state_before_the_record() -> None:
     done = step(operator, "u1", "", state, click("e2", T0 + 31 * MINUTE))
     lengths = [e.row.values[[f.name for f in views.user.fields].index("recent_items")] for e in done.emissions]
     assert [len(items) for items in lengths] == [1, 1, 2]
-    assert [signal[:SENT] for signal in done.forwarded] == [("click", T0 + 31 * MINUTE, "i3", "")]
+    assert [signal[:SENT] for signal in done.forwarded] == [("click", T0 + 31 * MINUTE, "i3", "", ())]
 
 
 def test_a_late_record_is_read_as_of_the_watermark() -> None:

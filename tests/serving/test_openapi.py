@@ -72,7 +72,9 @@ def test_every_parameter_says_what_the_server_takes(tmp_path: Path) -> None:
             if schema["type"] != "integer":
                 continue
             for value, status in ((schema["minimum"], 200), (schema["maximum"], 200), (schema["maximum"] + 1, 422)):
-                assert api.get(path, **{parameter.name: value}).status_code == status, (path, value)
+                body = None if endpoint.body is None else {"items": ["i1"]}
+                answer = api.ask(endpoint.method, path, params={parameter.name: value}, json=body)
+                assert answer.status_code == status, (path, value)
     api.close()
 
 

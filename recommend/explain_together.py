@@ -1,0 +1,50 @@
+"""Reasons of surfaces over a cart: each names the item of the cart that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recommend.candidate_set import CandidateSet
+from recommend.explain import POPULAR, RELATED
+from recommend.query import Query
+from recommend.stage import Explainer, Reason
+
+AGAIN = Reason("bought_before", "You bought it before")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CartReasons(Explainer):
+    """Often bought with an item of the cart; bought before; similar to an item of the cart; popular."""
+
+    name: str = "cart_reasons"
+
+    def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
+        found = query.together
+        because = dict(zip(found.rows.tolist(), found.because.tolist(), strict=True))
+        return [
+            _bought(query, because[row]) if row in because else _similar(query, row) or POPULAR
+            for row in candidates.rows.tolist()
+        ]
+
+
+def _bought(query: Query, row: int) -> Reason:
+    if row < 0:
+        return AGAIN
+    return Reason("bought_with", f"Often bought with {_title(query, row)}", query.columns.ids[row])
+
+
+def _similar(query: Query, row: int) -> Reason | None:
+    vector = query.vectors(np.array([row]))[0]
+    cosines = query.vectors(query.cart) @ vector
+    if not len(cosines) or cosines.max() < RELATED:
+        return None
+    nearest = int(query.cart[int(cosines.argmax())])
+    return Reason("similar_item", f"Similar to {_title(query, nearest)}", query.columns.ids[nearest])
+
+
+def _title(query: Query, row: int) -> str:
+    item = query.columns.items[row]
+    return (item.title if item else "") or query.columns.ids[row]

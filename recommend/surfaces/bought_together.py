@@ -1,0 +1,18 @@
+"""What is bought together with an item; similar or popular items where nothing was yet."""
+
+from recommend.explain_together import CartReasons
+from recommend.filters import Available, Complements, NotInCart
+from recommend.rankers import ByCooccurrence
+from recommend.retrievers import AnyAvailable, BoughtTogether, NearCart, PopularEverywhere
+from recommend.surface import Paging, Surface
+
+bought_together = Surface(
+    name="bought_together",
+    retrievers=(BoughtTogether(fallback=NearCart(fallback=PopularEverywhere())),),
+    filters=(Available(), NotInCart(), Complements()),
+    ranker=ByCooccurrence(),
+    explainer=CartReasons(),
+    fallback=AnyAvailable(),
+    paging=Paging(10, 200),
+)
+"""GET /v1/items/{id}/bought-together"""

@@ -1,0 +1,206 @@
+"""What is bought together: scores, candidates, filters, reasons, and the two surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feature_repo import views
+from operators.contract import Row
+from operators.decay import POPULARITY_ORIGIN
+from operators.time import DAY
+from recommend import together
+from recommend.catalogue import Catalogue
+from recommend.pipeline import Answer
+from recommend.query import Query
+from recommend.surfaces import bought_together, cart
+from schemas.events import Item
+from tests.serving.made import NOW, catalogue, person, pipeline, popular
+
+ITEMS = [
+    Item("pasta", "Pasta", ["dry food"], "Barilla"),
+    Item("spaghetti", "Pasta", ["dry food"], "Barilla"),
+    Item("sauce", "Tomato sauce", ["sauces"], "Mutti"),
+    Item("cheese", "Parmesan", ["dairy"]),
+    Item("milk", "Milk", ["dairy"]),
+    Item("gone", "Basil", ["herbs"], available=False),
+    Item("lamp", "Lamp", ["home"]),
+]
+SHARES = {
+    "pasta": (40.0, {"spaghetti": 0.6, "sauce": 0.5, "milk": 0.5, "gone": 0.5, "cheese": 0.2}),
+    "sauce": (30.0, {"pasta": 0.7, "cheese": 0.6}),
+    "cheese": (20.0, {"sauce": 0.9, "pasta": 0.4}),
+    "milk": (500.0, {"pasta": 0.04}),
+    "spaghetti": (30.0, {"pasta": 0.8}),
+}
+
+
+def log2_of(baskets: float) -> float:
+    """The column's value for so many baskets as of NOW."""
+    return float(np.log2(baskets)) + (NOW - POPULARITY_ORIGIN) / together.HALF_LIFE
+
+
+def bought(of: Catalogue, shares: Mapping[str, tuple[float, Mapping[str, float]]]) -> Catalogue:
+    """Puts rows of `item_cooccurrence`."""
+    for item, (baskets, partners) in shares.items():
+        values = log2_of(baskets), list(partners), list(partners.values())
+        of.columns.put_features(Row(views.item_cooccurrence.name, (item,), values))
+    return of
+
+
+def world(vectors: Mapping[str, Any] | None = None, shares: Any = SHARES) -> Catalogue:
+    made = bought(catalogue(ITEMS, vectors), shares)
+    popular(made, {"lamp": 9.0, "milk": 8.0, "pasta": 7.0})
+    return made
+
+
+def query(of: Catalogue, *items: str, n: int = 3, explain: Any = "reason", **user: Any) -> Query:
+    return pipeline(of).query(
+        at=NOW, n=n, explain=explain, user=person(**user), cart=of.columns.rows(items)
+    )  # fmt: skip
+
+
+def ids(of: Catalogue, rows: np.ndarray) -> list[str]:
+    return [of.columns.ids[row] for row in rows.tolist()]
+
+
+def answered(of: Catalogue, *items: str, **more: Any) -> Answer:
+    return pipeline(of).recommend(cart, query(of, *items, **more))
+
+
+def purchases(*items: str, ago: int = DAY) -> dict[str, Any]:
+    return {
+        "recent_items": list(items), "recent_types": ["purchase"] * len(items),
+        "recent_times": [NOW - ago] * len(items), "recent_tastes": [3.0] * len(items),
+    }  # fmt: skip
+
+
+# -- scores ----------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_the_formula() -> None:
+    of = world()
+    found = query(of, "pasta", "sauce", **purchases("milk", ago=30 * DAY)).together
+    baskets = {item: own for item, (own, _) in SHARES.items()}
+    lines = sum(baskets.values())
+    expected: dict[str, float] = {}
+    for a in ("pasta", "sauce"):
+        for b, share in SHARES[a][1].items():
+            if b not in ("pasta", "sauce"):
+                confidence = share * baskets[a] / (baskets[a] + 5)
+                rarity = lines / (baskets.get(b, 0) + 3)
+                expected[b] = expected.get(b, 0) + confidence**1.4 * rarity**0.25
+    expected["milk"] += 0.6 / 2
+    assert dict(zip(ids(of, found.rows), found.scores.tolist(), strict=True)) == pytest.approx(expected, rel=1e-5)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+
+
+def test_a_score_is_because_of_the_item_with_the_largest_term() -> None:
+    of = world()
+    found = query(of, "pasta", "sauce").together
+    because = dict(zip(ids(of, found.rows), ids(of, found.because), strict=True))
+    assert because["cheese"] == "sauce"
+    assert because["milk"] == "pasta"
+
+
+def test_what_is_popular_with_everything_ranks_below_what_belongs_together() -> None:
+    """Sauce and milk are in half of the baskets with pasta each, and milk is in most of the others too."""
+    of = world()
+    found = ids(of, query(of, "pasta").together.rows)
+    assert found.index("sauce") < found.index("milk")
+
+
+def test_few_baskets_say_little() -> None:
+    once = {"lamp": (1.0, {"milk": 1.0, "cheese": 1.0}), "pasta": (100.0, {"sauce": 0.6})}
+    of = world(shares={**once, "milk": (100.0, {}), "cheese": (100.0, {}), "sauce": (100.0, {})})
+    assert ids(of, query(of, "lamp", "pasta").together.rows)[0] == "sauce"
+
+
+def test_nothing_of_an_empty_cart_and_of_items_without_baskets() -> None:
+    of = world()
+    assert len(query(of).together.rows) == 0
+    assert len(query(of, "lamp").together.rows) == 0
+
+
+def test_the_sum_of_all_lines_follows_every_row() -> None:
+    of = world()
+    bought(of, {"pasta": (10.0, {}), "lamp": (4.0, {"pasta": 1.0})})
+    assert of.columns.basket_lines == pytest.approx(float(np.exp2(of.columns.baskets).sum()))
+    assert len(of.columns.partners) == 5
+    assert len(query(of, "pasta").together.rows) == 0
+
+
+# -- the surfaces ----------------------------------------------------------------------------------
+
+
+def test_complements_and_no_near_duplicates() -> None:
+    of = world()
+    found = answered(of, "pasta", n=3)
+    assert found.item_ids == ["sauce", "milk", "cheese"]
+    assert found.degraded == []
+    removed = {stage.stage: stage.removed for stage in found.trace if stage.removed}
+    assert removed == {"unavailable": 1, "near_duplicate": 1}
+
+
+def test_nothing_of_the_cart_is_in_the_answer_and_each_reason_names_an_item_of_it() -> None:
+    of = world()
+    found = answered(of, "pasta", "sauce", n=2)
+    assert found.item_ids == ["cheese", "milk"]
+    assert [(r.code, r.text, r.item_id) for r in found.reasons if r] == [
+        ("bought_with", "Often bought with Tomato sauce", "sauce"),
+        ("bought_with", "Often bought with Pasta", "pasta"),
+    ]
+
+
+def test_what_a_person_bought_before_is_offered_again() -> None:
+    of = world()
+    found = answered(of, "cheese", n=3, **purchases("lamp"))
+    assert "lamp" in found.item_ids
+    reason = found.reasons[found.item_ids.index("lamp")]
+    assert reason is not None
+    assert reason.code == "bought_before"
+    assert "lamp" not in answered(of, "cheese", n=2).item_ids
+
+
+def test_a_person_whose_cart_is_in_no_basket_has_what_they_buy() -> None:
+    of = world()
+    found = answered(of, "lamp", n=1, **purchases("cheese"))
+    assert (found.item_ids, found.degraded) == (["cheese"], [])
+    assert found.scores == pytest.approx([0.6 * 2 ** (-1 / 30)])
+
+
+def test_without_baskets_similar_items_stand_in_and_the_trace_says_so() -> None:
+    vectors = {"lamp": [1, 0, 0, 0], "milk": [1, 0.1, 0, 0], "cheese": [0, 1, 0, 0], "pasta": [0, 0, 1, 0]}
+    of = world(vectors)
+    of.model.surfaces["cart"] = of.model.surfaces["similar"]  # type: ignore[index, union-attr]
+    found = answered(of, "lamp", n=1)
+    assert (found.item_ids, found.scores) == (["milk"], [0.0])
+    assert found.degraded == ["retrieve"]
+    failed = next(stage for stage in found.trace if stage.failed)
+    assert (failed.stage, failed.fell_back) == ("together", "near_cart")
+    assert failed.failed == "nothing was bought together with any of these items yet"
+    assert found.reasons[0] is not None
+    assert (found.reasons[0].code, found.reasons[0].item_id) == ("similar_item", "lamp")
+
+
+def test_without_baskets_and_a_model_popular_items_stand_in() -> None:
+    of = world()
+    found = pipeline(of).recommend(bought_together, query(of, "lamp", n=2))
+    assert found.item_ids == ["milk", "pasta"]
+    assert [reason.code for reason in found.reasons if reason] == ["popular", "popular"]
+    assert found.degraded == ["retrieve"]
+
+
+def test_too_few_partners_are_filled_up_with_popular_items() -> None:
+    of = world()
+    found = answered(of, "milk", n=3)
+    assert (found.item_ids[0], len(found.item_ids)) == ("pasta", 3)
+    assert found.scores[1:] == [0.0, 0.0]
+    assert [reason.code for reason in found.reasons if reason] == ["bought_with", "popular", "popular"]
+
+
+def test_an_empty_cart_has_an_answer() -> None:
+    assert answered(world(), n=2).item_ids == ["lamp", "milk"]
