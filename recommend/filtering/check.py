@@ -111,7 +111,7 @@ class Checker:
         if found.path not in self.reads:
             self.cost.add(node.at, found.cost, once=True)
         self.reads.setdefault(found.path, (node.at, found))
-        return Typed(node.at, found.runs, found.of_rows, is_field=True, longest=found.longest)
+        return Typed(node.at, found.runs, found.of_rows, is_field=True, indexed=found.indexed, longest=found.longest)
 
     def _list(self, node: ListLiteral) -> Typed:
         items = tuple(self.typed(each) for each in node.items)
@@ -283,7 +283,11 @@ def _values(a: Typed, b: Typed) -> int:
 
 def _strings(a: Typed, b: Typed, one_of_rows: int) -> int:
     """The cost of comparing two strings; `one_of_rows` where one of them differs by item."""
-    return PAIRS if a.of_rows and b.of_rows else one_of_rows if a.of_rows or b.of_rows else REQUEST
+    if a.of_rows and b.of_rows:
+        return PAIRS
+    if not (a.of_rows or b.of_rows):
+        return REQUEST
+    return one_of_rows if a.indexed and b.indexed else TEXTS
 
 
 def _membership(a: Typed, b: Typed, kind: Kind) -> int:
@@ -292,7 +296,7 @@ def _membership(a: Typed, b: Typed, kind: Kind) -> int:
         return PAIRS if a.of_rows else LIST
     if not a.of_rows:
         return REQUEST * (b.size or LONG_LIST)
-    return NUMBERS if kind is Kind.NUMBER else 4 * COLUMN
+    return NUMBERS if kind is Kind.NUMBER else 4 * COLUMN if a.indexed else TEXTS
 
 
 def _count(node: Call, wanted: int, given: int | None = None) -> None:

@@ -34,6 +34,8 @@ class FieldRead:
     """of reading it"""
     of_rows: bool = False
     """whether it differs by row"""
+    indexed: bool = True
+    """whether its strings have an index, so that one of them is found without looking at all"""
     of_user: bool = False
     """whether it is the person's"""
     of_attributes: bool = False
@@ -99,15 +101,17 @@ def _once(name: str, run: Run) -> Run:
     return read
 
 
-def _of_item(name: str, kind: Kind, run: Run, cost: int = COLUMN, changes_alone: bool = False) -> FieldRead:
+def _of_item(
+    name: str, kind: Kind, run: Run, cost: int = COLUMN, indexed: bool = True, changes_alone: bool = False
+) -> FieldRead:
     return FieldRead(
-        f"item.{name}", {kind: _once(f"item.{name}", run)}, cost, of_rows=True, changes_alone=changes_alone
+        f"item.{name}", {kind: _once(f"item.{name}", run)}, cost, True, indexed, changes_alone=changes_alone
     )
 
 
 ITEM = {
     "item_id": _of_item("item_id", Kind.STRING, _ids),
-    "title": _of_item("title", Kind.STRING, _titles, TITLES),
+    "title": _of_item("title", Kind.STRING, _titles, TITLES, indexed=False),
     "categories": _of_item("categories", Kind.STRINGS, lambda s: Lists(s.columns.filterable.categories, s)),
     "brand": _of_item("brand", Kind.STRING, _brands),
     "price": _of_item("price", Kind.NUMBER, _column("price")),

@@ -35,6 +35,8 @@ class Typed:
     runs: Mapping[Kind, Run]
     of_rows: bool = False
     is_field: bool = False
+    indexed: bool = True
+    """as `FieldRead.indexed`"""
     longest: int = 1
     """elements that a list of the person has at most"""
     size: int = 0
