@@ -15,14 +15,12 @@ from recommend.filtering.cost import (
     CALCULATION,
     COLUMN,
     LIST,
-    LONG_LIST,
-    NUMBERS,
-    PAIRS,
     REMAINDER,
     REQUEST,
     TEXTS,
     Cost,
 )
+from recommend.filtering.cost_of import membership, strings, values
 from recommend.filtering.errors import FilterError
 from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
 from recommend.filtering.moments import moment
@@ -142,7 +140,7 @@ class Checker:
         a = target.as_kind(Kind.STRING, f"{node.name} is of")
         b = argument.as_kind(Kind.STRING, f"{node.name} takes")
         test = operations.TEXT[node.name]
-        self.cost.add(node.at, _strings(target, argument, TEXTS))
+        self.cost.add(node.at, strings(target, argument, TEXTS))
         return boolean(node, lambda s: operations.test_texts(test, a(s), b(s)), target.of_rows or argument.of_rows)
 
     def _function(self, node: Call, name: str, arguments: Sequence[Node]) -> Typed:
@@ -248,7 +246,7 @@ class Checker:
         if not kinds:
             raise FilterError(b.at, f"{sign} compares {a.kinds} with {b.kinds}{hint(next(iter(a.runs)), b)}")
         texts = COLUMN if sign in operations.EQUALITY else TEXTS
-        self.cost.add(node.at, sum(_strings(a, b, texts) if kind is Kind.STRING else _values(a, b) for kind in kinds))
+        self.cost.add(node.at, sum(strings(a, b, texts) if kind is Kind.STRING else values(a, b) for kind in kinds))
         pairs = [(kind, a.runs[kind], b.runs[kind]) for kind in kinds]
         return boolean(
             node,
@@ -263,7 +261,7 @@ class Checker:
                 more = "; write contains(…) for a part of a string" if Kind.STRING in b.runs else ""
                 raise FilterError(b.at, f"in takes a list; this is {b.kinds}{more}")
             raise FilterError(a.at, f"in looks for {a.kinds} in {b.kinds}")
-        self.cost.add(node.at, sum(_membership(a, b, kind) for kind in kinds))
+        self.cost.add(node.at, sum(membership(a, b, kind) for kind in kinds))
         pairs = [(kind, a.runs[kind], b.runs[LIST_OF[kind]]) for kind in kinds]
         return boolean(
             node,
@@ -274,29 +272,6 @@ class Checker:
     def _condition(self, of: Typed, needs: str) -> Run:
         run = of.as_kind(Kind.BOOLEAN, needs)
         return lambda s: condition(run(s))
-
-
-def _values(a: Typed, b: Typed) -> int:
-    """The cost of comparing two values that are not strings."""
-    return COLUMN if a.of_rows or b.of_rows else REQUEST
-
-
-def _strings(a: Typed, b: Typed, one_of_rows: int) -> int:
-    """The cost of comparing two strings; `one_of_rows` where one of them differs by item."""
-    if a.of_rows and b.of_rows:
-        return PAIRS
-    if not (a.of_rows or b.of_rows):
-        return REQUEST
-    return one_of_rows if a.indexed and b.indexed else TEXTS
-
-
-def _membership(a: Typed, b: Typed, kind: Kind) -> int:
-    """The cost of looking for `a`, of the kind, in the list `b`."""
-    if b.of_rows:
-        return PAIRS if a.of_rows else LIST
-    if not a.of_rows:
-        return REQUEST * (b.size or LONG_LIST)
-    return NUMBERS if kind is Kind.NUMBER else 4 * COLUMN if a.indexed else TEXTS
 
 
 def _count(node: Call, wanted: int, given: int | None = None) -> None:
