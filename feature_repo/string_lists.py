@@ -130,9 +130,9 @@ class StringLists:
         self.count -= 1
 
     def _grow(self, end: int) -> None:
-        codes, owners, *others = self.arrays
-        more = np.zeros(max(2 * len(codes), end) - len(codes), np.int32)
-        self.arrays = ListArrays(np.append(codes, more), np.append(owners, more), *others)
+        arrays = self.arrays
+        more = np.zeros(max(2 * len(arrays.codes), end) - len(arrays.codes), np.int32)
+        self.arrays = arrays._replace(codes=np.append(arrays.codes, more), owners=np.append(arrays.owners, more))
 
     def _compact(self) -> None:
         """Drops the elements of replaced lists, and names that no list has, into new arrays."""

@@ -20,15 +20,15 @@ COLUMN = 50
 CALCULATION = 150
 REMAINDER = 2_500
 """% of columns"""
-NUMBERS = 7_000
+NUMBERS = 5_000
 """looking for a column's numbers in a list"""
 LIST = 5_000
 """going through all elements of a list of items"""
-TEXTS = 8_000
+TEXTS = 12_000
 """a test of strings that differ by item, one by one: functions, and the order of strings"""
-TITLES = 10_000
+TITLES = 13_000
 """reading titles, which have no column"""
-PAIRS = 20_000
+PAIRS = 35_000
 """comparing strings of an item with others of the same item"""
 
 EXPENSIVE = "titles, functions of strings, lists, and comparisons of two strings of one item"

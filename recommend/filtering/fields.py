@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -58,9 +58,9 @@ class _RowIds:
     def names(self) -> Sequence[str | None]:
         return [None, *self._columns.ids[: self._n]]
 
-    def get(self, name: str, /) -> int | None:
+    def get(self, name: str, default: Any = None, /) -> Any:
         row = self._columns.row_of.get(name)
-        return None if row is None else row + 1
+        return default if row is None else row + 1
 
 
 def _ids(scope: Evaluation) -> Value:

@@ -76,7 +76,7 @@ def test_texts(test: Callable[[str, str], bool], a: Value, b: Value) -> Value:
             return bool(test(a, b))
         return b.test(functools.partial(test, a))
     if isinstance(b, str):
-        return a.test(lambda each: test(each, b))
+        return a.test(test, b)
     pairs = zip(a.values(), b.values(), strict=True)
     return np.array([x is not None and y is not None and test(x, y) for x, y in pairs], bool)
 
@@ -100,7 +100,7 @@ def size(value: Value) -> Value:
     if value is None:
         return np.nan
     if isinstance(value, Strings):
-        return value.test(len, np.float64, np.nan)
+        return value.test(len, dtype=np.float64, missing=np.nan)
     if isinstance(value, Lists):
         lengths = value.lengths.astype(np.float64)
         lengths[lengths < 0] = np.nan
