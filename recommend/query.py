@@ -99,7 +99,8 @@ class Query:
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""
     passing: Mask | None = None
-    """which rows (n,) pass the filter, None without one; set by the pipeline, to none where the filter fails"""
+    """which rows (n,) pass the filter, None without one; set by the pipeline, to none where the filter fails.
+    Where it is not set, `allowed` evaluates the filter"""
     encoded: Vector | None = None
     """the person's vector by the model's encoder, where it has one; set by the pipeline"""
 
@@ -142,11 +143,10 @@ class Query:
     def allowed(self) -> Mask:
         """Which rows (n,) are available and pass the filter. Retrievers look for no others, so that neither a strict
         filter nor a catalogue that is nearly sold out leaves the list short."""
-        available, passing = self.columns.available, self.passing
+        available = self.columns.available
         if self.filter is None:
             return available
-        if passing is None:  # the filter has not been evaluated
-            return np.zeros(0, bool)
+        passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
 
