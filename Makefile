@@ -60,13 +60,14 @@ format: setup  ## mend what ruff can mend
 typecheck: setup  ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup  ## freshness, ingest, throughput, cost by history, feed latency and bundles, each on stacks of its own
+bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles and filters
 	$(BIN)/freshet bench freshness --features 0,8
 	$(BIN)/freshet bench ingest
 	$(BIN)/freshet bench throughput --features 0,40
 	$(BIN)/freshet bench history
 	$(BIN)/freshet bench feed --items 10000,100000,1000000 --processes 1,2
 	$(BIN)/freshet bench bundles
+	$(BIN)/freshet bench filters
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
 	$(BIN)/python -m training.quality

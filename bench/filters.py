@@ -231,6 +231,7 @@ def _recalled(case: Case, world: FilteredCatalogue, clock: int) -> None:
     for person in world.people[:RECALLED]:
         query = _query(case, world, person, clock)
         query.surface = home.name
+        query.passing = query.filter.mask(query.request_values) if query.filter else None
         vector = np.asarray(person["vector"], np.float32)
         found = query.nearest(vector[None], NEAREST)[0]
         rows = np.flatnonzero(query.allowed)

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.attribute_columns import AttributeColumns
+from feature_repo.paged import Mask as Mask  # re-exported
+from feature_repo.paged import Rows as Rows
 from feature_repo.partners import Partners
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
@@ -26,7 +28,6 @@ from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
 from schemas.events import Item
 
-Rows = npt.NDArray[np.int64]
 UNKNOWN_POPULARITY = -1e9
 REGIONS_BYTES = 512 << 20
 """limit of the columns of regions, 8 bytes an item each: anybody who posts events can name regions. Regions beyond it

@@ -26,6 +26,7 @@ from feast import types as feast_types
 from feature_repo import on_demand, promotions, registry, views
 from feature_repo.reads import Reads
 from feature_repo.value import Value
+from operators.aggregator import ATTRIBUTES
 from operators.contract import Dtype, View
 
 TYPES: dict[Dtype, feast_types.FeastType] = {
@@ -102,7 +103,10 @@ def projections(values: Iterable[Value]) -> list[FeatureView]:
 
 user_feed = FeatureService(
     name="user_feed",
-    features=[user_activity, *projections(_declared.reads.user)],
+    features=[
+        user_activity[[f.name for f in views.user.fields if f.name != ATTRIBUTES]],  # read where a filter reads them
+        *projections(_declared.reads.user),
+    ],
     description="what a feed request reads of a person",
 )
 user_session = FeatureService(

@@ -29,6 +29,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.redis_access import RedisAccess
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.values import DECODE, ENCODE
+from operators.aggregator import ATTRIBUTES
 from operators.contract import Row
 
 FOLDER = Path(__file__).parent
@@ -205,6 +206,7 @@ class UserReader:
             for view in asked
             for key in _hashed(self._online, view.name, (feature.name for feature in view.features))
         ]
+        (self._attributes,) = _hashed(self._online, main, [ATTRIBUTES])
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
         self._pairs = {}
         for name, values in reads.pairs.items():
@@ -213,13 +215,16 @@ class UserReader:
             decoders = [(value.field.name, DECODE[value.field.dtype]) for value in values]
             self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
-    def read(self, user_id: str) -> Mapping[str, Any] | None:
-        """Field name → value, and view:field → value of what crosses read; None for a person never heard of.
+    def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None:
+        """Field name → value, and view:field → value of what crosses read; None for a person never heard of. The
+        attributes of the profile, which may be large, are read where asked for, and else empty.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
-        (packed,) = self._read([_entity_key(["user_id"], [user_id])], [self._hashed])
-        row = _unpacked(self._decoders, packed)
+        hashed = [*self._hashed, self._attributes] if attributes else self._hashed
+        decoders = [*self._decoders, (ATTRIBUTES, DECODE["bytes"])] if attributes else self._decoders
+        (packed,) = self._read([_entity_key(["user_id"], [user_id])], [hashed])
+        row = _unpacked(decoders, packed)
         if "state" not in row:
             return None
         return {**self._defaults, **row}

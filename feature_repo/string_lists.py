@@ -8,118 +8,153 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.paged import Paged, Rows
 from feature_repo.vocabulary import Vocabulary
 
 Codes = npt.NDArray[np.int32]
-Rows = npt.NDArray[np.int64]
 LEAST_GARBAGE = 4096
 """elements of replaced lists that are kept until they are half of all"""
 
 
-class _Arrays(NamedTuple):
+class ListArrays(NamedTuple):
+    """The arrays of a column at one time, which belong together."""
+
     codes: Codes
     """elements (m,), 0 for those of lists that were replaced and for what is free"""
     owners: npt.NDArray[np.int32]
     """rows (m,) of the elements"""
-    starts: Rows
+    starts: Paged
     """where a row's elements begin"""
-    lengths: npt.NDArray[np.int32]
+    sizes: Paged
     """how many they are; -1 where the row has no list"""
+    vocabulary: Vocabulary
+
+    def lengths(self, rows: Rows | None, n: int) -> npt.NDArray[np.int32]:
+        """Lengths of the lists of `rows`, or of rows 0 … n-1; -1 where a row has none."""
+        return self.sizes.first(n) if rows is None else self.sizes.take(rows)
+
+    def elements(self, rows: Rows | None, n: int) -> tuple[Codes, Rows]:
+        """Codes (m,) of all elements and the positions (m,) of their rows: in `rows`, or of rows 0 … n-1."""
+        if rows is None:
+            present = np.flatnonzero(self.codes)
+            of = self.owners.take(present)
+            if len(of) and of.max() >= n:
+                present, of = present[of < n], of[of < n]
+            return self.codes.take(present), of.astype(np.int64)
+        long = np.maximum(self.sizes.take(rows), 0).astype(np.int64)
+        ends = np.cumsum(long)
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - long, long)
+        places = np.repeat(self.starts.take(rows), long) + within
+        return self.codes.take(places, mode="clip"), np.repeat(np.arange(len(rows)), long)
+
+    def any(self, table: npt.NDArray[np.bool_], rows: Rows | None, n: int) -> npt.NDArray[np.bool_]:
+        """Which lists have an element of which the table by code says True; codes beyond it do not."""
+        found = np.zeros(n if rows is None else len(rows), bool)
+        table = np.append(table, False)  # the clipped place of codes that are newer than the table
+        table[0] = False
+        if rows is None:
+            owners = self.owners.take(np.flatnonzero(table.take(self.codes, mode="clip")))
+            found[owners[owners < n]] = True
+        else:
+            codes, places = self.elements(rows, n)
+            found[places[table.take(codes, mode="clip")]] = True
+        return found
 
 
 class StringLists:
     """Rows of lists; a row without a list is different from one with an empty list.
 
-    One thread changes it while others read. Readers take the arrays at once, so that they never see those of before
-    and after a change of size together: whatever is being changed, the other rows read right.
+    One thread changes it while others read. Readers take `arrays` at once, so that they never see those of before and
+    after a change of size together: whatever is being changed, the other rows read right.
     """
 
-    def __init__(self, vocabulary: Vocabulary | None = None) -> None:
-        self.vocabulary = vocabulary if vocabulary is not None else Vocabulary()
-        self._arrays = _Arrays(
-            np.zeros(64, np.int32), np.zeros(64, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int32)
-        )
+    def __init__(self) -> None:
+        self.arrays = _empty()
+        self.count = 0
+        """rows with a list"""
         self._used = self._garbage = 0
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays)
+        """Bytes of the arrays and of the vocabulary's index."""
+        return sum(each.nbytes for each in self.arrays)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.arrays.vocabulary
 
     def put(self, row: int, names: Sequence[str]) -> None:
         """Sets the list of a row."""
         codes = [self.vocabulary.code(name) for name in names]
-        if row >= len(self._arrays.lengths):
-            self._grow_rows(row)
-        elif self._arrays.lengths[row] == len(codes) and self._of(row).tolist() == codes:
+        if self.arrays.sizes[row] == len(codes) and self._of(row).tolist() == codes:
             return
-        self.clear(row)
+        self._leave(row)
         start, end = self._used, self._used + len(codes)
-        if end > len(self._arrays.codes):
-            self._grow_elements(end)
-        arrays = self._arrays
+        if end > len(self.arrays.codes):
+            self._grow(end)
+        arrays = self.arrays
         arrays.owners[start:end] = row  # before the codes, or they would be row 0's for a moment
         arrays.codes[start:end] = codes
         self._used = end
         arrays.starts[row] = start
-        arrays.lengths[row] = len(codes)
+        arrays.sizes[row] = len(codes)
+        self.count += 1
+        self._compact()
 
     def clear(self, row: int) -> None:
         """Leaves the row without a list."""
-        lengths = self._arrays.lengths
-        if row >= len(lengths) or lengths[row] < 0:
-            return
-        self._garbage += int(lengths[row])
-        self._of(row)[:] = 0
-        lengths[row] = -1
-        if self._garbage > max(LEAST_GARBAGE, self._used // 2):
-            self._compact()
+        self._leave(row)
+        if not self.count:
+            self.arrays, self._used, self._garbage = _empty(), 0, 0
+        self._compact()
 
     def lengths(self, n: int) -> npt.NDArray[np.int32]:
         """Lengths (n,) of the lists of rows 0 … n-1, -1 where a row has none."""
-        found = self._arrays.lengths[:n]
-        return found if len(found) == n else np.concatenate([found, np.full(n - len(found), -1, np.int32)])
+        return self.arrays.lengths(None, n)
 
     def elements(self, rows: Rows | None, n: int) -> tuple[Codes, Rows]:
-        """Codes (m,) of all elements and the positions (m,) of their rows: in `rows`, or of rows 0 … n-1."""
-        codes, owners, starts, lengths = self._arrays
-        if rows is None:
-            there = np.flatnonzero(codes)
-            of = owners.take(there)
-            if len(of) and of.max() >= n:
-                there, of = there[of < n], of[of < n]
-            return codes.take(there), of.astype(np.int64)
-        known = np.flatnonzero(rows < len(lengths))
-        here = rows.take(known)
-        long = np.maximum(lengths.take(here), 0).astype(np.int64)
-        ends = np.cumsum(long)
-        places = np.repeat(starts.take(here) - (ends - long), long) + np.arange(ends[-1] if len(ends) else 0)
-        return codes.take(places, mode="clip"), np.repeat(known, long)
+        """As `ListArrays.elements`."""
+        return self.arrays.elements(rows, n)
 
     def _of(self, row: int) -> Codes:
-        start = int(self._arrays.starts[row])
-        return self._arrays.codes[start : start + max(int(self._arrays.lengths[row]), 0)]
+        start = int(self.arrays.starts[row])
+        return self.arrays.codes[start : start + max(int(self.arrays.sizes[row]), 0)]
 
-    def _grow_rows(self, row: int) -> None:
-        codes, owners, starts, lengths = self._arrays
-        more = max(2 * len(lengths), row + 1) - len(lengths)
-        self._arrays = _Arrays(
-            codes, owners, np.append(starts, np.zeros(more, np.int64)), np.append(lengths, np.full(more, -1, np.int32))
-        )
+    def _leave(self, row: int) -> None:
+        size = int(self.arrays.sizes[row])
+        if size < 0:
+            return
+        self._garbage += size
+        self._of(row)[:] = 0
+        self.arrays.sizes[row] = -1
+        self.count -= 1
 
-    def _grow_elements(self, end: int) -> None:
-        codes, owners, starts, lengths = self._arrays
-        more = np.zeros(max(2 * len(codes), end) - len(codes), np.int32)
-        self._arrays = _Arrays(np.append(codes, more), np.append(owners, more), starts, lengths)
+    def _grow(self, end: int) -> None:
+        arrays = self.arrays
+        more = np.zeros(max(2 * len(arrays.codes), end) - len(arrays.codes), np.int32)
+        self.arrays = arrays._replace(codes=np.append(arrays.codes, more), owners=np.append(arrays.owners, more))
 
     def _compact(self) -> None:
-        """Drops the elements of replaced lists, into new arrays."""
-        lengths = self._arrays.lengths
-        there = np.flatnonzero(lengths > 0)
-        kept, _ = self.elements(there, len(lengths))
-        long = lengths[there].astype(np.int64)
-        starts = self._arrays.starts.copy()
-        starts[there] = np.cumsum(long) - long
+        """Drops the elements of replaced lists, and names that no list has, into new arrays."""
+        _, _, starts, sizes, vocabulary = self.arrays
+        sparse = vocabulary.is_sparse(self._used - self._garbage)
+        if not sparse and self._garbage <= max(LEAST_GARBAGE, self._used // 2):
+            return
+        lengths = sizes.first(sizes.rows)
+        present = np.flatnonzero(lengths > 0)
+        kept, _ = self.elements(present, len(lengths))
+        if sparse:
+            vocabulary, table = vocabulary.compacted(np.unique(kept).tolist())
+            kept = table.take(kept)
+        long = lengths[present].astype(np.int64)
+        starts = starts.copy()
+        starts.put(present, np.cumsum(long) - long)
         room = np.zeros(max(len(kept), 64), np.int32)
-        owners = np.append(np.repeat(there, long).astype(np.int32), room)
+        owners = np.append(np.repeat(present, long).astype(np.int32), room)
         self._used, self._garbage = len(kept), 0
-        self._arrays = _Arrays(np.append(kept, room), owners, starts, lengths)
+        self.arrays = ListArrays(np.append(kept, room), owners, starts, sizes, vocabulary)
+
+
+def _empty() -> ListArrays:
+    room = np.zeros(8, np.int32)
+    return ListArrays(room, room.copy(), Paged(0, np.int64), Paged(-1, np.int32), Vocabulary())

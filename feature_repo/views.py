@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.aggregator import state_fields
+from operators.aggregator import ATTRIBUTES_FIELD, state_fields
 from operators.contract import CellAggregation, View
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity
@@ -50,7 +50,7 @@ user: View[Any] = View(
     "user_activity",
     entities=("user",),
     aggregations=OF_USER,
-    extra=state_fields(OF_USER),
+    extra=(*state_fields(OF_USER), ATTRIBUTES_FIELD),
     doc="one person: session, counts, recents, affinities, vector",
 )
 

@@ -16,9 +16,10 @@ from schemas.errors import StateError
 STATE = "state"
 """the cell of all heads"""
 STATE_FIELD = Field(STATE, "bytes", b"", "operator state: what a server continues from")
-ATTRIBUTES = "attributes"
-"""the cell of the latest profile's attributes"""
-FORMAT = 5
+ATTRIBUTES = "profile_attributes"
+"""the cell of the latest profile's attributes, which rows of people hold too"""
+ATTRIBUTES_FIELD = Field(ATTRIBUTES, "bytes", b"", "attributes of the profile, as MessagePack")
+FORMAT = 6
 """of encoded states and of rows: those of another number are refused"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 
@@ -111,11 +112,13 @@ class Aggregator:
         return KeyedState(watermark, did, shown, profile, parts, attributes, *consent)
 
     def of_row(self, row: Mapping[str, Any]) -> KeyedState:
-        """The state that a row was made of, field name → value, but for most ids and the profile's attributes, which it
-        does not have. Raises StateError as `decode`."""
+        """The state that a row was made of, field name → value, but for most ids; the profile's attributes stay
+        encoded. Raises StateError as `decode`."""
         watermark, consent, did, shown, heads, _ = self._heads(row)
         parts = tuple(a.of_row(head, row) for a, head in zip(self._all, heads, strict=True))
-        return KeyedState(watermark, Admissions.of_row(did), Admissions.of_row(shown), {}, parts, b"", *consent)
+        return KeyedState(
+            watermark, Admissions.of_row(did), Admissions.of_row(shown), {}, parts, row.get(ATTRIBUTES, b""), *consent
+        )
 
     def _heads(self, cells: Mapping[str, Any]) -> tuple[Any, ...]:
         try:

@@ -19,8 +19,6 @@ class ProfileState(Struct, array_like=True, gc=False):
 
     interests: list[str]
     country: str
-    attributes: bytes
-    """all of them, as MessagePack; empty where there are none"""
     consent: bool
     given: bool
     partition: int
@@ -34,7 +32,7 @@ _unpack = msgspec.msgpack.Decoder(ProfileState).decode
 
 @dataclass(frozen=True)
 class Profile(CellAggregation[ProfileState]):
-    """The person's stated interests, attributes and consent, and which of their profiles said so."""
+    """The person's stated interests, country and consent, and which of their profiles said so."""
 
     state: type[ProfileState] = ProfileState
     head: Any = None
@@ -44,7 +42,6 @@ class Profile(CellAggregation[ProfileState]):
         return (
             Field("interests", "string[]", [], "stated interests"),
             Field("country", "string", "", "attributes.country of the profile"),
-            Field("profile_attributes", "bytes", b"", "attributes of the profile, as MessagePack"),
             Field("consent", "bool", True, "whether personalization is allowed"),
             Field("consent_given", "bool", False, "whether the last profile that states consent gives it"),
             Field("profile_partition", "int64", -1, "partition of that profile in Kafka"),
@@ -53,7 +50,7 @@ class Profile(CellAggregation[ProfileState]):
         )
 
     def new(self) -> ProfileState:
-        return ProfileState([], "", b"", True, False, -1, -1, 0)
+        return ProfileState([], "", True, False, -1, -1, 0)
 
     def split(self, state: ProfileState) -> tuple[None, Cells]:
         return None, {"profile": _pack(state)}
@@ -77,13 +74,12 @@ class Profile(CellAggregation[ProfileState]):
         if isinstance(user, User):
             state.interests = list(user.interests) if consent else []
             state.country = str(user.attributes.get("country", "")) if consent else ""
-            state.attributes = _pack(user.attributes) if consent and user.attributes else b""
             state.consent, state.given = consent, given
             state.partition, state.offset, state.arrived = record.partition, record.offset, record.arrived
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:
         s = state
-        return list(s.interests), s.country, s.attributes, s.consent, s.given, s.partition, s.offset, s.arrived
+        return list(s.interests), s.country, s.consent, s.given, s.partition, s.offset, s.arrived
 
     def due(self, state: ProfileState, at: int) -> int | None:
         return None

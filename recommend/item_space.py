@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import ItemColumns, Rows
+from feature_repo.columns import ItemColumns, Mask, Rows
 from operators.contract import Vector
 from operators.space import LEARNED, Content, origin, tokens
 from recommend.index import ItemIndex
@@ -24,7 +24,7 @@ from schemas.errors import BundleError
 from schemas.events import Item
 
 Vectors = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+
 PLENTY = 0.7
 """share of items that pass from which on no more than k labels are fetched at first"""
 MOST_FETCHED = 4096

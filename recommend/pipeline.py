@@ -143,6 +143,7 @@ class Pipeline:
             with trace.step("encode"):
                 query.encoded = steps.encode(surface, query, trace)
             with trace.step("retrieve"):
+                query.passing = steps.match(query, trace)
                 begun.candidates = steps.retrieve(surface, query, trace)
             with trace.step("filter"):
                 begun.candidates = steps.filter(surface, query, begun.candidates, trace)

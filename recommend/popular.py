@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
-from feature_repo.columns import UNKNOWN_POPULARITY, ItemColumns, Rows
+from feature_repo.columns import UNKNOWN_POPULARITY, ItemColumns, Mask, Rows
 
 LENGTH = 1000
 """a list is this long: the best of it, and room for items that people have met already"""
@@ -16,7 +16,7 @@ MAX_AGE_S = 1.0
 """for how long a list is used: sorting a large catalogue at each request would cost more than the rest of retrieval"""
 LISTS = 1000
 """lists kept at most, 8 kB each"""
-Mask = npt.NDArray[np.bool_]
+
 NONE: Rows = np.zeros(0, np.int64)
 
 

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from feature_repo import views
 from feature_repo.candidates import Pairs, Request, no_pairs
-from feature_repo.columns import ItemColumns, Rows
+from feature_repo.columns import ItemColumns, Mask, Rows
 from feature_repo.item_vectors import NO_VECTORS, ItemVectors
+from operators.aggregator import ATTRIBUTES
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
-from recommend.filtering import Asker, ItemFilter
+from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
 from recommend.together import Together, together
@@ -97,6 +98,8 @@ class Query:
     explain: Explain = "reason"
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""
+    passing: Mask | None = None
+    """which rows (n,) pass the filter, None without one; set by the pipeline, to none where the filter fails"""
     encoded: Vector | None = None
     """the person's vector by the model's encoder, where it has one; set by the pipeline"""
 
@@ -128,25 +131,22 @@ class Query:
     # -- the items that may be in the answer ---------------------------------------------------------
 
     @cached_property
-    def asker(self) -> Asker:
+    def request_values(self) -> RequestValues:
         """The person and the request as a filter reads them."""
-        packed = self.user.get("profile_attributes", b"")
+        packed = self.user.get(ATTRIBUTES, b"")
         attributes = msgspec.msgpack.decode(packed) if packed else {}
         person = {"user_id": self.user_id or None, "interests": self.user["interests"], "attributes": attributes}
-        return Asker(person, self.at, self.region, self.device)
+        return RequestValues(person, self.at, self.region, self.device)
 
     @cached_property
-    def passing(self) -> npt.NDArray[np.bool_] | None:
-        """Which rows (n,) pass the filter; None without one. The pipeline sets it: where the filter fails, to none."""
-        return self.filter.mask(self.asker) if self.filter else None
-
-    @cached_property
-    def allowed(self) -> npt.NDArray[np.bool_]:
+    def allowed(self) -> Mask:
         """Which rows (n,) are available and pass the filter. Retrievers look for no others, so that neither a strict
         filter nor a catalogue that is nearly sold out leaves the list short."""
         available, passing = self.columns.available, self.passing
-        if passing is None:
+        if self.filter is None:
             return available
+        if passing is None:  # the filter has not been evaluated
+            return np.zeros(0, bool)
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
 

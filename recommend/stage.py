@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from feature_repo.columns import Mask as Mask  # re-exported
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 
-Mask = npt.NDArray[np.bool_]
 NONE: Rows = np.zeros(0, np.int64)
 """no candidates"""
 

@@ -44,27 +44,30 @@ def encode(surface: Surface, query: Query, trace: Trace) -> Vector | None:
     return vector
 
 
-def match(query: Query, trace: Trace) -> None:
-    """Computes which items pass the query's filter, before any is looked for. Where that fails, none does."""
-    if query.filter is None:
-        return
-    available = int(np.count_nonzero(query.columns.available))
+def match(query: Query, trace: Trace) -> Mask | None:
+    """Which rows (n,) pass the query's filter, computed before any is looked for; None without a filter. Where it
+    fails, none passes."""
+    chosen = query.filter
+    if chosen is None:
+        return None
+    available = query.columns.available
 
-    def work() -> int:
-        return query.n_allowed
+    def work() -> Mask:
+        return chosen.mask(query.request_values)
 
-    allowed, record = trace.run("filter", CATALOGUE_FILTER, query, work, available)
+    passing, record = trace.run("filter", CATALOGUE_FILTER, query, work, int(np.count_nonzero(available)))
     assert record
-    if allowed is None:
+    if passing is None:
         record.fell_back = "closed: none passes"
-        query.__dict__["passing"] = np.zeros(0, bool)  # a cached property
-    record.candidates_out = allowed or 0
-    record.removed = max(available - record.candidates_out, 0)
+        passing = np.zeros(0, bool)
+    n = min(len(available), len(passing))
+    record.candidates_out = int(np.count_nonzero(available[:n] & passing[:n]))
+    record.removed = max(record.candidates_in - record.candidates_out, 0)
+    return passing
 
 
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
-    match(query, trace)
     found = [_found(retriever, query, trace) for retriever in surface.retrievers]
     return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
 

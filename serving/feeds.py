@@ -20,8 +20,9 @@ from serving.answers import FeedAnswer, Related, feed_items, filtered, related, 
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.parameters import After, Choice, FilterText, Parameter, Whole
-from serving.problems import Fault, NotFound, Unprocessable, document
+from serving.problems import Fault, Forbidden, NotFound, Unprocessable, document
 from serving.services import Services
+from serving.settings import WHERE_SHOWN
 from serving.tokens import MAX_LENGTH
 from serving.variants import Variant
 
@@ -102,8 +103,13 @@ class Feeds:
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
         variant = variant_of(services, asked, user_id)
-        chosen = filter_of(asked["filter"], surface, variant.pipeline)
-        person = await services.hydrator.person(user_id, asked["after"], variant.space(surface.name))
+        chosen = filter_of(services, asked["filter"], surface, variant.pipeline)
+        person = await services.hydrator.person(
+            user_id,
+            asked["after"],
+            variant.space(surface.name),
+            chosen is not None and chosen.of_attributes is not None,
+        )
         hydrated = time.perf_counter()
         pipeline = variant.pipeline
         at = now_ms()
@@ -162,7 +168,7 @@ class Feeds:
     def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
         variant = variant_of(self._services, asked)
         pipeline = variant.pipeline
-        chosen = filter_of(asked["filter"], surface, pipeline)
+        chosen = filter_of(self._services, asked["filter"], surface, pipeline)
         query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
         answer = pipeline.recommend(surface, query)
         observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
@@ -192,9 +198,9 @@ def observe(
             metrics.over_budget.labels(name, stage.stage).inc()
 
 
-def filter_of(text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
-    """The request's filter. Raises Unprocessable where it does not fit the items, or reads a person on a surface that
-    answers nobody in particular."""
+def filter_of(services: Services, text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
+    """The request's filter. Raises Unprocessable where it cannot be read, does not fit the items, or reads a person on
+    a surface that is not for one, and Forbidden where it reads attributes of profiles that the server does not show."""
     if text is None:
         return None
     try:
@@ -203,4 +209,7 @@ def filter_of(text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFil
             raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
     except FilterError as error:
         raise Unprocessable(f"filter: {error}", [Fault("filter", str(error))]) from None
+    if found.of_attributes is not None and not services.settings.shows_profiles:
+        at = found.of_attributes + 1
+        raise Forbidden(f"filter: character {at}: attributes of profiles can be read by filters only {WHERE_SHOWN}.")
     return found

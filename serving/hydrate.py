@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from msgspec import Struct
 
 from feature_repo import views
-from operators.aggregator import REBUILD, STATE, KeyedState, readable
+from operators.aggregator import ATTRIBUTES, REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, Space, World
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
@@ -116,17 +116,20 @@ class Hydrator:
         """when a row was read, epoch ms, and the row"""
         self._embedded: LRUCache[str, Embedded] = LRUCache(EMBEDDED)
 
-    async def person(self, user_id: str, after: Token | None = None, space: Space | None = None) -> Person:
+    async def person(
+        self, user_id: str, after: Token | None = None, space: Space | None = None, attributes: bool = False
+    ) -> Person:
         """The person's features, those of their events in the token `after` included where that can be; their vector is
-        in `space`, that of the model that the request is answered with.
+        in `space`, that of the model that the request is answered with. Of the store's row, the profile's
+        attributes are read only where asked for.
 
         Of a person without consent they are a stranger's, and this server drops what it holds of them.
         """
         space = space or self._world.space
-        row, degraded = self._read(user_id)
+        row, degraded = self._read(user_id, attributes)
         caught_up = after is None or self._covered(user_id, row, after)
         if after is not None and not caught_up and not degraded:
-            row, caught_up, degraded = await self._wait(user_id, row, after)
+            row, caught_up, degraded = await self._wait(user_id, row, after, attributes)
         now = self._clock()
         pending = self._own.pending(user_id, row)
         features, owed = (
@@ -165,11 +168,11 @@ class Hydrator:
         if row is not None and self._consents(row):
             self._last.pop(user_id, None)
 
-    def _read(self, user_id: str) -> tuple[Features | None, bool]:
+    def _read(self, user_id: str, attributes: bool) -> tuple[Features | None, bool]:
         """The person's row, and whether the store is away; then the last row that was read is given, if it was read
-        within ROW_MS."""
+        within ROW_MS, without attributes."""
         try:
-            row = self._store.read(user_id)
+            row = self._store.read(user_id, attributes)
         except StoreAway:
             at, last = self._last.get(user_id, (0, None))
             return (last if self._clock() - at <= ROW_MS else None), True
@@ -179,7 +182,7 @@ class Hydrator:
             self._on_unreadable(OLDER)
             log.warning("the store has rows of an older version, which are not used: %s", REBUILD)
             return None, False
-        self._last[user_id] = self._clock(), row
+        self._last[user_id] = self._clock(), ({**row, ATTRIBUTES: b""} if row[ATTRIBUTES] else row)
         return row, False
 
     def _covered(self, user_id: str, row: Features | None, after: Token) -> bool:
@@ -192,14 +195,16 @@ class Hydrator:
             for topic, *place in after.wanted(user_id)
         )
 
-    async def _wait(self, user_id: str, row: Features | None, after: Token) -> tuple[Features | None, bool, bool]:
+    async def _wait(
+        self, user_id: str, row: Features | None, after: Token, attributes: bool
+    ) -> tuple[Features | None, bool, bool]:
         """The row once it has the token's events or the time is over, whether it has them, and whether the store is
         away."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
         while loop.time() < deadline:
             await asyncio.sleep(self._poll_s)
-            found, degraded = self._read(user_id)
+            found, degraded = self._read(user_id, attributes)
             if degraded:
                 return row, False, True
             row = found

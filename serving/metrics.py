@@ -70,6 +70,7 @@ class Metrics:
             for name, doc in (
                 ("freshet_store_up", "1 while the online store answers"),
                 ("freshet_items", "Items in the columns"),
+                ("freshet_attributes_left_out", "Attributes of items (name and type) that filters cannot read"),
                 ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
             )
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from recommend.filtering.syntax import LONGEST, parse
+from recommend.filtering.syntax import LONGEST
 from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
 from serving.problems import Fault, Unprocessable
 from serving.tokens import MAX_LENGTH, InvalidToken, Token
@@ -97,14 +97,15 @@ class After(Parameter):
 
 @dataclass(frozen=True, kw_only=True)
 class FilterText(Parameter):
-    """A parameter with a filter, as docs/filters.md describes them. What it reads of items is checked later, since that
+    """A parameter with a filter, as docs/filters.md describes them. It is parsed where it is compiled: what it may read
     depends on the catalogue."""
 
     longest: int = LONGEST
 
     def read(self, text: str) -> str:
-        """The text, which can be parsed. Raises FilterError, a ValueError, with the place of what cannot be."""
-        parse(text)
+        """The text. Raises ValueError where it is too long."""
+        if len(text) > self.longest:
+            raise ValueError(f"must have at most {self.longest} characters")
         return text
 
     @property

@@ -25,6 +25,7 @@ from serving.endpoint import Endpoint
 from serving.parameters import Whole
 from serving.problems import Forbidden, document
 from serving.services import Services
+from serving.settings import WHERE_SHOWN
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class People:
         settings = services.settings
         self._connection = settings.connection
         self._opt_in = settings.opt_in
-        self._allowed = settings.api_key is not None or settings.list_users
+        self._allowed = settings.shows_profiles
         self._lock = asyncio.Lock()
         self._found: list[User] = []
         self._read_at = -KEEP_S
@@ -64,10 +65,7 @@ class People:
         """Profiles near the end of the topic, of people who consent; none while Kafka is away."""
         n = parameters.read(request, (N_PEOPLE,))["n"]
         if not self._allowed:
-            raise Forbidden(
-                "Profiles are listed only where the server has an API key (FRESHET_API_KEY), or where "
-                "FRESHET_LIST_USERS=true allows everybody to read them."
-            )
+            raise Forbidden(f"Profiles are listed only {WHERE_SHOWN}.")
         async with self._lock:
             if time.monotonic() - self._read_at >= KEEP_S:
                 self._found = await asyncio.to_thread(latest, self._connection, opt_in=self._opt_in)

@@ -115,6 +115,7 @@ class Services:
             "freshet_items": self.catalogue.columns.n,
             "freshet_store_up": self.store.healthy,
             "freshet_item_rows_refused": self.catalogue.refused,
+            "freshet_attributes_left_out": self.catalogue.columns.filterable.left_out,
         }
 
     async def start(self, follow: bool = True) -> None:

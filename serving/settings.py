@@ -15,6 +15,11 @@ from feature_repo.registry import DEFINITIONS
 from follow.connection import Connection, KafkaSecurity
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+")
+WHERE_SHOWN = (
+    "where the server has an API key (FRESHET_API_KEY), or where FRESHET_LIST_USERS=true allows everybody to read "
+    "profiles"
+)
+"""ends a sentence about what is refused where profiles are not shown"""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -74,10 +79,17 @@ class ServingSettings(LatenessSettings, ConsentSettings):
     cors_origins: Origins = Field(
         (), description="origins whose pages may call the API, separated by commas; * is any of them"
     )
-    list_users: bool = Field(False, description="GET /v1/users lists profiles although no API key is set")
+    list_users: bool = Field(
+        False, description="GET /v1/users lists profiles, and filters read their attributes, although no API key is set"
+    )
     impressions_queue: int = Field(10_000, ge=1, description="impressions that wait for Kafka at most")
     bundle_poll_s: Positive = 1.0
     kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity, exclude=True)
+
+    @property
+    def shows_profiles(self) -> bool:
+        """Whether callers may read profiles, which are personal data."""
+        return self.api_key is not None or self.list_users
 
     @property
     def connection(self) -> Connection:

@@ -98,7 +98,7 @@ class Carts:
             explain=asked["explain"],
             item=row,
             cart=np.array([row], np.int64),
-            filter=filter_of(asked["filter"], bought_together, variant.pipeline),
+            filter=filter_of(services, asked["filter"], bought_together, variant.pipeline),
         )
         answer = variant.pipeline.recommend(bought_together, query)
         observe(services, bought_together, answer, answer.timings_ms, answer.degraded)
@@ -117,7 +117,7 @@ class Carts:
         given = _cart(await read_body(request, services.settings.body_limit, services.settings.body_wait_s))
         user_id = given.user_id
         variant = variant_of(services, asked, user_id or "")
-        chosen = filter_of(asked["filter"], cart, variant.pipeline)
+        chosen = filter_of(services, asked["filter"], cart, variant.pipeline)
         person = None
         if user_id is not None:
             person = await services.hydrator.person(user_id, None, variant.space(cart.name))

@@ -2,6 +2,6 @@
 
 from recommend.filtering.errors import FilterError
 from recommend.filtering.item_filter import ItemFilter, ItemFilters
-from recommend.filtering.values import Asker
+from recommend.filtering.values import RequestValues
 
-__all__ = ["Asker", "FilterError", "ItemFilter", "ItemFilters"]
+__all__ = ["FilterError", "ItemFilter", "ItemFilters", "RequestValues"]

@@ -10,13 +10,24 @@ from typing import TypeAlias
 from feature_repo.attribute_columns import AttributeColumns
 from recommend.filtering import operations
 from recommend.filtering.comprehension import over_list, over_rows
+from recommend.filtering.cost import (
+    CALCULATED,
+    CALCULATION,
+    COLUMN,
+    LIST,
+    REMAINDER,
+    REQUEST,
+    TEXTS,
+    Cost,
+)
+from recommend.filtering.cost_of import membership, strings, values
 from recommend.filtering.errors import FilterError
 from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
 from recommend.filtering.moments import moment
-from recommend.filtering.syntax import Called, Constant, FieldOf, Listed, Named, Node, Operation
+from recommend.filtering.syntax import Call, Constant, ListLiteral, Member, Name, Node, Operation
 from recommend.filtering.typed import (
     ELEMENT,
-    LIST,
+    LIST_OF,
     SUMS,
     Typed,
     any_of,
@@ -31,10 +42,6 @@ from recommend.filtering.typed import (
 )
 from recommend.filtering.values import Kind, condition
 
-MOST_TEXTS = 32
-"""functions of strings in one filter: each may look at every string that there is"""
-MOST_BY_ROW = 4
-"""uses of titles and item ids in such functions, whose strings are as many as items"""
 QUANTIFIERS = ("exists", "all")
 METHODS = (*operations.TEXT, *QUANTIFIERS, "size")
 FUNCTIONS = ("has", "size", "timestamp", "duration")
@@ -48,8 +55,9 @@ class Checker:
     variables: dict[str, Typed] = field(default_factory=dict)
     reads: dict[str, tuple[int, FieldRead]] = field(default_factory=dict)
     """path → its first place and the field"""
-    texts: int = 0
-    by_row: int = 0
+    cost: Cost = field(default_factory=Cost)
+    _over_item: bool = False
+    """within exists or all over a list of the item"""
 
     def whole(self, node: Node) -> Run:
         """The filter as a condition. Raises FilterError."""
@@ -59,28 +67,29 @@ class Checker:
         """Raises FilterError with the place of what does not fit."""
         if isinstance(node, Constant):
             return constant(node)
-        if isinstance(node, (Named, FieldOf)):
+        if isinstance(node, (Name, Member)):
             return self._field(node)
-        if isinstance(node, Listed):
+        if isinstance(node, ListLiteral):
             return self._list(node)
-        if isinstance(node, Called):
+        if isinstance(node, Call):
             return self._call(node)
         assert isinstance(node, Operation)
         return self._operation(node)
 
     # -- fields and literals ---------------------------------------------------------------------------
 
-    def _field(self, node: Named | FieldOf) -> Typed:
+    def _field(self, node: Name | Member) -> Typed:
         path: list[str] = []
         root: Node = node
-        while isinstance(root, FieldOf):
+        while isinstance(root, Member):
             path.insert(0, root.name)
             root = root.of
-        if not isinstance(root, Named):
+        if not isinstance(root, Name):
             raise FilterError(node.at, "only item, user and request have fields")
         if root.name in self.variables:
             if path:
                 raise FilterError(node.at, f"{root.name} is an element of a list, which has no fields")
+            self.cost.add(node.at, REQUEST)
             return replace(self.variables[root.name], at=node.at)
         if root.name == "now":
             if path:
@@ -95,22 +104,26 @@ class Checker:
             found = item_field(path, self.columns, node.at)
         else:
             found = user_field(path, node.at) if root.name == "user" else request_field(path, node.at)
+        if found.of_rows and self._over_item:
+            raise FilterError(node.at, "within an item's own list other fields of the item cannot be read")
+        if found.path not in self.reads:
+            self.cost.add(node.at, found.cost, once=True)
         self.reads.setdefault(found.path, (node.at, found))
-        return Typed(node.at, found.runs, found.of_rows, found.by_row, is_field=True)
+        return Typed(node.at, found.runs, found.of_rows, is_field=True, indexed=found.indexed, longest=found.longest)
 
-    def _list(self, node: Listed) -> Typed:
+    def _list(self, node: ListLiteral) -> Typed:
         items = tuple(self.typed(each) for each in node.items)
         if any(each.of_rows for each in items):
             raise FilterError(node.at, "a list that is written out holds no fields of items")
-        kinds = [kind for kind in LIST if all(kind in each.runs for each in items)]
+        kinds = [kind for kind in LIST_OF if all(kind in each.runs for each in items)]
         if not kinds:
             raise FilterError(node.at, "a list holds numbers alone or strings alone")
-        runs = {LIST[kind]: listing([each.runs[kind] for each in items]) for kind in kinds}
-        return Typed(node.at, runs, nodes=items)
+        runs = {LIST_OF[kind]: listing([each.runs[kind] for each in items]) for kind in kinds}
+        return Typed(node.at, runs, size=len(items))
 
     # -- calls ---------------------------------------------------------------------------------------
 
-    def _call(self, node: Called) -> Typed:
+    def _call(self, node: Call) -> Typed:
         if node.of is None:
             if node.name not in FUNCTIONS:
                 raise FilterError(node.at, _unknown_call(node.name, FUNCTIONS, METHODS, "as a method: x."))
@@ -127,10 +140,10 @@ class Checker:
         a = target.as_kind(Kind.STRING, f"{node.name} is of")
         b = argument.as_kind(Kind.STRING, f"{node.name} takes")
         test = operations.TEXT[node.name]
-        self._spend(node, target, argument)
+        self.cost.add(node.at, strings(target, argument, TEXTS))
         return boolean(node, lambda s: operations.test_texts(test, a(s), b(s)), target.of_rows or argument.of_rows)
 
-    def _function(self, node: Called, name: str, arguments: Sequence[Node]) -> Typed:
+    def _function(self, node: Call, name: str, arguments: Sequence[Node]) -> Typed:
         _count(node, 1, len(arguments))
         if name in ("timestamp", "duration"):
             return moment(node, name, arguments[0])
@@ -138,34 +151,45 @@ class Checker:
         if name == "has":
             if not of.is_field:
                 raise FilterError(of.at, "has takes a field: has(item.price)")
+            self.cost.add(node.at, COLUMN * len(of.runs) if of.of_rows else REQUEST)
             runs = list(of.runs.values())
             return boolean(
-                node, lambda s: functools.reduce(operations.either, [operations.there(run(s)) for run in runs]),
+                node, lambda s: functools.reduce(operations.either, [operations.is_present(run(s)) for run in runs]),
                 of.of_rows,
             )  # fmt: skip
         kinds = [kind for kind in (Kind.STRING, Kind.STRINGS, Kind.NUMBERS) if kind in of.runs]
         if not kinds:
             raise FilterError(of.at, f"size is of a string or a list; this is {of.kinds}")
-        self._spend(node, of)
+        self.cost.add(node.at, (TEXTS if Kind.STRING in kinds else COLUMN) if of.of_rows else REQUEST)
         sized = [of.runs[kind] for kind in kinds]
         return Typed(node.at, {Kind.NUMBER: lambda s: first_of([operations.size(run(s)) for run in sized])}, of.of_rows)
 
-    def _quantified(self, node: Called, target: Node) -> Typed:
+    def _quantified(self, node: Call, target: Node) -> Typed:
+        if self.variables:
+            raise FilterError(node.at, f"{node.name} cannot stand within another exists or all")
         of = self.typed(target)
         _count(node, 2)
         named, body = node.arguments
         kinds = [kind for kind in ELEMENT if kind in of.runs]
         if not kinds:
             raise FilterError(of.at, f"{node.name} is of a list; this is {of.kinds}")
-        if not isinstance(named, Named) or named.name in ("item", "user", "request", "now"):
+        if not of.is_field:
+            raise FilterError(
+                of.at, f"{node.name} is of a list of the item or the person; write in for one that is written out"
+            )
+        if not isinstance(named, Name) or named.name in ("item", "user", "request", "now"):
             raise FilterError(named.at, f"{node.name} takes a name of elements: {node.name}(c, c != 'x')")
-        name, outer = named.name, self.variables
+        name = named.name
         elements: dict[Kind, Run] = {ELEMENT[kind]: variable(name, ELEMENT[kind]) for kind in kinds}
-        self.variables = {**outer, name: Typed(named.at, elements)}
+        self.variables = {name: Typed(named.at, elements, of_rows=of.of_rows)}
+        self._over_item = of.of_rows
+        self.cost.add(node.at, LIST if of.of_rows else REQUEST)
+        self.cost.repeat(of.longest)
         checked = self.typed(body)
-        self.variables = outer
-        if of.of_rows and checked.of_rows:
-            raise FilterError(checked.at, "within an item's own list other fields of the item cannot be read")
+        self.cost.add(node.at, COLUMN if checked.of_rows and not of.of_rows else REQUEST)
+        self.cost.repeat(1)
+        self.variables = {}
+        self._over_item = False
         test = self._condition(checked, f"{node.name} takes")
         every = node.name == "all"
         if of.of_rows:
@@ -183,14 +207,17 @@ class Checker:
         of_rows = any(each.of_rows for each in operands)
         if sign in ("&&", "||"):
             parts = [self._condition(each, f"{sign} takes") for each in operands]
+            self.cost.add(node.at, sum(COLUMN if each.of_rows else REQUEST for each in operands))
             join = operations.both if sign == "&&" else operations.either
             return boolean(node, lambda s: joined(join, parts, s), of_rows)
         if sign == "!":
             inner = self._condition(operands[0], "! takes")
+            self.cost.add(node.at, COLUMN if of_rows else REQUEST)
             return boolean(node, lambda s: operations.opposite(inner(s)), of_rows)
         if len(operands) == 1:
             kind = Kind.DURATION if Kind.DURATION in operands[0].runs else Kind.NUMBER
             value = operands[0].as_kind(kind, "- takes")
+            self.cost.add(node.at, COLUMN if of_rows else REQUEST)
             return Typed(node.at, {kind: lambda s: operations.negate(value(s))}, of_rows)
         a, b = operands
         if sign == "in":
@@ -205,6 +232,8 @@ class Checker:
         }
         if not runs:
             raise FilterError(node.at, f"{sign} is not of {a.kinds} and {b.kinds}")
+        each = REMAINDER if sign == "%" else CALCULATION
+        self.cost.add(node.at, each * len(runs) if of_rows else CALCULATED)
         return Typed(node.at, runs, of_rows)
 
     def _comparison(self, node: Operation, a: Typed, b: Typed) -> Typed:
@@ -216,8 +245,8 @@ class Checker:
             raise FilterError(node.at, f"{sign} compares no lists; write in, exists, all or size")
         if not kinds:
             raise FilterError(b.at, f"{sign} compares {a.kinds} with {b.kinds}{hint(next(iter(a.runs)), b)}")
-        if Kind.STRING in kinds and (sign not in operations.EQUALITY or (a.of_rows and b.of_rows)):
-            self._spend(node, a, b)
+        texts = COLUMN if sign in operations.EQUALITY else TEXTS
+        self.cost.add(node.at, sum(strings(a, b, texts) if kind is Kind.STRING else values(a, b) for kind in kinds))
         pairs = [(kind, a.runs[kind], b.runs[kind]) for kind in kinds]
         return boolean(
             node,
@@ -226,15 +255,14 @@ class Checker:
         )
 
     def _within(self, node: Operation, a: Typed, b: Typed) -> Typed:
-        kinds = [kind for kind in LIST if kind in a.runs and LIST[kind] in b.runs]
+        kinds = [kind for kind in LIST_OF if kind in a.runs and LIST_OF[kind] in b.runs]
         if not kinds:
             if not any(kind in b.runs for kind in ELEMENT):
                 more = "; write contains(…) for a part of a string" if Kind.STRING in b.runs else ""
                 raise FilterError(b.at, f"in takes a list; this is {b.kinds}{more}")
             raise FilterError(a.at, f"in looks for {a.kinds} in {b.kinds}")
-        if a.of_rows and b.of_rows:
-            self._spend(node, a, b)
-        pairs = [(kind, a.runs[kind], b.runs[LIST[kind]]) for kind in kinds]
+        self.cost.add(node.at, sum(membership(a, b, kind) for kind in kinds))
+        pairs = [(kind, a.runs[kind], b.runs[LIST_OF[kind]]) for kind in kinds]
         return boolean(
             node,
             lambda s: any_of([operations.within(one(s), among(s), kind) for kind, one, among in pairs]),
@@ -245,16 +273,8 @@ class Checker:
         run = of.as_kind(Kind.BOOLEAN, needs)
         return lambda s: condition(run(s))
 
-    def _spend(self, node: Node, *operands: Typed) -> None:
-        self.texts += 1
-        self.by_row += sum(each.by_row for each in operands)
-        if self.texts > MOST_TEXTS:
-            raise FilterError(node.at, f"a filter has at most {MOST_TEXTS} functions and comparisons of strings")
-        if self.by_row > MOST_BY_ROW:
-            raise FilterError(node.at, f"a filter looks into titles and item ids at most {MOST_BY_ROW} times")
 
-
-def _count(node: Called, wanted: int, given: int | None = None) -> None:
+def _count(node: Call, wanted: int, given: int | None = None) -> None:
     n = len(node.arguments) if given is None else given
     if n != wanted:
         arguments = f"{wanted} argument{'' if wanted == 1 else 's'}"

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from feature_repo.attribute_columns import AttributeColumns, Type
 from feature_repo.columns import ItemColumns
+from recommend.filtering.cost import COLUMN, REQUEST, TITLES
 from recommend.filtering.errors import FilterError
-from recommend.filtering.values import Asker, Evaluation, Kind, Lists, Spelled, Strings, Value, of_request
+from recommend.filtering.values import Evaluation, Kind, Lists, RequestValues, Strings, Unindexed, Value, of_request
 
 Run: TypeAlias = Callable[[Evaluation], Value]
 ATTRIBUTES = "attributes"
+LONGEST_LIST, INTERESTS = 256, 64
+"""elements of a list among attributes, and of interests, that events may have (schemas/events.py)"""
 SHOWN = 20
 """names that an error lists at most"""
 
@@ -27,11 +30,21 @@ class FieldRead:
     path: str
     runs: Mapping[Kind, Run]
     """how it is read as each of the types that it may have"""
+    cost: int = REQUEST
+    """of reading it"""
     of_rows: bool = False
     """whether it differs by row"""
-    by_row: bool = False
-    """whether its strings are looked at one by one"""
-    given: Callable[[Asker], object] | None = None
+    indexed: bool = True
+    """whether its strings have an index, so that one of them is found without looking at all"""
+    of_user: bool = False
+    """whether it is the person's"""
+    of_attributes: bool = False
+    """whether it is an attribute of the person's profile"""
+    changes_alone: bool = False
+    """whether its column also changes without a new catalogue entry"""
+    longest: int = 1
+    """elements that a list of the person has at most"""
+    given: Callable[[RequestValues], object] | None = None
     """its value, where it is the request's"""
 
 
@@ -45,9 +58,9 @@ class _RowIds:
     def names(self) -> Sequence[str | None]:
         return [None, *self._columns.ids[: self._n]]
 
-    def get(self, name: str, /) -> int | None:
+    def get(self, name: str, default: Any = None, /) -> Any:
         row = self._columns.row_of.get(name)
-        return None if row is None else row + 1
+        return default if row is None else row + 1
 
 
 def _ids(scope: Evaluation) -> Value:
@@ -58,10 +71,10 @@ def _ids(scope: Evaluation) -> Value:
 def _titles(scope: Evaluation) -> Value:
     items = scope.columns.items
     here = items[: scope.n] if scope.rows is None else [items[row] for row in scope.rows.tolist()]
-    names = [None, *(item.title or None if item else None for item in here)]
+    names = [None, *[item.title or None if item else None for item in here]]
     codes = np.arange(1, len(names))
-    codes[np.array([name is None for name in names[1:]], bool)] = 0
-    return Strings(codes, Spelled(names))
+    codes[[place for place, name in enumerate(names[1:]) if name is None]] = 0
+    return Strings(codes, Unindexed(names))
 
 
 def _column(name: str) -> Run:
@@ -76,18 +89,34 @@ def _brands(scope: Evaluation) -> Value:
     return Strings(_column("brand")(scope), scope.columns.brand_codes)
 
 
-def _of_item(name: str, kind: Kind, run: Run, by_row: bool = False) -> FieldRead:
-    return FieldRead(f"item.{name}", {kind: run}, of_rows=True, by_row=by_row)
+def _once(name: str, run: Run) -> Run:
+    """The same, read once in an evaluation. What reads a field never changes what it has read."""
+
+    def read(scope: Evaluation) -> Value:
+        found = scope.read.get(name)
+        if found is None:
+            found = scope.read[name] = run(scope)
+        return found
+
+    return read
+
+
+def _of_item(
+    name: str, kind: Kind, run: Run, cost: int = COLUMN, indexed: bool = True, changes_alone: bool = False
+) -> FieldRead:
+    return FieldRead(
+        f"item.{name}", {kind: _once(f"item.{name}", run)}, cost, True, indexed, changes_alone=changes_alone
+    )
 
 
 ITEM = {
-    "item_id": _of_item("item_id", Kind.STRING, _ids, by_row=True),
-    "title": _of_item("title", Kind.STRING, _titles, by_row=True),
+    "item_id": _of_item("item_id", Kind.STRING, _ids),
+    "title": _of_item("title", Kind.STRING, _titles, TITLES, indexed=False),
     "categories": _of_item("categories", Kind.STRINGS, lambda s: Lists(s.columns.filterable.categories, s)),
     "brand": _of_item("brand", Kind.STRING, _brands),
     "price": _of_item("price", Kind.NUMBER, _column("price")),
     "created_at": _of_item("created_at", Kind.TIME, _column("created_at")),
-    "available": _of_item("available", Kind.BOOLEAN, _column("available")),
+    "available": _of_item("available", Kind.BOOLEAN, _column("available"), changes_alone=True),
 }
 
 
@@ -97,8 +126,8 @@ def _of_type(name: str, type: Type) -> tuple[Kind, Run]:
 
     def scalar(scope: Evaluation) -> Value:
         column = scope.columns.filterable.scalar(name, type)
-        values = column.values(scope.rows, scope.n)
-        return Strings(values, column.vocabulary) if type == "string" else values
+        values, vocabulary = column.coded(scope.rows, scope.n)
+        return Strings(values, vocabulary) if type == "string" else values
 
     return {"number": Kind.NUMBER, "boolean": Kind.BOOLEAN, "string": Kind.STRING}[type], scalar
 
@@ -112,29 +141,48 @@ def item_field(path: Sequence[str], columns: AttributeColumns, at: int) -> Field
     if len(path) == 1 or (len(path) == 2 and path[0] == ATTRIBUTES):
         types = columns.types(name)
         if types:
-            return FieldRead(f"item.{ATTRIBUTES}.{name}", dict(_of_type(name, type) for type in types), of_rows=True)
-        if name in columns.left_out:
+            whole = f"item.{ATTRIBUTES}.{name}"
+            found = (_of_type(name, type) for type in types)
+            runs = {kind: _once(f"{whole} {kind.name}", run) for kind, run in found}
+            return FieldRead(whole, runs, 2 * COLUMN * len(types), of_rows=True)
+        if columns.is_left_out(name):
             raise FilterError(at, f"{whole} has no column: items have more attributes than can be filtered by")
     known = [*ITEM, *columns.names] if len(path) == 1 else [f"{ATTRIBUTES}.{name}" for name in columns.names]
     raise FilterError(at, unknown("item", ".".join(path), known))
 
 
-def _of_asker(path: str, given: Callable[[Asker], object], *kinds: Kind) -> FieldRead:
+def _of_request(
+    path: str,
+    given: Callable[[RequestValues], object],
+    *kinds: Kind,
+    of_user: bool = False,
+    of_attributes: bool = False,
+    longest: int = 1,
+) -> FieldRead:
     def read(kind: Kind) -> Run:
-        return lambda scope: of_request(given(scope.asker), kind)
+        return lambda scope: of_request(given(scope.request), kind)
 
-    return FieldRead(path, {kind: read(kind) for kind in kinds}, given=given)
+    return FieldRead(
+        path,
+        {kind: read(kind) for kind in kinds},
+        of_user=of_user,
+        of_attributes=of_attributes,
+        longest=longest,
+        given=given,
+    )
 
 
 USER = {
-    "user_id": _of_asker("user.user_id", lambda asker: asker.user.get("user_id"), Kind.STRING),
-    "interests": _of_asker("user.interests", lambda asker: asker.user.get("interests"), Kind.STRINGS),
+    "user_id": _of_request("user.user_id", lambda request: request.user.get("user_id"), Kind.STRING, of_user=True),
+    "interests": _of_request(
+        "user.interests", lambda request: request.user.get("interests"), Kind.STRINGS, of_user=True, longest=INTERESTS
+    ),
 }
 REQUEST = {
-    "region": _of_asker("request.region", lambda asker: asker.region or None, Kind.STRING),
-    "device": _of_asker("request.device", lambda asker: asker.device or None, Kind.STRING),
+    "region": _of_request("request.region", lambda request: request.region or None, Kind.STRING),
+    "device": _of_request("request.device", lambda request: request.device or None, Kind.STRING),
 }
-NOW = FieldRead("now", {Kind.TIME: lambda scope: float(scope.asker.now)}, given=lambda asker: asker.now)
+NOW = FieldRead("now", {Kind.TIME: lambda scope: float(scope.request.now)}, given=lambda request: request.now)
 
 
 def user_field(path: Sequence[str], at: int) -> FieldRead:
@@ -145,10 +193,11 @@ def user_field(path: Sequence[str], at: int) -> FieldRead:
         return USER[name]
     if len(path) > 2 or (len(path) == 2 and path[0] != ATTRIBUTES):
         raise FilterError(at, unknown("user", ".".join(path), [*USER, f"{ATTRIBUTES}.NAME"]))
-    return _of_asker(
+    return _of_request(
         f"user.{ATTRIBUTES}.{name}",
-        lambda asker: asker.user.get(ATTRIBUTES, {}).get(name),
-        Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.STRINGS,
+        lambda request: request.user.get(ATTRIBUTES, {}).get(name),
+        Kind.NUMBER, Kind.STRING, Kind.BOOLEAN, Kind.STRINGS, of_user=True, of_attributes=True,
+        longest=LONGEST_LIST,
     )  # fmt: skip
 
 

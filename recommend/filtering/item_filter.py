@@ -6,23 +6,27 @@ changed since are computed anew before it is used.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 
-from feature_repo.columns import ItemColumns, Rows
+from feature_repo.columns import ItemColumns, Mask, Rows
 from recommend.filtering.check import check
 from recommend.filtering.fields import Run
 from recommend.filtering.syntax import parse
-from recommend.filtering.values import Asker, Evaluation, Mask
+from recommend.filtering.values import Evaluation, RequestValues
 
-FILTERS = 1000
-"""compiled filters kept"""
+FILTER_CHARACTERS = 200_000
+"""of the texts of compiled filters kept, each of which takes some 100 bytes a character"""
+LEAST_CHARACTERS = 100
+"""what a shorter filter counts as"""
 MASK_BYTES = 64 << 20
 """of masks kept"""
+LEAST_MASK_BYTES = 16 << 10
+"""what a smaller mask counts as, so that there are no more than 4,096"""
 SECOND = 1000
 
 
@@ -43,27 +47,38 @@ class ItemFilter:
     """fields of the person and the request that it reads"""
     of_user: int | None
     """where it reads a field of the person first; None where it reads none"""
-    _live: bool
+    of_attributes: int | None
+    """where it reads an attribute of the person's profile first; None where it reads none"""
+    _shape: int
+    """of the columns that it was checked against"""
+    _changes_alone: bool
     """whether it reads a column that changes without a new catalogue entry, so that its masks are not kept"""
 
-    def mask(self, asker: Asker) -> Mask:
+    def mask(self, request: RequestValues) -> Mask:
         """Which rows (n,) pass."""
-        asker = Asker(asker.user, asker.now // SECOND * SECOND, asker.region, asker.device)
+        request = RequestValues(request.user, request.now // SECOND * SECOND, request.region, request.device)
         columns = self._of.columns
         version, n = columns.filterable.version, columns.n
-        if self._live:
-            return self._evaluate(asker, None, n)
-        key = (self.text, *(_frozen(read.given(asker)) for read in self._reads))
+        if self._changes_alone:
+            return self._evaluate(request, None, n)
+        key = self._key(request)
         kept = self._of.kept(key)
         if kept is not None and kept.version == version and len(kept.mask) == n:
             return kept.mask
-        mask = self._updated(kept, asker, version, n) if kept else None
+        mask = self._updated(kept, request, version, n) if kept else None
         if mask is None:
-            mask = self._evaluate(asker, None, n)
+            mask = self._evaluate(request, None, n)
         self._of.keep(key, _Kept(version, mask))
         return mask
 
-    def _updated(self, kept: _Kept, asker: Asker, version: int, n: int) -> Mask | None:
+    def _key(self, request: RequestValues) -> bytes:
+        """A hash of everything that the mask depends on but the columns' values: filters and the person's lists may be
+        long. The `repr` tells 1 from True."""
+        values = [read.given(request) for read in self._reads]
+        text = repr((self.text, self._shape, values))
+        return hashlib.blake2b(text.encode(), digest_size=32).digest()
+
+    def _updated(self, kept: _Kept, request: RequestValues, version: int, n: int) -> Mask | None:
         """The mask with the rows that have changed and the new ones computed anew; None where all have to be."""
         before = len(kept.mask)
         changed = self._of.columns.filterable.changes(kept.version, version)
@@ -74,11 +89,11 @@ class ItemFilter:
             return None
         mask = np.zeros(n, bool)
         mask[:before] = kept.mask
-        mask[rows] = self._evaluate(asker, rows, len(rows))
+        mask[rows] = self._evaluate(request, rows, len(rows))
         return mask
 
-    def _evaluate(self, asker: Asker, rows: Rows | None, n: int) -> Mask:
-        found = self._run(Evaluation(self._of.columns, asker, rows, n, {}))
+    def _evaluate(self, request: RequestValues, rows: Rows | None, n: int) -> Mask:
+        found = self._run(Evaluation(self._of.columns, request, rows, n, {}))
         return np.full(n, found) if isinstance(found, bool) else found
 
 
@@ -87,8 +102,12 @@ class ItemFilters:
 
     def __init__(self, columns: ItemColumns) -> None:
         self.columns = columns
-        self._filters: LRUCache[tuple[str, int], ItemFilter] = LRUCache(FILTERS)
-        self._masks: LRUCache[Hashable, _Kept] = LRUCache(MASK_BYTES, getsizeof=lambda kept: kept.mask.nbytes)
+        self._filters: LRUCache[tuple[str, int], ItemFilter] = LRUCache(
+            FILTER_CHARACTERS, getsizeof=lambda compiled: max(len(compiled.text), LEAST_CHARACTERS)
+        )
+        self._masks: LRUCache[bytes, _Kept] = LRUCache(
+            MASK_BYTES, getsizeof=lambda kept: max(kept.mask.nbytes, LEAST_MASK_BYTES)
+        )
 
     def compile(self, text: str) -> ItemFilter:
         """The filter. Raises FilterError where it cannot be read, or does not fit the fields that items have now."""
@@ -98,30 +117,24 @@ class ItemFilters:
         if found is None:
             run, reads = check(parse(text), filterable)
             fields = [field for _, field in reads.values()]
-            of_user = [at for path, (at, _) in reads.items() if path.startswith("user.")]
-            found = ItemFilter(
+            found = self._filters[key] = ItemFilter(
                 text,
                 run,
                 self,
                 tuple(field for field in fields if field.given),
-                min(of_user, default=None),
-                any(field.path == "item.available" for field in fields),
+                min((at for at, field in reads.values() if field.of_user), default=None),
+                min((at for at, field in reads.values() if field.of_attributes), default=None),
+                key[1],
+                any(field.changes_alone for field in fields),
             )
-            self._filters[key] = found
         return found
 
-    def kept(self, key: Hashable) -> _Kept | None:
+    def kept(self, key: bytes) -> _Kept | None:
+        """The mask that was kept under this key last, if there is room for it still."""
         return self._masks.get(key)
 
-    def keep(self, key: Hashable, kept: _Kept) -> None:
+    def keep(self, key: bytes, kept: _Kept) -> None:
         """Keeps a mask, unless it is larger than all that may be kept."""
         kept.mask.flags.writeable = False
         if kept.mask.nbytes <= self._masks.maxsize:
             self._masks[key] = kept
-
-
-def _frozen(value: object) -> Hashable:
-    """A value as a part of a key: 1 and True are equal and not the same."""
-    if isinstance(value, (list, tuple)):
-        return tuple(value)
-    return type(value).__name__, value

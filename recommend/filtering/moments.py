@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from recommend.filtering.errors import FilterError
-from recommend.filtering.syntax import Called, Constant, Node
+from recommend.filtering.syntax import Call, Constant, Node
 from recommend.filtering.typed import Typed
 from recommend.filtering.values import Kind
 
@@ -14,7 +14,7 @@ UNITS_MS = {"h": 3_600_000.0, "m": 60_000.0, "s": 1000.0, "ms": 1.0, "us": 1e-3,
 DURATION = re.compile(r"[+-]?(\d+(\.\d+)?(h|ms|us|ns|m|s))+")
 
 
-def moment(node: Called, name: str, argument: Node) -> Typed:
+def moment(node: Call, name: str, argument: Node) -> Typed:
     """The checked call of one of them. Raises FilterError."""
     if not (isinstance(argument, Constant) and isinstance(argument.value, str)):
         raise FilterError(argument.at, f"{name} takes a text that is written out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,23 +20,33 @@ ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "%": np.fmod,
 }  # fmt: skip
 TEXT: dict[str, Callable[[str, str], bool]] = {
-    "startsWith": str.startswith, "endsWith": str.endswith, "contains": lambda text, part: part in text,
+    "startsWith": str.startswith, "endsWith": str.endswith, "contains": operator.contains,
 }  # fmt: skip
 
 
 def compare(sign: str, a: Value, b: Value, kind: Kind) -> Value:
     """False where one of them is missing, also for `!=`."""
     if kind is Kind.STRING:
-        if sign == "==" and isinstance(a, Strings) != isinstance(b, Strings):
-            strings, constant = (a, b) if isinstance(a, Strings) else (b, a)
-            return False if constant is None else strings.among([constant])
-        return test_texts(COMPARE[sign], a, b)
+        return _equality(sign, a, b) if sign in EQUALITY else test_texts(COMPARE[sign], a, b)
     if kind is Kind.BOOLEAN:
         a, b = _number(a), _number(b)
     found = COMPARE[sign](a, b)
     if sign == "!=":  # NaN differs from everything
         found = found & (a == a) & (b == b)
     return found if isinstance(found, np.ndarray) else bool(found)
+
+
+def _equality(sign: str, a: Value, b: Value) -> Value:
+    if a is None or b is None:
+        return False
+    if isinstance(a, str) and isinstance(b, str):
+        return COMPARE[sign](a, b)
+    if isinstance(a, Strings) and isinstance(b, Strings):
+        equal, present = a.equal(b), a.is_present & b.is_present
+    else:
+        strings, constant = (a, b) if isinstance(a, Strings) else (b, a)
+        equal, present = strings.among([constant]), strings.is_present
+    return equal if sign == "==" else present & ~equal
 
 
 def _number(value: Value) -> Value:
@@ -63,9 +74,9 @@ def test_texts(test: Callable[[str, str], bool], a: Value, b: Value) -> Value:
     if isinstance(a, str):
         if isinstance(b, str):
             return bool(test(a, b))
-        return b.test(lambda each: test(a, each))
+        return b.test(functools.partial(test, a))
     if isinstance(b, str):
-        return a.test(lambda each: test(each, b))
+        return a.test(test, b)
     pairs = zip(a.values(), b.values(), strict=True)
     return np.array([x is not None and y is not None and test(x, y) for x, y in pairs], bool)
 
@@ -76,7 +87,9 @@ def within(a: Value, among: Value, kind: Kind) -> Value:
         return False
     if kind is Kind.NUMBER:
         numbers: Sequence[float] = among
-        return np.isin(a, numbers) if isinstance(a, np.ndarray) else a in numbers
+        if not isinstance(a, np.ndarray):
+            return a in numbers
+        return np.isin(a, numbers) if numbers else np.zeros(len(a), bool)
     if isinstance(among, Lists):
         return among.have([a]) if isinstance(a, str) else among.have_own(a)
     return a in among if isinstance(a, str) else a.among(among)
@@ -87,7 +100,7 @@ def size(value: Value) -> Value:
     if value is None:
         return np.nan
     if isinstance(value, Strings):
-        return value.test(len, np.float64, np.nan)
+        return value.test(len, dtype=np.float64, missing=np.nan)
     if isinstance(value, Lists):
         lengths = value.lengths.astype(np.float64)
         lengths[lengths < 0] = np.nan
@@ -95,12 +108,12 @@ def size(value: Value) -> Value:
     return float(len(value))
 
 
-def there(value: Value) -> Value:
+def is_present(value: Value) -> Value:
     """Whether a value is not missing."""
     if value is None:
         return False
     if isinstance(value, Strings):
-        return value.there
+        return value.is_present
     if isinstance(value, Lists):
         return value.lengths >= 0
     if isinstance(value, np.ndarray):

@@ -9,7 +9,6 @@ method       item.title.startsWith("…")  item.categories.exists(c, c == "…")
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Callable
@@ -51,23 +50,23 @@ class Constant(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Node):
+class ListLiteral(Node):
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Named(Node):
+class Name(Node):
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class FieldOf(Node):
+class Member(Node):
     of: Node
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Called(Node):
+class Call(Node):
     """A call of a function, or of a method where `of` is given."""
 
     name: str
@@ -83,7 +82,6 @@ class Operation(Node):
     operands: tuple[Node, ...]
 
 
-@functools.lru_cache(256)
 def parse(text: str) -> Node:
     """Raises FilterError with the place of what cannot be read."""
     if not text.strip():
@@ -165,28 +163,26 @@ class _Reader:
         return tuple(self.node(each, depth + 1, at) for tree in trees for each in tree.children)
 
     def _ident(self, children: Any, depth: int, at: int) -> Node:
-        return Named(at, str(children[0]))
+        return Name(at, str(children[0]))
 
     def _ident_arg(self, children: Any, depth: int, at: int) -> Node:
-        return Called(at, str(children[0]), None, self._list_of(children[1:], depth, at))
+        return Call(at, str(children[0]), None, self._list_of(children[1:], depth, at))
 
     def _list_lit(self, children: Any, depth: int, at: int) -> Node:
-        return Listed(at, self._list_of(children, depth, at))
+        return ListLiteral(at, self._list_of(children, depth, at))
 
     def _member_dot(self, children: Any, depth: int, at: int) -> Node:
-        return FieldOf(at, self.node(children[0], depth + 1, at), str(children[1]))
+        return Member(at, self.node(children[0], depth + 1, at), str(children[1]))
 
     def _member_dot_arg(self, children: Any, depth: int, at: int) -> Node:
-        return Called(
-            at, str(children[1]), self.node(children[0], depth + 1, at), self._list_of(children[2:], depth, at)
-        )
+        return Call(at, str(children[1]), self.node(children[0], depth + 1, at), self._list_of(children[2:], depth, at))
 
     def _member_index(self, children: Any, depth: int, at: int) -> Node:
         key = self.node(children[1], depth + 1, at)
         if not (isinstance(key, Constant) and isinstance(key.value, str)):
             raise FilterError(key.at, "only a name stands in []: item.attributes[\"release year\"]; lists are tested "
                               "with in, exists, all and size")  # fmt: skip
-        return FieldOf(at, self.node(children[0], depth + 1, at), key.value)
+        return Member(at, self.node(children[0], depth + 1, at), key.value)
 
     def _literal(self, children: Any, depth: int, at: int) -> Node:
         token: Token = children[0]
@@ -196,7 +192,10 @@ class _Reader:
             return Constant(at, str(token) == "true")
         if token.type in ("INT_LIT", "UINT_LIT", "FLOAT_LIT"):
             digits = str(token).rstrip("uU") if token.type == "UINT_LIT" else str(token)
-            value = float(int(digits, 16)) if "0x" in digits else float(digits)
+            try:
+                value = float(int(digits, 16)) if "0x" in digits.lower() else float(digits)
+            except OverflowError:
+                value = math.inf
             if not math.isfinite(value):
                 raise FilterError(at, "the number is too large")
             return Constant(at, value)

@@ -24,7 +24,7 @@ SUMS: dict[tuple[str, Kind, Kind], Kind] = {
     ("-", Kind.DURATION, Kind.DURATION): Kind.DURATION,
 }
 ELEMENT = {Kind.STRINGS: Kind.STRING, Kind.NUMBERS: Kind.NUMBER}
-LIST = {element: kind for kind, element in ELEMENT.items()}
+LIST_OF = {element: kind for kind, element in ELEMENT.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,12 @@ class Typed:
     at: int
     runs: Mapping[Kind, Run]
     of_rows: bool = False
-    by_row: bool = False
     is_field: bool = False
-    nodes: tuple[Typed, ...] = ()
+    indexed: bool = True
+    """as `FieldRead.indexed`"""
+    longest: int = 1
+    """elements that a list of the person has at most"""
+    size: int = 0
     """elements of a list that is written out"""
 
     @property
@@ -89,7 +92,7 @@ def listing(runs: Sequence[Run]) -> Run:
 
     def run(scope: Evaluation) -> Value:
         found = [each(scope) for each in runs]
-        return tuple(value for value in found if operations.there(value))
+        return tuple(value for value in found if operations.is_present(value))
 
     return run
 

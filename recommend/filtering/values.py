@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from itertools import repeat
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import ItemColumns, Rows
+from feature_repo.columns import ItemColumns, Mask, Rows
 from feature_repo.string_lists import StringLists
 from feature_repo.vocabulary import Vocabulary
 
-Mask = npt.NDArray[np.bool_]
 Value: TypeAlias = Any
 """as above; which of them it is follows from the `Kind`, that the checker knows"""
 
@@ -38,7 +38,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class RequestValues:
     """What a filter may read of the request. Equal values give equal results over the same columns."""
 
     user: Mapping[str, Any]
@@ -54,11 +54,13 @@ class Evaluation:
     """What one evaluation is about: all rows of the columns, or some of them."""
 
     columns: ItemColumns
-    asker: Asker
+    request: RequestValues
     rows: Rows | None
     """None for rows 0 … n-1"""
     n: int
     variables: Mapping[str, Value]
+    read: dict[str, Value] = field(default_factory=dict)
+    """fields that have been read, where reading one again costs much"""
 
 
 class Names(Protocol):
@@ -67,23 +69,23 @@ class Names(Protocol):
     @property
     def names(self) -> Sequence[str | None]: ...
 
-    def get(self, name: str, /) -> int | None: ...
+    def get(self, name: str, default: Any = None, /) -> Any: ...
 
 
-class Spelled(NamedTuple):
-    """Names without an index: each is looked at to find one."""
+class Unindexed(NamedTuple):
+    """Names without an index: all are looked at to find one."""
 
     names: Sequence[str | None]
 
-    def get(self, name: str, /) -> int | None:
+    def get(self, name: str, default: Any = None, /) -> Any:
         try:
             return self.names.index(name)
         except ValueError:
-            return None
+            return default
 
 
 class Strings:
-    """Strings of rows (n,), as codes; code 0 is missing. A string may have several codes where `names` is Spelled."""
+    """Strings of rows (n,), as codes; code 0 is missing. A string may have several codes where `names` is Unindexed."""
 
     __slots__ = ("_names", "codes")
 
@@ -91,29 +93,57 @@ class Strings:
         self.codes, self._names = codes, names
 
     @property
-    def there(self) -> Mask:
+    def is_present(self) -> Mask:
         return self.codes != 0
 
-    def test(self, predicate: Callable[[str], Any], dtype: Any = np.bool_, missing: Any = False) -> npt.NDArray[Any]:
-        """What the predicate says of each string (n,); `missing` where there is none."""
+    @property
+    def indexed(self) -> bool:
+        return not isinstance(self._names, Unindexed)
+
+    def test(
+        self, function: Callable[..., Any], *others: Any, dtype: Any = np.bool_, missing: Any = False
+    ) -> npt.NDArray[Any]:
+        """`function(string, *others)` of each string (n,); `missing` where there is none. It is called once for each
+        of the strings that occur, and called from C where it is a function of C: half of the time is the calls."""
         names = self._names.names
         if not len(self.codes):
             return np.zeros(0, dtype)
-        if len(self.codes) < len(names) // 4:
-            used, places = np.unique(self.codes, return_inverse=True)
-            table = [missing if (name := names[code]) is None else predicate(name) for code in used.tolist()]
-            return np.array(table, dtype).take(places)
-        table = [missing if name is None else predicate(name) for name in names]
-        return np.array(table, dtype).take(self.codes, mode="clip")
+        places = self.codes
+        if len(places) < len(names) // 4:
+            used, places = np.unique(places, return_inverse=True)
+            names = [names[code] for code in used.tolist()]
+        else:
+            names = names[:]  # another thread may add to them
+        if None in names[1:]:
+            table = (missing if name is None else function(name, *others) for name in names)
+            return np.fromiter(table, dtype, len(names)).take(places, mode="clip")
+        first = missing if names[0] is None else function(names[0], *others)
+        found = np.empty(len(names), dtype)
+        found[0] = first
+        found[1:] = np.fromiter(map(function, names[1:], *map(repeat, others)), dtype, len(names) - 1)
+        return found.take(places, mode="clip")
 
     def among(self, wanted: Collection[str]) -> Mask:
         """Which strings (n,) are among these."""
-        if isinstance(self._names, Spelled):
+        if not self.indexed:
             return self.test(frozenset(wanted).__contains__)
         codes = [code for name in wanted if (code := self._names.get(name))]
         if not codes:
             return np.zeros(len(self.codes), bool)
         return self.codes == codes[0] if len(codes) == 1 else np.isin(self.codes, codes)
+
+    def equal(self, other: Strings) -> Mask:
+        """Which strings (n,) are present and equal to those of the other."""
+        if not other.indexed:
+            if not self.indexed:
+                pairs = zip(self.values(), other.values(), strict=True)
+                return np.array([a is not None and a == b for a, b in pairs], bool)
+            return other.equal(self)
+        return self.is_present & (self.codes_in(other._names) == other.codes)
+
+    def codes_in(self, names: Names) -> npt.NDArray[np.int64]:
+        """The codes (n,) of the strings among other names, -1 where there is none."""
+        return self.test(names.get, -1, dtype=np.int64, missing=-1)
 
     def values(self) -> list[str | None]:
         names = self._names.names
@@ -121,49 +151,40 @@ class Strings:
 
 
 class Lists:
-    """Lists of strings of rows (n,)."""
+    """Lists of strings of rows (n,), as they are when this is made."""
 
-    __slots__ = ("_column", "_n", "_rows")
+    __slots__ = ("_arrays", "_n", "_rows")
 
     def __init__(self, column: StringLists, scope: Evaluation) -> None:
-        self._column, self._rows, self._n = column, scope.rows, scope.n
+        self._arrays, self._rows, self._n = column.arrays, scope.rows, scope.n
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return self._column.vocabulary
+        return self._arrays.vocabulary
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
         """Lengths (n,), -1 where there is no list."""
-        if self._rows is None:
-            return self._column.lengths(self._n)
-        known = self._column.lengths(int(self._rows.max(initial=-1)) + 1)
-        return known.take(self._rows)
+        return self._arrays.lengths(self._rows, self._n)
 
     def any(self, table: Mask) -> Mask:
         """Which lists (n,) have an element of which the table by code says True."""
-        found = np.zeros(self._n, bool)
-        codes, owners = self._column.elements(self._rows, self._n)
-        if len(codes):
-            found[owners[table.take(codes, mode="clip")]] = True
-        return found
+        return self._arrays.any(table, self._rows, self._n)
 
     def have(self, wanted: Collection[str]) -> Mask:
         """Which lists (n,) have one of these elements."""
-        table = np.zeros(len(self.vocabulary.names), bool)
         codes = [code for name in wanted if (code := self.vocabulary.get(name))]
         if not codes:
             return np.zeros(self._n, bool)
+        table = np.zeros(max(codes) + 1, bool)
         table[codes] = True
         return self.any(table)
 
     def have_own(self, strings: Strings) -> Mask:
         """Which lists (n,) have the string of their row."""
         found = np.zeros(self._n, bool)
-        codes, owners = self._column.elements(self._rows, self._n)
-        names, wanted = self.vocabulary.names, strings.values()
-        same = [names[code] == wanted[owner] for code, owner in zip(codes.tolist(), owners.tolist(), strict=True)]
-        found[owners[np.array(same, bool)]] = True
+        codes, owners = self._arrays.elements(self._rows, self._n)
+        found[owners[strings.codes_in(self.vocabulary).take(owners) == codes]] = True
         return found
 
 

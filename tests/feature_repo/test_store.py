@@ -170,7 +170,7 @@ def test_a_stock_client_reads_one_feature_by_its_name(writer: Writer, stock: Fea
 
 def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -> None:
     for n in range(5):
-        found = reader.read(f"u{n}")
+        found = reader.read(f"u{n}", attributes=True)
         assert found is not None
         expected = dict(zip([f.name for f in views.user.fields], ROWS["user_activity", f"u{n}"].values, strict=True))
         assert {name for name in found if ":" not in name} == set(expected)
@@ -193,7 +193,8 @@ def test_the_servers_reader_gives_what_the_feature_service_gives(
         read = reader.read(person)
         assert read is not None
         assert {name.rpartition(":")[2]: value for name, value in read.items()} == {
-            name: value for name, (value,) in found.items()
+            "profile_attributes": b"",  # read where asked for
+            **{name: value for name, (value,) in found.items()},
         }
 
 

@@ -53,9 +53,9 @@ def test_a_reader_with_the_arrays_of_before_sees_the_other_rows_as_they_were() -
     column = StringLists()
     for row in range(100):
         column.put(row, ["a"])
-    arrays = column._arrays
+    arrays = column.arrays
     for n in range(20_000):
         column.put(5, ["b"] * (1 + n % 3))
-    assert column._arrays is not arrays
-    column._arrays = arrays
+    assert column.arrays is not arrays
+    column.arrays = arrays
     assert [found for row, found in enumerate(lists_of(column, None, 100)) if row != 5] == [["a"]] * 99

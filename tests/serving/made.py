@@ -18,7 +18,7 @@ from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, names, stack
 from feature_repo.views import TASTE, item_region, user
 from feature_repo.views import item as item_view
-from operators.aggregator import FORMAT
+from operators.aggregator import ATTRIBUTES, FORMAT
 from operators.contract import Row
 from operators.hashes import HashLog, hash64
 from operators.seen import KEEP, seen_slots
@@ -163,11 +163,12 @@ class Rows:
         self.error: Exception | None = None
         self.reads = self.reads_of_pairs = 0
 
-    def read(self, user_id: str) -> dict[str, Any] | None:
+    def read(self, user_id: str, attributes: bool = False) -> dict[str, Any] | None:
         self.reads += 1
         if self.error:
             raise self.error
-        return self.of.get(user_id)
+        row = self.of.get(user_id)
+        return row if row is None or attributes else {**row, ATTRIBUTES: b""}
 
     def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
         self.reads_of_pairs += 1

@@ -499,3 +499,26 @@ def test_while_the_store_is_away_nobody_unknown_is_taken_to_consent() -> None:
     found = setting.person()
     assert (found.consent, found.degraded) == (False, True)
     setting.rows.error = None
+
+
+def test_attributes_of_the_profile_are_there_where_asked_for() -> None:
+    """Also with own events on top; the row that is kept for when the store is away has none."""
+    setting = Setting()
+    of_profile = record(User("u1", attributes={"age": 30}), 1, "users")
+    setting.rows.of["u1"] = row_of([record(click(), 0), of_profile])
+    packed = setting.rows.of["u1"]["profile_attributes"]
+    assert packed
+
+    def found(attributes: bool) -> Any:
+        async def ask() -> Person:
+            return await setting.hydrator.person("u1", attributes=attributes)
+
+        setting.store._rows = setting.rows
+        return asyncio.run(ask()).features["profile_attributes"]
+
+    assert (found(False), found(True)) == (b"", packed)
+    setting.own.add(record(click("e2"), 2), NOW)
+    assert (found(False), found(True)) == (b"", packed)
+    assert setting.hydrator._last["u1"][1]["profile_attributes"] == b""
+    setting.own.add(record(User("u1", attributes={}), 3, "users"), NOW)
+    assert found(True) == b""

@@ -6,7 +6,6 @@ import pytest
 
 from feature_repo.columns import ItemColumns
 from recommend.filtering import FilterError, ItemFilters
-from recommend.filtering.check import MOST_BY_ROW, MOST_TEXTS
 from schemas.events import Item
 
 ATTRIBUTES = {"year": 1979, "cast": ["Weaver"], "hd": True, "lang": "en", "release year": 3}
@@ -62,7 +61,10 @@ def filters() -> ItemFilters:
         ("item.cast.exists('c', true)", 17, "exists takes a name of elements"),
         ("item.cast.all(c, c)", 17, "all takes true or false; this is a string"),
         ("item.cast.exists(c, c.x == 1)", 20, "which has no fields"),
-        ("item.cast.exists(c, c == item.brand)", 20, "other fields of the item cannot be read"),
+        ("item.cast.exists(c, c == item.brand)", 25, "other fields of the item cannot be read"),
+        ("user.tags.exists(c, user.tags.exists(d, d == c))", 20, "exists cannot stand within another exists or all"),
+        ("item.cast.all(c, item.cast.exists(d, d == c))", 17, "exists cannot stand within another"),
+        ("[1, 2].exists(c, c == item.price)", 0, "write in for one that is written out"),
         ("item.year.exists(c, true)", 0, "exists is of a list; this is a number"),
         ("item.cast.exists(c, true) && c == 'x'", 29, "c is not known"),
         ('timestamp("soon") < now', 10, "not a time"),
@@ -88,14 +90,34 @@ def test_an_attribute_is_known_once_an_item_has_it() -> None:
     of.compile('item.attributes["release year"] == 3')
 
 
-def test_one_filter_looks_at_so_many_strings_and_no_more() -> None:
+OPERATIONS = [
+    'item.title == "a"', 'item.title != "a"', 'item.title in ["a", "b"]', '"c1" in item.cast',
+    'item.title.contains("a")', 'item.item_id.contains("a")', 'item.lang.contains("a")', 'item.lang < "a"',
+    "item.lang == item.brand", "item.brand in item.cast", "item.cast.all(c, c.contains('a'))", "item.year % 2 == 1",
+    "item.price in [1, 2, 3]", "user.tags.exists(c, c == item.lang)", "size(item.title) > 3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_cost_of_a_filter_is_limited_whatever_is_expensive_in_it(operation: str) -> None:
     of = filters()
-    of.compile(" || ".join(['item.lang.contains("a")'] * MOST_TEXTS))
-    with pytest.raises(FilterError, match="functions and comparisons of strings"):
-        of.compile(" || ".join(['item.lang.contains("a")'] * (MOST_TEXTS + 1)))
-    of.compile(" || ".join(['item.title.contains("a")'] * MOST_BY_ROW))
-    with pytest.raises(FilterError, match="titles and item ids"):
-        of.compile(" || ".join(['item.title.contains("a")'] * (MOST_BY_ROW + 1)))
+    of.compile(operation)
+    n = min(70, 1900 // (len(operation) + 4))
+    expensive = " || ".join([operation] * n)
+    with pytest.raises(FilterError, match="takes too long to evaluate; expensive are titles"):
+        of.compile(expensive)
+
+
+def test_the_place_is_that_from_which_on_the_filter_is_too_expensive() -> None:
+    with pytest.raises(FilterError, match="256 times within exists or all") as raised:
+        filters().compile("item.price > 1 && user.tags.all(c, c in item.cast)")
+    assert raised.value.at == 35
+
+
+def test_simple_filters_may_be_long() -> None:
+    filters().compile(" || ".join(["has(item.title)"] * 70))  # which are read once
+    filters().compile(" || ".join([f'item.lang == "l{n}"' for n in range(80)]))
+    filters().compile(" || ".join([f"item.price < {n % 10}" for n in range(110)]))
 
 
 def test_a_filter_says_where_it_reads_a_field_of_the_person() -> None:

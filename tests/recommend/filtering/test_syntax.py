@@ -11,11 +11,11 @@ from recommend.filtering.syntax import (
     DEEPEST,
     LONGEST,
     MOST_NODES,
-    Called,
+    Call,
     Constant,
-    FieldOf,
-    Listed,
-    Named,
+    ListLiteral,
+    Member,
+    Name,
     Operation,
     parse,
 )
@@ -28,16 +28,16 @@ def error(text: str) -> tuple[int, str]:
 
 
 def test_every_node_has_its_place() -> None:
-    price = FieldOf(0, Named(0, "item"), "price")
+    price = Member(0, Name(0, "item"), "price")
     below = Operation(0, "<", (price, Constant(13, 20.0)))
-    horror = Operation(21, "in", (Constant(21, "horror"), FieldOf(33, Named(33, "item"), "categories")))
+    horror = Operation(21, "in", (Constant(21, "horror"), Member(33, Name(33, "item"), "categories")))
     assert parse('item.price < 20 && !("horror" in item.categories)') == Operation(
         0, "&&", (below, Operation(19, "!", (horror,)))
     )
 
 
 def test_chains_are_flat_and_and_binds_closer_than_or() -> None:
-    a, b, c, d = (Named(at, name) for at, name in ((0, "a"), (5, "b"), (10, "c"), (15, "d")))
+    a, b, c, d = (Name(at, name) for at, name in ((0, "a"), (5, "b"), (10, "c"), (15, "d")))
     assert parse("a || b || c && d") == Operation(0, "||", (a, b, Operation(10, "&&", (c, d))))
 
 
@@ -57,10 +57,10 @@ def test_literals(text: str, value: object) -> None:
 
 
 def test_calls_methods_lists_and_names_in_brackets() -> None:
-    item = FieldOf(0, FieldOf(0, Named(0, "item"), "attributes"), "a b")
-    assert parse('item.attributes["a b"].size()') == Called(0, "size", item, ())
-    assert parse("has(x)") == Called(0, "has", None, (Named(4, "x"),))
-    assert parse('[1, "a"]') == Listed(0, (Constant(1, 1.0), Constant(4, "a")))
+    item = Member(0, Member(0, Name(0, "item"), "attributes"), "a b")
+    assert parse('item.attributes["a b"].size()') == Call(0, "size", item, ())
+    assert parse("has(x)") == Call(0, "has", None, (Name(4, "x"),))
+    assert parse('[1, "a"]') == ListLiteral(0, (Constant(1, 1.0), Constant(4, "a")))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,9 @@ def test_calls_methods_lists_and_names_in_brackets() -> None:
         (".a", 0, "not part of the filter language"),
         ("a[0] == 1", 2, "only a name stands in []"),
         ("a == 1e999", 5, "too large"),
+        ("a == 0x" + 256 * "f", 5, "too large"),
+        ("a == 0x" + 300 * "f" + "u", 5, "too large"),
+        ("a == " + 1000 * "9", 5, "too large"),
         ('a == "\\ud800"', 5, "stands for no character"),
         ('a == "\\q"', 5, "stands for no character"),
         ("日 == 1", 0, "unexpected '日'"),
