@@ -26,6 +26,7 @@ from operators.contract import Vector
 from operators.keyed import UserOperator
 from operators.seen import seen_hashes
 from recommend.index import ItemIndex, Labels
+from recommend.item_space import LABEL_COST
 from recommend.retrievers import NEAREST
 from recommend.retrievers.allowance import ALLOWANCE
 from schemas import bundle
@@ -34,7 +35,8 @@ from training.replay import KnownItems
 Vectors = npt.NDArray[np.float32]
 TOLERANCE = 1e-3
 """of a cosine; two vectors of different spaces differ by a tenth and more"""
-FEWEST_ITEMS = 10 * (NEAREST + EVENTS_A_USER)
+FEWEST_ITEMS = LABEL_COST * (NEAREST + EVENTS_A_USER) + 1
+"""of fewer, a server searches without the index"""
 """of fewer items, many would pass as somebody's neighbours"""
 RECENT = 20
 """interactions that the ranker's input `recent_max` reads"""

@@ -68,6 +68,10 @@ class Signal(NamedTuple):
     user_attributes: Mapping[str, Any] = NO_PROPERTIES
 
 
+NEVER = 2**53
+"""epoch ms, after any broker's time"""
+
+
 class Record(NamedTuple):
     """An event with its position in Kafka. Times are in epoch ms: when it `arrived` at the broker, and when the job had
     `taken` it, 0 where it does not come from the archive."""
@@ -76,7 +80,7 @@ class Record(NamedTuple):
     topic: str = ""
     partition: int = -1
     offset: int = -1
-    arrived: int = 2**53
+    arrived: int = NEVER
     taken: int = 0
 
 

@@ -25,6 +25,9 @@ BLOCK, CHUNK = 16, 256
 WIDTH = 8
 """bytes of a hash; packed little-endian"""
 
+SHORT = 512
+"""hashes up to which searching their bytes takes less time than comparing them in NumPy"""
+
 Hashes = npt.NDArray[np.uint64]
 _N = struct.Struct("<Q")
 
@@ -66,10 +69,17 @@ class HashLog:
             self._cells[self._named(number)] = self.hashes[max(number * CHUNK - self.first, 0) :].tobytes()
 
     def contains(self, hashed: int, since: int = 0) -> bool:
-        """Whether the hash is at a position from `since` on: 3 µs for 50 hashes, 4 µs for 5,000."""
+        """Whether the hash is at a position from `since` on."""
+        skipped = max(since - self.first, 0)
+        if self.n - self.first <= SHORT:
+            packed, wanted = self.hashes.tobytes(), _N.pack(hashed)
+            at = packed.find(wanted, skipped * WIDTH)
+            while at % WIDTH and at >= 0:  # across two hashes
+                at = packed.find(wanted, at + 1)
+            return at >= 0
         view: Hashes = np.frombuffer(self.hashes, np.uint64)
-        if since > self.first:
-            view = view[since - self.first :]
+        if skipped:
+            view = view[skipped:]
         return bool(np.count_nonzero(view == hashed))  # twice as fast as `any` on an array of 5,000
 
     def drop_before(self, position: int) -> None:

@@ -97,11 +97,9 @@ class CurrentSession(CellAggregation[SessionState]):
             hashed = hash64(signal.item_id)
             if not state.items.contains(hashed):
                 state.items.append(hashed)
-        for name in reversed(signal.categories):
-            if name in head.categories:
-                head.categories.remove(name)
-            head.categories.insert(0, name)
-        del head.categories[self.categories :]
+        latest = signal.categories
+        if latest:
+            head.categories = list(dict.fromkeys((*latest, *head.categories)))[: self.categories]
 
     def values(self, state: SessionState, at: int) -> tuple[Any, ...]:
         head = state.head
@@ -185,9 +183,13 @@ class Recent(CellAggregation[RecentState]):
             if at < entry[0] or (at == entry[0] and tuple(column[place] for column in columns) <= entry):
                 break
             place += 1
+        if place >= self.k:
+            return
+        full = len(state.times) >= self.k
         for column, value in zip(columns, entry, strict=True):
+            if full:
+                column.pop()
             column.insert(place, value)
-            del column[self.k :]
 
     def values(self, state: RecentState, at: int) -> tuple[Any, ...]:
         return state.items.copy(), state.types.copy(), state.times.copy(), state.tastes.copy()

@@ -59,7 +59,9 @@ def apply(
     if type(event) is Signal and event.event_type == WITHDRAWN:
         _drop(operator, key, record, states(), drop)
         return []
-    signals = [signal for part in operator.parts(key, record) for signal in one(part, record) or ()]
+    signals: list[Signal] = []
+    for part in operator.parts(key, record):
+        signals += one(part, record) or ()
     if type(event) is User:
         _drop(operator, key, record, states(), drop)
         # A withdrawal that the broker had before a later grant changes nothing, in other keys neither.
@@ -70,13 +72,14 @@ def apply(
             following = record._replace(event=signal)
             for part in operator.parts(key, following):
                 one(part, following)
-    return [_not_ahead(signal, record) for signal in signals] if record.taken else signals
+    taken = record.taken
+    return [_not_ahead(signal, taken) for signal in signals] if taken else signals
 
 
-def _not_ahead(signal: Signal, record: Record) -> Signal:
+def _not_ahead(signal: Signal, taken: int) -> Signal:
     """The signal as other keys get it: of an event from a clock that is ahead, it has the time of being taken. Other
     people's events are in those keys too, and a window that one clock moved ahead would lack them."""
-    return signal if signal.timestamp <= record.taken else signal._replace(timestamp=record.taken)
+    return signal if signal.timestamp <= taken else signal._replace(timestamp=taken)
 
 
 def _drop(

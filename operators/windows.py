@@ -153,18 +153,23 @@ class Counts(CellAggregation[CountsState]):
             return
         k, time = len(self.types), signal.timestamp
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
-            at = time // tile
-            key = at * k + kind
-            if at > window.newest:
-                tiles, first = window.tiles, (at - n + 1) * k
-                for each, count in window.latest.items():
-                    tiles[window.newest * k + each] = count
-                for each in [each for each in tiles if each < first]:
-                    del tiles[each]
+            at, newest = time // tile, window.newest
+            if at > newest:
+                tiles = window.tiles
+                if newest <= at - n:  # all have left the window
+                    tiles.clear()
+                else:
+                    first, place = (at - n + 1) * k, newest * k
+                    for each, count in window.latest.items():
+                        tiles[place + each] = count
+                    for each in [each for each in tiles if each < first]:
+                        del tiles[each]
                 window.newest, window.latest, window.encoded, window.first = at, {kind: 1}, None, -1
-            elif at == window.newest:
+                continue
+            key = at * k + kind
+            if at == newest:
                 window.latest[kind] = window.latest.get(kind, 0) + 1
-            elif at <= window.newest - n:
+            elif at <= newest - n:
                 continue  # already out of the window
             else:
                 window.tiles[key] = window.tiles.get(key, 0) + 1

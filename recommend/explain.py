@@ -38,7 +38,7 @@ class Reasons(Explainer):
     by_region: tuple[str, ...] = ("popular_in_region",)
 
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
-        rows, liked = candidates.rows, _liked(query)
+        rows = candidates.rows
         by_vector = candidates.found_by(*self.by_vector)
         personal = by_vector | candidates.found_by(*self.by_item)
         found = zip(
@@ -52,7 +52,7 @@ class Reasons(Explainer):
         return [
             _because_item(query, anchor)
             or (_new(query, row) if new else None)
-            or (_because_category(query, row, liked) if is_personal else None)
+            or (_because_category(query, row) if is_personal else None)
             or (POPULAR_IN_REGION if regional else POPULAR)
             for row, anchor, new, is_personal, regional in found
         ]
@@ -67,7 +67,7 @@ def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: 
     rows, _, pull = query.anchors
     if not len(rows) or query.from_interests or not personal.any():
         return [-1] * len(candidates)
-    cosines = query.vectors(candidates.rows) @ query.vectors(rows).T
+    cosines = query.vectors(candidates.rows) @ query.anchor_vectors.T
     found = np.where(by_vector, np.argmax(cosines * pull, axis=1), np.argmax(cosines[:, :RECENTS], axis=1))
     near = cosines[np.arange(len(found)), found] >= RELATED
     return np.where(near & personal, found, -1).tolist()
@@ -87,20 +87,11 @@ def _new(query: Query, row: int) -> Reason:
     return Reason("new", f"New in {item.categories[0]}" if item and item.categories else "New")
 
 
-def _because_category(query: Query, row: int, liked: dict[str, float]) -> Reason | None:
-    item = query.columns.items[row]
+def _because_category(query: Query, row: int) -> Reason | None:
+    item, liked = query.columns.items[row], query.liked
     if item is None:
         return None
     name = max(item.categories, key=lambda c: liked.get(c.casefold(), 0.0), default="")
     if liked.get(name.casefold(), 0.0) < LOVED:
         return None
     return Reason("because_category", f"Because you like {name}")
-
-
-def _liked(query: Query) -> dict[str, float]:
-    """Category (case folded) → share of attention; stated interests where there are no events."""
-    user = query.user
-    if query.from_interests:
-        return {name.casefold(): 1.0 for name in user["interests"]}
-    pairs = zip(user["category_affinity"], user["category_affinity_scores"], strict=True)
-    return {name.casefold(): float(share) for name, share in pairs}

@@ -110,9 +110,8 @@ class ItemSpace:
         """Labels (n,) of rows (n,), -1 where the space has none."""
         labels = self._labels
         found = labels.take(rows, mode="clip")
-        beyond = rows >= len(labels)
-        if beyond.any():
-            found[beyond] = -1
+        if len(rows) and rows.max() >= len(labels):
+            found[rows >= len(labels)] = -1
         return found
 
     def has(self, rows: Rows) -> Mask:
@@ -133,20 +132,28 @@ class ItemSpace:
         """The number of labels of the bundle; encoders take no others."""
         return self._bundled
 
-    def nearest(self, vectors: Vectors, k: int, keep: Mask | None = None, least: int | None = None) -> Rows:
+    def nearest(
+        self,
+        vectors: Vectors,
+        k: int,
+        keep: Mask | None = None,
+        least: int | None = None,
+        n_kept: int | None = None,
+    ) -> Rows:
         """Rows (n, min(k, number of items)) nearest to each of the vectors (n, dim) by inner product, nearest first.
 
-        `keep` is a mask over the rows of the columns: only items that pass are found, and counted. The index is asked
-        for as many labels as the share of items that pass calls for, and for more until k pass, or `least` where that
-        is given; then fewer than k columns are returned. Where the product with all that pass costs less, or the graph
-        does not lead to enough items, that product is taken. Never raises for vectors that are finite.
+        `keep` is a mask over the rows of the columns: only items that pass are found, and counted, unless `n_kept` says
+        how many they are. The index is asked for as many labels as the share of items that pass calls for, and for more
+        until k pass, or `least` where that is given; then fewer than k columns are returned. Where the product with all
+        that pass costs less, or the graph does not lead to enough items, that product is taken. Never raises for
+        vectors that are finite.
         """
         if self.index is None:
             return self._exact(vectors, k, keep)
         if keep is None:
             labels = self.index.search(vectors, k)
             return self._exact(vectors, k, None) if labels is None else self._rows[labels].astype(np.int64)
-        passing = int(np.count_nonzero(keep))
+        passing = int(np.count_nonzero(keep)) if n_kept is None else n_kept
         share = passing / max(len(keep), 1)
         fetched = k if share >= PLENTY else math.ceil(MARGIN * k / max(share, 1e-9))
         if passing <= LABEL_COST * fetched:
@@ -157,9 +164,9 @@ class ItemSpace:
                 break
             rows = self._rows[labels].astype(np.int64)
             passes = _passes(rows, keep)
-            passing = int(passes.sum(axis=1).min(initial=rows.shape[1]))
-            if passing == rows.shape[1]:
+            if passes.all():
                 return rows[:, :k]
+            passing = int(passes.sum(axis=1).min())
             if passing >= (k if least is None else least):
                 first = np.argsort(~passes, axis=1, kind="stable")[:, : min(k, passing)]
                 return np.take_along_axis(rows, first, axis=1)

@@ -69,7 +69,8 @@ class OnnxRanker:
         found = self._session.run(self._outputs, {self._input: inputs})
         if any(each.size != len(inputs) for each in found):
             raise BundleError("the ranker's scores are not one number a candidate")
-        return np.stack([np.asarray(each, np.float32).reshape(-1) for each in found], axis=1)
+        heads = [np.asarray(each, np.float32).reshape(-1, 1) for each in found]
+        return heads[0] if len(heads) == 1 else np.concatenate(heads, axis=1)
 
     def score(self, inputs: Matrix, objective: Mapping[str, float] | None = None) -> npt.NDArray[np.float32]:
         """Scores (n,): the heads' sum, each weighted by the objective, or by 1 where none is given."""

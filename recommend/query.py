@@ -122,7 +122,8 @@ class Query:
         space = self.parts.space
         if space is None:
             return np.zeros((len(vectors), 0), np.int64)
-        return space.nearest(vectors, k, self.allowed, least=math.ceil(ENOUGH * k) if least is None else least)
+        least = math.ceil(ENOUGH * k) if least is None else least
+        return space.nearest(vectors, k, self.allowed, least, self.n_allowed)
 
     # -- the items that may be in the answer ---------------------------------------------------------
 
@@ -148,6 +149,11 @@ class Query:
             return available
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
+
+    @cached_property
+    def n_allowed(self) -> int:
+        """How many rows are allowed, counted once for all searches."""
+        return int(np.count_nonzero(self.allowed))
 
     # -- the person ----------------------------------------------------------------------------------
 
@@ -191,8 +197,10 @@ class Query:
         newest = times[0] if len(times) else 0
         recents = zip(user["recent_items"], user["recent_types"], times, user["recent_tastes"], strict=False)
         for item, kind, at, taste in recents:
+            if taste <= 0:
+                continue
             row = columns.row_of.get(item)
-            if row is None or taste <= 0 or row in disliked or row in rows:
+            if row is None or row in disliked or row in rows:
                 continue
             rows[row] = kind, taste * 2.0 ** ((at - newest) / HALF_LIFE)
             if len(rows) == ANCHORS:
@@ -202,3 +210,17 @@ class Query:
             [kind for kind, _ in rows.values()],
             np.array([pull for _, pull in rows.values()]),
         )
+
+    @cached_property
+    def anchor_vectors(self) -> npt.NDArray[np.float32]:
+        """Item vectors (n, dim) of the anchors."""
+        return self.vectors(self.anchors.rows)
+
+    @cached_property
+    def liked(self) -> dict[str, float]:
+        """Category (case folded) → share of attention; stated interests where there are no events."""
+        user = self.user
+        if self.from_interests:
+            return {name.casefold(): 1.0 for name in user["interests"]}
+        pairs = zip(user["category_affinity"], user["category_affinity_scores"], strict=True)
+        return {name.casefold(): float(share) for name, share in pairs}

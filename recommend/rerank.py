@@ -50,6 +50,7 @@ class Diverse(Reranker):
         worth = np.empty(len(rows), np.float32)
         chosen: list[int] = []
         categories: list[set[int]] = []
+        members: dict[int, npt.NDArray[np.bool_]] = {}
         for _ in range(n):
             np.subtract(value, worst, out=worth)
             best = int(worth.argmax())
@@ -59,7 +60,10 @@ class Diverse(Reranker):
                 repeated.discard(0)  # stands for no category
                 if not repeated.isdisjoint(its):
                     for code in repeated:
-                        worth[(codes == code).any(axis=1)] = -np.inf
+                        its_own = members.get(code)
+                        if its_own is None:
+                            its_own = members[code] = (codes == code).any(axis=1)
+                        worth[its_own] = -np.inf
                     other = int(worth.argmax())
                     if worth[other] > -np.inf:
                         best, its = other, set(of_each[other])

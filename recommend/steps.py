@@ -51,7 +51,7 @@ def match(query: Query, trace: Trace) -> None:
     available = int(np.count_nonzero(query.columns.available))
 
     def work() -> int:
-        return int(np.count_nonzero(query.allowed))
+        return query.n_allowed
 
     allowed, record = trace.run("filter", CATALOGUE_FILTER, query, work, available)
     assert record
@@ -77,7 +77,7 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
         candidates = _filtered(each, query, candidates, trace, broken)
     if len(candidates) < query.n and surface.fallback:
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
-    return candidates if len(candidates) <= surface.ranked else candidates.take(np.arange(surface.ranked))
+    return candidates.first(surface.ranked)
 
 
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -99,7 +99,7 @@ def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
     """The first n of the candidates, in the order of the re-rankers."""
     for each in surface.rerankers:
         candidates = _reordered(each, query, candidates, trace)
-    return candidates.take(np.arange(query.n)) if len(candidates) > query.n else candidates
+    return candidates.first(query.n)
 
 
 def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> Sequence[Reason | None]:
@@ -131,7 +131,7 @@ def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
 
     def work() -> Rows:
         rows = np.asarray(retriever.find(query))
-        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise StageError("what it found are not rows")
         if len(rows) and not _within(rows, query.columns.n):
             raise StageError("it found rows that there are not")
@@ -194,7 +194,7 @@ def _filled(
         if len(kept) or len(candidates) or not filters or not filters[-1].relaxable:
             break
         filters.pop()
-    added = kept.take(np.arange(min(query.n - len(candidates), len(kept))))
+    added = kept.first(query.n - len(candidates))
     return CandidateSet(
         np.concatenate([candidates.rows, added.rows]),
         np.concatenate([candidates.sources, added.sources]),
@@ -245,7 +245,7 @@ def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Tr
 
     def work() -> Rows:
         order = np.asarray(each.order(query, candidates), np.int64)
-        if order.ndim != 1 or len(np.unique(order)) < len(order) or (len(order) and not _within(order, n)):
+        if order.ndim != 1 or (len(order) and not (_within(order, n) and np.bincount(order).max() == 1)):
             raise StageError("the order is not one of the candidates, each once")
         return order
 

@@ -244,23 +244,20 @@ def _check_shown(event: Impression) -> None:
 
 
 def _check_properties(properties: dict[str, Any]) -> None:
-    _check_finite(properties, "properties")
-    for name, bounds in NUMERIC_PROPERTIES.items():
-        value = properties.get(name)
-        if value is None:
-            continue
-        if isinstance(value, (str, bool)):
-            raise InvalidEvent("must be a number", f"properties.{name}")
-        if not bounds.holds(value):
-            raise InvalidEvent(f"must be {bounds}", f"properties.{name}")
-    for name in TEXT_PROPERTIES:
-        value = properties.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            raise InvalidEvent("must be text", f"properties.{name}")
-        if name != "query" and CONTROL.search(value):
-            raise InvalidEvent(NO_CONTROL, f"properties.{name}")
+    for name, value in properties.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidEvent("must be a finite number", f"properties.{name}")
+        bounds = NUMERIC_PROPERTIES.get(name)
+        if bounds is not None:
+            if isinstance(value, (str, bool)):
+                raise InvalidEvent("must be a number", f"properties.{name}")
+            if not bounds.holds(value):
+                raise InvalidEvent(f"must be {bounds}", f"properties.{name}")
+        elif name in TEXT_PROPERTIES:
+            if not isinstance(value, str):
+                raise InvalidEvent("must be text", f"properties.{name}")
+            if name != "query" and CONTROL.search(value):
+                raise InvalidEvent(NO_CONTROL, f"properties.{name}")
 
 
 def _check_finite(values: dict[str, Any], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import time
 
@@ -42,7 +43,7 @@ class Timed:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
-        self._seconds = metrics.requests
+        self._seconds = functools.cache(metrics.requests.labels)  # which looks each up under a lock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,4 +64,4 @@ class Timed:
             # Known once the router has run. Unknown paths and requests that were refused before it share one name, so
             # that nobody can make as many series as they like.
             name = scope.get("operation") or getattr(scope.get("route"), "name", None) or "none"
-            self._seconds.labels(name, str(status)).observe(time.perf_counter() - started)
+            self._seconds(name, str(status)).observe(time.perf_counter() - started)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
@@ -115,7 +114,7 @@ def filtered(answer: Answer) -> Filtered | UnsetType:
     query = answer.query
     if query.filter is None:
         return UNSET
-    return Filtered(int(np.count_nonzero(query.allowed)), len(answer.candidates) < query.n)
+    return Filtered(query.n_allowed, len(answer.candidates) < query.n)
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:

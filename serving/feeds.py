@@ -180,7 +180,7 @@ def observe(
     """Counts an answer in the metrics."""
     metrics, name = services.metrics, surface.name
     for step, milliseconds in timings.items():
-        metrics.stages.labels(name, step).observe(milliseconds / 1000)
+        metrics.of_stage(name, step).observe(milliseconds / 1000)
     for step in degraded:
         metrics.degraded.labels(step).inc()
     for stage in answer.trace:

@@ -18,6 +18,7 @@ from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
 from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
+from schemas.events import User
 from schemas.topics import INTERACTIONS, USERS
 from serving.own_events import OwnEvents
 from serving.pairs import PersonsPairs
@@ -131,7 +132,8 @@ class Hydrator:
         features, owed = (
             self._applied(user_id, row, pending, now, space) if pending else (self._in_space(user_id, row, space), [])
         )
-        known = features is not None or not degraded
+        # What this server alone has may be older than a withdrawal through another one.
+        known = row is not None or not degraded or any(_grants(record.event) for record in owed)
         if features is None:
             features = DEFAULTS
         caught_up = caught_up and not (degraded and after is not None and not pending)
@@ -273,6 +275,10 @@ def _reached(row: Features | None, topic: str, partition: int, offset: int) -> b
         return True
     of, reached = REACHED[topic]
     return row is not None and bool(row[of] == partition and row[reached] >= offset)
+
+
+def _grants(event: object) -> bool:
+    return isinstance(event, User) and event.consent is True
 
 
 def _unknown() -> Features:

@@ -8,6 +8,8 @@ import threading
 from cachetools import LRUCache
 
 EVERY_S = 60.0
+PER_REQUEST = "recommend.trace", "serving.hydrate"
+"""loggers that may warn at every request; what others log is rare, and each of it counts"""
 KINDS = 1000
 """kinds that are told apart; beyond, the one that was logged least recently is logged again"""
 

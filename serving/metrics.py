@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -26,6 +27,8 @@ class Metrics:
             "freshet_stage_seconds", "Time of one step of an answer, by surface", ("surface", "stage"),
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
+        self.of_stage = functools.cache(self.stages.labels)
+        """by surface and stage; `labels` looks each up under a lock"""
         self.removed = Counter(
             "freshet_removed",
             "Candidates removed, by surface and filter",

@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 
 from serving.app import create_app
 from serving.health import answers_of
-from serving.log_limit import OncePerMinute
+from serving.log_limit import PER_REQUEST, OncePerMinute
 from serving.settings import ServingSettings
 from serving.siblings import ALIVE, SERVING, Siblings
 from serving.sockets import shared
@@ -125,8 +125,8 @@ def log_to_stderr(number: int | None = None) -> None:
     several."""
     which = "" if number is None else f"[{number}] "
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)s {which}%(name)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(OncePerMinute())
+    for name in PER_REQUEST:
+        logging.getLogger(name).addFilter(OncePerMinute())
     logging.getLogger("kafka").setLevel(logging.ERROR)
 
 

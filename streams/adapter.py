@@ -105,24 +105,26 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         now = now_ms()
+        message = tuple(value)  # each access to a Flink row is a call
+        key, arrived = message[0], message[5]
         self._counts.publish(now)
-        self.paced(self._flushing.read(value[5], now))
+        self.paced(self._flushing.read(arrived, now))
         try:
-            records = wire.records(value)
+            records = wire.records(message, now)
         except EventError as error:
-            yield from self._refused(value, error, self.withholds(value[0], now, ctx))
+            yield from self._refused(message, error, self.withholds(key, now, ctx))
             return
-        key = value[0]
         entry = self._entry(key, now, ctx)
-        entry.arrived = max(entry.arrived, value[5])
+        if arrived > entry.arrived:
+            entry.arrived = arrived
         try:
-            self._apply(key, entry, records, now)
+            self._apply(key, entry, records)
             self._counts.add("accepted", len(records))
         except EventError as error:
-            yield from self._refused(value, error)
+            yield from self._refused(message, error)
             if not entry.changed:
                 return
-        yield from self._take(key, entry, value, records, now, ctx)
+        yield from self._take(key, entry, message, now, ctx)
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         keys = self._due.pop(timestamp, None)
@@ -148,16 +150,16 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._counts.publish(now_ms(), at_once=True)
         self._backfilled.close()
 
-    def _take(self, key: str, entry: Entry, value: Any, records: Sequence[Record], now: int, ctx: Any) -> Iterable[Any]:
+    def _take(self, key: str, entry: Entry, message: Sequence[Any], now: int, ctx: Any) -> Iterable[Any]:
         """What leaves immediately of an applied element."""
         if self._flushing.immediately:
             return self._flush_one(key, entry, now, ctx)
         self._schedule(key, entry, now, ctx)
-        self._tail.add((self._backfilled.epoch, *value))
+        self._tail.add((self._backfilled.epoch, *message))
         entry.tail = True
         return ()
 
-    def _apply(self, key: str, entry: Entry, records: Iterable[Record], now: int) -> None:
+    def _apply(self, key: str, entry: Entry, records: Iterable[Record]) -> None:
         """Applies records in memory. Raises EventError where the operator refuses one."""
         operator, changed_parts = self._operator, entry.changed
 
@@ -169,7 +171,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
         if not records:  # a message of a refresh topic: all rows of the key are written again
             changed_parts.update(entry.states)
-        for record in (each._replace(taken=now) for each in records):
+        for record in records:
             try:
                 entry.downstream += apply(operator, key, record, one, lambda: entry.states, entry.drop)
             except EventError:
@@ -207,7 +209,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         for _, *value in elements:
             entry.arrived = max(entry.arrived, value[5])
             try:
-                self._apply(key, entry, wire.records(value), now)
+                self._apply(key, entry, wire.records(value, now))
             except EventError as error:
                 self._counts.add(f"refused_later.{error.reason}")
 

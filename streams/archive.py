@@ -8,6 +8,8 @@ reads exactly the accepted events.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,6 +19,8 @@ from pyflink.datastream import DataStream, OutputTag
 from pyflink.table import StatementSet, StreamTableEnvironment
 
 from operators.contract import Record
+from operators.time import DAY
+from schemas.events import Interaction
 
 ACCEPTED = OutputTag("accepted", Types.ROW_NAMED(["rows"], [Types.STRING()]))
 
@@ -42,6 +46,7 @@ ROW, COLUMN = "\x1e", "\x1f"
 """between rows and columns: JSON never holds them, and in an id they are left out"""
 
 _encode = msgspec.json.Encoder().encode
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 TEXT_CHARACTERS = 1 << 20
@@ -64,20 +69,24 @@ def out(records: Iterable[Record]) -> Iterator[Any]:
 
 
 def _line(record: Record) -> str:
-    event = record.event
-    names = [
-        getattr(event, "event_id", None) or getattr(event, "request_id", None) or "",
-        getattr(event, "event_type", ""),
-        getattr(event, "user_id", ""),
-        getattr(event, "item_id", None) or "",
-        getattr(event, "session_id", None) or "",
-    ]
+    event, topic, partition, offset, arrived, taken = record
+    if type(event) is Interaction:
+        names = event.event_id, event.event_type, event.user_id, event.item_id or "", event.session_id or ""
+        at = event.timestamp
+    else:
+        names = getattr(event, "request_id", ""), "", getattr(event, "user_id", ""), "", ""
+        at = getattr(event, "timestamp", 0)
     line = COLUMN.join(names)
     if line.count(COLUMN) != len(names) - 1 or ROW in line:
-        line = COLUMN.join(name.replace(COLUMN, "").replace(ROW, "") for name in names)
-    at = getattr(event, "timestamp", 0)
-    numbers = at, record.arrived, record.partition, record.offset, record.taken
-    return COLUMN.join((line, *map(str, numbers), _encode(event).decode(), record.topic))
+        line = COLUMN.join([name.replace(COLUMN, "").replace(ROW, "") for name in names])
+    numbers = f"{at}{COLUMN}{arrived}{COLUMN}{partition}{COLUMN}{offset}{COLUMN}{taken}"
+    return f"{line}{COLUMN}{numbers}{COLUMN}{_encode(event).decode()}{COLUMN}{topic}{COLUMN}{_date(taken // DAY)}"
+
+
+@lru_cache(16)
+def _date(day: int) -> str:
+    """The date of a day, counted from the epoch, in UTC."""
+    return date.fromordinal(_EPOCH + day).isoformat()
 
 
 def attach(tables: StreamTableEnvironment, statements: StatementSet, accepted: DataStream, folder: str) -> None:
@@ -88,9 +97,9 @@ def attach(tables: StreamTableEnvironment, statements: StatementSet, accepted: D
         f"'connector' = 'filesystem', 'path' = '{folder}', 'format' = 'parquet', 'parquet.compression' = 'SNAPPY')"
     )
     tables.create_temporary_view("accepted", accepted)
-    read = ", ".join(f"CAST(c[{n}] AS {kind})" for n, kind in enumerate(list(COLUMNS.values())[:-1], 1))
+    read = ", ".join(f"CAST(c[{n}] AS {kind})" for n, kind in enumerate(COLUMNS.values(), 1))
     statements.add_insert_sql(
-        f"INSERT INTO archive SELECT {read}, CAST(CAST(TO_TIMESTAMP_LTZ(CAST(c[10] AS BIGINT), 3) AS DATE) AS STRING)"
+        f"INSERT INTO archive SELECT {read}"
         f" FROM (SELECT SPLIT(line, '{COLUMN}') AS c"
         f" FROM accepted CROSS JOIN UNNEST(SPLIT(`rows`, '{ROW}')) AS lines (line))"
     )

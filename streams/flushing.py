@@ -52,10 +52,8 @@ class Flushing:
         self._busy_until = now
         self._late = late = behind - self._skew
         # Doubled as often as it fits: keys share a flush time where they share an interval.
-        wanted, interval = min(late // SHARE, LONGEST_INTERVAL_MS), self._base
-        while interval * 2 <= wanted:
-            interval *= 2
-        self._interval = interval
+        wanted, base = min(late // SHARE, LONGEST_INTERVAL_MS), self._base
+        self._interval = base << (wanted // base).bit_length() - 1 if wanted >= base else base
         return late
 
     def idle_from(self, now: int) -> None:

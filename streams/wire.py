@@ -13,7 +13,7 @@ from pyflink.common import Types
 from pyflink.datastream import OutputTag
 
 from feature_repo import item_rows
-from operators.contract import Record, Row, Signal
+from operators.contract import NEVER, Record, Row, Signal
 from schemas import messages
 from schemas.clock import now_ms
 from schemas.errors import EventError
@@ -60,18 +60,18 @@ def all_downstream(key: str, signals: list[Signal], fields: int | None, arrived:
         yield downstream(key, signals[start : start + SIGNALS_AT_ONCE], fields, arrived)
 
 
-def records(message: Any) -> list[Record]:
+def records(message: Sequence[Any], taken: int = 0) -> list[Record]:
     """The records in a MESSAGE: one event, or a key's downstream signals; none where the key is to be loaded (a
-    refresh).
+    refresh). `taken` as in Record.
 
     Raises EventError where the message is not an event of its key.
     """
     key, value, topic, partition, offset, arrived = message
     if not topic:
-        return [Record(Signal(*fields)) for fields in _unpack(value)]
+        return [Record(Signal(*fields), "", -1, -1, NEVER, taken) for fields in _unpack(value)]
     if topic in _REFRESH:
         return []
-    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived)]
+    return [Record(messages.read(topic, key, value), topic, partition, offset, arrived, taken)]
 
 
 def dead_letter(message: Any, error: EventError, withheld: bool = False) -> tuple[OutputTag, FlinkRow]:

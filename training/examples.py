@@ -25,13 +25,13 @@ from feature_repo.views import MET
 from operators.contract import Record, World
 from operators.time import END, minutes
 from recommend.catalogue import Catalogue
-from recommend.index import ItemIndex
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
 from recommend.pipeline import Pipeline
 from recommend.query import Query
 from recommend.stage import NONE, Retriever
 from recommend.surfaces import home
+from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
@@ -56,7 +56,7 @@ class Group(NamedTuple):
     labels: npt.NDArray[np.int64]
 
 
-class StageFailed(AssertionError):
+class StageFailed(FreshetError):
     """A stage fell back, so that the candidates or the answer are not those of the surface."""
 
 
@@ -102,11 +102,9 @@ def world_of(log: Log, space: FittedSpace, reads: Reads = NO_READS) -> tuple[Kno
 
 
 def _model(space: FittedSpace, catalogue: Catalogue) -> Model:
-    """The space as the server loads it from a bundle, for the home feed's retrievers."""
-    index = ItemIndex(space.vectors.shape[1], items=len(space.vectors))
-    index.add(np.arange(len(space.vectors)), space.vectors)
+    """The space for the home feed's retrievers. Its searches are exact: building an index would take longer."""
     rows = np.array(catalogue.rows_of(space.item_ids), np.int64)
-    found = ItemSpace(space.id, space.vectors, space.origins, space.of_content, catalogue.columns, rows, index)
+    found = ItemSpace(space.id, space.vectors, space.origins, space.of_content, catalogue.columns, rows, None)
     return Model("", {"items": found}, found, {home.name: Parts(found)})
 
 

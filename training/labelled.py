@@ -108,10 +108,13 @@ def read(files: Iterable[Path], model_version: str, inputs: int | None = None) -
 
 
 def groups(
-    found: Labelled, inputs: Sequence[str], wanted: Sequence[str], kept: Callable[[str], bool] = lambda request: True
+    found: Labelled,
+    inputs: Sequence[str],
+    wanted: Sequence[str],
+    kept: Callable[[tuple[str, str]], bool] = lambda impression: True,
 ) -> list[Group]:
     """One ranking group for each impression that has both an item that was acted on and one that was not, and whose
-    request id is `kept`; labels are graded as those of `training.examples`.
+    person and request id are `kept`; labels are graded as those of `training.examples`.
 
     `inputs` are the names of the columns of `found.features`, `wanted` those of the groups', in their order. Raises
     ValueError where one of `wanted` is not among `inputs`.
@@ -126,7 +129,7 @@ def groups(
     ends = np.cumsum(found.sizes)
     for start, end in zip((ends - found.sizes).tolist(), ends.tolist(), strict=True):
         own = labels[start:end]
-        if own.any() and not own.all() and kept(found.request_ids[start]):
+        if own.any() and not own.all() and kept((found.user_ids[start], found.request_ids[start])):
             made.append(Group(found.features[start:end, columns], own))
     return made
 

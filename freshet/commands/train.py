@@ -141,7 +141,7 @@ def _labelled(settings: Settings, bundles: Path, log: Log, repository: Repositor
     from training import labelled
 
     files = labelled.finished(settings.archive / "examples")
-    kept = {shown.request_id for shown in log.impressions}
+    kept = {(shown.user_id, shown.request_id) for shown in log.impressions}
     wanted, found = names(repository.crosses), []
     for version, manifest in bundle.manifests(bundles):
         for part in manifest.rankers.values() if files else ():

@@ -61,7 +61,7 @@ class WithFeatures:
         found = self._operator.parts(key, record)
         if type(record.event) is not Signal:
             return found + self._after
-        if record.event.event_type in OF_BASKETS:  # no interaction of its own
+        if not self._features or record.event.event_type in OF_BASKETS:  # those are no interactions of their own
             return found
         return found + tuple(
             part_of(name, second) for name, operator in self._features.items() for second in operator.parts(key, record)
@@ -86,6 +86,8 @@ class WithFeatures:
         if signal.event_type == WITHDRAWN:
             keys = (entity.keys[0].read(signal) for entity in self._others if entity.short_lived)
             return dict.fromkeys(key for key in keys if key)
+        if not self._others:
+            return self._operator.listeners(signal)
         found = dict.fromkeys(self._operator.listeners(signal))
         if signal.event_type in OF_BASKETS:
             return found

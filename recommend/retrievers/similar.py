@@ -25,8 +25,7 @@ class Similar(Retriever):
         return query.parts.space is not None
 
     def find(self, query: Query) -> Rows:
-        recent = query.anchors.rows[: self.recents]
-        if not len(recent):
+        if not len(query.anchors.rows):
             return NONE
         # an item is its own nearest neighbour
-        return query.nearest(query.vectors(recent), self.quota + 1).T.ravel()
+        return query.nearest(query.anchor_vectors[: self.recents], self.quota + 1).T.ravel()

@@ -32,7 +32,7 @@ from schemas.traffic import DEFAULT, Share
 from training.ranker import HEAD, OUTPUT, prior
 from training.replay import KnownItems
 
-N = 3000
+N = 5000
 USERS = [f"u{k}" for k in range(12)]
 HALF = {CANDIDATE: Share(SECOND.version, 0.5)}
 RULES = {DEFAULT: (FIRST.version, THIRD.version), CANDIDATE: (SECOND.version,)}
@@ -337,5 +337,5 @@ def test_steady_answers_that_fell_back_fail_the_run_and_later_ones_are_reported(
 
 
 def test_a_catalogue_in_which_everything_is_near_is_refused() -> None:
-    with pytest.raises(BadArgument, match="--items 100: at least 2400"):
+    with pytest.raises(BadArgument, match="--items 100: at least 4801"):
         run(100, 5, 75.0, 1.0, 1, print)

@@ -29,7 +29,7 @@ def test_feed_and_its_parts_at_two_sizes_and_with_two_servers() -> None:
 
 
 def test_two_bundles_serve_and_a_third_is_published() -> None:
-    found = bundles.run(3000, 40, 40.0, 3.0, 1, print)
+    found = bundles.run(5000, 40, 40.0, 3.0, 1, print)
     document = found.document()
     assert found.failures == []
     assert document["wrong_answers"] == 0

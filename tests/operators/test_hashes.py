@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.cells import changed
-from operators.hashes import BLOCK, CHUNK, HashLog, hash64
+from operators.hashes import BLOCK, CHUNK, SHORT, WIDTH, HashLog, hash64
 from schemas.errors import StateError
 
 
@@ -52,6 +52,18 @@ def test_membership_can_begin_anywhere() -> None:
     assert log.contains(hash64(f"i{CHUNK + 3}"))
     assert not log.contains(hash64("i3"))
     assert not log.contains(hash64(f"i{CHUNK + 3}"), since=CHUNK + 4)
+
+
+@pytest.mark.parametrize("n", [2, SHORT, SHORT + 1])
+def test_bytes_across_two_hashes_are_no_hash(n: int) -> None:
+    log = filled(n)
+    packed = log.hashes.tobytes()
+    across = {int.from_bytes(packed[at : at + WIDTH], "little") for at in range(len(packed) - WIDTH) if at % WIDTH}
+    assert not any(log.contains(each) for each in across - set(log.hashes))
+    first = next(iter(across))
+    log.append(first)
+    assert log.contains(first)
+    assert log.contains(first, since=n)
 
 
 @pytest.mark.parametrize("name", ["log", "log_0", "log_1"])

@@ -19,6 +19,7 @@ from operators.seen import seen_hashes
 from operators.time import DAY, HOUR
 from schemas.errors import Duplicate
 from schemas.events import Interaction, Item, User
+from schemas.topics import USERS
 from serving import hydrate
 from serving.hydrate import Hydrator, Person
 from serving.own_events import OwnEvents
@@ -296,6 +297,17 @@ def test_a_row_that_was_read_long_ago_stands_in_no_more() -> None:
     found = setting.person()
     assert (found.features["recent_items"], found.degraded) == ([], True)
     assert not found.consent, "nobody knows whether what they are shown may be logged"
+
+
+def test_own_events_alone_say_nothing_of_consent_while_the_store_is_away() -> None:
+    setting = Setting()
+    setting.rows.error = ConnectionError("refused")
+    setting.own.add(record(click("e1", item_id="i1"), 1), NOW)
+    found = setting.person()
+    assert (found.features["recent_items"], found.degraded) == (["i1"], True)
+    assert not found.consent, "it may have been withdrawn through another server"
+    setting.own.add(Record(User("u1", consent=True), USERS, 0, 2, NOW), NOW)
+    assert setting.person().consent
 
 
 def test_a_stranger_while_the_store_is_away() -> None:

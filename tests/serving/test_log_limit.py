@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from serving import process
-from serving.log_limit import OncePerMinute
+from serving.log_limit import PER_REQUEST, OncePerMinute
 
 
 def logged(limit: OncePerMinute, *records: tuple[float, int, str, tuple[object, ...]]) -> list[str]:
@@ -48,18 +48,24 @@ def test_what_is_no_warning_passes_and_so_does_a_clock_that_is_set_back() -> Non
     assert len(logged(limit, *warnings([100], "rank", "no"), *warnings([40], "rank", "no"))) == 2
 
 
-def test_the_server_limits_what_it_logs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_server_limits_what_it_logs_at_each_request(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     kafka = logging.getLogger("kafka").level
+    limited = [logging.getLogger(name) for name in PER_REQUEST]
     try:
         root.handlers[:] = []
         process.log_to_stderr()
         for number in range(3):
-            logging.getLogger("serving.limited").warning("cannot read it: %d", number)
+            for logger in limited:
+                logger.warning("cannot read it: %d", number)
+            logging.getLogger("follow.loop").warning("%s: %s", "catalogue", f"error {number}")
         said = capsys.readouterr().err
     finally:
+        for logger in limited:
+            logger.filters.clear()
         root.handlers[:] = before
         root.setLevel(level)
         logging.getLogger("kafka").setLevel(kafka)
-    assert said.count("cannot read it") == 1
+    assert said.count("cannot read it") == len(limited)
+    assert [f"error {number}" in said for number in range(3)] == [True] * 3, "different errors of a loop are all logged"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -633,9 +634,10 @@ def test_what_was_accepted_is_archived_once(
     for each in sent[1:]:
         flink.send(each)
     flink.advance(5_000)
-    rows = [dict(zip(archive.COLUMNS, line.split(archive.COLUMN), strict=False)) for line in archived(flink.out)]
+    rows = [dict(zip(archive.COLUMNS, line.split(archive.COLUMN), strict=True)) for line in archived(flink.out)]
     assert [json.loads(row["event"])["event_id"] for row in rows] == ["e0", "e1", "e2"]
     assert [int(row["taken"]) - began for row in rows] == taken
+    assert {row["day"] for row in rows} == {datetime.fromtimestamp(began / 1000, UTC).date().isoformat()}
 
 
 def test_without_checkpoints_nothing_is_archived(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

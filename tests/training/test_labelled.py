@@ -110,7 +110,9 @@ def test_groups_of_the_impressions_that_are_kept_with_inputs_by_name(tmp_path: P
     ]  # fmt: skip
     write(tmp_path, shown)
     found = labelled.read(labelled.finished(tmp_path), "v1")
-    groups = labelled.groups(found, ("request", "position"), ("position", "request"), lambda request: request != "r5")
+    groups = labelled.groups(
+        found, ("request", "position"), ("position", "request"), lambda impression: impression[1] != "r5"
+    )
     assert [g.labels.tolist() for g in groups] == [[2, 0, 0], [3, 1, 0]], (
         "of 3 nothing came, of 4 all of it, 5 is not kept"
     )

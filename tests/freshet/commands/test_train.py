@@ -65,7 +65,8 @@ def test_labelled_impressions_from_before_a_withdrawal_are_left_out_also_when_co
 
     log = Log.taken(
         [
-            impression("before", "u1", 1), impression("other", "u2", 2), profile(False, 3), profile(True, 4),
+            impression("before", "u1", 1), impression("before", "u3", 1), impression("other", "u2", 2),
+            profile(False, 3), profile(True, 4),
             impression("after", "u1", 5),
         ],
         [],
