@@ -24,7 +24,7 @@ from recommend.filtering.cost_of import membership, strings, values
 from recommend.filtering.errors import FilterError
 from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
 from recommend.filtering.moments import moment
-from recommend.filtering.syntax import Call, Constant, ListLiteral, Member, Name, Node, Operation
+from recommend.filtering.syntax import Call, Constant, FieldAccess, ListLiteral, Name, Node, Operation
 from recommend.filtering.typed import (
     ELEMENT,
     LIST_OF,
@@ -67,7 +67,7 @@ class Checker:
         """Raises FilterError with the place of what does not fit."""
         if isinstance(node, Constant):
             return constant(node)
-        if isinstance(node, (Name, Member)):
+        if isinstance(node, (Name, FieldAccess)):
             return self._field(node)
         if isinstance(node, ListLiteral):
             return self._list(node)
@@ -78,10 +78,10 @@ class Checker:
 
     # -- fields and literals ---------------------------------------------------------------------------
 
-    def _field(self, node: Name | Member) -> Typed:
+    def _field(self, node: Name | FieldAccess) -> Typed:
         path: list[str] = []
         root: Node = node
-        while isinstance(root, Member):
+        while isinstance(root, FieldAccess):
             path.insert(0, root.name)
             root = root.of
         if not isinstance(root, Name):

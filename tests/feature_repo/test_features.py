@@ -73,5 +73,5 @@ def test_services() -> None:
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {
-        "vector", "vector_space", *(f.name for f in views.user.extra),
+        "vector", "vector_space", "profile_attributes", *(f.name for f in views.user.extra),
     }  # fmt: skip
