@@ -16,15 +16,15 @@ from recommend.filtering.cost import (
     COLUMN,
     LIST,
     REMAINDER,
-    REQUEST,
+    STEP,
     TEXTS,
-    Cost,
+    TotalCost,
 )
 from recommend.filtering.cost_of import membership, strings, values
 from recommend.filtering.errors import FilterError
 from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
 from recommend.filtering.moments import moment
-from recommend.filtering.syntax import Call, Constant, FieldAccess, ListLiteral, Name, Node, Operation
+from recommend.filtering.syntax import Call, Constant, ListLiteral, MemberAccess, Name, Node, Operation
 from recommend.filtering.typed import (
     ELEMENT,
     LIST_OF,
@@ -55,7 +55,7 @@ class Checker:
     variables: dict[str, Typed] = field(default_factory=dict)
     reads: dict[str, tuple[int, FieldRead]] = field(default_factory=dict)
     """path → its first place and the field"""
-    cost: Cost = field(default_factory=Cost)
+    cost: TotalCost = field(default_factory=TotalCost)
     _over_item: bool = False
     """within exists or all over a list of the item"""
 
@@ -67,7 +67,7 @@ class Checker:
         """Raises FilterError with the place of what does not fit."""
         if isinstance(node, Constant):
             return constant(node)
-        if isinstance(node, (Name, FieldAccess)):
+        if isinstance(node, (Name, MemberAccess)):
             return self._field(node)
         if isinstance(node, ListLiteral):
             return self._list(node)
@@ -78,10 +78,10 @@ class Checker:
 
     # -- fields and literals ---------------------------------------------------------------------------
 
-    def _field(self, node: Name | FieldAccess) -> Typed:
+    def _field(self, node: Name | MemberAccess) -> Typed:
         path: list[str] = []
         root: Node = node
-        while isinstance(root, FieldAccess):
+        while isinstance(root, MemberAccess):
             path.insert(0, root.name)
             root = root.of
         if not isinstance(root, Name):
@@ -89,7 +89,7 @@ class Checker:
         if root.name in self.variables:
             if path:
                 raise FilterError(node.at, f"{root.name} is an element of a list, which has no fields")
-            self.cost.add(node.at, REQUEST)
+            self.cost.add(node.at, STEP)
             return replace(self.variables[root.name], at=node.at)
         if root.name == "now":
             if path:
@@ -151,7 +151,7 @@ class Checker:
         if name == "has":
             if not of.is_field:
                 raise FilterError(of.at, "has takes a field: has(item.price)")
-            self.cost.add(node.at, COLUMN * len(of.runs) if of.of_rows else REQUEST)
+            self.cost.add(node.at, COLUMN * len(of.runs) if of.of_rows else STEP)
             runs = list(of.runs.values())
             return boolean(
                 node, lambda s: functools.reduce(operations.either, [operations.is_present(run(s)) for run in runs]),
@@ -160,7 +160,7 @@ class Checker:
         kinds = [kind for kind in (Kind.STRING, Kind.STRINGS, Kind.NUMBERS) if kind in of.runs]
         if not kinds:
             raise FilterError(of.at, f"size is of a string or a list; this is {of.kinds}")
-        self.cost.add(node.at, (TEXTS if Kind.STRING in kinds else COLUMN) if of.of_rows else REQUEST)
+        self.cost.add(node.at, (TEXTS if Kind.STRING in kinds else COLUMN) if of.of_rows else STEP)
         sized = [of.runs[kind] for kind in kinds]
         return Typed(node.at, {Kind.NUMBER: lambda s: first_of([operations.size(run(s)) for run in sized])}, of.of_rows)
 
@@ -183,10 +183,10 @@ class Checker:
         elements: dict[Kind, Run] = {ELEMENT[kind]: variable(name, ELEMENT[kind]) for kind in kinds}
         self.variables = {name: Typed(named.at, elements, of_rows=of.of_rows)}
         self._over_item = of.of_rows
-        self.cost.add(node.at, LIST if of.of_rows else REQUEST)
+        self.cost.add(node.at, LIST if of.of_rows else STEP)
         self.cost.repeat(of.longest)
         checked = self.typed(body)
-        self.cost.add(node.at, COLUMN if checked.of_rows and not of.of_rows else REQUEST)
+        self.cost.add(node.at, COLUMN if checked.of_rows and not of.of_rows else STEP)
         self.cost.repeat(1)
         self.variables = {}
         self._over_item = False
@@ -207,17 +207,17 @@ class Checker:
         of_rows = any(each.of_rows for each in operands)
         if sign in ("&&", "||"):
             parts = [self._condition(each, f"{sign} takes") for each in operands]
-            self.cost.add(node.at, sum(COLUMN if each.of_rows else REQUEST for each in operands))
+            self.cost.add(node.at, sum(COLUMN if each.of_rows else STEP for each in operands))
             join = operations.both if sign == "&&" else operations.either
             return boolean(node, lambda s: joined(join, parts, s), of_rows)
         if sign == "!":
             inner = self._condition(operands[0], "! takes")
-            self.cost.add(node.at, COLUMN if of_rows else REQUEST)
+            self.cost.add(node.at, COLUMN if of_rows else STEP)
             return boolean(node, lambda s: operations.opposite(inner(s)), of_rows)
         if len(operands) == 1:
             kind = Kind.DURATION if Kind.DURATION in operands[0].runs else Kind.NUMBER
             value = operands[0].as_kind(kind, "- takes")
-            self.cost.add(node.at, COLUMN if of_rows else REQUEST)
+            self.cost.add(node.at, COLUMN if of_rows else STEP)
             return Typed(node.at, {kind: lambda s: operations.negate(value(s))}, of_rows)
         a, b = operands
         if sign == "in":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from recommend.filtering.errors import FilterError
 
 MOST_COST = 50_000
-REQUEST = 1
+STEP = 4
 """a step that computes with values of the request alone"""
 LONG_LIST = 10
 """looking for a value in a list of the person, in such steps"""
@@ -34,7 +34,7 @@ PAIRS = 35_000
 EXPENSIVE = "titles, functions of strings, lists, and comparisons of two strings of one item"
 
 
-class Cost:
+class TotalCost:
     """The sum of the costs of one filter."""
 
     def __init__(self) -> None:

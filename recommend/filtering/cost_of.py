@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from recommend.filtering.cost import COLUMN, LIST, LONG_LIST, NUMBERS, PAIRS, REQUEST, TEXTS
+from recommend.filtering.cost import COLUMN, LIST, LONG_LIST, NUMBERS, PAIRS, STEP, TEXTS
 from recommend.filtering.typed import Typed
 from recommend.filtering.values import Kind
 
 
 def values(a: Typed, b: Typed) -> int:
     """The cost of comparing two values that are not strings."""
-    return COLUMN if a.of_rows or b.of_rows else REQUEST
+    return COLUMN if a.of_rows or b.of_rows else STEP
 
 
 def strings(a: Typed, b: Typed, one_of_rows: int) -> int:
@@ -17,7 +17,7 @@ def strings(a: Typed, b: Typed, one_of_rows: int) -> int:
     if a.of_rows and b.of_rows:
         return PAIRS
     if not (a.of_rows or b.of_rows):
-        return REQUEST
+        return STEP
     return one_of_rows if a.indexed and b.indexed else TEXTS
 
 
@@ -26,5 +26,5 @@ def membership(a: Typed, b: Typed, kind: Kind) -> int:
     if b.of_rows:
         return PAIRS if a.of_rows else LIST
     if not a.of_rows:
-        return REQUEST * (b.size or LONG_LIST)
+        return STEP * (b.size or LONG_LIST)
     return NUMBERS if kind is Kind.NUMBER else 4 * COLUMN if a.indexed else TEXTS

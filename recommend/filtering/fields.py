@@ -11,7 +11,7 @@ import numpy as np
 
 from feature_repo.attribute_columns import AttributeColumns, Type
 from feature_repo.columns import ItemColumns
-from recommend.filtering.cost import COLUMN, REQUEST, TITLES
+from recommend.filtering.cost import COLUMN, STEP, TITLES
 from recommend.filtering.errors import FilterError
 from recommend.filtering.values import Evaluation, Kind, Lists, RequestValues, Strings, Unindexed, Value, of_request
 
@@ -30,7 +30,7 @@ class FieldRead:
     path: str
     runs: Mapping[Kind, Run]
     """how it is read as each of the types that it may have"""
-    cost: int = REQUEST
+    cost: int = STEP
     """of reading it"""
     of_rows: bool = False
     """whether it differs by row"""

@@ -60,7 +60,7 @@ class Name(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class FieldAccess(Node):
+class MemberAccess(Node):
     of: Node
     name: str
 
@@ -172,7 +172,7 @@ class _Reader:
         return ListLiteral(at, self._list_of(children, depth, at))
 
     def _member_dot(self, children: Any, depth: int, at: int) -> Node:
-        return FieldAccess(at, self.node(children[0], depth + 1, at), str(children[1]))
+        return MemberAccess(at, self.node(children[0], depth + 1, at), str(children[1]))
 
     def _member_dot_arg(self, children: Any, depth: int, at: int) -> Node:
         return Call(at, str(children[1]), self.node(children[0], depth + 1, at), self._list_of(children[2:], depth, at))
@@ -182,7 +182,7 @@ class _Reader:
         if not (isinstance(key, Constant) and isinstance(key.value, str)):
             raise FilterError(key.at, "only a name stands in []: item.attributes[\"release year\"]; lists are tested "
                               "with in, exists, all and size")  # fmt: skip
-        return FieldAccess(at, self.node(children[0], depth + 1, at), key.value)
+        return MemberAccess(at, self.node(children[0], depth + 1, at), key.value)
 
     def _literal(self, children: Any, depth: int, at: int) -> Node:
         token: Token = children[0]

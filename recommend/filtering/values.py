@@ -114,7 +114,7 @@ class Strings:
             names = [names[code] for code in used.tolist()]
         else:
             names = names[:]  # another thread may add to them
-        if None in names[1:]:
+        if not self.indexed:  # some of the names may be missing
             table = (missing if name is None else function(name, *others) for name in names)
             return np.fromiter(table, dtype, len(names)).take(places, mode="clip")
         first = missing if names[0] is None else function(names[0], *others)

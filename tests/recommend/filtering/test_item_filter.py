@@ -14,7 +14,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from feature_repo.columns import ItemColumns
-from recommend.filtering import FilterError, ItemFilters, RequestValues
+from recommend.filtering import FilterError, ItemFilter, ItemFilters, RequestValues
 from recommend.filtering.item_filter import LEAST_MASK_BYTES, MASK_BYTES, _Kept
 from schemas.events import Item
 
@@ -222,6 +222,16 @@ def world_of(item: Item, person: dict[str, Any], region: str) -> World:
     }
 
 
+def compiled_of(filters: ItemFilters, part: Part) -> ItemFilter:
+    """The filter, unless it is too expensive."""
+    try:
+        return filters.compile(part.text)
+    except FilterError as error:
+        if "takes too long" not in str(error):
+            raise
+        reject()
+
+
 FIRST = Item("i0", "t", ["a"], "a", 1, NOW, attributes={
     "year": 1, "hd": True, "lang": "a", "cast": ["a"], "mixed": 1})  # fmt: skip
 people = st.fixed_dictionaries(
@@ -247,12 +257,7 @@ def test_columns_say_what_one_item_after_the_other_says_while_items_change(
     for item in (FIRST, Item("i1", attributes={"mixed": "a"}), Item("i2", attributes={"mixed": ["a"]})):
         columns.put_item(item)
         entries[item.item_id] = item
-    try:
-        compiled = filters.compile(part.text)
-    except FilterError as error:
-        if "takes too long" not in str(error):
-            raise
-        reject()
+    compiled = compiled_of(filters, part)
     for _ in range(4):
         for _ in range(rng.choice([0, 1, 2, 30])):
             item = random_item(rng, rng.randrange(40))
@@ -301,7 +306,7 @@ def test_where_nothing_is_missing_filters_mean_what_cel_means(part: Part) -> Non
     rest = {name: FULL[name] for name in ("year", "cast", "lang")}
     columns.put_item(Item("i1", "", FULL["categories"], FULL["brand"], FULL["price"], attributes=rest))
     said = CEL.program(CEL.compile(part.text)).evaluate({"item": celpy.json_to_cel(FULL)})
-    found = ItemFilters(columns).compile(part.text).mask(RequestValues({}, NOW))
+    found = compiled_of(ItemFilters(columns), part).mask(RequestValues({}, NOW))
     assert found.tolist() == [bool(said)]
 
 

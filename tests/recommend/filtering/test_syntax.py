@@ -13,8 +13,8 @@ from recommend.filtering.syntax import (
     MOST_NODES,
     Call,
     Constant,
-    FieldAccess,
     ListLiteral,
+    MemberAccess,
     Name,
     Operation,
     parse,
@@ -28,9 +28,9 @@ def error(text: str) -> tuple[int, str]:
 
 
 def test_every_node_has_its_place() -> None:
-    price = FieldAccess(0, Name(0, "item"), "price")
+    price = MemberAccess(0, Name(0, "item"), "price")
     below = Operation(0, "<", (price, Constant(13, 20.0)))
-    horror = Operation(21, "in", (Constant(21, "horror"), FieldAccess(33, Name(33, "item"), "categories")))
+    horror = Operation(21, "in", (Constant(21, "horror"), MemberAccess(33, Name(33, "item"), "categories")))
     assert parse('item.price < 20 && !("horror" in item.categories)') == Operation(
         0, "&&", (below, Operation(19, "!", (horror,)))
     )
@@ -57,7 +57,7 @@ def test_literals(text: str, value: object) -> None:
 
 
 def test_calls_methods_lists_and_names_in_brackets() -> None:
-    item = FieldAccess(0, FieldAccess(0, Name(0, "item"), "attributes"), "a b")
+    item = MemberAccess(0, MemberAccess(0, Name(0, "item"), "attributes"), "a b")
     assert parse('item.attributes["a b"].size()') == Call(0, "size", item, ())
     assert parse("has(x)") == Call(0, "has", None, (Name(4, "x"),))
     assert parse('[1, "a"]') == ListLiteral(0, (Constant(1, 1.0), Constant(4, "a")))
