@@ -50,7 +50,7 @@ TARGETS = (Target("cost_ratio", "≤", 1.3), Target("bytes_per_event", "≤", 30
 
 
 @dataclass(frozen=True)
-class Cost:
+class EventCost:
     """The events of one group in one round. Times in seconds; `job_s` without the job's idle use."""
 
     events: int
@@ -96,7 +96,7 @@ def run(rounds_: int, events: int, lengths: Sequence[int], attempts: int, say: S
     return report(found, had, n_items, rounds)
 
 
-def _add(group: PeopleGroup, cost: Cost) -> None:
+def _add(group: PeopleGroup, cost: EventCost) -> None:
     group.events += cost.events
     group.cost_s += cost.cost_s
     group.job_s += cost.job_s
@@ -159,7 +159,7 @@ def _round(
     order: Sequence[PeopleGroup],
     items: range,
     events: int,
-) -> list[Cost]:
+) -> list[EventCost]:
     """The same number of events of each group, after a time without any, in which the job's idle use is taken."""
     time.sleep(SETTLE_S)
     before = job.usage()
@@ -176,7 +176,7 @@ def _events(
     items: range,
     events: int,
     idle_cores: float,
-) -> Cost:
+) -> EventCost:
     """Sends `events` clicks on items that were not met before at RATE, one person after the other, and waits until the
     job has taken them."""
     accepted = job.counts()["accepted"]
@@ -210,7 +210,7 @@ def _events(
     if not cost_s:
         raise Unsound(f"Flink has no thread called {THREAD!r}: {sorted(last.threads)}")
     job_s = max(0.0, used.total - idle_cores * seconds)
-    return Cost(events, cost_s, job_s, job.busy_s() - busy, file.read(), file.net_input() - net)
+    return EventCost(events, cost_s, job_s, job.busy_s() - busy, file.read(), file.net_input() - net)
 
 
 # -- feeds -----------------------------------------------------------------------------------------

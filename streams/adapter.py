@@ -105,8 +105,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
         now = now_ms()
-        message = tuple(value)  # each access to a Flink row is a call
-        key, arrived = message[0], message[5]
+        key, *_, arrived = message = tuple(value)  # each access to a Flink row is a call
         self._counts.publish(now)
         self.paced(self._flushing.read(arrived, now))
         try:
@@ -115,8 +114,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
             yield from self._refused(message, error, self.withholds(key, now, ctx))
             return
         entry = self._entry(key, now, ctx)
-        if arrived > entry.arrived:
-            entry.arrived = arrived
+        entry.arrived = max(entry.arrived, arrived)
         try:
             self._apply(key, entry, records)
             self._counts.add("accepted", len(records))

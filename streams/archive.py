@@ -70,6 +70,7 @@ def out(records: Iterable[Record]) -> Iterator[Any]:
 
 def _line(record: Record) -> str:
     event, topic, partition, offset, arrived, taken = record
+    names: tuple[str, ...]
     if type(event) is Interaction:
         names = event.event_id, event.event_type, event.user_id, event.item_id or "", event.session_id or ""
         at = event.timestamp

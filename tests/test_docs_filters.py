@@ -10,7 +10,7 @@ from feature_repo.columns import ItemColumns
 from recommend.filtering import ItemFilters, RequestValues
 from recommend.filtering.check import FUNCTIONS, METHODS
 from recommend.filtering.cost import MOST_COST
-from recommend.filtering.fields import ITEM, REQUEST, USER
+from recommend.filtering.fields import ITEM, REQUEST_FIELDS, USER
 from recommend.filtering.syntax import DEEPEST, LONGEST, MOST_NODES
 from schemas.events import Item
 
@@ -28,7 +28,7 @@ def test_every_example_is_a_filter() -> None:
 
 
 def test_every_field_and_function_is_there() -> None:
-    fields = [*(f"item.{n}" for n in ITEM), *(f"user.{n}" for n in USER), *(f"request.{n}" for n in REQUEST)]
+    fields = [*(f"item.{n}" for n in ITEM), *(f"user.{n}" for n in USER), *(f"request.{n}" for n in REQUEST_FIELDS)]
     assert [name for name in fields if f"`{name}`" not in TEXT] == []
     assert [name for name in (*FUNCTIONS, *METHODS) if name not in TEXT] == []
 

@@ -178,7 +178,7 @@ USER = {
         "user.interests", lambda request: request.user.get("interests"), Kind.STRINGS, of_user=True, longest=INTERESTS
     ),
 }
-REQUEST = {
+REQUEST_FIELDS = {
     "region": _of_request("request.region", lambda request: request.region or None, Kind.STRING),
     "device": _of_request("request.device", lambda request: request.device or None, Kind.STRING),
 }
@@ -203,9 +203,9 @@ def user_field(path: Sequence[str], at: int) -> FieldRead:
 
 def request_field(path: Sequence[str], at: int) -> FieldRead:
     """`request.region` or `request.device`. Raises FilterError."""
-    found = REQUEST.get(path[0]) if len(path) == 1 else None
+    found = REQUEST_FIELDS.get(path[0]) if len(path) == 1 else None
     if found is None:
-        raise FilterError(at, unknown("request", ".".join(path), REQUEST))
+        raise FilterError(at, unknown("request", ".".join(path), REQUEST_FIELDS))
     return found
 
 

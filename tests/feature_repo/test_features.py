@@ -69,10 +69,11 @@ def test_services() -> None:
     read: dict[str, list[str]] = {}
     for value in registry.declared().reads.user:
         read.setdefault(value.entity.view, []).append(value.field.name)
-    at_each_request = [name for name in everything if name != "profile_attributes"]
-    assert of(features.user_feed) == {"user_activity": at_each_request, **read}
+    # What profiles hold is read for filters alone.
+    fed = [name for name in everything if name != "profile_attributes"]
+    assert of(features.user_feed) == {"user_activity": fed, **read}
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {
-        "vector", "vector_space", *(f.name for f in views.user.extra),
+        "vector", "vector_space", "profile_attributes", *(f.name for f in views.user.extra),
     }  # fmt: skip

@@ -123,6 +123,7 @@ def test_the_head_of_a_feed_shows_nobody_a_list(api: Api) -> None:
 
 
 def test_an_impression_says_which_events_its_features_knew_of(api: Api) -> None:
+    assert api.post("/v1/users", {"user_id": "u1", "consent": True}).status_code == 202
     click(api, "i5")
     api.get("/v1/users/u1/feed", n=3)
     api.rows.error = ConnectionError("refused")
