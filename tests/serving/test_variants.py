@@ -289,11 +289,11 @@ def test_a_request_goes_on_with_the_model_that_it_began_with(api: Api, bundles: 
     hydrated = services.hydrator.person
     spaces: list[str] = []
 
-    async def slow(user_id: str, after: Any = None, space: Any = None) -> Any:
+    async def slow(user_id: str, after: Any, space: Any, *others: Any) -> Any:
         write_bundle(bundles, IDS, dim=4, seed=9, version="three", served=True)
         await services.refresh_model()
         spaces.append(space.id)
-        return await hydrated(user_id, after, space)
+        return await hydrated(user_id, after, space, *others)
 
     services.hydrator.person = slow  # type: ignore[method-assign]
     records = [record(click("e1", item_id="i12", at=NOW), 0)]
