@@ -66,6 +66,7 @@ def comparable(row: Any, at: int) -> str:
     return json.dumps([row.view, row.key, row.values, at], default=bytes.hex)
 
 
+@pytest.mark.proof
 @pytest.mark.integration
 def test_rows_and_states_are_those_of_one_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHET_DEFINITIONS", DEFINITIONS)

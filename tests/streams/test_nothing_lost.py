@@ -37,7 +37,7 @@ from tests.bundles import write_bundle
 from training import datasets
 from training.replay import KnownItems, Replay
 
-EVENTS = int(os.environ.get("LOST_EVENTS", "40000"))
+EVENTS = int(os.environ.get("LOST_EVENTS", "24000"))
 RATE = 1500
 DEADLINE_S = 240
 COMPARED = [f for a in user.aggregations for f in a.fields]
