@@ -99,27 +99,36 @@ def parallel_index(vectors: Any, seed: int) -> Any:
     return made
 
 
-def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
-    """Rows of `n` people and of the items that they met, as the job would write them with the bundle in force, made by
-    the replay driver. Returns the people's ids."""
+def replayed(
+    found: bundle.Bundle, items: Sequence[Item], users: Sequence[str], now: int, regions: Sequence[str]
+) -> Replay:
+    """The state after EVENTS_A_USER events of each of the users with popular ones of the items, over the five days
+    until `now`, epoch ms, with user vectors in the bundle's space."""
     chance = random.Random(5)
     kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
-    now = now_ms()
     world = KnownItems(items)
-    found = bundle.current(settings.bundles)
-    assert found is not None
     world.space = BundleSpace.of(found, world.item)
     replay = Replay(user_operator(world), item_operator(world))
-    users = [f"u{k}" for k in range(n)]
     popular = [item.item_id for item in items[:: max(1, len(items) // POPULAR)]]
-    total = n * EVENTS_A_USER
+    total = len(users) * EVENTS_A_USER
     for k in range(total):
         at = now - 5 * DAY * (total - k) // total
         event = Interaction(
-            f"e{k}", chance.choice(kinds), users[k % n], at, chance.choice(popular),
-            properties={"region": chance.choice(("DE", "FR"))},
+            f"e{k}", chance.choice(kinds), users[k % len(users)], at, chance.choice(popular),
+            properties={"region": chance.choice(regions)},
         )  # fmt: skip
         replay.feed(Record(event, "interactions", 0, k))
+    return replay
+
+
+def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
+    """Rows of `n` people and of the items that they met, as the job would write them with the bundle in force, made by
+    the replay driver. Returns the people's ids."""
+    now = now_ms()
+    found = bundle.current(settings.bundles)
+    assert found is not None
+    users = [f"u{k}" for k in range(n)]
+    replay = replayed(found, items, users, now, ("DE", "FR"))
     feast.apply(settings, lambda _: None)
     writer = Writer(settings.feature_store, clock=now_ms)
     names = [f.name for f in user.fields]

@@ -12,7 +12,7 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,9 +27,6 @@ from bench import catalogues
 from bench.machine import Rounds
 from bench.report import Report, Target, ratio, summary
 from bench.stacks import Say
-from feature_repo.builders import item_operator, user_operator
-from operators.contract import Record
-from operators.space import BundleSpace
 from operators.time import DAY
 from recommend.catalogue import Catalogue
 from recommend.filters.known import among
@@ -40,13 +37,11 @@ from recommend.retrievers import NEAREST
 from recommend.surfaces import home
 from schemas import bundle
 from schemas.clock import now_ms
-from schemas.events import EventType, Interaction, Item
-from training.replay import KnownItems, Replay
+from schemas.events import Item
 
 SHARES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 SOLD_OUT = 0.9
 PEOPLE = 100
-EVENTS_A_PERSON = 40
 STRICT = 0.5
 """share of items below which a case counts for the recall of filtered searches"""
 RECALLED = 50
@@ -87,10 +82,11 @@ class FilteredCatalogue:
     in_stock: Any
 
     @contextmanager
-    def sold_out(self) -> Any:
-        """Within it, `1 - SOLD_OUT` of the items are available."""
+    def stock_of(self, case: Case) -> Iterator[None]:
+        """Within it, `1 - SOLD_OUT` of the items are available where the case has the others sold out."""
         available = self.catalogue.columns.available
-        available &= self.in_stock
+        if case.sold_out:
+            available &= self.in_stock
         try:
             yield
         finally:
@@ -151,23 +147,15 @@ def _world(n: int, folder: Path) -> FilteredCatalogue:
 
 def _people(found: bundle.Bundle, items: Sequence[Item], catalogue: Catalogue) -> list[dict[str, Any]]:
     """Rows of people after a history, and the features of the items that they met, by the replay driver."""
-    chance, now = random.Random(5), now_ms()
-    kinds: tuple[EventType, ...] = ("view", "view", "click", "click", "like", "purchase")
-    world = KnownItems(items)
-    world.space = BundleSpace.of(found, world.item)
-    replay = Replay(user_operator(world), item_operator(world))
-    popular = [item.item_id for item in items[:: max(1, len(items) // catalogues.POPULAR)]]
-    total = PEOPLE * EVENTS_A_PERSON
-    for k in range(total):
-        at = now - 5 * DAY * (total - k) // total
-        event = Interaction(
-            f"e{k}", chance.choice(kinds), f"u{k % PEOPLE}", at, chance.choice(popular), properties={"region": "DE"}
-        )
-        replay.feed(Record(event, "interactions", 0, k))
+    now, users = now_ms(), [f"u{k}" for k in range(PEOPLE)]
+    replay = catalogues.replayed(found, items, users, now, ("DE",))
     for (item_id, part), state in replay.items.items():
         catalogue.columns.put_features(replay.item_operator.row(item_id, part, state, now))
     attributes = (msgspec.msgpack.encode({"luck": 0.0105 + k / 1e6}) for k in range(PEOPLE))
-    return [{**replay.user_row(f"u{k}", now), "profile_attributes": packed} for k, packed in enumerate(attributes)]
+    return [
+        {**replay.user_row(who, now), "profile_attributes": packed}
+        for who, packed in zip(users, attributes, strict=True)
+    ]
 
 
 def _query(case: Case, world: FilteredCatalogue, person: dict[str, Any], clock: int) -> Query:
@@ -187,26 +175,20 @@ def _turns(
 
 
 def _ask(case: Case, world: FilteredCatalogue, chance: random.Random, clock: int, requests: int) -> list[float]:
-    if case.sold_out:
-        with world.sold_out():
-            return _asked(case, world, chance, clock, requests)
-    return _asked(case, world, chance, clock, requests)
-
-
-def _asked(case: Case, world: FilteredCatalogue, chance: random.Random, clock: int, requests: int) -> list[float]:
     samples = []
-    # The lists of popular items are a second old at most: here they were made with another stock.
-    world.pipeline.popular._lists.clear()
-    world.pipeline.popular.everywhere()
-    world.pipeline.popular.within("DE")
-    for k in range(requests):
-        person = chance.choice(world.people)
-        started = time.perf_counter()
-        query = _query(case, world, person, clock + k * SECOND)
-        answer = world.pipeline.recommend(home, query)
-        samples.append((time.perf_counter() - started) * 1000)
-        case.short += len(answer.item_ids) < min(query.n, _unmet(query))
-        case.degraded += bool(answer.degraded)
+    with world.stock_of(case):
+        # The lists of popular items are a second old at most: here they were made with another stock.
+        world.pipeline.popular._lists.clear()
+        world.pipeline.popular.everywhere()
+        world.pipeline.popular.within("DE")
+        for k in range(requests):
+            person = chance.choice(world.people)
+            started = time.perf_counter()
+            query = _query(case, world, person, clock + k * SECOND)
+            answer = world.pipeline.recommend(home, query)
+            samples.append((time.perf_counter() - started) * 1000)
+            case.short += len(answer.item_ids) < min(query.n, _unmet(query))
+            case.degraded += bool(answer.degraded)
     return samples
 
 
@@ -219,25 +201,19 @@ def _unmet(query: Query) -> int:
 
 def _recall(case: Case, world: FilteredCatalogue, clock: int) -> None:
     """Recall of the nearest, for some people."""
-    if case.sold_out:
-        with world.sold_out():
-            return _recalled(case, world, clock)
-    return _recalled(case, world, clock)
-
-
-def _recalled(case: Case, world: FilteredCatalogue, clock: int) -> None:
     space = world.catalogue.model.user_space if world.catalogue.model else None
     assert space is not None
-    for person in world.people[:RECALLED]:
-        query = _query(case, world, person, clock)
-        query.surface = home.name
-        vector = np.asarray(person["vector"], np.float32)
-        found = query.nearest(vector[None], NEAREST)[0]
-        rows = np.flatnonzero(query.allowed)
-        scores = space.vectors_of(rows) @ vector
-        best = rows[np.argsort(-scores, kind="stable")[: len(found)]]
-        case.recalls.append(len(np.intersect1d(found, best)) / max(len(best), 1) if len(rows) else 1.0)
-        case.allowed = len(rows)
+    with world.stock_of(case):
+        for person in world.people[:RECALLED]:
+            query = _query(case, world, person, clock)
+            query.surface = home.name
+            vector = np.asarray(person["vector"], np.float32)
+            found = query.nearest(vector[None], NEAREST)[0]
+            rows = np.flatnonzero(query.allowed)
+            scores = space.vectors_of(rows) @ vector
+            best = rows[np.argsort(-scores, kind="stable")[: len(found)]]
+            case.recalls.append(len(np.intersect1d(found, best)) / max(len(best), 1) if len(rows) else 1.0)
+            case.allowed = len(rows)
 
 
 def report(cases: Sequence[Case], items: int, rounds: Rounds | None = None) -> Report:

@@ -125,9 +125,7 @@ class Feeds:
             pairs_ms = (time.perf_counter() - asked_at) * 1000
         answer = pipeline.finish(begun)
         degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
-        hydrate_ms = (hydrated - started) * 1000 + pairs_ms
-        timings = {"hydrate": round(hydrate_ms, 3), **answer.timings_ms}
-        timings["total"] = round((time.perf_counter() - started) * 1000, 3)
+        timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
         request_id = secrets.token_hex(12)
         response = document(
             FeedAnswer(
@@ -155,10 +153,7 @@ class Feeds:
     async def similar(self, request: Request) -> Response:
         """The item's nearest neighbours that are available."""
         asked = parameters.read(request, SIMILAR)
-        row = self._services.pipeline.columns.row_of.get(asked["id"])
-        if row is None:
-            raise NotFound(f"No item has the id {asked['id']!r}; post it to /v1/items first.")
-        return self._related(similar, asked, item=row)
+        return self._related(similar, asked, item=row_of(self._services, asked["id"]))
 
     async def trending(self, request: Request) -> Response:
         """What is popular now: everywhere or in a region, of all categories or of one."""
@@ -178,6 +173,20 @@ class Feeds:
 def variant_of(services: Services, asked: dict[str, Any], user_id: str = "") -> Variant:
     """The variant that a request names, or that the person falls to."""
     return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
+
+
+def row_of(services: Services, item_id: str) -> int:
+    """The item's row, the same in all variants. Raises NotFound."""
+    row = services.pipeline.columns.row_of.get(item_id)
+    if row is None:
+        raise NotFound(f"No item has the id {item_id!r}; post it to /v1/items first.")
+    return row
+
+
+def timings_of(answer: Answer, started: float, hydrate_ms: float) -> dict[str, float]:
+    """Milliseconds by step, of hydration and in all; `started` as of `time.perf_counter`."""
+    total_ms = (time.perf_counter() - started) * 1000
+    return {"hydrate": round(hydrate_ms, 3), **answer.timings_ms, "total": round(total_ms, 3)}
 
 
 def observe(

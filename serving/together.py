@@ -22,9 +22,9 @@ from serving import parameters
 from serving.answers import FeedItem, Filtered, feed_items, filtered, trace_of
 from serving.body import read_body
 from serving.endpoint import ITEM_ID, Endpoint
-from serving.feeds import FILTER, VARIANT, explained, filter_of, how_many, observe, variant_of
+from serving.feeds import FILTER, VARIANT, explained, filter_of, how_many, observe, row_of, timings_of, variant_of
 from serving.hydrate import Freshness
-from serving.problems import BadRequest, Fault, NotFound, Unprocessable, document
+from serving.problems import BadRequest, Fault, Unprocessable, document
 from serving.services import Services
 
 ITEM = (ITEM_ID, how_many(bought_together), FILTER, explained("reason"), VARIANT)
@@ -89,9 +89,7 @@ class Carts:
         asked = parameters.read(request, ITEM)
         services = self._services
         variant = variant_of(services, asked)
-        row = variant.pipeline.columns.row_of.get(asked["id"])
-        if row is None:
-            raise NotFound(f"No item has the id {asked['id']!r}; post it to /v1/items first.")
+        row = row_of(services, asked["id"])
         query = variant.pipeline.query(
             at=now_ms(),
             n=asked["n"],
@@ -130,8 +128,7 @@ class Carts:
         )  # fmt: skip
         answer = variant.pipeline.recommend(cart, query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
-        timings = {"hydrate": round((hydrated - started) * 1000, 3), **answer.timings_ms}
-        timings["total"] = round((time.perf_counter() - started) * 1000, 3)
+        timings = timings_of(answer, started, (hydrated - started) * 1000)
         request_id = secrets.token_hex(12)
         response = document(
             TogetherAnswer(
