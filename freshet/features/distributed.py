@@ -67,6 +67,7 @@ def fill(
 
     Raises ComponentError, with the place of the log, where Flink fails.
     """
+    settings.archive.mkdir(parents=True, exist_ok=True)  # on its file system, so that files can be linked
     with tempfile.TemporaryDirectory(prefix=".backfill-", dir=settings.archive) as temporary:
         folder = Path(temporary)
         for file in files:  # those and no others, whatever the job finishes meanwhile
