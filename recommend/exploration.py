@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
-GRID, OF_EACH, WIDTH = 256, 25, 6.0
+GRID, OF_EACH, WIDTH = 128, 19, 6.0
 """points of the integral: over all, around each arm; standard deviations to either side"""
 
 

@@ -1,10 +1,10 @@
 """Compares bandits in a simulation of Open Bandit's random log: `python -m training.bandits`.
 
 The log is of the uniform policy, so that the rate of clicks of an item among the visitors of a segment is known without
-bias. The simulation's rates are these, shrunk to the item's and the item's to the campaign's (`World.of`), since 10,000
-impressions have 46 clicks; visitors come in the proportions of the log. A policy sees clicks of earlier batches alone,
-as a policy whose statistics are kept by a stream. Regret is what is lost to the best item of each visitor's segment, in
-expected clicks.
+bias. The simulation's rates are these, shrunk to the item's and the item's to the campaign's, since 10,000 impressions
+have 46 clicks; visitors come in the proportions of the log. A policy sees clicks of earlier batches alone, as a policy
+whose statistics are kept by a stream. Regret is what is lost to the best item of each visitor's segment, in expected
+clicks.
 
 Each policy is mixed with FLOOR of the uniform one, but for epsilon-greedy, which has its epsilon: every item keeps a
 propensity. With the logged propensities the value of two other policies is estimated, uniform and the best of each
@@ -29,7 +29,7 @@ from recommend import exploration
 from recommend.exploration import ArmCounts, LinearArms
 from training.open_bandit import RandomLog, random_log
 
-ROUNDS, BATCH, REPEATS = 400_000, 1000, 20
+ROUNDS, BATCH, REPEATS = 400_000, 4000, 10
 EPSILON, FLOOR = 0.1, 0.01
 OF_ITEM, OF_SEGMENT = 100.0, 100.0
 """impressions that the campaign's rate counts as for an item's, and the item's for a segment's"""
@@ -37,7 +37,7 @@ BASE = "epsilon_greedy"
 Floats = npt.NDArray[np.float64]
 
 
-class World(NamedTuple):
+class ClickRates(NamedTuple):
     """What the simulation draws from."""
 
     rates: Floats
@@ -46,7 +46,7 @@ class World(NamedTuple):
     """(segments,) of visitors"""
 
     @classmethod
-    def of(cls, log: RandomLog) -> World:
+    def of(cls, log: RandomLog) -> ClickRates:
         """The rates and shares of a log."""
         s, k = log.segments.max() + 1, log.items.max() + 1
         at = log.segments * k + log.items
@@ -64,7 +64,7 @@ class Statistics:
     linear: LinearArms
 
     @classmethod
-    def new(cls, world: World) -> Statistics:
+    def new(cls, world: ClickRates) -> Statistics:
         """Of nothing yet."""
         s, k = world.rates.shape
         return cls(ArmCounts(np.zeros(k), np.zeros(k)), LinearArms.new(k, s + 1))
@@ -79,8 +79,12 @@ class Statistics:
         self.linear.response[:] += clicked[:, None] * x
 
 
-Policy = Callable[[Statistics, Floats], Floats]
-"""statistics and a context → probability of each arm"""
+class Policy(NamedTuple):
+    """The probability (k,) of each arm, by statistics and a context."""
+
+    chances: Callable[[Statistics, Floats], Floats]
+    contextual: bool = False
+    """whether they differ between contexts"""
 
 
 def context(segment: int, d: int) -> Floats:
@@ -91,18 +95,20 @@ def context(segment: int, d: int) -> Floats:
 
 
 def policies() -> dict[str, Policy]:
-    """Name → policy; widths and noise in units of a click's standard deviation, which at such rates is near 0.07."""
+    """Name → policy; widths and noise are in clicks, whose standard deviation is near 0.07 at such rates."""
     floored = partial(exploration.floored, epsilon=FLOOR)
     return {
-        BASE: lambda s, x: exploration.epsilon_greedy(s.counts, EPSILON),
-        "ucb1": lambda s, x: floored(exploration.ucb1(s.counts, 0.03)),
-        "thompson": lambda s, x: floored(exploration.thompson(s.counts, (1.0, 100.0))),
-        "lin_ucb": lambda s, x: floored(exploration.lin_ucb(s.linear, x, 0.1)),
-        "linear_thompson": lambda s, x: floored(exploration.linear_thompson(s.linear, x, 0.07)),
+        BASE: Policy(lambda s, x: exploration.epsilon_greedy(s.counts, EPSILON)),
+        "ucb1": Policy(lambda s, x: floored(exploration.ucb1(s.counts, 0.02))),
+        "thompson": Policy(lambda s, x: floored(exploration.thompson(s.counts, (1.0, 100.0)))),
+        "lin_ucb": Policy(lambda s, x: floored(exploration.lin_ucb(s.linear, x, 0.06)), True),
+        "linear_thompson": Policy(
+            lambda s, x: floored(exploration.linear_thompson(s.linear, x, 0.07)), contextual=True
+        ),
     }
 
 
-class Run(NamedTuple):
+class BanditRun(NamedTuple):
     """One policy over all rounds."""
 
     regret: float
@@ -111,37 +117,43 @@ class Run(NamedTuple):
     """policy → (estimated value, its standard error), clicks an impression"""
 
 
-def run(policy: Policy, world: World, rounds: int, batch: int, generator: np.random.Generator) -> Run:
+def run(policy: Policy, world: ClickRates, rounds: int, batch: int, generator: np.random.Generator) -> BanditRun:
     """Simulates one policy."""
     statistics = Statistics.new(world)
     best = world.rates.argmax(axis=1)
     s, k = world.rates.shape
     regret, n = 0.0, 0
     sums = {"uniform": np.zeros(2), "best": np.zeros(2)}
+    contexts = [context(segment, s + 1) for segment in range(s)]
     while n < rounds:
-        news = []
+        seen = []
+        of_each = [policy.chances(statistics, x) for x in (contexts if policy.contextual else contexts[:1])]
         for segment, visitors in enumerate(generator.multinomial(batch, world.shares).tolist()):
-            chances = policy(statistics, context(segment, s + 1))
-            drawn = exploration.draw(lambda _, p=chances: p, statistics.counts, 1, generator, visitors)
+            chances = of_each[segment % len(of_each)]
+            drawn = exploration.draw(partial(_fixed, chances), statistics.counts, 1, generator, visitors)
             arms, propensities = drawn.arms[:, 0], drawn.propensities[:, 0]
             clicks = generator.random(visitors) < world.rates[segment, arms]
             regret += float((world.rates[segment, best[segment]] - world.rates[segment, arms]).sum())
             for name, target in (("uniform", 1 / k), ("best", arms == best[segment])):
                 weighted = target * clicks / propensities
                 sums[name] += weighted.sum(), (weighted**2).sum()
-            news.append((segment, arms, clicks))
-        for each in news:
+            seen.append((segment, arms, clicks))
+        for each in seen:
             statistics.add(*each)
         n += batch
     means = {
         name: (total / n, np.sqrt(max(squares / n - (total / n) ** 2, 0) / n))
         for name, (total, squares) in sums.items()
     }
-    return Run(regret, means)
+    return BanditRun(regret, means)
+
+
+def _fixed(chances: Floats, arms: ArmCounts) -> Floats:
+    return chances
 
 
 def measure(
-    world: World, rounds: int = ROUNDS, batch: int = BATCH, repeats: int = REPEATS, seed: int = 0
+    world: ClickRates, rounds: int = ROUNDS, batch: int = BATCH, repeats: int = REPEATS, seed: int = 0
 ) -> dict[str, dict[str, Any]]:
     """Policy → its regret in expected clicks, the difference to epsilon-greedy's of the same repeat with its 95 %
     interval, and for each estimated policy the mean estimate and the share of repeats whose 95 % interval has the
@@ -204,7 +216,7 @@ def table(measured: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def main() -> None:
     """Prints the table and one JSON line."""
-    measured = measure(World.of(random_log()))
+    measured = measure(ClickRates.of(random_log()))
     Console(file=sys.stderr, width=max(120, Console().width)).print(table(measured))
     print(json.dumps({"bandits": measured}))
 
