@@ -14,7 +14,7 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
-from recommend.filters import Matching
+from recommend.filters import Excluded, Matching
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.surface import Surface
@@ -24,7 +24,8 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
-MATCHING = Matching()
+MATCHING, EXCLUDED = Matching(), Excluded()
+MINIMUM = Stage(name="min_score")
 CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
 """the query's filter over all items, which most requests find computed already"""
 
@@ -69,16 +70,21 @@ def match(query: Query, trace: Trace) -> Mask | None:
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
     found = [_found(retriever, query, trace) for retriever in surface.retrievers]
-    return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
+    return merge(found, sources_of(surface))
+
+
+def sources_of(surface: Surface) -> tuple[str, ...]:
+    """The names of the surface's sources, one for each bit of a candidate's `sources`."""
+    return (*(retriever.name for retriever in surface.retrievers), FILL)
 
 
 def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The candidates that pass every filter, at most `surface.ranked`, filled up from the surface's fallback where they
-    are fewer than n."""
+    """The candidates that pass every filter, at most `surface.ranked`. Where they are fewer than the list is long, they
+    are filled up from the surface's fallback, unless the query asks for a least score."""
     broken: set[str] = set()
-    for each in _filters(surface, query):
-        candidates = _filtered(each, query, candidates, trace, broken)
-    if len(candidates) < query.n and surface.fallback:
+    for each in filters_of(surface, query):
+        candidates = filtered(each, query, candidates, trace, broken)
+    if len(candidates) < query.length and surface.fallback and query.min_score is None:
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
     return candidates.first(surface.ranked)
 
@@ -86,7 +92,7 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
     ranker: Ranker | None = surface.ranker
-    objective, scores, values = surface.objective, None, None
+    objective, scores, values = query.objective or surface.objective, None, None
     while ranker and values is None and len(candidates):
         scores, values = _scored(ranker, objective, query, candidates.rows, trace)
         ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
@@ -96,6 +102,20 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
+
+
+def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates whose score is at least the query's least one."""
+    least, scores = query.min_score, candidates.scores
+    if least is None or scores is None:
+        return candidates
+    n = len(candidates)
+    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
+    assert mask is not None
+    assert record
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = n - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
 
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -124,9 +144,10 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 # -- single stages, their results checked -----------------------------------------------------------
 
 
-def _filters(surface: Surface, query: Query) -> tuple[Filter, ...]:
+def filters_of(surface: Surface, query: Query) -> tuple[Filter, ...]:
     """The surface's filters, and before them the query's."""
-    return (MATCHING, *surface.filters) if query.filter else surface.filters
+    own = tuple(each for each in (MATCHING, EXCLUDED) if each.applies(query))
+    return (*own, *surface.filters) if own else surface.filters
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
@@ -152,7 +173,7 @@ def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
     return _found(retriever.fallback, query, trace)
 
 
-def _filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]) -> CandidateSet:
+def filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]) -> CandidateSet:
     """The candidates that pass the filter, all or none where it fails; `broken` then names it."""
     rows = candidates.rows
 
@@ -186,23 +207,20 @@ def _filled(
     more = more[np.isin(more, candidates.rows, invert=True)]
     bit = np.uint32(1 << candidates.names.index(FILL))
     everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
-    filters = list(_filters(surface, query))
+    filters = list(filters_of(surface, query))
+    relaxes = query.listed is None or query.listed.relaxed > 0  # an earlier page that was not empty ends the list
     while True:
         kept, aside = everything, Trace()
         for each in filters:
             if each.name not in broken:  # its rows meet what a broken filter would have asked of them
-                passed = _filtered(each, query, kept, aside, broken)
+                passed = filtered(each, query, kept, aside, broken)
                 kept = kept if each.name in broken else passed
         trace.include(aside.stages)
-        if len(kept) or len(candidates) or not filters or not filters[-1].relaxable:
+        if len(kept) or len(candidates) or not (relaxes and filters and filters[-1].relaxable):
             break
         filters.pop()
-    added = kept.first(query.n - len(candidates))
-    return CandidateSet(
-        np.concatenate([candidates.rows, added.rows]),
-        np.concatenate([candidates.sources, added.sources]),
-        candidates.names,
-    )
+        trace.relaxed += 1
+    return candidates.then(kept.first(query.length - len(candidates)))
 
 
 def _scored(
