@@ -23,14 +23,17 @@ def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> Candid
     """The candidates on the list that pass the surface's filters now and, where no more than n do, new ones behind
     them."""
     candidates = CandidateSet(listed.rows, listed.sources, steps.sources_of(surface))
-    filters, broken = steps.filters_of(surface, query), set[str]()
-    for each in filters[: len(filters) - listed.relaxed]:
+    filters, broken, relaxed = list(steps.filters_of(surface, query)), set[str](), 0
+    while relaxed < listed.relaxed and filters and filters[-1].relaxable:
+        filters.pop()
+        relaxed += 1
+    for each in filters:
         candidates = steps.filtered(each, query, candidates, trace, broken)
-    trace.relaxed = listed.relaxed
-    if len(candidates) > query.n or not listed.extends:
+    if len(candidates) > query.n:
+        trace.relaxed = relaxed
         return candidates
     more = steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
-    trace.relaxed = min(trace.relaxed, len(surface.filters))
+    trace.relaxed = max(trace.relaxed, relaxed)
     return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
 
 

@@ -183,7 +183,8 @@ class Pipeline:
                 with trace.step("rerank"):
                     is_full = len(begun.candidates) >= query.length
                     begun.candidates, rest = paging.page(surface, query, begun.candidates, trace)
-                    has_more = len(begun.candidates) == query.n and (len(rest) > 0 or is_full)
+                    pages = query.depth > 0 and len(begun.candidates) == query.n
+                    has_more = pages and (len(rest) > 0 or is_full)
                 with trace.step("explain"):
                     reasons = steps.explain(surface, query, begun.candidates, trace)
             except Exception:

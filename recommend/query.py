@@ -47,8 +47,6 @@ class Listed(NamedTuple):
     """(k,), as in a CandidateSet of the surface"""
     relaxed: int = 0
     """how many of the surface's filters, counted from the last, were given up so that anything was left"""
-    extends: bool = True
-    """whether new candidates are looked for where no more than n are left"""
 
 
 class Anchors(NamedTuple):

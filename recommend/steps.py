@@ -82,9 +82,10 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
     """The candidates that pass every filter, at most `surface.ranked`. Where they are fewer than the list is long, they
     are filled up from the surface's fallback, unless the query asks for a least score."""
     broken: set[str] = set()
+    found = candidates.rows
     for each in filters_of(surface, query):
         candidates = filtered(each, query, candidates, trace, broken)
-    if len(candidates) < query.length and surface.fallback and query.min_score is None:
+    if surface.fallback and query.min_score is None and _is_short(query, found, len(candidates)):
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
     return candidates.first(surface.ranked)
 
@@ -193,6 +194,14 @@ def filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace,
     record.candidates_out = int(np.count_nonzero(mask))
     record.removed = len(rows) - record.candidates_out
     return candidates.take(mask) if record.removed else candidates
+
+
+def _is_short(query: Query, found: Rows, n: int) -> bool:
+    """Whether the n that are left of the rows found are too few for the answer, or for the list while there are allowed
+    rows that were not found."""
+    if n < query.n:
+        return True
+    return n < query.length and int(np.count_nonzero(query.allowed.take(found, mode="clip"))) < query.n_allowed
 
 
 def _filled(
