@@ -15,8 +15,11 @@ import numpy as np
 from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
+from recommend.stage import Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
+
+MINIMUM = Stage(name="min_score")
 
 
 def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> CandidateSet:
@@ -35,6 +38,20 @@ def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> Candid
     more = steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
     trace.relaxed = max(trace.relaxed, relaxed)
     return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
+
+
+def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates whose score is at least the query's least one."""
+    least, scores = query.min_score, candidates.scores
+    if least is None or scores is None:
+        return candidates
+    n = len(candidates)
+    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
+    assert mask is not None
+    assert record
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = n - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
 
 
 def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:

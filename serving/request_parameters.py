@@ -156,8 +156,8 @@ FILTER = FilterText(
 )
 EXCLUDE = ItemIds(
     name="exclude",
-    doc=f"up to {MOST_EXCLUDED} items that are not shown: ids separated by commas, or the parameter repeated; those that "
-    "no item has are in `unknown_items`",
+    doc=f"up to {MOST_EXCLUDED} items that are not shown: ids separated by commas, or the parameter repeated; those "
+    "that no item has are in `unknown_items`",
 )
 MIN_SCORE = Number(
     name="min_score",
