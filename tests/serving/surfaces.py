@@ -7,6 +7,9 @@ from typing import Any
 
 import httpx
 
+from operators.decay import POPULARITY_ORIGIN
+from recommend.rankers.popularity import POPULARITY
+from schemas.clock import now_ms
 from schemas.events import Item
 from tests.recommend.test_together import bought
 from tests.serving.made import Api, popular
@@ -38,5 +41,6 @@ def stock(api: Api, items: Sequence[Item], vectors: Mapping[str, Sequence[float]
     """Items that every surface finds: with vectors, popular, and bought with ANCHOR."""
     api.stock([Item(ANCHOR, "Anchor"), *items], {ANCHOR: [1, 0.5, 0.5, 0.5], **vectors}, version=version)
     catalogue = api.services.catalogue
-    popular(catalogue, {item.item_id: float(k) for k, item in enumerate(items)})
+    now = (now_ms() - POPULARITY_ORIGIN) / POPULARITY.half_life
+    popular(catalogue, {item.item_id: now + k / 100 for k, item in enumerate(items)})
     bought(catalogue, {ANCHOR: (9.0, {item.item_id: 1 / (2 + k) for k, item in enumerate(items)})})
