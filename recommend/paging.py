@@ -56,17 +56,18 @@ def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateS
 
 def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
-    listed = query.listed
-    if listed is None:
-        listed_only = ranked = ranked.first(query.length) if query.depth else ranked
+    if not query.depth:
+        return steps.rerank(surface, query, ranked, trace), ranked.first(0)
+    if query.listed is None:
+        ranked = ranked.first(query.length)
+        shown = steps.rerank(surface, query, ranked, trace)
     else:
-        held = np.isin(ranked.rows, listed.rows)
-        listed_only = ranked.take(held)
-        ranked = listed_only.then(ranked.take(~held)).first(query.length)
-    shown = steps.rerank(surface, query, listed_only, trace)
-    if len(shown) < query.n:
-        others = ranked.take(np.arange(len(listed_only), len(ranked)))
-        shown = shown.then(others.first(query.n - len(shown))) if len(others) else shown
+        on_list = np.isin(ranked.rows, query.listed.rows)
+        held, new = ranked.take(on_list), ranked.take(~on_list)
+        shown = steps.rerank(surface, query, held, trace)
+        if len(new):  # no more than n were left on the list
+            shown = shown.then(new.first(query.n - len(shown)))
+            ranked = held.then(new).first(query.length)
     return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
 
 

@@ -176,6 +176,25 @@ def test_behind_the_list_come_the_others_until_nothing_is_left(two: Two, surface
     assert len(shown) >= N - (surface == "home"), "all but the anchor where it is asked about"
 
 
+@pytest.mark.parametrize("surface", PATHS)
+def test_an_item_that_can_be_had_again_comes_on_a_later_page(two: Two, surface: str) -> None:
+    whole = ids(ask(two.apis[0], surface, n=200))
+    first = ask(two.apis[0], surface, n=20)
+    away = [item_id for item_id in whole if item_id not in ids(first)][:5]
+    for item_id in away:
+        two.sell_out(item_id)
+    second = ask(two.apis[1], surface, n=20, next=first.json()["next"])
+    for item_id in away:
+        two.put(Item(item_id, f"Title {item_id}"))
+    shown, cursor = {*ids(first), *ids(second)}, second.json()["next"]
+    while len(shown) < 200:
+        answer = ask(two.apis[0], surface, n=20, next=cursor)
+        assert not shown & {*ids(answer)}
+        shown |= {*ids(answer)}
+        cursor = answer.json()["next"]
+    assert shown == set(whole)
+
+
 def test_a_list_that_fits_one_page_has_no_next(api: Api) -> None:
     stock(api, ITEMS[:5], vectors(0, ITEMS[:5]))
     for surface in PATHS:
