@@ -87,7 +87,7 @@ class ItemIds(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment(Parameter):
+class PointInTime(Parameter):
     """A parameter that is a time, epoch ms. How far from now it may be is checked where the request is read."""
 
     def read(self, text: str) -> int:
@@ -176,7 +176,7 @@ NEXT = CursorText(
     "explain, after, dry_run and variant",
 )
 DRY_RUN = Flag(name="dry_run", doc="true: nothing is logged as shown")
-AT = Moment(
+AT = PointInTime(
     name="at",
     doc="the answer as of this time (ISO 8601 or epoch ms), by which the age and the popularity of items are taken; "
     "features are those of now, and nothing is logged; only where the server has an API key",

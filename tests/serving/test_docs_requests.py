@@ -18,9 +18,9 @@ from serving.request_parameters import COMMON, FREE, LARGEST_WEIGHT, MOST_EXCLUD
 from serving.requested import AT_DAYS
 from serving.settings import ServingSettings
 from tests.serving.made import Api
-from tests.serving.surfaces import ids
+from tests.serving.surfaces import ids, stock
 
-TEXT = (Path(__file__).parent.parent / "docs" / "requests.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "requests.md").read_text()
 FLAT = " ".join(TEXT.split())
 
 
@@ -55,12 +55,12 @@ def test_every_example_is_answered(api: Api, line: str) -> None:
     words = shlex.split(line)
     url = next(word for word in words if word.startswith("localhost"))
     path = url.removeprefix("localhost:8000")
-    api.stock([Item(f"i{k}") for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
+    stock(api, [Item(f"i{k}") for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
     if "CURSOR" in path:
         first = api.get(path.partition("?")[0], n=5)
         path = path.replace("CURSOR", first.json()["next"])
     method = words[words.index("-X") + 1] if "-X" in words else "GET"
-    body = {"content": words[words.index("-d") + 1], "headers": {"Content-Type": "application/json"}}
-    answer = api.ask(method, path, **(body if "-d" in words else {}))
+    given = {"content": words[words.index("-d") + 1]} if "-d" in words else {}
+    answer = api.ask(method, path, headers={"Content-Type": "application/json"}, **given)
     assert ids(answer)
     assert answer.json()["unknown_items"] == []
