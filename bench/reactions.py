@@ -47,7 +47,7 @@ NAMES = "item_to_similar", "item_to_feed", "sold_out", "basket"
 TARGETS = tuple(Target(f"{name}_ms.p99", "≤", 1000) for name in NAMES)
 
 
-class Place(NamedTuple):
+class Shop(NamedTuple):
     """The server, and the catalogue that is in it."""
 
     host: str
@@ -88,7 +88,7 @@ def run(probes_of_each: int, attempts: int, say: Say) -> Report:
 
 
 def _submitted(pool: ProcessPoolExecutor, settings: Settings, data: Dataset, n: int) -> Reactions:
-    return pool.submit(reactions, Place(settings.host, settings.http_port, data.items), n, time.time_ns()).result()
+    return pool.submit(reactions, Shop(settings.host, settings.http_port, data.items), n, time.time_ns()).result()
 
 
 def report(found: Reactions, n: int, rounds: Rounds | None) -> Report:
@@ -110,7 +110,7 @@ def report(found: Reactions, n: int, rounds: Rounds | None) -> Report:
 class Client:
     """Requests over one connection."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Shop) -> None:
         self._connection = http.client.HTTPConnection(place.host, place.port, timeout=PATIENCE_S)
 
     def post(self, path: str, document: Any) -> Any:
@@ -131,27 +131,29 @@ class Client:
         return json.loads(content)
 
 
-def reactions(place: Place, n: int, seed: int) -> Reactions:
+def reactions(place: Shop, n: int, seed: int) -> Reactions:
     """`n` changes of each kind, in turn."""
     found, chance, client = Reactions(), random.Random(seed), Client(place)
-    kinds: dict[str, Callable[[], list[Callable[[], bool]]]] = {}
     for number in range(n):
-        film = chance.choice(place.items)
-        made = f"new-{seed}-{number}"
-        item = msgspec.structs.replace(film, item_id=made, created_at=now_ms(), available=True)
-        person = f"person-{seed}-{number}"
-        client.post("/v1/users", {"user_id": person, "interests": list(film.categories)})
-        started = time.perf_counter()
-        client.post("/v1/items", item)
-        _waited(found, "item_to_similar", started, lambda: made in client.ids(_similar(film.item_id)))
-        _waited(found, "item_to_feed", started, lambda: made in client.ids(_feed(person)))
+        _new_item(found, client, place, chance, f"{seed}-{number}")
         _sold_out(found, client, place, chance)
         _basket(found, client, place, chance, f"{seed}-{number}")
-    assert not kinds
     return found
 
 
-def _sold_out(found: Reactions, client: Client, place: Place, chance: random.Random) -> None:
+def _new_item(found: Reactions, client: Client, place: Shop, chance: random.Random, name: str) -> None:
+    """An item like a film of the catalogue, for a person who has stated an interest in its categories."""
+    film = chance.choice(place.items)
+    item = msgspec.structs.replace(film, item_id=f"new-{name}", created_at=now_ms(), available=True)
+    person = f"person-{name}"
+    client.post("/v1/users", {"user_id": person, "interests": list(film.categories)})
+    started = time.perf_counter()
+    client.post("/v1/items", item)
+    _waited(found, "item_to_similar", started, lambda: item.item_id in client.ids(_similar(film.item_id)))
+    _waited(found, "item_to_feed", started, lambda: item.item_id in client.ids(_feed(person)))
+
+
+def _sold_out(found: Reactions, client: Client, place: Shop, chance: random.Random) -> None:
     """An item of three lists becomes unavailable, and available again."""
     person, about = f"u{chance.randrange(900) + 1}", chance.choice(place.items).item_id
     lists = [_feed(person), _similar(about), f"/v1/trending?n={SHOWN}"]
@@ -165,7 +167,7 @@ def _sold_out(found: Reactions, client: Client, place: Place, chance: random.Ran
     client.post("/v1/items", gone)
 
 
-def _basket(found: Reactions, client: Client, place: Place, chance: random.Random, name: str) -> None:
+def _basket(found: Reactions, client: Client, place: Shop, chance: random.Random, name: str) -> None:
     """Somebody buys two films that nobody bought together before."""
     one, other = (item.item_id for item in chance.sample(list(place.items), 2))
     bought = [

@@ -27,6 +27,7 @@ from feature_repo.columns import Mask as Mask  # re-exported
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet
+from recommend.model import Parts
 from recommend.query import Query
 
 NONE: Rows = np.zeros(0, np.int64)
@@ -118,6 +119,10 @@ class Ranker(Stage, ABC):
     def score(self, query: Query, rows: Rows) -> Scores:
         """Scores of `rows` (n,); those of several heads are weighed by the surface's objective."""
 
+    def heads(self, parts: Parts) -> tuple[str, ...]:
+        """The heads that it scores by with these parts of a bundle, which an objective can weigh."""
+        return ("score",)
+
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         """View of pairs → second keys that the ranker reads of the person and these candidates (n,)."""
         return {}
@@ -126,6 +131,11 @@ class Ranker(Stage, ABC):
 @dataclass(frozen=True, kw_only=True)
 class Reranker(Stage, ABC):
     """A change of the order for reasons that a candidate's own score does not hold."""
+
+    def reserved(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
+        """Positions of the candidates that have to be on the list of `query.length` that pages are cut from, although
+        their scores may not be among the best."""
+        return NONE
 
     @abstractmethod
     def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:

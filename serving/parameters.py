@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -17,7 +16,6 @@ from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
 TOKEN_FORMAT = "receipt-token"
 FILTER_FORMAT = "freshet-filter"
-DECIMAL = re.compile(r"(?:\d{1,3}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE]-\d{1,3})?", re.ASCII)
 """no sign, no infinity, no underscores"""
 
 
@@ -30,6 +28,12 @@ class Parameter:
     default: Any = None
     path: bool = False
     longest: int = 256
+    repeated: bool = False
+    """whether it may be given several times; all of the values are read"""
+
+    def read_all(self, texts: Sequence[str]) -> Any:
+        """The parsed value of all that was given of a repeated parameter. Raises as `read`."""
+        raise NotImplementedError
 
     def read(self, text: str) -> Any:
         """The parsed value. Raises ValueError with the fix."""
@@ -63,21 +67,6 @@ class Whole(Parameter):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fraction(Parameter):
-    """A parameter that is a number from 0 to 1, in decimals."""
-
-    def read(self, text: str) -> float:
-        if not (DECIMAL.fullmatch(text) and float(text) <= 1):
-            raise ValueError("must be a number from 0 to 1, such as 0.3")
-        return float(text)
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
-        return found if self.default is None else {**found, "default": self.default}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,20 +122,20 @@ class FilterText(Parameter):
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
     """Name → value, defaults filled in. Raises Unprocessable naming every parameter at fault."""
-    given: Mapping[str, str] = request.query_params
+    given = request.query_params
     path = request.path_params
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     known = 0
     for parameter in parameters:
         name = parameter.name
-        text = path.get(name) if parameter.path else given.get(name)
+        text: str | None = path.get(name) if parameter.path else given.get(name)
         if text is None:
             values[name] = parameter.default
             continue
         known += not parameter.path
         try:
-            values[name] = parameter.read(text)
+            values[name] = parameter.read_all(given.getlist(name)) if parameter.repeated else parameter.read(text)
         except ValueError as error:
             faults.append(Fault(name, str(error)))
     if known < len(given):

@@ -7,6 +7,7 @@ queued, so that a constant difference between the broker's clock and the worker'
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 
 SHARE = 4
 """The flush interval is the lateness divided by this, or down to half of that: an event that has waited for a second
@@ -32,11 +33,13 @@ class Flushing:
     """Flush times, epoch ms: multiples of `base_ms` where events are on time, of a longer interval where they are
     late."""
 
-    def __init__(self, base_ms: int, spread: int = 1, eager: bool = False, soon_ms: int | None = None) -> None:
-        """`eager`: rows are flushed immediately as long as elements are on time. `soon_ms` is the interval of rows that
-        are waited for, as long as elements are on time; `base_ms` where not given."""
+    def __init__(
+        self, base_ms: int, spread: int = 1, eager: bool = False, soon_ms: int = 0, soon: Collection[str] = ()
+    ) -> None:
+        """`eager`: rows are flushed immediately as long as elements are on time. `soon_ms` is the interval of keys of
+        which one of the parts `soon` has changed, as long as elements are on time."""
         self._base = self._interval = base_ms
-        self._soon = base_ms if soon_ms is None else min(soon_ms, base_ms)
+        self._soon_ms, self._soon = soon_ms, frozenset(soon)
         self._spread = spread
         self._eager = eager
         self._late = 0
@@ -71,16 +74,17 @@ class Flushing:
         """Resets the lateness until the next late element, so that the last elements before a pause do not wait."""
         self._interval = self._base
 
-    def after(self, now: int, soon: bool = False) -> int:
-        """The next flush time, of a row that is waited for where `soon` says so."""
+    def after(self, now: int, changed: Collection[str] = ()) -> int:
+        """The next flush time of a key of which the parts `changed` have changed."""
         # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
-        interval = self._interval_of(soon)
+        interval = self._interval_of(changed)
         step = max(1, self._base // self._spread if self._interval == self._base else interval)
         return (now + interval) // step * step
 
-    def too_late(self, flush_at: int, now: int, soon: bool = False) -> bool:
+    def too_late(self, flush_at: int, now: int, changed: Collection[str] = ()) -> bool:
         """Whether the next flush time is earlier than `flush_at`, which is 0 where none is set."""
-        return not flush_at or flush_at > now + 2 * self._interval_of(soon)
+        return not flush_at or flush_at > now + 2 * self._interval_of(changed)
 
-    def _interval_of(self, soon: bool) -> int:
-        return self._soon if soon and self._interval == self._base else self._interval
+    def _interval_of(self, changed: Collection[str]) -> int:
+        on_time = self._interval == self._base
+        return self._soon_ms if on_time and not self._soon.isdisjoint(changed) else self._interval

@@ -74,10 +74,7 @@ class ItemFunction(OperatorFunction):
         return item_operator(found, declared)
 
     def flushing(self) -> Flushing:
-        return Flushing(self._settings.item_write_ms, SPREAD, soon_ms=BASKETS_MS)
-
-    def soon(self, entry: Entry) -> bool:
-        return TOGETHER in entry.changed
+        return Flushing(self._settings.item_write_ms, SPREAD, soon_ms=BASKETS_MS, soon=(TOGETHER,))
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[Any]:
         for row in rows:

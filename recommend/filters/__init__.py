@@ -3,8 +3,9 @@
 from recommend.filters.available import Available
 from recommend.filters.cart import Complements, NotInCart
 from recommend.filters.disliked import NotDisliked
+from recommend.filters.excluded import Excluded
 from recommend.filters.itself import NotItself
 from recommend.filters.matching import Matching
 from recommend.filters.seen import Unseen
 
-__all__ = ["Available", "Complements", "Matching", "NotDisliked", "NotInCart", "NotItself", "Unseen"]
+__all__ = ["Available", "Complements", "Excluded", "Matching", "NotDisliked", "NotInCart", "NotItself", "Unseen"]

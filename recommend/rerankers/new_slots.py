@@ -27,21 +27,29 @@ class NewSlots(Reranker):
     source: str = "new"
 
     def applies(self, query: Query) -> bool:
-        return self._slots(query.n) > 0
+        return self._slots(query.n) > 0 and query.diversity != 0  # which is relevance alone
+
+    def reserved(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
+        return self._waiting(query, candidates)[: self._slots(query.length)]
+
+    def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
+        n = min(query.n, len(candidates))
+        new = self._waiting(query, candidates)
+        inside, below = new[new < n], new[new >= n]
+        chosen = below[: max(0, self._slots(n) - len(inside))]
+        last = np.setdiff1d(np.arange(n), inside)[::-1][: len(chosen)]
+        order = np.setdiff1d(np.arange(n), last).tolist()
+        for slot, position in enumerate(chosen[: len(last)].tolist()):
+            order.insert(int((slot + 0.5) / self.share), position)
+        return np.array(order, np.int64)
 
     def _slots(self, n: int) -> int:
         return int(self.share * n + 0.5)
 
-    def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
-        n, columns = min(query.n, len(candidates)), query.columns
+    def _waiting(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
+        """Positions of new items with few events: those with the fewest first, of these the newest."""
         found = np.flatnonzero(candidates.found_by(self.source))
-        events = columns.events_7d.take(candidates.rows[found])
-        found, events = found[events < FEW], events[events < FEW]
-        waiting = found >= n
-        slots = max(0, self._slots(n) - int(np.count_nonzero(~waiting)))
-        found, events = found[waiting], events[waiting]
-        chosen = found[np.lexsort((-columns.created_at.take(candidates.rows[found]), events))[:slots]]
-        order = list(range(n - len(chosen)))
-        for slot, position in enumerate(chosen.tolist()):
-            order.insert(int((slot + 0.5) / self.share), position)
-        return np.array(order, np.int64)
+        rows = candidates.rows.take(found)
+        events, created_at = query.columns.events_7d.take(rows), query.columns.created_at.take(rows)
+        order = np.lexsort((-created_at, events))
+        return found[order[events[order] < FEW]]

@@ -18,13 +18,12 @@ class Neighbours(Retriever):
 
     name: str = "neighbours"
     quota: int = 1
-    """neighbours beyond n: the item is its own nearest. A surface whose re-ranker is to choose sets more; a query that
-    asks for diversity gets as many as re-rankers consider"""
+    """neighbours beyond the list: the item is its own nearest"""
 
     def find(self, query: Query) -> Rows:
         item = np.array([query.item])
         if not query.has_vector(item)[0]:
             raise StageError("no model has a vector of the item")
-        k = query.n + self.quota
-        wanted = considered(query.n) + self.quota if query.diversity else k
+        k = query.length + self.quota
+        wanted = max(k, considered(query.n) + self.quota) if query.diversity else k
         return query.nearest(query.vectors(item), wanted, least=k)[0]  # nothing else fills the list up

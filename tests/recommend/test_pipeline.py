@@ -90,7 +90,8 @@ STAGES: dict[str, Stage] = {
 STEP_OF = (
     dict.fromkeys([r.name for r in home.retrievers], "retrieve")
     | dict.fromkeys([f.name for f in home.filters], "filter")
-    | {home.ranker.name: "rank", "diverse": "rerank", "reasons": "explain", "any_available": "retrieve"}
+    | dict.fromkeys([r.name for r in home.rerankers], "rerank")
+    | {home.ranker.name: "rank", "reasons": "explain", "any_available": "retrieve"}
 )
 
 
@@ -199,7 +200,7 @@ def test_degraded_names_the_steps_of_stages_that_fail_and_no_other(world: World,
     check(answer, world)
     failed = {stage.stage for stage in answer.trace if stage.failed is not None}
     assert names - failed <= {"any_available", "model"}, "which have nothing to do, or no candidates"
-    assert failed - names <= (set() if has_model else {"nearest", "model"})
+    assert failed - names <= (set() if has_model else {"nearest", "new", "model"})
     assert answer.degraded == [step for step in STEPS if step in {STEP_OF[name] for name in failed}]
     assert list(answer.timings_ms) == list(STEPS)
     assert all(stage.fell_back for stage in answer.trace if stage.failed and stage.step not in ("retrieve", "explain"))
@@ -266,7 +267,7 @@ def test_without_a_model_what_is_popular_is_shown() -> None:
     answer = found.recommend(home, found.query(at=NOW, user=person(), n=3))
     assert answer.degraded == ["retrieve", "rank"]
     assert answer.item_ids[0] == "i9"
-    assert [s.failed for s in answer.trace if s.failed] == ["there is no model"] * 2
+    assert [s.failed for s in answer.trace if s.failed] == ["there is no model"] * 3
 
 
 def test_without_explanations_there_is_nothing_to_explain() -> None:
@@ -306,7 +307,8 @@ def test_a_stage_over_its_budget_is_marked() -> None:
 def test_the_trace_says_what_every_stage_did() -> None:
     answer = asked(lambda x: np.arange(len(x), dtype=np.float32))
     assert [(s.step, s.stage, s.candidates_in, s.candidates_out) for s in answer.trace] == [
-        ("retrieve", "nearest", 0, 0), ("retrieve", "similar", 0, 0), ("retrieve", "popular", 0, 10),
+        ("retrieve", "nearest", 0, 0), ("retrieve", "similar", 0, 0), ("retrieve", "new", 0, 0),
+        ("retrieve", "popular", 0, 10),
         ("filter", "unavailable", 10, 10), ("rank", "model", 10, 10), ("rerank", "diverse", 10, 5),
         ("explain", "reasons", 5, 5),
     ]  # fmt: skip

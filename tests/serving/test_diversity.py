@@ -35,7 +35,7 @@ def _stocked(api: Api) -> None:
 
 
 def test_every_surface_is_called_here() -> None:
-    assert {*CALLS} == {surface.name for surface in SURFACES}
+    assert {*CALLS} == {surface.name for surface in SURFACES if not surface.reports}
 
 
 def shown(api: Api, surface: str, **query: Any) -> list[str]:
@@ -85,5 +85,5 @@ def test_what_it_cannot_be_is_named(api: Api, surface: str) -> None:
     answer = api.get(path, **query) if body is None else api.post(path, body, params=query)
     assert answer.status_code == 422
     assert answer.json()["errors"] == [
-        {"name": "diversity", "detail": "must be a number from 0 to 1, such as 0.3"}
+        {"name": "diversity", "detail": "must be a number from 0 to 1"}
     ]  # fmt: skip

@@ -46,12 +46,15 @@ def test_short_lists_have_no_slot(n: int, applies: bool) -> None:
     assert NewSlots().applies(pipeline(catalogue([])).query(at=NOW, n=n)) is applies
 
 
+def test_relevance_alone_has_none() -> None:
+    assert not NewSlots().applies(pipeline(catalogue([])).query(at=NOW, n=20, diversity=0.0))
+
+
 @given(st.integers(1, 60), st.lists(st.integers(0, 59), unique=True), st.sampled_from([0.05, 0.2, 1.0]))
 def test_nothing_comes_twice_and_the_share_is_kept(n: int, new: list[int], share: float) -> None:
-    slots = NewSlots(share=share)
-    order = ordered(n, new, {}, slots=slots)
+    order = ordered(n, new, {}, slots=NewSlots(share=share))
     assert len(order) == len(set(order)) == n
     already = sum(position < n for position in new)
-    assert sum(position in new for position in order) == min(max(int(share * n + 0.5), already), len(new))
+    assert sum(position in new for position in order) == min(max(int(share * n + 0.5), already), len(new), n)
     rest = [position for position in order if position < n]
     assert rest == sorted(rest)

@@ -106,7 +106,7 @@ def test_a_surface_s_diversity_is_from_0_to_1(diversity: float) -> None:
 
 
 def test_every_surface_has_a_re_ranker_that_reads_the_query() -> None:
-    for surface in SURFACES:
+    for surface in (each for each in SURFACES if not each.reports):
         assert any(isinstance(each, Tradeoff) for each in surface.rerankers), surface.name
 
 

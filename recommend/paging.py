@@ -1,0 +1,98 @@
+"""Lists that several requests show one page after the other.
+
+The first request puts the `depth` best candidates by score on a list, and shows n of them. Each later one takes what is
+left of the list instead of retrieving: filters, ranking and re-ranking run as they do for a first page, over the person
+and the items as they are by then. What is on the list was decided at the start, so that nothing on it is missed; which
+page has it is decided as late as can be.
+
+Where no more than n of the list are left, what is left is shown first, and a new list is made of other items.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from recommend import steps
+from recommend.candidate_set import CandidateSet
+from recommend.query import Listed, Query
+from recommend.stage import NONE, Stage
+from recommend.surface import Surface
+from recommend.trace import Trace
+
+MINIMUM = Stage(name="min_score")
+
+
+def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> CandidateSet:
+    """The candidates on the list that pass the surface's filters now and, where no more than n do, new ones behind
+    them."""
+    candidates = CandidateSet(listed.rows, listed.sources, steps.sources_of(surface))
+    filters, broken, relaxed = list(steps.filters_of(surface, query)), set[str](), 0
+    while relaxed < listed.relaxed and filters and filters[-1].relaxable:
+        filters.pop()
+        relaxed += 1
+    for each in filters:
+        candidates = steps.filtered(each, query, candidates, trace, broken)
+    if len(candidates) > query.n:
+        trace.relaxed = relaxed
+        return candidates
+    more = steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
+    trace.relaxed = max(trace.relaxed, relaxed)
+    return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
+
+
+def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates whose score is at least the query's least one."""
+    least, scores = query.min_score, candidates.scores
+    if least is None or scores is None:
+        return candidates
+    n = len(candidates)
+    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
+    assert mask is not None
+    assert record
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = n - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
+
+
+def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
+    """Of the candidates, best first, the n that are shown and those that stay on the list."""
+    if not query.depth:
+        return steps.rerank(surface, query, ranked, trace), ranked.first(0)
+    if query.listed is None:
+        ranked = _on_list(surface, query, ranked, trace)
+        shown = steps.rerank(surface, query, ranked, trace)
+    else:
+        on_list = np.isin(ranked.rows, query.listed.rows)
+        held, new = ranked.take(on_list), ranked.take(~on_list)
+        shown = steps.rerank(surface, query, held, trace)
+        if len(new):  # no more than n were left on the list
+            shown = shown.then(new.first(query.n - len(shown)))
+            ranked = held.then(new).first(query.length)
+    return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
+
+
+def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> CandidateSet:
+    """The best candidates by score, the last of them replaced by those that re-rankers have reserved places for."""
+    length, aside = query.length, Trace()
+    if len(ranked) <= length:
+        return ranked
+    asked = [aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in surface.rerankers]
+    for record in aside.stages:
+        record.fell_back = "no place is reserved"
+    trace.include(aside.stages)
+    below = np.unique(np.concatenate([NONE, *(each for each in asked if each is not None)]))
+    below = below[below >= length][:length]
+    return ranked.take(np.concatenate([np.arange(length - len(below)), below]))
+
+
+def marks(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> dict[int, list[str]]:
+    """Row → names of the filters that would have removed it, of those rows that there are any for."""
+    found: dict[int, list[str]] = {}
+    for each in steps.filters_of(surface, query):
+        kept = steps.filtered(each, query, candidates, trace, set())
+        if len(kept) < len(candidates):
+            for row in np.setdiff1d(candidates.rows, kept.rows).tolist():
+                found.setdefault(row, []).append(each.name)
+    return found
