@@ -269,7 +269,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         yield from deleted(self._operator, key, entry.deleted)
-        for part in entry.changed:
+        # A person's own row is the last one: who reads up to where it has the log finds the others written.
+        changed = entry.changed
+        for part in changed if len(changed) == 1 else sorted(changed, reverse=True):
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)
             cells = self._operator.encode(part, state)
