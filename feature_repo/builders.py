@@ -31,8 +31,8 @@ def user_operator(
     attribution: Attribution | None = None,
     opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity`, `user_controls` and what is declared of users; with `attribution`, behind examples too.
-    `opt_in` as for `UserOperator`."""
+    """The operator behind `user_activity`, `user_controls` and what is declared of users; with `attribution`, behind
+    examples too. `opt_in` as for `UserOperator`."""
     return declared.extend_user(UserOperator(user, world, lateness, opt_in, user_controls), world, attribution)
 
 

@@ -1,4 +1,4 @@
-"""What a person asked for: hide, less like this, not this category, more of this brand, and the like (schemas/controls.py).
+"""What a person asked for: hide this, less like this, not this category, more of this brand (schemas/controls.py).
 
     feedback ─► entries, newest first ─► row of `user_controls`
                  │ hide i9        12:05
@@ -6,9 +6,9 @@
                  │ not_category   12:03   (c2: not in force)
     ─ ─ ─ ─ ─ ─ ─ reset ─ ─ ─ ─ ─ ─ ─ ─   everything up to its time is dropped
 
-The state depends on the set of events alone: neither on the order in which they come nor on repetitions. What is kept is
-the newest entries by event time, undos among them, so that an undo that comes before what it undoes finds it later. It is
-a part of its own of the user's key, which people without controls do not have.
+The state depends on the set of events alone: neither on the order in which they come nor on repetitions. What is kept
+is the newest entries by event time, undos among them, so that an undo that comes before what it undoes finds it later.
+It is a part of its own of the user's key, which people without controls do not have.
 """
 
 from __future__ import annotations

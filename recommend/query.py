@@ -21,6 +21,7 @@ from operators.aggregator import ATTRIBUTES
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
+from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
@@ -141,14 +142,20 @@ class Query:
 
     @cached_property
     def allowed(self) -> Mask:
-        """Which rows (n,) are available and pass the filter. Retrievers look for no others, so that neither a strict
-        filter nor a catalogue that is nearly sold out leaves the list short."""
-        available = self.columns.available
+        """Which rows (n,) are available, pass the filter, and are neither hidden nor refused by the person. Retrievers
+        look for no others, so that neither a strict filter nor a catalogue that is nearly sold out leaves the list
+        short."""
+        available = self.controls.allowed(self.columns.available)
         if self.filter is None:
             return available
         passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
         n = min(len(available), len(passing))
         return available[:n] & passing[:n]
+
+    @property
+    def restricted(self) -> bool:
+        """Whether `allowed` may lack available items."""
+        return self.filter is not None or self.controls.removes
 
     @cached_property
     def n_allowed(self) -> int:
@@ -156,6 +163,11 @@ class Query:
         return int(np.count_nonzero(self.allowed))
 
     # -- the person ----------------------------------------------------------------------------------
+
+    @cached_property
+    def controls(self) -> PersonControls:
+        """What the person has asked for by controls."""
+        return PersonControls(self.columns, asked(self.user), self.at)
 
     @cached_property
     def from_interests(self) -> bool:

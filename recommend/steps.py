@@ -14,9 +14,11 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
-from recommend.filters import Matching
+from recommend.explore import Exploring
+from recommend.filters import Matching, NotHidden, NotRefused
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
+from recommend.steer import Steering
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -24,7 +26,10 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
-MATCHING = Matching()
+ON_EVERY_SURFACE = (Matching(), NotHidden(), NotRefused())
+"""filters of requests and people rather than of a surface"""
+STEERING = Steering()
+EXPLORING = Exploring()
 CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
 """the query's filter over all items, which most requests find computed already"""
 
@@ -93,6 +98,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     if scores is None or values is None:
         values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
         scores = Scores(values[:, None], ())
+    values = _steered(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
@@ -100,7 +106,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The first n of the candidates, in the order of the re-rankers."""
-    for each in surface.rerankers:
+    for each in (*surface.rerankers, EXPLORING):
         candidates = _reordered(each, query, candidates, trace)
     return candidates.first(query.n)
 
@@ -125,8 +131,8 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 
 
 def _filters(surface: Surface, query: Query) -> tuple[Filter, ...]:
-    """The surface's filters, and before them the query's."""
-    return (MATCHING, *surface.filters) if query.filter else surface.filters
+    """The surface's filters, and before them those of the request and the person that apply."""
+    return (*(each for each in ON_EVERY_SURFACE if each.applies(query)), *surface.filters)
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
@@ -229,6 +235,25 @@ def _scored(
     assert record
     record.candidates_out = len(rows)
     return result
+
+
+def _steered(query: Query, rows: Rows, values: Values, trace: Trace) -> Values:
+    """The scores (n,) as the person's controls have them, as they were where that fails."""
+
+    def work() -> Values:
+        found = STEERING.adjusted(query, rows, values)
+        if not np.isfinite(found).all():
+            raise StageError("the scores are not finite")
+        return found
+
+    found, record = trace.run("rank", STEERING, query, work, len(rows))
+    if record is None:
+        return values
+    record.candidates_out = len(rows)
+    if found is None:
+        record.fell_back = "the scores as they were"
+        return values
+    return found
 
 
 def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:

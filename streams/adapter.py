@@ -10,7 +10,8 @@ last written, and the *tail*: the elements taken since. On-time events are flush
 would cost as much as the row. Rows of items, and rows that late events change, are flushed together: a changed key has
 a processing-time timer at the next flush time. All timers of one flush time fire between two checkpoints, so that no
 checkpoint has an element both in a tail and in written rows: after a restore the tail is applied again, and everything
-that follows from it is emitted once. Rows are absolute, so that writing one twice changes nothing.
+that follows from it is emitted once. Rows are absolute, so that writing one twice changes nothing. Of a key the row of
+the part "" is written last: who finds in it that an event was applied finds the other rows with it.
 """
 
 from __future__ import annotations
@@ -269,9 +270,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         yield from deleted(self._operator, key, entry.deleted)
-        # A person's own row is the last one: who reads up to where it has the log finds the others written.
-        changed = entry.changed
-        for part in changed if len(changed) == 1 else sorted(changed, reverse=True):
+        for part in entry.changed if len(entry.changed) == 1 else sorted(entry.changed, reverse=True):  # "" is last
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)
             cells = self._operator.encode(part, state)

@@ -69,5 +69,6 @@ class AnyAvailable(Retriever):
 
 
 def filtered(query: Query) -> Mask | None:
-    """The allowed rows (n,) where the query has a filter; without one, the lists have available items alone already."""
-    return query.allowed if query.filter else None
+    """The allowed rows (n,) where a filter or a control leaves any out; else the lists have allowed items alone
+    already."""
+    return query.allowed if query.restricted else None

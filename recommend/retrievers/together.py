@@ -26,7 +26,7 @@ class BoughtTogether(Retriever):
         found = query.together.rows
         if not len(found):
             raise StageError("nothing was bought together with any of these items yet")
-        return found if query.filter is not None else found[: self.quota + query.n]
+        return found if query.restricted else found[: self.quota + query.n]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,15 @@ from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Onnx
 from recommend.rerank import Diverse
-from recommend.retrievers import AnyAvailable, Nearest, PopularEverywhere, PopularInRegion, Similar
+from recommend.retrievers import (
+    AnyAvailable,
+    AskedFor,
+    Nearest,
+    PopularEverywhere,
+    PopularInRegion,
+    Similar,
+    Unfamiliar,
+)
 from recommend.surface import Surface
 
 home = Surface(
@@ -17,6 +25,8 @@ home = Surface(
         Similar(quota=20, recents=5),
         PopularInRegion(quota=200),
         PopularEverywhere(quota=200),
+        AskedFor(quota=50),
+        Unfamiliar(quota=50),
     ),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,
