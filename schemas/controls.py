@@ -15,8 +15,9 @@ from schemas.faults import ID_PATTERN, NO_CONTROL, NOT_AN_ID
 
 FEEDBACK = "feedback"
 """the event type of controls"""
-ITEM, CATEGORY, BRAND, OF = "item_id", "properties.category", "properties.brand", "properties.of"
-CONTROL = "properties.control"
+PROPERTIES = "properties."
+CONTROL = f"{PROPERTIES}control"
+ITEM, CATEGORY, BRAND, OF = "item_id", f"{PROPERTIES}category", f"{PROPERTIES}brand", f"{PROPERTIES}of"
 
 HIDE, LESS_LIKE = "hide", "less_like"
 NOT_CATEGORY, NOT_BRAND = "not_category", "not_brand"
@@ -53,7 +54,7 @@ def check_control(event_id: str, item_id: str | None, properties: Mapping[str, A
         raise InvalidEvent(f"must be {_either()}{f'; did you mean {near[0]}?' if near else ''}", CONTROL)
     takes = TAKES[control]
     for path in (ITEM, CATEGORY, BRAND, OF):
-        given = item_id if path == ITEM else properties.get(path.removeprefix("properties."))
+        given = item_id if path == ITEM else properties.get(path.removeprefix(PROPERTIES))
         if path == takes:
             if given is None:
                 raise InvalidEvent(f"is required where control is {control}", path)
@@ -70,7 +71,7 @@ def target(item_id: str | None, properties: Mapping[str, Any]) -> str:
     takes = TAKES[properties["control"]]
     if takes is None:
         return ""
-    return (item_id or "") if takes == ITEM else str(properties[takes.removeprefix("properties.")])
+    return (item_id or "") if takes == ITEM else str(properties[takes.removeprefix(PROPERTIES)])
 
 
 def _check_named(given: Any, path: str) -> None:

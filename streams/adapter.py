@@ -10,8 +10,7 @@ last written, and the *tail*: the elements taken since. On-time events are flush
 would cost as much as the row. Rows of items, and rows that late events change, are flushed together: a changed key has
 a processing-time timer at the next flush time. All timers of one flush time fire between two checkpoints, so that no
 checkpoint has an element both in a tail and in written rows: after a restore the tail is applied again, and everything
-that follows from it is emitted once. Rows are absolute, so that writing one twice changes nothing. Of a key the row of
-the part "" is written last: who finds in it that an event was applied finds the other rows with it.
+that follows is emitted once. Rows are absolute: writing one twice changes nothing. That of part "" is a key's last.
 """
 
 from __future__ import annotations

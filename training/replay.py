@@ -114,4 +114,4 @@ class Replay:
         if controls is None:
             return found
         row = self.user_operator.row(user_id, CONTROLS, controls, at)
-        return with_interests({**found, **dict(zip(CONTROL_NAMES, row.values, strict=True))})
+        return {**with_interests(found | dict(zip(CONTROL_NAMES, row.values, strict=True)))}
