@@ -27,12 +27,14 @@ OF_BRAND = frozenset({names.NOT_BRAND, names.MORE_BRAND})
 REFUSALS = frozenset({names.NOT_CATEGORY, names.NOT_BRAND})
 
 
-def asked(user: Mapping[str, Any]) -> list[Control]:
-    """The controls of a row (field name → value) that are in force, newest first; of what was said of one category or
-    brand, what is older than a refusal of it, or than what takes the refusal back, is left out."""
+def asked(user: Mapping[str, Any], at: int = 0) -> list[Control]:
+    """The controls of a row (field name → value) that are in force at `at`, epoch ms, newest first; of what was said of
+    one category or brand, what is older than a refusal of it, or than what takes the refusal back, is left out."""
     found: list[Control] = []
     last: dict[tuple[bool, str], bool] = {}
     for control in in_force(entries_of(user)):
+        if control.kind == names.EXPLORE and at >= control.at + EXPLORE_MS:
+            continue
         if control.kind in OF_CATEGORY or control.kind in OF_BRAND:
             about = control.kind in OF_BRAND, control.target
             refused = control.kind in REFUSALS
@@ -60,11 +62,7 @@ class PersonControls:
 
     columns: ItemColumns
     found: Sequence[Control]
-    at: int
-    """epoch ms of the request"""
-
-    def __bool__(self) -> bool:
-        return bool(self.found)
+    """as `asked` gives them"""
 
     def targets(self, *kinds: str) -> list[str]:
         """Targets of the controls of these kinds, each once, newest first."""
@@ -163,7 +161,7 @@ class PersonControls:
     @cached_property
     def explores(self) -> bool:
         """Whether the person asked for something new within the last EXPLORE_MS."""
-        return any(control.kind == names.EXPLORE and self.at < control.at + EXPLORE_MS for control in self.found)
+        return any(control.kind == names.EXPLORE for control in self.found)
 
 
 def _table(codes: Mapping[Any, int], wanted: Iterable[str]) -> npt.NDArray[np.bool_]:

@@ -167,7 +167,7 @@ class Query:
     @cached_property
     def controls(self) -> PersonControls:
         """What the person has asked for by controls."""
-        return PersonControls(self.columns, asked(self.user), self.at)
+        return PersonControls(self.columns, asked(self.user, self.at))
 
     @cached_property
     def from_interests(self) -> bool:
