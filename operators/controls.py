@@ -27,7 +27,7 @@ from schemas.events import Interaction
 
 PART = "\x01controls"
 """the part of a person with their controls"""
-CELL = "controls"
+CELL = "state"
 MOST = 200
 """entries that are kept, the newest"""
 MOST_TEXT = 32_768
@@ -75,7 +75,7 @@ _unpack = msgspec.msgpack.Decoder(tuple[int, int, list[Control]]).decode
 class ControlsOperator(Operator[ControlsState]):
     """Feedback of one person → their row of the view."""
 
-    name = CELL
+    name = "controls"
 
     def __init__(self, view: View[Any]) -> None:
         """`view.extra` is FIELDS."""

@@ -146,7 +146,7 @@ def test_long_names_leave_room_for_fewer_in_any_order(lengths: list[int], rng: A
 
 
 def test_a_state_that_is_broken_is_refused() -> None:
-    for cells in ({}, {"controls": b""}, {"controls": b"\xc1"}, {"controls": b"\x93\x01\x02\x03"}):
+    for cells in ({}, {"state": b""}, {"state": b"\xc1"}, {"state": b"\x93\x01\x02\x03"}):
         with pytest.raises(StateError, match="user_controls"):
             OPERATOR.decode("", cells)
 
