@@ -67,6 +67,19 @@ class CandidateSet:
             self.feature_names,
         )
 
+    def then(self, other: CandidateSet) -> CandidateSet:
+        """These candidates and, behind them, those of `other`, ranked alike or, both, not yet."""
+        return CandidateSet(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.sources, other.sources]),
+            self.names,
+            _both(self.scores, other.scores),
+            _both(self.heads, other.heads),
+            _both(self.features, other.features),
+            self.head_names,
+            self.feature_names,
+        )
+
     def found_by(self, *names: str) -> npt.NDArray[np.bool_]:
         """Which candidates (n,) any of these retrievers found."""
         bits = sum(1 << k for k, name in enumerate(self.names) if name in names)
@@ -76,6 +89,12 @@ class CandidateSet:
         """Names of the retrievers that found the candidate."""
         bits = int(self.sources[position])
         return [name for k, name in enumerate(self.names) if bits >> k & 1]
+
+
+def _both(
+    first: npt.NDArray[np.float32] | None, second: npt.NDArray[np.float32] | None
+) -> npt.NDArray[np.float32] | None:
+    return None if first is None or second is None else np.concatenate([first, second])
 
 
 def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:

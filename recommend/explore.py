@@ -37,6 +37,9 @@ class Exploring(Reranker):
         return np.array(chosen, np.int64)
 
 
+EXPLORING = Exploring()
+
+
 def unfamiliar(query: Query, rows: Rows) -> Mask:
     """Which items of `rows` (n,) have categories, all of them such as the person does not know."""
     columns = query.columns

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
-from recommend import steps
+from recommend import paging, steps
 from recommend.candidate_set import CandidateSet, merge
 from recommend.filtering import ItemFilters
 from recommend.model import Model
@@ -28,6 +28,9 @@ from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
 
 log = logging.getLogger(__name__)
+
+
+NOTHING = merge([], ())
 
 
 class Detail(Struct, frozen=True):
@@ -54,6 +57,14 @@ class Answer:
     """steps of which a stage failed"""
     timings_ms: dict[str, float]
     """by step"""
+    rest: CandidateSet = field(default_factory=lambda: NOTHING)
+    """those that stay on the list for later pages"""
+    has_more: bool = False
+    """whether a later page may have items"""
+    relaxed: int = 0
+    """as of `Trace`"""
+    marks: Mapping[int, list[str]] = field(default_factory=dict)
+    """row → the filters that would have removed it, where the surface reports them"""
 
     @property
     def item_ids(self) -> list[str]:
@@ -92,6 +103,8 @@ class Begun:
     candidates: CandidateSet
     broken: bool = False
     """whether the pipeline itself failed, so that `candidates` are the last resort"""
+    marks: dict[int, list[str]] = field(default_factory=dict)
+    """as of `Answer`"""
 
     def wanted_pairs(self) -> dict[str, list[str]]:
         """View of pairs → second keys that the surface's ranker reads of the candidates. Never raises."""
@@ -139,14 +152,20 @@ class Pipeline:
         trace = Trace()
         begun = Begun(surface, query, trace, merge([], ()))
         try:
-            query.surface = surface.name
+            query.surface = surface.parts_of or surface.name
             with trace.step("encode"):
                 query.encoded = steps.encode(surface, query, trace)
             with trace.step("retrieve"):
                 query.passing = steps.match(query, trace)
-                begun.candidates = steps.retrieve(surface, query, trace)
+                if query.listed is None:
+                    begun.candidates = steps.retrieve(surface, query, trace)
             with trace.step("filter"):
-                begun.candidates = steps.filter(surface, query, begun.candidates, trace)
+                if query.listed is not None:
+                    begun.candidates = paging.left(surface, query, query.listed, trace)
+                elif surface.reports:
+                    begun.marks = paging.marks(surface, query, begun.candidates, trace)
+                else:
+                    begun.candidates = steps.filter(surface, query, begun.candidates, trace)
         except Exception:
             self._fail(begun)
         return begun
@@ -155,19 +174,27 @@ class Pipeline:
         """The second half: rank, re-rank, explain. Never raises."""
         surface, query, trace = begun.surface, begun.query, begun.trace
         reasons: Sequence[Reason | None] = []
+        rest, has_more = NOTHING, False
         if not begun.broken:
             try:
                 with trace.step("rank"):
                     begun.candidates = steps.rank(surface, query, begun.candidates, trace)
+                    begun.candidates = steps.drop_low(query, begun.candidates, trace)
                 with trace.step("rerank"):
-                    begun.candidates = steps.rerank(surface, query, begun.candidates, trace)
+                    is_full = len(begun.candidates) >= query.length
+                    begun.candidates, rest = paging.page(surface, query, begun.candidates, trace)
+                    pages = query.depth > 0 and len(begun.candidates) == query.n
+                    has_more = pages and (len(rest) > 0 or is_full)
                 with trace.step("explain"):
                     reasons = steps.explain(surface, query, begun.candidates, trace)
             except Exception:
                 self._fail(begun)
-                reasons = []
+                reasons, rest, has_more = [], NOTHING, False
         found = begun.candidates
-        return Answer(query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms)
+        return Answer(
+            query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms, rest,
+            has_more, trace.relaxed, begun.marks,
+        )  # fmt: skip
 
     def _fail(self, begun: Begun) -> None:
         # Stages and their fallbacks are guarded one by one, so that this is a fault of the pipeline itself.

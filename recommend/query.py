@@ -39,6 +39,17 @@ STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views
 Explain = Literal["none", "reason", "full"]
 
 
+class Listed(NamedTuple):
+    """What is left of a list that was made at an earlier request, and that this one continues."""
+
+    rows: Rows
+    """(k,), best first as of then"""
+    sources: npt.NDArray[np.uint32]
+    """(k,), as in a CandidateSet of the surface"""
+    relaxed: int = 0
+    """how many of the surface's filters, counted from the last, were given up so that anything was left"""
+
+
 class Anchors(NamedTuple):
     """Items of recent positive interactions, newest first, each with its decayed weight."""
 
@@ -80,6 +91,18 @@ class Query:
     user: Mapping[str, Any] = field(default_factory=lambda: STRANGER)
     """feature name → value, as in `user_activity`, and declared ones as view:field"""
     n: int = 20
+    depth: int = 0
+    """how many items the list has that later requests continue; 0 where none does"""
+    listed: Listed | None = None
+    """the candidates, where an earlier request has found them"""
+    given: Rows = field(default_factory=lambda: NO_ROWS)
+    """rows of the items that the request itself names, to be ranked"""
+    excluded: Rows = field(default_factory=lambda: NO_ROWS)
+    """rows of items that are in no answer, ascending: those that the request excludes, and those of earlier pages"""
+    min_score: float | None = None
+    """items whose score is below it are not shown; nothing fills the answer up"""
+    objective: Mapping[str, float] | None = None
+    """head of the surface's ranker → weight, instead of the surface's own objective"""
     region: str = ""
     device: str = ""
     text: str = ""
@@ -132,6 +155,16 @@ class Query:
 
     # -- the items that may be in the answer ---------------------------------------------------------
 
+    @property
+    def length(self) -> int:
+        """How many items the list has that the answer is the beginning of."""
+        return max(self.n, self.depth)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether fewer than all available items are allowed."""
+        return self.filter is not None or len(self.excluded) > 0 or self.controls.removes
+
     @cached_property
     def request_values(self) -> RequestValues:
         """The person and the request as a filter reads them."""
@@ -142,20 +175,20 @@ class Query:
 
     @cached_property
     def allowed(self) -> Mask:
-        """Which rows (n,) are available, pass the filter, and are neither hidden nor refused by the person. Retrievers
-        look for no others, so that neither a strict filter nor a catalogue that is nearly sold out leaves the list
-        short."""
-        available = self.controls.allowed(self.columns.available)
-        if self.filter is None:
+        """Which rows (n,) are available, not excluded, pass the filter, and are neither hidden nor refused by the
+        person. Retrievers look for no others, so that neither a strict filter nor a catalogue that is nearly sold out
+        leaves the list short."""
+        available = self.columns.available
+        if not self.is_narrowed:
             return available
-        passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
-        n = min(len(available), len(passing))
-        return available[:n] & passing[:n]
-
-    @property
-    def restricted(self) -> bool:
-        """Whether `allowed` may lack available items."""
-        return self.filter is not None or self.controls.removes
+        if self.filter is None:
+            found = available.copy()
+        else:
+            passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
+            n = min(len(available), len(passing))
+            found = available[:n] & passing[:n]
+        found[self.excluded[self.excluded < len(found)]] = False
+        return self.controls.allowed(found)
 
     @cached_property
     def n_allowed(self) -> int:

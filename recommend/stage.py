@@ -27,6 +27,7 @@ from feature_repo.columns import Mask as Mask  # re-exported
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet
+from recommend.model import Parts
 from recommend.query import Query
 
 NONE: Rows = np.zeros(0, np.int64)
@@ -117,6 +118,10 @@ class Ranker(Stage, ABC):
     @abstractmethod
     def score(self, query: Query, rows: Rows) -> Scores:
         """Scores of `rows` (n,); those of several heads are weighed by the surface's objective."""
+
+    def heads(self, parts: Parts) -> tuple[str, ...]:
+        """The heads that it scores by with these parts of a bundle, which an objective can weigh."""
+        return ("score",)
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         """View of pairs → second keys that the ranker reads of the person and these candidates (n,)."""

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from feature_repo.columns import Rows
 from recommend.query import Query
-from recommend.stage import Stage
+from recommend.stage import Stage, StageError
+from recommend.trace import Trace
 
 LESS, MORE, INTEREST = 1.0, 0.5, 0.25
 """shares of the spread: what is just like a disliked item falls by all of it"""
@@ -40,6 +41,28 @@ class Steering(Stage):
         spread = float(scores.max() - scores.min()) if len(scores) else 0.0
         change = MORE * asked(query, rows) - LESS * likeness(query, rows, query.controls.less_like)
         return (scores + (spread or 1.0) * change).astype(np.float32)
+
+
+STEERING = Steering()
+
+
+def steered(query: Query, rows: Rows, scores: Values, trace: Trace) -> Values:
+    """The scores (n,) as the person's controls have them, as they were where that fails."""
+
+    def work() -> Values:
+        found = STEERING.adjusted(query, rows, scores)
+        if not np.isfinite(found).all():
+            raise StageError("the scores are not finite")
+        return found
+
+    found, record = trace.run("rank", STEERING, query, work, len(rows))
+    if record is None:
+        return scores
+    record.candidates_out = len(rows)
+    if found is None:
+        record.fell_back = "the scores as they were"
+        return scores
+    return found
 
 
 def asked(query: Query, rows: Rows) -> Values:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
-from recommend.explore import Exploring
-from recommend.filters import Matching, NotHidden, NotRefused
+from recommend.explore import EXPLORING
+from recommend.filters.everywhere import filters_of as filters_of  # re-exported
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
-from recommend.steer import Steering
+from recommend.steer import steered
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -26,10 +26,7 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
-ON_EVERY_SURFACE = (Matching(), NotHidden(), NotRefused())
-"""filters of requests and people rather than of a surface"""
-STEERING = Steering()
-EXPLORING = Exploring()
+MINIMUM = Stage(name="min_score")
 CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
 """the query's filter over all items, which most requests find computed already"""
 
@@ -74,16 +71,22 @@ def match(query: Query, trace: Trace) -> Mask | None:
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
     found = [_found(retriever, query, trace) for retriever in surface.retrievers]
-    return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
+    return merge(found, sources_of(surface))
+
+
+def sources_of(surface: Surface) -> tuple[str, ...]:
+    """The names of the surface's sources, one for each bit of a candidate's `sources`."""
+    return (*(retriever.name for retriever in surface.retrievers), FILL)
 
 
 def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The candidates that pass every filter, at most `surface.ranked`, filled up from the surface's fallback where they
-    are fewer than n."""
+    """The candidates that pass every filter, at most `surface.ranked`. Where they are fewer than the list is long, they
+    are filled up from the surface's fallback, unless the query asks for a least score."""
     broken: set[str] = set()
-    for each in _filters(surface, query):
-        candidates = _filtered(each, query, candidates, trace, broken)
-    if len(candidates) < query.n and surface.fallback:
+    found = candidates.rows
+    for each in filters_of(surface, query):
+        candidates = filtered(each, query, candidates, trace, broken)
+    if surface.fallback and query.min_score is None and _is_short(query, found, len(candidates)):
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
     return candidates.first(surface.ranked)
 
@@ -91,17 +94,31 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
     ranker: Ranker | None = surface.ranker
-    objective, scores, values = surface.objective, None, None
+    objective, scores, values = query.objective or surface.objective, None, None
     while ranker and values is None and len(candidates):
         scores, values = _scored(ranker, objective, query, candidates.rows, trace)
         ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
     if scores is None or values is None:
         values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
         scores = Scores(values[:, None], ())
-    values = _steered(query, candidates.rows, values, trace)
+    values = steered(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
+
+
+def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates whose score is at least the query's least one."""
+    least, scores = query.min_score, candidates.scores
+    if least is None or scores is None:
+        return candidates
+    n = len(candidates)
+    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
+    assert mask is not None
+    assert record
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = n - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
 
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -130,11 +147,6 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 # -- single stages, their results checked -----------------------------------------------------------
 
 
-def _filters(surface: Surface, query: Query) -> tuple[Filter, ...]:
-    """The surface's filters, and before them those of the request and the person that apply."""
-    return (*(each for each in ON_EVERY_SURFACE if each.applies(query)), *surface.filters)
-
-
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
     """The rows of the retriever, or of its fallback where it fails; none where that fails as well."""
 
@@ -158,7 +170,7 @@ def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
     return _found(retriever.fallback, query, trace)
 
 
-def _filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]) -> CandidateSet:
+def filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]) -> CandidateSet:
     """The candidates that pass the filter, all or none where it fails; `broken` then names it."""
     rows = candidates.rows
 
@@ -180,6 +192,14 @@ def _filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace
     return candidates.take(mask) if record.removed else candidates
 
 
+def _is_short(query: Query, found: Rows, n: int) -> bool:
+    """Whether the n that are left of the rows found are too few for the answer, or for the list while there are allowed
+    rows that were not found."""
+    if n < query.n:
+        return True
+    return n < query.length and int(np.count_nonzero(query.allowed.take(found, mode="clip"))) < query.n_allowed
+
+
 def _filled(
     surface: Surface, fallback: Retriever, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]
 ) -> CandidateSet:
@@ -192,23 +212,20 @@ def _filled(
     more = more[np.isin(more, candidates.rows, invert=True)]
     bit = np.uint32(1 << candidates.names.index(FILL))
     everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
-    filters = list(_filters(surface, query))
+    filters = list(filters_of(surface, query))
+    relaxes = query.listed is None or query.listed.relaxed > 0  # an earlier page that was not empty ends the list
     while True:
         kept, aside = everything, Trace()
         for each in filters:
             if each.name not in broken:  # its rows meet what a broken filter would have asked of them
-                passed = _filtered(each, query, kept, aside, broken)
+                passed = filtered(each, query, kept, aside, broken)
                 kept = kept if each.name in broken else passed
         trace.include(aside.stages)
-        if len(kept) or len(candidates) or not filters or not filters[-1].relaxable:
+        if len(kept) or len(candidates) or not (relaxes and filters and filters[-1].relaxable):
             break
         filters.pop()
-    added = kept.first(query.n - len(candidates))
-    return CandidateSet(
-        np.concatenate([candidates.rows, added.rows]),
-        np.concatenate([candidates.sources, added.sources]),
-        candidates.names,
-    )
+        trace.relaxed += 1
+    return candidates.then(kept.first(query.length - len(candidates)))
 
 
 def _scored(
@@ -235,25 +252,6 @@ def _scored(
     assert record
     record.candidates_out = len(rows)
     return result
-
-
-def _steered(query: Query, rows: Rows, values: Values, trace: Trace) -> Values:
-    """The scores (n,) as the person's controls have them, as they were where that fails."""
-
-    def work() -> Values:
-        found = STEERING.adjusted(query, rows, values)
-        if not np.isfinite(found).all():
-            raise StageError("the scores are not finite")
-        return found
-
-    found, record = trace.run("rank", STEERING, query, work, len(rows))
-    if record is None:
-        return values
-    record.candidates_out = len(rows)
-    if found is None:
-        record.fell_back = "the scores as they were"
-        return values
-    return found
 
 
 def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:

@@ -11,10 +11,12 @@ from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retrie
 
 
 class Paging(NamedTuple):
-    """The default and the largest number of items in an answer."""
+    """The default and the largest number of items in an answer, and how many best items are put on one list, of which
+    pages are cut until it is used up and a new one is made."""
 
     default: int = 20
     most: int = 200
+    depth: int = 200
 
 
 PAGING = Paging()
@@ -42,6 +44,10 @@ class Surface:
     """fills the answer up where fewer than n candidates pass the filters. By the way they are made, its rows meet every
     filter that fails closed"""
     paging: Paging = PAGING
+    parts_of: str = ""
+    """the surface whose parts of a bundle are used; its own where empty"""
+    reports: bool = False
+    """whether filters mark the candidates that they would remove, and remove none"""
 
     def __post_init__(self) -> None:
         """Raises ValueError where the stages do not fit together."""

@@ -50,6 +50,8 @@ class Trace:
         """by step"""
         self.current = ""
         """the step that is running, or that failed"""
+        self.relaxed = 0
+        """how many of the surface's filters, counted from the last, were given up so that anything was left"""
         self._degraded: set[str] = set()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -10,9 +10,11 @@ from operators.time import label
 from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
 from recommend.stage import Reason
+from recommend.steps import MINIMUM
 from recommend.trace import StageTrace
 from schemas.events import Item
 from serving.hydrate import Freshness
+from serving.requested import Requested
 
 SCORE = (
     "similar: the cosine of the two items, -1 to 1, or the score of trending where no model has a vector of the item. "
@@ -31,6 +33,15 @@ class Filtered(Struct, frozen=True):
     """whether there are fewer items in the answer than were asked for"""
 
 
+class Minimum(Struct, frozen=True):
+    """What the request's least score left."""
+
+    removed: int
+    """candidates whose score is below it"""
+    fewer: bool
+    """whether there are fewer items in the answer than were asked for"""
+
+
 class FeedItem(Struct, frozen=True):
     """One item of a feed, rank counted from 0. `detail` is there with explain=full."""
 
@@ -42,21 +53,33 @@ class FeedItem(Struct, frozen=True):
     detail: Detail | UnsetType = UNSET
 
 
-class FeedAnswer(Struct, frozen=True):
-    """A feed. `degraded` names the steps of which a stage failed; `trace`, there with explain=full, says which and
-    why. `filter` is there where the request has one."""
+class SurfaceAnswer(Struct, frozen=True, kw_only=True):
+    """What the answers of all surfaces have.
+
+    `unknown_items` are ids of the request that no item has: the answer does without them. `next` is the cursor of the
+    page that follows, null where nothing is left. `degraded` names the steps of which a stage failed; `trace`, there
+    with explain=full, says which and why. `filter` and `min_score` are there where the request has them.
+    """
 
     request_id: str
-    user_id: str
     surface: str
-    items: list[FeedItem]
-    freshness: Freshness
+    unknown_items: list[str]
+    next: str | None
     model_version: str | None
     variant: str
     degraded: list[str]
     timings_ms: dict[str, float]
     trace: list[StageTrace] | UnsetType = UNSET
     filter: Filtered | UnsetType = UNSET
+    min_score: Minimum | UnsetType = UNSET
+
+
+class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
+    """A feed."""
+
+    user_id: str
+    items: list[FeedItem]
+    freshness: Freshness
 
 
 class RelatedItem(Struct, frozen=True):
@@ -69,15 +92,37 @@ class RelatedItem(Struct, frozen=True):
     detail: Detail | UnsetType = UNSET
 
 
-class Related(Struct, frozen=True):
-    """Items, best first. `degraded`, `trace` and `filter` as in a feed."""
+class Related(SurfaceAnswer, frozen=True, kw_only=True):
+    """Items, best first."""
 
     items: list[RelatedItem]
-    model_version: str | None
-    variant: str
-    degraded: list[str]
-    trace: list[StageTrace] | UnsetType = UNSET
-    filter: Filtered | UnsetType = UNSET
+
+
+class TogetherAnswer(SurfaceAnswer, frozen=True, kw_only=True):
+    """Items, best first.
+
+    A `score` of 0 says that the item was in no basket with any of the cart: it is there since nothing, or too little,
+    was bought together yet, and its reason says why. `freshness` is there where the request names a person.
+    """
+
+    items: list[FeedItem]
+    user_id: str | None
+    freshness: Freshness | None
+
+
+class RankedItem(FeedItem, frozen=True, kw_only=True):
+    """An item of the caller's list. `removed_by` names the filters that would have removed it from a feed."""
+
+    removed_by: list[str]
+
+
+class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
+    """All items of the caller's list that there are, best first. `freshness` is there where the request names a
+    person."""
+
+    items: list[RankedItem]
+    user_id: str | None
+    freshness: Freshness | None
 
 
 def feed_items(answer: Answer) -> list[FeedItem]:
@@ -92,21 +137,46 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     ]  # fmt: skip
 
 
-def related(answer: Answer, variant: str) -> Related:
-    """The answer of a surface that is not personal."""
+def related_items(answer: Answer) -> list[RelatedItem]:
+    """The items of a surface that is not personal."""
     query = answer.query
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
-    return Related(
-        [
-            RelatedItem(ids[row], round(score, 5), rank, items[row], answer.detail(rank) if full else UNSET)
-            for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
-        ],
-        query.model.version if query.model else None,
-        variant,
-        answer.degraded,
-        trace_of(answer),
-        filtered(answer),
-    )
+    return [
+        RelatedItem(ids[row], round(score, 5), rank, items[row], answer.detail(rank) if full else UNSET)
+        for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
+    ]
+
+
+def ranked_items(answer: Answer) -> list[RankedItem]:
+    """The items of a list of the caller's."""
+    query = answer.query
+    ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    return [
+        RankedItem(
+            ids[row], round(score, 5), rank, items[row], UNSET, answer.detail(rank) if full else UNSET,
+            removed_by=answer.marks.get(row, []),
+        )
+        for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
+    ]  # fmt: skip
+
+
+def shared(
+    requested: Requested, answer: Answer, request_id: str, degraded: list[str], timings: dict[str, float]
+) -> dict[str, Any]:
+    """The fields of a SurfaceAnswer by name."""
+    return {
+        "request_id": request_id,
+        "surface": requested.surface.name,
+        "unknown_items": requested.unknown,
+        "next": requested.next(answer),
+        "model_version": requested.variant.version,
+        "variant": requested.variant.name,
+        "degraded": degraded,
+        "timings_ms": timings,
+        "trace": trace_of(answer),
+        "filter": filtered(answer),
+        "min_score": minimum(answer),
+    }
 
 
 def filtered(answer: Answer) -> Filtered | UnsetType:
@@ -115,6 +185,15 @@ def filtered(answer: Answer) -> Filtered | UnsetType:
     if query.filter is None:
         return UNSET
     return Filtered(query.n_allowed, len(answer.candidates) < query.n)
+
+
+def minimum(answer: Answer) -> Minimum | UnsetType:
+    """What the request's least score left, where it has one."""
+    query = answer.query
+    if query.min_score is None:
+        return UNSET
+    removed = sum(stage.removed for stage in answer.trace if stage.stage == MINIMUM.name)
+    return Minimum(removed, len(answer.candidates) < query.n)
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:

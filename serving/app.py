@@ -27,6 +27,8 @@ from serving.ingest import Ingest
 from serving.metrics import Metrics
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
+from serving.rank import Ranking
+from serving.requested import Requests
 from serving.routing import resources
 from serving.services import Services
 from serving.settings import ServingSettings
@@ -45,10 +47,12 @@ CORS: dict[str, Any] = {
 
 def endpoints_of(services: Services) -> list[Endpoint]:
     """All endpoints, in the order of the documentation."""
+    requests = Requests(services)
     return [
         *Ingest(services).endpoints(),
-        *Feeds(services).endpoints(),
-        *Carts(services).endpoints(),
+        *Feeds(services, requests).endpoints(),
+        *Carts(services, requests).endpoints(),
+        *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from typing import TypeVar
 
+import msgspec
 from starlette.requests import Request
 
-from serving.problems import BadRequest, BodyTooLarge, SlowBody, UnsupportedBody
+from schemas.faults import field_of
+from serving.problems import BadRequest, BodyTooLarge, Fault, SlowBody, Unprocessable, UnsupportedBody
+from serving.settings import ServingSettings
 
+T = TypeVar("T")
 JSON = "application/json"
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -39,6 +44,19 @@ async def read_body(request: Request, limit: int, wait_s: float) -> bytes:
     if unpack is not None and not unpack.eof:
         raise BadRequest("The gzip body ends before its time.")
     return b"".join(chunks)
+
+
+async def read_object(request: Request, kind: type[T], name: str, settings: ServingSettings) -> T:
+    """The body as an object of `kind`, which errors call `name`. Raises Unprocessable, and as `read_body`."""
+    body = await read_body(request, settings.body_limit, settings.body_wait_s)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        field, detail = field_of(error)
+        detail = detail.replace("this event", name)
+        raise Unprocessable(f"{field or 'body'}: {detail}", [Fault(field or "body", detail)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not JSON: {error}") from None
 
 
 def _decompressor(request: Request) -> zlib._Decompress | None:

@@ -9,73 +9,50 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recommend.filtering import FilterError, ItemFilter
-from recommend.pipeline import Answer, Pipeline
+from recommend.pipeline import Answer
+from recommend.query import STRANGER
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, similar, trending
-from schemas.clock import now_ms
 from schemas.events import Impression
 from serving import parameters
-from serving.answers import FeedAnswer, Related, feed_items, filtered, related, trace_of
-from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
+from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
+from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
-from serving.parameters import After, Choice, FilterText, Parameter, Whole
-from serving.problems import Fault, Forbidden, NotFound, Unprocessable, document
+from serving.hydrate import Person
+from serving.parameters import Choice, Parameter
+from serving.problems import NotFound, document
+from serving.request_parameters import AFTER, COMMON, DEVICE, explained, how_many
+from serving.requested import Requested, Requests
 from serving.services import Services
-from serving.settings import WHERE_SHOWN
-from serving.tokens import MAX_LENGTH
-from serving.variants import Variant
 
-VARIANT = Parameter(
-    name="variant",
-    doc="the model to answer with, as `bundles/traffic.json` names it, instead of the one that the person's id falls "
-    "to; only where the server has an API key",
-)
-
-
-def how_many(surface: Surface) -> Parameter:
-    """The parameter `n` of a surface."""
-    return Whole(name="n", doc="how many items", default=surface.paging.default, most=surface.paging.most)
-
-
-def explained(default: str) -> Parameter:
-    """The parameter `explain`."""
-    doc = "reason: why each item is there; full: also each item's sources, features and scores, and what each stage did"
-    return Choice(name="explain", doc=doc, default=default, among=("none", "reason", "full"))
-
-
-FILTER = FilterText(
-    name="filter",
-    doc='only items that pass it: a condition in a subset of CEL, such as `item.price < 20 && !("horror" in '
-    "item.categories) && item.year >= user.birth_year`",
-)
 FEED = (
     USER_ID,
     Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
     how_many(home),
     REGION,
-    Parameter(name="device", doc="what it is shown on"),
-    After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
-    FILTER,
+    DEVICE,
+    AFTER,
     explained("reason"),
-    VARIANT,
+    *COMMON,
 )
-SIMILAR = (ITEM_ID, how_many(similar), FILTER, explained("none"), VARIANT)
+SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
+    FOR_USER,
+    AFTER,
     how_many(trending),
-    FILTER,
     explained("none"),
-    VARIANT,
+    *COMMON,
 )
 
 
 class Feeds:
     """The endpoints that recommend."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, requests: Requests) -> None:
         self._services = services
+        self._requests = requests
         self._features = PersonFeatures(services)
 
     def endpoints(self) -> list[Endpoint]:
@@ -102,46 +79,42 @@ class Feeds:
         services = self._services
         asked = parameters.read(request, FEED)
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
-        variant = variant_of(services, asked, user_id)
-        chosen = filter_of(services, asked["filter"], surface, variant.pipeline)
+        requested = self._requests.check(asked, surface, FEED, user_id)
+        variant = requested.variant
         person = await services.hydrator.person(
-            user_id,
-            asked["after"],
-            variant.space(surface.name),
-            chosen is not None and chosen.of_attributes is not None,
+            user_id, asked["after"], variant.space(surface.name), requested.reads_attributes
         )
         hydrated = time.perf_counter()
-        pipeline = variant.pipeline
-        at = now_ms()
-        query = pipeline.query(
-            at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
-            pairs=person.pairs, explain=asked["explain"], filter=chosen, user_id=user_id,
+        query = requested.query(
+            user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
+            pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
-        begun = pipeline.begin(surface, query)
+        begun = requested.begin(query)
         pairs_ms = 0.0
         if wanted := begun.wanted_pairs():
             asked_at = time.perf_counter()
             await person.pairs.prefetch(wanted)
             pairs_ms = (time.perf_counter() - asked_at) * 1000
-        answer = pipeline.finish(begun)
+        answer = requested.finish(begun)
         degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
         timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
         request_id = secrets.token_hex(12)
         response = document(
             FeedAnswer(
-                request_id, user_id, surface.name, feed_items(answer), person.freshness, variant.version, variant.name,
-                degraded, timings, trace_of(answer), filtered(answer),
+                **shared(requested, answer, request_id, degraded, timings),
+                user_id=user_id, items=feed_items(answer), freshness=person.freshness,
             )
         )  # fmt: skip
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
-        if shown and person.consent and request.method != "HEAD":  # a HEAD shows nobody a list
+        # A HEAD shows nobody a list.
+        if shown and person.consent and requested.is_logged and request.method != "HEAD":
             # What a feed that fell back was made of is nothing to learn from.
             inputs = None if degraded else answer.features
             services.impressions.put(
                 Impression(
-                    request_id, user_id, at, shown, surface.name, asked["region"], asked["device"],
+                    request_id, user_id, requested.now, shown, surface.name, asked["region"], asked["device"],
                     variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
@@ -153,26 +126,36 @@ class Feeds:
     async def similar(self, request: Request) -> Response:
         """The item's nearest neighbours that are available."""
         asked = parameters.read(request, SIMILAR)
-        return self._related(similar, asked, item=row_of(self._services, asked["id"]))
+        requested = self._requests.check(asked, similar, SIMILAR, asked["user_id"] or "")
+        return await self._related(requested, item=row_of(self._services, asked["id"]))
 
     async def trending(self, request: Request) -> Response:
         """What is popular now: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
-        return self._related(trending, asked, region=asked["region"] or "", category=asked["category"] or "")
+        requested = self._requests.check(asked, trending, TRENDING, asked["user_id"] or "")
+        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
 
-    def _related(self, surface: Surface, asked: dict[str, Any], **about: Any) -> Response:
-        variant = variant_of(self._services, asked)
-        pipeline = variant.pipeline
-        chosen = filter_of(self._services, asked["filter"], surface, pipeline)
-        query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
-        answer = pipeline.recommend(surface, query)
-        observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
-        return document(related(answer, variant.name))
+    async def _related(self, requested: Requested, **about: Any) -> Response:
+        person = await person_of(self._services, requested)
+        user = person.features if person else STRANGER
+        answer = requested.answer(requested.query(n=requested.asked["n"], user=user, **about))
+        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
+        observe(self._services, requested.surface, answer, answer.timings_ms, degraded)
+        request_id = secrets.token_hex(12)
+        return document(
+            Related(
+                **shared(requested, answer, request_id, degraded, answer.timings_ms),
+                items=related_items(answer),
+            )
+        )
 
 
-def variant_of(services: Services, asked: dict[str, Any], user_id: str = "") -> Variant:
-    """The variant that a request names, or that the person falls to."""
-    return services.variants.chosen(asked["variant"], user_id, services.settings.api_key is not None)
+async def person_of(services: Services, requested: Requested) -> Person | None:
+    """The person whom the parameter `user_id` names; None without it."""
+    asked, surface = requested.asked, requested.surface
+    if asked["user_id"] is None:
+        return None
+    return await services.hydrator.person(asked["user_id"], asked["after"], requested.variant.space(surface.name))
 
 
 def row_of(services: Services, item_id: str) -> int:
@@ -205,20 +188,3 @@ def observe(
             metrics.stage_failures.labels(name, stage.stage).inc()
         if stage.over_budget:
             metrics.over_budget.labels(name, stage.stage).inc()
-
-
-def filter_of(services: Services, text: str | None, surface: Surface, pipeline: Pipeline) -> ItemFilter | None:
-    """The request's filter. Raises Unprocessable where it cannot be read, does not fit the items, or reads a person on
-    a surface that is not for one, and Forbidden where it reads attributes of profiles that the server does not show."""
-    if text is None:
-        return None
-    try:
-        found = pipeline.filters.compile(text)
-        if found.of_user is not None and not surface.personal:
-            raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
-    except FilterError as error:
-        raise Unprocessable(f"filter: {error}", [Fault("filter", str(error))]) from None
-    if found.of_attributes is not None and not services.settings.shows_profiles:
-        at = found.of_attributes + 1
-        raise Forbidden(f"filter: character {at}: attributes of profiles can be read by filters only {WHERE_SHOWN}.")
-    return found

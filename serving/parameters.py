@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -27,6 +27,13 @@ class Parameter:
     default: Any = None
     path: bool = False
     longest: int = 256
+    repeated: bool = False
+    """whether it may be given several times; all of the values are read"""
+    is_id: bool = False
+
+    def read_all(self, texts: Sequence[str]) -> Any:
+        """The parsed value of all that was given of a repeated parameter. Raises as `read`."""
+        raise NotImplementedError
 
     def read(self, text: str) -> Any:
         """The parsed value. Raises ValueError with the fix."""
@@ -39,7 +46,7 @@ class Parameter:
     @property
     def schema(self) -> dict[str, Any]:
         """The parameter's JSON Schema."""
-        pattern = ID_PATTERN if self.path else NAME_PATTERN
+        pattern = ID_PATTERN if self.path or self.is_id else NAME_PATTERN
         found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": pattern}
         return found if self.default is None else {**found, "default": self.default}
 
@@ -115,20 +122,23 @@ class FilterText(Parameter):
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
     """Name → value, defaults filled in. Raises Unprocessable naming every parameter at fault."""
-    given: Mapping[str, str] = request.query_params
+    given = request.query_params
     path = request.path_params
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     known = 0
     for parameter in parameters:
         name = parameter.name
-        text = path.get(name) if parameter.path else given.get(name)
+        if parameter.repeated and name in given:
+            text = ""
+        else:
+            text = path.get(name) if parameter.path else given.get(name)
         if text is None:
             values[name] = parameter.default
             continue
         known += not parameter.path
         try:
-            values[name] = parameter.read(text)
+            values[name] = parameter.read_all(given.getlist(name)) if parameter.repeated else parameter.read(text)
         except ValueError as error:
             faults.append(Fault(name, str(error)))
     if known < len(given):

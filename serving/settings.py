@@ -59,6 +59,10 @@ class ServingSettings(LatenessSettings, ConsentSettings):
     after_wait_ms: float = Field(15, ge=0, description="how long feed?after= waits for the store")
     after_poll_ms: Positive = Field(3, description="interval between its reads meanwhile")
     own_events_s: Positive = Field(600, description="how long events produced here are kept for their person")
+    cursor_key: SecretStr | None = Field(
+        None, description="signs the cursors of pages, the same for all servers; made of the API key where not given"
+    )
+    cursor_s: Positive = Field(3600, description="how long a cursor can be used for the next page")
     catalogue_wait_s: Positive = Field(
         5, description="ready without the catalogue after this long without a record from Kafka"
     )

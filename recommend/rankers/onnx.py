@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
+from recommend.model import Parts
 from recommend.query import Query
 from recommend.stage import Ranker, Scores, StageError
 
@@ -16,6 +17,9 @@ class Onnx(Ranker):
     objective weighs its heads where the surface has none. Fails where the model has no ranker."""
 
     name: str = "model"
+
+    def heads(self, parts: Parts) -> tuple[str, ...]:
+        return () if parts.ranker is None else parts.ranker.heads
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         ranker = query.parts.ranker

@@ -1,6 +1,7 @@
 """Candidate sources, one a file. A surface lists those that it uses, each with its quota."""
 
 from recommend.retrievers.asked import AskedFor, Unfamiliar
+from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import Neighbours
 from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
@@ -9,6 +10,6 @@ from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "NEAREST", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "AskedFor", "BoughtTogether", "NearCart", "Nearest", "Neighbours", "PopularEverywhere",
+    "AnyAvailable", "AskedFor", "BoughtTogether", "Given", "NearCart", "Nearest", "Neighbours", "PopularEverywhere",
     "PopularInRegion", "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip

@@ -17,11 +17,11 @@ class Neighbours(Retriever):
 
     name: str = "neighbours"
     quota: int = 1
-    """neighbours beyond n: the item is its own nearest"""
+    """neighbours beyond the list: the item is its own nearest"""
 
     def find(self, query: Query) -> Rows:
         item = np.array([query.item])
         if not query.has_vector(item)[0]:
             raise StageError("no model has a vector of the item")
-        k = query.n + self.quota
+        k = query.length + self.quota
         return query.nearest(query.vectors(item), k, least=k)[0]  # nothing else fills the list up

@@ -48,7 +48,7 @@ class Trending(Retriever):
     quota: int = POPULAR
 
     def find(self, query: Query) -> Rows:
-        k, allowed, lists = self.quota + query.n, filtered(query), query.popular
+        k, allowed, lists = self.quota + query.length, filtered(query), query.popular
         if query.category:
             code = query.columns.category_codes.get(query.category)
             return lists.of_category(code, query.region, allowed, k)[:k] if code else NONE
@@ -69,6 +69,5 @@ class AnyAvailable(Retriever):
 
 
 def filtered(query: Query) -> Mask | None:
-    """The allowed rows (n,) where a filter or a control leaves any out; else the lists have allowed items alone
-    already."""
-    return query.allowed if query.restricted else None
+    """The allowed rows (n,) where they are fewer than those that are available, which are all that the lists have."""
+    return query.allowed if query.is_narrowed else None

@@ -26,7 +26,7 @@ class BoughtTogether(Retriever):
         found = query.together.rows
         if not len(found):
             raise StageError("nothing was bought together with any of these items yet")
-        return found if query.restricted else found[: self.quota + query.n]
+        return found if query.is_narrowed else found[: self.quota + query.length]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,5 +40,5 @@ class NearCart(Retriever):
         cart = query.cart[query.has_vector(query.cart)][-MOST_SEARCHED:]
         if not len(cart):
             raise StageError("no model has a vector of any of these items")
-        found = query.nearest(query.vectors(cart), self.quota + query.n).T.ravel()
+        found = query.nearest(query.vectors(cart), self.quota + query.length).T.ravel()
         return found[np.sort(np.unique(found, return_index=True)[1])]

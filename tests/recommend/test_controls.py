@@ -297,7 +297,7 @@ def test_a_person_without_controls_pays_for_no_stage_of_them() -> None:
 
 def test_every_surface_has_the_filters_of_a_person() -> None:
     names = {
-        each.name for each in steps._filters(replace(home, filters=()), query(("hide", "i00"), ("not_brand", "x")))
+        each.name for each in steps.filters_of(replace(home, filters=()), query(("hide", "i00"), ("not_brand", "x")))
     }
     assert names == {"hidden", "refused"}
 

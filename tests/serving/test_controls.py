@@ -38,6 +38,7 @@ ABOUT: dict[str, Callable[[Api], Any]] = {
     "similar": lambda api: api.get("/v1/items/i00/similar", user_id="u1", n=N),
     "trending": lambda api: api.get("/v1/trending", user_id="u1", n=N),
     "bought_together": lambda api: api.get("/v1/items/i00/bought-together", user_id="u1", n=N),
+    "rank": lambda api: api.post("/v1/rank", {"items": list(OF), "user_id": "u1"}),
     "cart": lambda api: api.post("/v1/cart", {"items": ["i00"], "user_id": "u1"}, params={"n": N}),
 }
 """surface → its answer for the person u1"""
@@ -74,7 +75,8 @@ def shown(api: Api, surface: str) -> list[str]:
     answer = ABOUT[surface](api)
     assert answer.status_code == 200, answer.text
     assert answer.json()["degraded"] == []
-    return [entry["item_id"] for entry in answer.json()["items"]]
+    out = {"hidden", "refused"}  # a list of the caller's own is marked instead of cut
+    return [entry["item_id"] for entry in answer.json()["items"] if not out & set(entry.get("removed_by", ()))]
 
 
 def place(found: list[str], of: Callable[[Item], bool]) -> float:

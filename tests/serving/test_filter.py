@@ -34,7 +34,7 @@ def ids(answer: Any) -> set[str]:
 
 
 def test_every_surface_has_a_path_here() -> None:
-    elsewhere = {"bought_together", "cart"}  # test_together.py
+    elsewhere = {"bought_together", "cart", "rank"}  # test_together.py, test_rank.py
     assert {*PATHS, *elsewhere} == {surface.name for surface in SURFACES}
 
 

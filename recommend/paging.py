@@ -1,0 +1,64 @@
+"""Lists that several requests show one page after the other.
+
+The first request puts the `depth` best candidates by score on a list, and shows n of them. Each later one takes what is
+left of the list instead of retrieving: filters, ranking and re-ranking run as they do for a first page, over the person
+and the items as they are by then. What is on the list was decided at the start, so that nothing on it is missed; which
+page has it is decided as late as can be.
+
+Where no more than n of the list are left, what is left is shown first, and a new list is made of other items.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recommend import steps
+from recommend.candidate_set import CandidateSet
+from recommend.query import Listed, Query
+from recommend.surface import Surface
+from recommend.trace import Trace
+
+
+def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> CandidateSet:
+    """The candidates on the list that pass the surface's filters now and, where no more than n do, new ones behind
+    them."""
+    candidates = CandidateSet(listed.rows, listed.sources, steps.sources_of(surface))
+    filters, broken, relaxed = list(steps.filters_of(surface, query)), set[str](), 0
+    while relaxed < listed.relaxed and filters and filters[-1].relaxable:
+        filters.pop()
+        relaxed += 1
+    for each in filters:
+        candidates = steps.filtered(each, query, candidates, trace, broken)
+    if len(candidates) > query.n:
+        trace.relaxed = relaxed
+        return candidates
+    more = steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
+    trace.relaxed = max(trace.relaxed, relaxed)
+    return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
+
+
+def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
+    """Of the candidates, best first, the n that are shown and those that stay on the list."""
+    listed = query.listed
+    if listed is None:
+        listed_only = ranked = ranked.first(query.length) if query.depth else ranked
+    else:
+        held = np.isin(ranked.rows, listed.rows)
+        listed_only = ranked.take(held)
+        ranked = listed_only.then(ranked.take(~held)).first(query.length)
+    shown = steps.rerank(surface, query, listed_only, trace)
+    if len(shown) < query.n:
+        others = ranked.take(np.arange(len(listed_only), len(ranked)))
+        shown = shown.then(others.first(query.n - len(shown))) if len(others) else shown
+    return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
+
+
+def marks(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> dict[int, list[str]]:
+    """Row → names of the filters that would have removed it, of those rows that there are any for."""
+    found: dict[int, list[str]] = {}
+    for each in steps.filters_of(surface, query):
+        kept = steps.filtered(each, query, candidates, trace, set())
+        if len(kept) < len(candidates):
+            for row in np.setdiff1d(candidates.rows, kept.rows).tolist():
+                found.setdefault(row, []).append(each.name)
+    return found

@@ -1,0 +1,199 @@
+"""What a request asks of a surface: its parameters checked against the catalogue, the bundle and the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from feature_repo.columns import Rows
+from operators.time import DAY
+from recommend.filtering import FilterError, ItemFilter
+from recommend.model import NO_PARTS
+from recommend.pipeline import Answer, Begun
+from recommend.query import Listed, Query
+from recommend.surface import Surface
+from schemas.clock import now_ms
+from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
+from serving.parameters import Parameter
+from serving.problems import Fault, Forbidden, Unprocessable
+from serving.request_parameters import FREE
+from serving.rows_by_hash import RowsByHash
+from serving.services import Services
+from serving.settings import WHERE_SHOWN
+from serving.variants import Variant
+
+AT_DAYS = 90
+"""how far from now `at` may be: popularity is kept as of now, and taken back or forth by its decay alone"""
+MOST_LEFT = 220
+"""items in a cursor that were not shown: a whole list, and some that cannot be shown at the moment"""
+
+
+@dataclass(frozen=True)
+class Requested:
+    """One request, checked."""
+
+    surface: Surface
+    variant: Variant
+    asked: Mapping[str, Any]
+    now: int
+    """epoch ms"""
+    filter: ItemFilter | None
+    unknown: list[str]
+    """item ids of the request that no item has, each once"""
+    bound: Mapping[str, bytes]
+    cursor: Cursor | None
+    _cursors: Cursors
+    _rows: RowsByHash
+    _excluded: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether what a person is shown counts as shown."""
+        return not self.asked.get("dry_run") and self.asked.get("at") is None
+
+    @property
+    def reads_attributes(self) -> bool:
+        """Whether the filter reads attributes of the person's profile."""
+        return self.filter is not None and self.filter.of_attributes is not None
+
+    def query(self, **about: Any) -> Query:
+        """The query; `about` has the person, the place, and what the surface is about, as the fields of `Query`."""
+        asked, cursor = self.asked, self.cursor
+        excluded, listed = self._excluded, None
+        if cursor is not None:
+            excluded = np.union1d(excluded, self._rows.find_all(cursor.given))
+            rows = self._rows.find(cursor.left)
+            listed = Listed(rows[rows >= 0], cursor.sources[rows >= 0], cursor.relaxed)
+        at = asked.get("at")
+        return self.variant.pipeline.query(
+            at=self.now if at is None else at, explain=asked["explain"], filter=self.filter, excluded=excluded,
+            listed=listed, depth=self.surface.paging.depth, min_score=asked.get("min_score"),
+            objective=asked["objective"], **about,
+        )  # fmt: skip
+
+    def begin(self, query: Query) -> Begun:
+        """The first half of the answer."""
+        return self.variant.pipeline.begin(self.surface, query)
+
+    def finish(self, begun: Begun) -> Answer:
+        """The second half."""
+        return self.variant.pipeline.finish(begun)
+
+    def answer(self, query: Query) -> Answer:
+        """The answer of a surface that reads nothing between the halves."""
+        return self.finish(self.begin(query))
+
+    def next(self, answer: Answer) -> str | None:
+        """The cursor of the page that follows; None where nothing is left."""
+        if not answer.has_more:
+            return None
+        hashes, cursor = answer.query.columns.hashes, self.cursor
+        shown = hashes[answer.candidates.rows]
+        given = (shown >> np.uint64(32)).astype(np.uint32)
+        left, sources = hashes[answer.rest.rows], answer.rest.sources
+        if cursor is not None:
+            given = np.concatenate([cursor.given, given])
+            # What cannot be shown at the moment stays on the list.
+            held = ~np.isin(cursor.left, np.concatenate([shown, left]))
+            left, sources = np.concatenate([left, cursor.left[held]]), np.concatenate([sources, cursor.sources[held]])
+        if len(given) >= MOST_GIVEN:
+            return None
+        return self._cursors.encode(
+            Cursor(self.bound, answer.relaxed, given, left[:MOST_LEFT], sources[:MOST_LEFT]), self.now
+        )
+
+
+class Requests:
+    """Checks requests. One for all endpoints of a server."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        settings = services.settings
+        secret = settings.cursor_key or settings.api_key
+        self._cursors = Cursors(secret.get_secret_value() if secret else None, settings.cursor_s)
+        self._rows = RowsByHash(services.catalogue.columns)
+
+    def check(
+        self,
+        asked: Mapping[str, Any],
+        surface: Surface,
+        parameters: Sequence[Parameter],
+        user_id: str = "",
+        body: Mapping[str, object] | None = None,
+        items: Sequence[str] = (),
+    ) -> Requested:
+        """The request of these values of `parameters`. `body` are values of the body that all pages have in common;
+        `items` are ids in it. Raises Unprocessable and Forbidden."""
+        services, now = self._services, now_ms()
+        has_key = services.settings.api_key is not None
+        variant = services.variants.chosen(asked["variant"], user_id, has_key)
+        _check_time(asked["at"], has_key, now)
+        _check_objective(asked["objective"], surface, variant)
+        columns = variant.pipeline.columns
+        excluded = asked.get("exclude", ())
+        unknown = [item_id for item_id in dict.fromkeys((*items, *excluded)) if item_id not in columns.row_of]
+        common = {p.name: asked[p.name] for p in parameters if p.name not in FREE} | {
+            "surface": surface.name,
+            **(body or {}),
+        }
+        bound = {name: digest(value) for name, value in common.items() if value not in (None, ())}
+        return Requested(
+            surface, variant, asked, now, self._filter(asked["filter"], surface, variant), unknown, bound,
+            self._cursor(asked.get("next"), bound, now), self._cursors, self._rows, np.unique(columns.rows(excluded)),
+        )  # fmt: skip
+
+    def _cursor(self, text: str | None, bound: Mapping[str, bytes], now: int) -> Cursor | None:
+        if text is None:
+            return None
+        try:
+            return self._cursors.decode(text, bound, now)
+        except InvalidCursor as error:
+            raise _refused("next", str(error)) from None
+
+    def _filter(self, text: str | None, surface: Surface, variant: Variant) -> ItemFilter | None:
+        """The request's filter. Raises Unprocessable where it cannot be read, does not fit the items, or reads a person
+        on a surface that is not for one, and Forbidden where it reads attributes of profiles that the server does not
+        show."""
+        if text is None:
+            return None
+        try:
+            found = variant.pipeline.filters.compile(text)
+            if found.of_user is not None and not surface.personal:
+                raise FilterError(found.of_user, f"{surface.name} is not for one person: leave user out")
+        except FilterError as error:
+            raise _refused("filter", str(error)) from None
+        if found.of_attributes is not None and not self._services.settings.shows_profiles:
+            at = found.of_attributes + 1
+            raise Forbidden(
+                f"filter: character {at}: attributes of profiles can be read by filters only {WHERE_SHOWN}."
+            )
+        return found
+
+
+def _check_time(at: int | None, has_key: bool, now: int) -> None:
+    if at is None:
+        return
+    if not has_key:
+        raise Forbidden("`at` is for callers with the API key: set FRESHET_API_KEY on the server to use it.")
+    if abs(at - now) > AT_DAYS * DAY:
+        raise _refused("at", f"must be at most {AT_DAYS} days from now")
+
+
+def _check_objective(weights: Mapping[str, float] | None, surface: Surface, variant: Variant) -> None:
+    if weights is None:
+        return
+    parts = variant.model.parts(surface.parts_of or surface.name) if variant.model else NO_PARTS
+    heads = surface.ranker.heads(parts)
+    unknown = [name for name in weights if name not in heads]
+    if unknown:
+        there_are = (
+            f"there are: {', '.join(heads)}" if heads else "the bundle has no ranker of this surface: leave it out"
+        )
+        raise _refused("objective", f"{unknown[0][:100]!r} is not a head of the ranker; {there_are}")
+
+
+def _refused(name: str, detail: str) -> Unprocessable:
+    return Unprocessable(f"{name}: {detail}", [Fault(name, detail)])
