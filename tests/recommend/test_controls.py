@@ -18,7 +18,7 @@ from recommend.filters import NotHidden, NotRefused
 from recommend.pipeline import Answer
 from recommend.query import Query
 from recommend.stage import StageError
-from recommend.surfaces import SURFACES, home, trending
+from recommend.surfaces import SURFACES, home, rank, trending
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, met, person, pipeline, popular
 
@@ -93,7 +93,9 @@ def test_interests_by_controls_are_added_to_those_of_the_profile() -> None:
 # -- what is out -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+@pytest.mark.parametrize(
+    "surface", [surface for surface in SURFACES if not surface.reports], ids=lambda surface: surface.name
+)
 def test_what_is_hidden_or_refused_is_in_no_answer_even_where_nothing_else_is_left(surface: Any) -> None:
     said = [("hide", f"i{k:02}") for k in range(0, 40, 4)]
     said += [("not_category", "drama"), ("not_brand", "studio 0"), ("not_brand", "studio 1"), ("not_brand", "studio 2")]
@@ -103,6 +105,11 @@ def test_what_is_hidden_or_refused_is_in_no_answer_even_where_nothing_else_is_le
     assert set(few.item_ids) <= {i.item_id for i in ITEMS if i.brand == "studio 2" and i.categories[0] in GENRES[2:]}
     assert few.item_ids
     assert few.degraded == answered(surface, n=20, **about).degraded
+
+
+def test_a_list_of_the_callers_own_is_marked() -> None:
+    found = answered(rank, ("hide", "i00"), ("not_category", "drama"), given=np.arange(3), n=3)
+    assert {OF.columns.ids[row]: names for row, names in found.marks.items()} == {"i00": ["hidden"], "i01": ["refused"]}
 
 
 def test_a_refusal_still_fills_the_list() -> None:
