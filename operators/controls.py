@@ -43,6 +43,7 @@ FIELDS = (
     Field(TIMES, "int64[]", [], "when, epoch ms"),
     Field(RESET_AT, "int64", 0, "time of the last reset, epoch ms: nothing up to then counts"),
 )
+NAMES = tuple(field.name for field in FIELDS)
 
 
 class Control(NamedTuple):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from feature_repo import views
 from operators.aggregator import ATTRIBUTES, REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, Space, World
-from operators.controls import FIELDS
+from operators.controls import NAMES as CONTROL_NAMES
 from operators.controls import PART as CONTROLS
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
-CONTROL_NAMES = [f.name for f in FIELDS]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
 REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
 """by topic, the fields that say up to where a row has it"""

@@ -21,9 +21,7 @@ TEXT = (DOCS / "controls.md").read_text()
 
 
 def test_every_example_is_an_event() -> None:
-    found = [
-        json.loads(body) for body in re.findall(r"-d '(.*?)'\n", TEXT.replace("}'\ncurl", "}'\n\ncurl"), re.DOTALL)
-    ]
+    found = [json.loads(body) for body in re.findall(r"-d '(.*?)'\n", TEXT, re.DOTALL)]
     events = [each for body in found for each in (body if isinstance(body, list) else [body])]
     assert len(events) == 5
     for event in events:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from feature_repo.views import user
 from operators.contract import Operator, Record, Signal, Space
-from operators.controls import FIELDS
+from operators.controls import NAMES as CONTROL_NAMES
 from operators.controls import PART as CONTROLS
 from operators.driver import Driver, Emit, States
 from operators.space import EmptySpace
@@ -19,8 +19,6 @@ from operators.time import END as END
 from recommend.controls import with_interests
 from schemas.errors import EventError, NoConsent
 from schemas.events import Item, LabelledExample
-
-CONTROL_NAMES = tuple(field.name for field in FIELDS)
 
 
 class KnownItems:
