@@ -18,6 +18,7 @@ from schemas import controls
 from schemas.clock import now_ms
 from schemas.events import Interaction, Item
 from tests.recommend.test_together import bought
+from tests.serving.conftest import Live, ids, until
 from tests.serving.made import Api, person, popular
 from training.replay import KnownItems
 
@@ -280,3 +281,48 @@ def test_a_profile_after_a_control_leaves_it(api: Api) -> None:
     control(api, "interest", category="western")
     assert api.post("/v1/users", {"user_id": "u1", "interests": ["drama"]}).status_code == 202
     assert api.get("/v1/users/u1/features").json()["interests"] == ["drama", "western"]
+
+
+# -- the whole stack -------------------------------------------------------------------------------
+
+
+def test_a_control_over_http_is_in_the_next_feed_and_stays(live: Live) -> None:
+    """At once with the token; later without it, from the store."""
+    before = ids(live.feed("u3", n=10))
+    genre = live.feed("u3", n=1)["items"][0]["item"]["categories"][0]
+    said = [
+        live.event("u3", "feedback", before[1], properties={"control": "hide"}),
+        live.event("u3", "feedback", None, properties={"control": "not_category", "category": genre}),
+    ]
+    receipt = live.post("events", said)
+    after = live.feed("u3", n=10, after=receipt["token"])
+    assert after["freshness"]["caught_up"]
+    assert len(after["items"]) == 10
+    assert all(genre not in entry["item"]["categories"] for entry in after["items"])
+    undo = live.event("u3", "feedback", None, properties={"control": "undo", "of": said[1]["event_id"]})
+    again = live.feed("u3", n=10, after=live.post("events", undo)["token"])
+    assert before[1] not in ids(again)
+    assert any(genre in entry["item"]["categories"] for entry in again["items"])
+
+    operator_row = until(lambda: _stored(live, "u3"))
+    assert operator_row["control_kinds"] == ["undo", "not_category", "hide"]
+    later = live.feed("u3", n=10)
+    assert before[1] not in ids(later)
+    trending = live.http.get("/v1/trending", params={"user_id": "u3", "n": 100}).json()["items"]
+    assert before[1] not in {entry["item_id"] for entry in trending}
+    listed = live.features("u3")["controls"]
+    assert [(each["control"], each["target"]) for each in listed] == [("hide", before[1])]
+    reset = live.event("u3", "feedback", None, properties={"control": "reset"})
+    assert before[1] in ids(live.feed("u3", n=50, after=live.post("events", reset)["token"]))
+
+
+def _stored(live: Live, user_id: str) -> dict[str, Any] | None:
+    """The person's row in the online store once it has three controls."""
+    from feature_repo.store import UserReader
+
+    reader = UserReader(live.stack.settings.feature_store, timeout_s=5)
+    try:
+        row = reader.read(user_id)
+        return dict(row) if row and len(row.get("control_kinds", ())) == 3 else None
+    finally:
+        reader.close()
