@@ -15,8 +15,11 @@ import numpy as np
 from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
+from recommend.stage import Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
+
+MINIMUM = Stage(name="min_score")
 
 
 def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> CandidateSet:
@@ -37,19 +40,34 @@ def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> Candid
     return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
 
 
+def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates whose score is at least the query's least one."""
+    least, scores = query.min_score, candidates.scores
+    if least is None or scores is None:
+        return candidates
+    n = len(candidates)
+    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
+    assert mask is not None
+    assert record
+    record.candidates_out = int(np.count_nonzero(mask))
+    record.removed = n - record.candidates_out
+    return candidates.take(mask) if record.removed else candidates
+
+
 def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
-    listed = query.listed
-    if listed is None:
-        listed_only = ranked = ranked.first(query.length) if query.depth else ranked
+    if not query.depth:
+        return steps.rerank(surface, query, ranked, trace), ranked.first(0)
+    if query.listed is None:
+        ranked = ranked.first(query.length)
+        shown = steps.rerank(surface, query, ranked, trace)
     else:
-        held = np.isin(ranked.rows, listed.rows)
-        listed_only = ranked.take(held)
-        ranked = listed_only.then(ranked.take(~held)).first(query.length)
-    shown = steps.rerank(surface, query, listed_only, trace)
-    if len(shown) < query.n:
-        others = ranked.take(np.arange(len(listed_only), len(ranked)))
-        shown = shown.then(others.first(query.n - len(shown))) if len(others) else shown
+        on_list = np.isin(ranked.rows, query.listed.rows)
+        held, new = ranked.take(on_list), ranked.take(~on_list)
+        shown = steps.rerank(surface, query, held, trace)
+        if len(new):  # no more than n were left on the list
+            shown = shown.then(new.first(query.n - len(shown)))
+            ranked = held.then(new).first(query.length)
     return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
 
 

@@ -179,7 +179,7 @@ class Pipeline:
             try:
                 with trace.step("rank"):
                     begun.candidates = steps.rank(surface, query, begun.candidates, trace)
-                    begun.candidates = steps.drop_low(query, begun.candidates, trace)
+                    begun.candidates = paging.drop_low(query, begun.candidates, trace)
                 with trace.step("rerank"):
                     is_full = len(begun.candidates) >= query.length
                     begun.candidates, rest = paging.page(surface, query, begun.candidates, trace)

@@ -26,7 +26,6 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
-MINIMUM = Stage(name="min_score")
 CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
 """the query's filter over all items, which most requests find computed already"""
 
@@ -105,20 +104,6 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
-
-
-def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The candidates whose score is at least the query's least one."""
-    least, scores = query.min_score, candidates.scores
-    if least is None or scores is None:
-        return candidates
-    n = len(candidates)
-    mask, record = trace.run("rank", MINIMUM, query, lambda: scores >= np.float32(least), n)
-    assert mask is not None
-    assert record
-    record.candidates_out = int(np.count_nonzero(mask))
-    record.removed = n - record.candidates_out
-    return candidates.take(mask) if record.removed else candidates
 
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
+from recommend.paging import MINIMUM
 from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
 from recommend.stage import Reason
-from recommend.steps import MINIMUM
 from recommend.trace import StageTrace
 from schemas.events import Item
 from serving.hydrate import Freshness

@@ -20,10 +20,10 @@ from msgspec import Struct
 
 Hashes = npt.NDArray[np.uint64]
 
-MOST_GIVEN = 1000
+MOST_GIVEN = 600
 """items on all pages of one list; the page that reaches it is the last one"""
-LONGEST = 8000
-"""characters of a cursor: below the 8 kB that proxies take as a line"""
+LONGEST = 6500
+"""characters of a cursor: it fits, with a filter, into the 8 kB that proxies take as a line"""
 TAG = 16
 """bytes of the signature"""
 BEGIN_ANEW = "leave `next` out to begin anew"

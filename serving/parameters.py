@@ -129,10 +129,7 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
     known = 0
     for parameter in parameters:
         name = parameter.name
-        if parameter.repeated and name in given:
-            text = ""
-        else:
-            text = path.get(name) if parameter.path else given.get(name)
+        text: str | None = path.get(name) if parameter.path else given.get(name)
         if text is None:
             values[name] = parameter.default
             continue

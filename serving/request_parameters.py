@@ -87,7 +87,7 @@ class ItemIds(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment(Parameter):
+class PointInTime(Parameter):
     """A parameter that is a time, epoch ms. How far from now it may be is checked where the request is read."""
 
     def read(self, text: str) -> int:
@@ -156,8 +156,8 @@ FILTER = FilterText(
 )
 EXCLUDE = ItemIds(
     name="exclude",
-    doc=f"up to {MOST_EXCLUDED} items that are not shown: ids separated by commas, or the parameter repeated; those that "
-    "no item has are in `unknown_items`",
+    doc=f"up to {MOST_EXCLUDED} items that are not shown: ids separated by commas, or the parameter repeated; those "
+    "that no item has are in `unknown_items`",
 )
 MIN_SCORE = Number(
     name="min_score",
@@ -176,7 +176,7 @@ NEXT = CursorText(
     "explain, after, dry_run and variant",
 )
 DRY_RUN = Flag(name="dry_run", doc="true: nothing is logged as shown")
-AT = Moment(
+AT = PointInTime(
     name="at",
     doc="the answer as of this time (ISO 8601 or epoch ms), by which the age and the popularity of items are taken; "
     "features are those of now, and nothing is logged; only where the server has an API key",

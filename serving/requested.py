@@ -64,9 +64,11 @@ class Requested:
         asked, cursor = self.asked, self.cursor
         excluded, listed = self._excluded, None
         if cursor is not None:
-            excluded = np.union1d(excluded, self._rows.find_all(cursor.given))
             rows = self._rows.find(cursor.left)
             listed = Listed(rows[rows >= 0], cursor.sources[rows >= 0], cursor.relaxed)
+            # Half of a hash may be that of an item on the list, too.
+            given = np.setdiff1d(self._rows.find_all(cursor.given), listed.rows)
+            excluded = np.union1d(excluded, given)
         at = asked.get("at")
         return self.variant.pipeline.query(
             at=self.now if at is None else at, explain=asked["explain"], filter=self.filter, excluded=excluded,
@@ -135,10 +137,8 @@ class Requests:
         columns = variant.pipeline.columns
         excluded = asked.get("exclude", ())
         unknown = [item_id for item_id in dict.fromkeys((*items, *excluded)) if item_id not in columns.row_of]
-        common = {p.name: asked[p.name] for p in parameters if p.name not in FREE} | {
-            "surface": surface.name,
-            **(body or {}),
-        }
+        common = {p.name: asked[p.name] for p in parameters if p.name not in FREE}
+        common |= {"surface": surface.name, **(body or {})}
         bound = {name: digest(value) for name, value in common.items() if value not in (None, ())}
         return Requested(
             surface, variant, asked, now, self._filter(asked["filter"], surface, variant), unknown, bound,
@@ -189,9 +189,7 @@ def _check_objective(weights: Mapping[str, float] | None, surface: Surface, vari
     heads = surface.ranker.heads(parts)
     unknown = [name for name in weights if name not in heads]
     if unknown:
-        there_are = (
-            f"there are: {', '.join(heads)}" if heads else "the bundle has no ranker of this surface: leave it out"
-        )
+        there_are = f"there are: {', '.join(heads)}" if heads else "the bundle has none: leave it out"
         raise _refused("objective", f"{unknown[0][:100]!r} is not a head of the ranker; {there_are}")
 
 

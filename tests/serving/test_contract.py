@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from schemas.events import Item
 from serving.app import create_app
+from serving.cursors import LONGEST
 from serving.parameters import FILTER_FORMAT, TOKEN_FORMAT
+from serving.request_parameters import OBJECTIVE_FORMAT
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.tokens import EventPlace, Token
@@ -35,6 +37,7 @@ FILTERS = st.sampled_from(
 )
 
 schemathesis.openapi.format(TOKEN_FORMAT, TOKENS)
+schemathesis.openapi.format(OBJECTIVE_FORMAT, st.sampled_from(["score:1", "score:-0.5", " score : 2e-1"]))
 schemathesis.openapi.format(FILTER_FORMAT, FILTERS)
 
 
@@ -91,4 +94,7 @@ schema = api()
 )  # fmt: skip
 def test_answers_are_what_the_document_says(case: Any) -> None:
     case.body = fitting(case.body)
+    cursor = case.query.get("next") if isinstance(case.query, dict) else None
+    if isinstance(cursor, str) and 1 <= len(cursor) <= LONGEST:
+        del case.query["next"]  # a cursor belongs to an answer before: test_paging.py
     case.call_and_validate()
