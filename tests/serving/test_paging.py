@@ -195,6 +195,16 @@ def test_an_item_that_can_be_had_again_comes_on_a_later_page(two: Two, surface: 
     assert shown == set(whole)
 
 
+@pytest.mark.parametrize("surface", PATHS)
+def test_while_the_store_is_away_pages_go_on_and_say_so(two: Two, surface: str) -> None:
+    first = ask(two.apis[0], surface, n=20)
+    two.store(True)
+    second = ask(two.apis[1], surface, n=20, next=first.json()["next"])
+    third = ask(two.apis[0], surface, n=20, next=second.json()["next"])
+    assert len({*ids(first), *ids(second), *ids(third)}) == 60
+    assert ("hydrate" in second.json()["degraded"]) == (surface in ("home", "cart"))
+
+
 def test_a_list_that_fits_one_page_has_no_next(api: Api) -> None:
     stock(api, ITEMS[:5], vectors(0, ITEMS[:5]))
     for surface in PATHS:
