@@ -6,6 +6,7 @@ from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
 from operators.contract import CellAggregation, View
+from operators.controls import FIELDS
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity
 from operators.history import Applied, CurrentSession, Recent
@@ -54,6 +55,14 @@ user: View[Any] = View(
     doc="one person: session, counts, recents, affinities, vector",
 )
 
+user_controls: View[Any] = View(
+    "user_controls",
+    entities=("user",),
+    aggregations=(),
+    extra=FIELDS,
+    doc="a person's controls: hide, less like this, not this category, undo and the like",
+)
+
 VECTOR_AT = user.aggregations.index(USER_VECTOR)
 """position of the user vector's state among the parts of a state of `user`"""
 
@@ -89,5 +98,5 @@ item_cooccurrence: View[Any] = View(
 SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
 """views whose rows servers keep as columns"""
 
-ALL = (user, item, item_region, item_cooccurrence)
+ALL = (user, user_controls, item, item_region, item_cooccurrence)
 """every view of the main path"""

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from operators.contract import NO_ROW, Cells, Operator, Record, Row, Signal
 from operators.time import END, minutes
+from schemas.controls import FEEDBACK
 from schemas.errors import StateError
 from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Impression, Interaction, LabelledExample
 
@@ -181,7 +182,7 @@ class Attribution(Operator[Attributed]):
     def _did(self, state: Attributed, event: Interaction, item_id: str) -> None:
         watched = event.properties.get("watch_seconds")
         did = Early(
-            event.timestamp, item_id, event.event_type, event.request_id or "",
+            event.timestamp, item_id, _label_of(event), event.request_id or "",
             float(watched) if isinstance(watched, (int, float)) else None,
         )  # fmt: skip
         for each in reversed(state.pending):
@@ -207,6 +208,11 @@ class Attribution(Operator[Attributed]):
         counts[did.event_type] = counts.get(did.event_type, 0) + 1
         if did.watched is not None:
             each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)
+
+
+def _label_of(event: Interaction) -> str:
+    """The event's type; of a feedback which control it is, since hiding an item is not liking it."""
+    return str(event.properties["control"]) if event.event_type == FEEDBACK else event.event_type
 
 
 def examples(each: Open, complete: bool = True) -> list[LabelledExample]:

@@ -15,6 +15,8 @@ from operators.aggregator import STATE as STATE
 from operators.aggregator import STATE_FIELD as STATE_FIELD
 from operators.aggregator import Aggregator, KeyedState
 from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
+from operators.controls import PART as CONTROLS
+from operators.controls import ControlsOperator, ControlsState
 from operators.cooccurrence import OF_BASKETS, Basket
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
@@ -22,7 +24,8 @@ from operators.history import Applied
 from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
-from schemas.errors import InvalidEvent, NoConsent
+from schemas.controls import FEEDBACK
+from schemas.errors import InvalidEvent, NoConsent, StateError
 from schemas.events import Impression, Interaction, Item, User
 
 SENT = 5
@@ -39,8 +42,9 @@ class _InSpace(NamedTuple):
     item: Callable[[str], Item | None]
 
 
-class UserOperator(Operator[KeyedState]):
-    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator.
+class UserOperator(Operator[Any]):
+    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator; controls
+    (operators/controls.py) → a row of their own, in a part that people without controls do not have.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -55,14 +59,21 @@ class UserOperator(Operator[KeyedState]):
     name = "user"
 
     def __init__(
-        self, view: View[Any], world: World, lateness: int | None = DEFAULT_LATENESS, opt_in: bool = False
+        self,
+        view: View[Any],
+        world: World,
+        lateness: int | None = DEFAULT_LATENESS,
+        opt_in: bool = False,
+        controls: View[Any] | None = None,
     ) -> None:
         """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
-        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it."""
+        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls`, the view
+        of their row, controls are admitted and nothing else."""
         self.world = world
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
+        self._controls = ControlsOperator(controls) if controls else None
         self._opt_in = opt_in
         self._live = lateness is not None
         self._held = tuple(f.name for f in view.extra)
@@ -72,20 +83,33 @@ class UserOperator(Operator[KeyedState]):
         self._basket = self._features.of_kind(Basket)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        return () if type(record.event) is Signal else ("",)
+        event = record.event
+        if type(event) is Interaction and event.event_type == FEEDBACK and self._controls:
+            return "", CONTROLS  # in this order: what is not admitted does not come to the controls
+        return () if type(event) is Signal else ("",)
 
     def consents(self, state: KeyedState) -> bool:
         """Whether the person allows personalization."""
         return not self._opt_in if state.consent is None else state.consent
 
-    def new(self, part: str = "") -> KeyedState:
+    def new(self, part: str = "") -> Any:
+        if part:
+            return self._of_controls.new()
         return self._emptied(self._features.new()) if self._opt_in else self._features.new()
 
-    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
-        return self._features.encode(state)
+    @property
+    def _of_controls(self) -> ControlsOperator:
+        if self._controls is None:
+            raise StateError("the state has controls, which this operator runs without")
+        return self._controls
 
-    def decode(self, part: str, cells: Cells) -> KeyedState:
+    def encode(self, part: str, state: Any) -> dict[str, bytes]:
+        return self._of_controls.encode("", state) if part else self._features.encode(state)
+
+    def decode(self, part: str, cells: Cells) -> Any:
         """As the contract says; the state of a person without consent, if one was saved before that, is emptied."""
+        if part:
+            return self._of_controls.decode("", cells)
         state = self._features.decode(cells)
         return state if self.consents(state) else self._emptied(state)
 
@@ -94,6 +118,10 @@ class UserOperator(Operator[KeyedState]):
         row's precision, and it has the last ids alone. Raises StateError where the row is of another declaration."""
         state = self._features.of_row(row)
         return state if self.consents(state) else self._emptied(state)
+
+    def controls_of_row(self, row: Mapping[str, Any]) -> ControlsState:
+        """The same of the controls."""
+        return self._of_controls.of_row(row)
 
     def embed(self, state: KeyedState, space: Space | None = None) -> None:
         """Takes the user vector into a space, the world's where not given, if it is not there yet."""
@@ -107,16 +135,18 @@ class UserOperator(Operator[KeyedState]):
         place, vector = self._vector
         return dict(zip((f.name for f in vector.fields), vector.values(state.parts[place], 0), strict=True))
 
-    def watermark(self, state: KeyedState) -> int:
-        return state.watermark
+    def watermark(self, state: Any) -> int:
+        return int(state.watermark)
 
-    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
+    def row(self, key: str, part: str, state: Any, at: int, cells: Cells | None = None) -> Row:
+        if part:
+            return self._of_controls.row(key, "", state, at)
         values = self._features.values(state, at)
         found = self._features.encode(state) if cells is None else cells
         return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
 
-    def due(self, part: str, state: KeyedState, at: int) -> int | None:
-        return self._features.due(state, at)
+    def due(self, part: str, state: Any, at: int) -> int | None:
+        return None if part else self._features.due(state, at)
 
     def listeners(self, signal: Signal) -> Iterable[str]:
         return (signal.item_id,) if signal.item_id else ()
@@ -128,8 +158,10 @@ class UserOperator(Operator[KeyedState]):
     def dropped(self, key: str, states: Mapping[str, Any], record: Record | None = None) -> Collection[str]:
         return [part for part in states if part] if self.withholds(states) else ()
 
-    def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
+    def on_event(self, part: str, state: Any, record: Record) -> list[Signal]:
         event = record.event
+        if part:
+            return self._of_controls.on_event("", state, record)
         if type(event) is User:
             self._take_profile(state, record, event)
             return []
@@ -137,6 +169,11 @@ class UserOperator(Operator[KeyedState]):
             self._check_consent(state, record)
         signals = self._gate.take(state, record)
         if type(event) is Interaction:
+            if event.event_type == FEEDBACK:  # says nothing of behaviour: no session, count or taste has it
+                if self._applied:
+                    place, applied = self._applied
+                    applied.update(state.parts[place], signals[0], self.world)
+                return signals
             self._features.update(state, signals[0], self.world)
             if self._basket:
                 place, basket = self._basket
@@ -187,8 +224,8 @@ class UserOperator(Operator[KeyedState]):
         state.profile, state.attributes, state.parts = new.profile, new.attributes, new.parts
         return state
 
-    def refuse(self, part: str, state: KeyedState, record: Record) -> bool:
-        if type(record.event) is not Interaction or not self._applied:
+    def refuse(self, part: str, state: Any, record: Record) -> bool:
+        if part or type(record.event) is not Interaction or not self._applied:
             return False
         place, applied = self._applied
         applied.refuse(state.parts[place], record.partition, record.offset)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommend.candidate_set import CandidateSet
+from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.rerankers.recency import is_new
 from recommend.retrievers import RECENTS
@@ -28,7 +29,8 @@ POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 @dataclass(frozen=True, kw_only=True)
 class Reasons(Explainer):
-    """One reason for each item: because of an item, new, because of a category, or popular."""
+    """One reason for each item: since a control asked for it, because of an item, new, because of a category, or
+    popular."""
 
     name: str = "reasons"
     by_vector: tuple[str, ...] = ("nearest", "new")
@@ -43,6 +45,7 @@ class Reasons(Explainer):
         personal = by_vector | candidates.found_by(*self.by_item)
         found = zip(
             rows.tolist(),
+            as_asked(query, rows),
             _anchors(query, candidates, by_vector, personal),
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
@@ -50,11 +53,12 @@ class Reasons(Explainer):
             strict=True,
         )
         return [
-            _because_item(query, anchor)
+            of_control
+            or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
             or (POPULAR_IN_REGION if regional else POPULAR)
-            for row, anchor, new, is_personal, regional in found
+            for row, of_control, anchor, new, is_personal, regional in found
         ]
 
 

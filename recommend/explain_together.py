@@ -9,6 +9,7 @@ import numpy as np
 
 from recommend.candidate_set import CandidateSet
 from recommend.explain import POPULAR, RELATED
+from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.stage import Explainer, Reason
 
@@ -17,7 +18,8 @@ AGAIN = Reason("bought_before", "You bought it before")
 
 @dataclass(frozen=True, kw_only=True)
 class CartReasons(Explainer):
-    """Often bought with an item of the cart; bought before; similar to an item of the cart; popular."""
+    """Since a control asked for it; often bought with an item of the cart; bought before; similar to an item of the
+    cart; popular."""
 
     name: str = "cart_reasons"
 
@@ -25,8 +27,8 @@ class CartReasons(Explainer):
         found = query.together
         because = dict(zip(found.rows.tolist(), found.because.tolist(), strict=True))
         return [
-            _bought(query, because[row]) if row in because else _similar(query, row) or POPULAR
-            for row in candidates.rows.tolist()
+            of_control or (_bought(query, because[row]) if row in because else _similar(query, row) or POPULAR)
+            for row, of_control in zip(candidates.rows.tolist(), as_asked(query, candidates.rows), strict=True)
         ]
 
 

@@ -21,6 +21,7 @@ from operators.aggregator import ATTRIBUTES
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
+from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
@@ -164,7 +165,7 @@ class Query:
     @property
     def is_narrowed(self) -> bool:
         """Whether fewer than all available items are allowed."""
-        return self.filter is not None or len(self.excluded) > 0
+        return self.filter is not None or len(self.excluded) > 0 or self.controls.removes
 
     @cached_property
     def request_values(self) -> RequestValues:
@@ -176,8 +177,9 @@ class Query:
 
     @cached_property
     def allowed(self) -> Mask:
-        """Which rows (n,) are available, not excluded, and pass the filter. Retrievers look for no others, so that
-        neither a strict filter nor a catalogue that is nearly sold out leaves the list short."""
+        """Which rows (n,) are available, not excluded, pass the filter, and are neither hidden nor refused by the
+        person. Retrievers look for no others, so that neither a strict filter nor a catalogue that is nearly sold out
+        leaves the list short."""
         available = self.columns.available
         if not self.is_narrowed:
             return available
@@ -188,7 +190,7 @@ class Query:
             n = min(len(available), len(passing))
             found = available[:n] & passing[:n]
         found[self.excluded[self.excluded < len(found)]] = False
-        return found
+        return self.controls.allowed(found)
 
     @cached_property
     def n_allowed(self) -> int:
@@ -196,6 +198,11 @@ class Query:
         return int(np.count_nonzero(self.allowed))
 
     # -- the person ----------------------------------------------------------------------------------
+
+    @cached_property
+    def controls(self) -> PersonControls:
+        """What the person has asked for by controls."""
+        return PersonControls(self.columns, asked(self.user, self.at))
 
     @cached_property
     def from_interests(self) -> bool:

@@ -14,9 +14,11 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
-from recommend.filters import Excluded, Matching
+from recommend.explore import EXPLORING
+from recommend.filters.everywhere import filters_of as filters_of  # re-exported
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
+from recommend.steer import steered
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -24,7 +26,6 @@ S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
-MATCHING, EXCLUDED = Matching(), Excluded()
 CATALOGUE_FILTER = Stage(name="catalogue_filter", budget_ms=20.0)
 """the query's filter over all items, which most requests find computed already"""
 
@@ -99,6 +100,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     if scores is None or values is None:
         values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
         scores = Scores(values[:, None], ())
+    values = steered(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))
@@ -106,7 +108,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The first n of the candidates, in the order of the re-rankers."""
-    for each in surface.rerankers:
+    for each in (*surface.rerankers, EXPLORING):
         candidates = _reordered(each, query, candidates, trace)
     return candidates.first(query.n)
 
@@ -128,12 +130,6 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 
 
 # -- single stages, their results checked -----------------------------------------------------------
-
-
-def filters_of(surface: Surface, query: Query) -> tuple[Filter, ...]:
-    """The surface's filters, and before them the query's."""
-    own = tuple(each for each in (MATCHING, EXCLUDED) if each.applies(query))
-    return (*own, *surface.filters) if own else surface.filters
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:

@@ -13,15 +13,19 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
+from schemas.controls import FEEDBACK, check_control
 from schemas.errors import InvalidEvent
 from schemas.faults import ID_PATTERN as ID_PATTERN
 from schemas.faults import NO_CONTROL as NO_CONTROL
 from schemas.faults import entry_of, field_of
 
 EventType: TypeAlias = Literal[
-    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share"
+    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback"
 ]
-EVENT_TYPES: tuple[str, ...] = EventType.__args__  # type: ignore[attr-defined]
+EVENT_TYPES: tuple[str, ...] = tuple(name for name in EventType.__args__ if name != FEEDBACK)  # type: ignore[attr-defined]
+"""what people do. A feedback is not among them: it is a control (schemas/controls.py), and says nothing of behaviour"""
+WITHOUT_ITEM = frozenset({"search", FEEDBACK})
+"""event types that may have no item"""
 
 EARLIEST_MS = 631_152_000_000
 """1990-01-01: nothing that happened in an app is older. Seconds sent as milliseconds fall before it and are refused."""
@@ -91,7 +95,7 @@ TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency"
 
 
 class Interaction(Struct, forbid_unknown_fields=True, frozen=True):
-    """One thing a person did. `item_id` is None only for a search."""
+    """One thing a person did. `item_id` is None only for a search, and for a feedback that is not about an item."""
 
     event_id: Id
     event_type: EventType
@@ -216,10 +220,12 @@ def _is_seconds(value: Any) -> bool:
 def check(event: Event) -> None:
     """The rules that types alone do not say. Raises InvalidEvent naming the field."""
     if type(event) is Interaction:
-        if event.item_id is None and event.event_type != "search":
-            raise InvalidEvent("is required unless event_type is search", "item_id")
+        if event.item_id is None and event.event_type not in WITHOUT_ITEM:
+            raise InvalidEvent("is required unless event_type is search or feedback", "item_id")
         if event.properties:
             _check_properties(event.properties)
+        if event.event_type == FEEDBACK:
+            check_control(event.event_id, event.item_id, event.properties)
     elif type(event) is Item:
         if event.price is not None and not math.isfinite(event.price):
             raise InvalidEvent("must be a finite number", "price")

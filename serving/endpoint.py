@@ -14,6 +14,9 @@ from serving.parameters import Parameter
 Handler = Callable[[Request], Awaitable[Response]]
 
 USER_ID = Parameter(name="id", doc="the person", path=True)
+FOR_USER = Parameter(
+    name="user_id", doc="whom it is for: their controls are in force, and nothing is logged", is_id=True
+)
 ITEM_ID = Parameter(name="id", doc="the item", path=True)
 REGION = Parameter(name="region", doc="the person's region, as in the events' `properties.region`")
 

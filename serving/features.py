@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from feature_repo import views
 from operators.seen import seen_hashes
+from recommend.controls import asked
+from schemas.clock import now_ms
 from schemas.events import EVENT_TYPES
 from serving import parameters
 from serving.endpoint import USER_ID, Endpoint
@@ -43,6 +45,16 @@ class RecentInteraction(Struct, frozen=True):
     title: str
 
 
+class ControlInForce(Struct, frozen=True):
+    """What the person asked for: `event_id` is what an undo names."""
+
+    event_id: str
+    control: str
+    target: str
+    """the item, category or brand; empty where the control takes none"""
+    timestamp: int
+
+
 class FeaturesAnswer(Struct, frozen=True):
     """The features that a person's feed is made from."""
 
@@ -54,6 +66,9 @@ class FeaturesAnswer(Struct, frozen=True):
     brands: dict[str, float]
     recent: list[RecentInteraction]
     interests: list[str]
+    """of the profile and of controls"""
+    controls: list[ControlInForce]
+    """newest first"""
     seen: int
     has_vector: bool
     freshness: Freshness
@@ -98,6 +113,7 @@ class PersonFeatures:
                     )
                 ],
                 list(row["interests"]),
+                [ControlInForce(each.id, each.kind, each.target, each.at) for each in asked(row, now_ms())],
                 len(seen_hashes(row)),
                 len(row["vector"]) > 0,
                 person.freshness,

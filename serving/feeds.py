@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recommend.pipeline import Answer
+from recommend.query import STRANGER
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, similar, trending
 from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
-from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
+from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
+from serving.hydrate import Person
 from serving.parameters import Choice, Parameter
 from serving.problems import NotFound, document
 from serving.request_parameters import AFTER, COMMON, DEVICE, explained, how_many
@@ -33,10 +35,12 @@ FEED = (
     explained("reason"),
     *COMMON,
 )
-SIMILAR = (ITEM_ID, how_many(similar), explained("none"), *COMMON)
+SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
+    FOR_USER,
+    AFTER,
     how_many(trending),
     explained("none"),
     *COMMON,
@@ -122,25 +126,36 @@ class Feeds:
     async def similar(self, request: Request) -> Response:
         """The item's nearest neighbours that are available."""
         asked = parameters.read(request, SIMILAR)
-        requested = self._requests.check(asked, similar, SIMILAR)
-        return self._related(requested, item=row_of(self._services, asked["id"]))
+        requested = self._requests.check(asked, similar, SIMILAR, asked["user_id"] or "")
+        return await self._related(requested, item=row_of(self._services, asked["id"]))
 
     async def trending(self, request: Request) -> Response:
         """What is popular now: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
-        requested = self._requests.check(asked, trending, TRENDING)
-        return self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
+        requested = self._requests.check(asked, trending, TRENDING, asked["user_id"] or "")
+        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
 
-    def _related(self, requested: Requested, **about: Any) -> Response:
-        answer = requested.answer(requested.query(n=requested.asked["n"], **about))
-        observe(self._services, requested.surface, answer, answer.timings_ms, answer.degraded)
+    async def _related(self, requested: Requested, **about: Any) -> Response:
+        person = await person_of(self._services, requested)
+        user = person.features if person else STRANGER
+        answer = requested.answer(requested.query(n=requested.asked["n"], user=user, **about))
+        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
+        observe(self._services, requested.surface, answer, answer.timings_ms, degraded)
         request_id = secrets.token_hex(12)
         return document(
             Related(
-                **shared(requested, answer, request_id, answer.degraded, answer.timings_ms),
+                **shared(requested, answer, request_id, degraded, answer.timings_ms),
                 items=related_items(answer),
             )
         )
+
+
+async def person_of(services: Services, requested: Requested) -> Person | None:
+    """The person whom the parameter `user_id` names; None without it."""
+    asked, surface = requested.asked, requested.surface
+    if asked["user_id"] is None:
+        return None
+    return await services.hydrator.person(asked["user_id"], asked["after"], requested.variant.space(surface.name))
 
 
 def row_of(services: Services, item_id: str) -> int:

@@ -14,8 +14,11 @@ from msgspec import Struct
 from feature_repo import views
 from operators.aggregator import ATTRIBUTES, REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, Space, World
+from operators.controls import NAMES as CONTROL_NAMES
+from operators.controls import PART as CONTROLS
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
+from recommend.controls import with_interests
 from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.events import User
@@ -109,7 +112,7 @@ class Hydrator:
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
         self._opt_in = opt_in
-        self._operator = UserOperator(views.user, world, lateness, opt_in)
+        self._operator = UserOperator(views.user, world, lateness, opt_in, views.user_controls)
         self._clock = clock or now_ms
         self._on_unreadable = on_unreadable
         self._last: LRUCache[str, tuple[int, Features]] = LRUCache(ROWS_KEPT)
@@ -155,7 +158,7 @@ class Hydrator:
         pairs = PersonsPairs(self._store, user_id, True)
         row_offset = -1 if row is None else row["applied_offset"]
         own_offsets = [record.offset for record in owed if record.topic == INTERACTIONS]
-        return Person(features, freshness, degraded, pairs, row_offset, own_offsets, known)
+        return Person(with_interests(features), freshness, degraded, pairs, row_offset, own_offsets, known)
 
     def _consents(self, features: Features) -> bool:
         return bool(features["consent"] and (features["consent_given"] or not self._opt_in))
@@ -224,17 +227,23 @@ class Hydrator:
             assert row is not None
             return row, []
         taken = []
+        states = {"": state, CONTROLS: operator.controls_of_row(row or {})}
         for record in pending:
             try:
-                operator.on_event("", state, record)
+                for part in operator.parts(user_id, record):
+                    operator.on_event(part, states[part], record)
             except EventError:
                 # The stream will say the same of it, so the row will never show it.
                 self._own.forget(user_id, record)
             else:
                 taken.append(record)
+                for part in operator.dropped(user_id, states):
+                    states[part] = operator.new(part)
         operator.embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
-        return {**(row or {}), **self._row(user_id, state, now)}, taken
+        controls = operator.row(user_id, CONTROLS, states[CONTROLS], now).values
+        found = {**(row or {}), **self._row(user_id, state, now)}
+        return found | dict(zip(CONTROL_NAMES, controls, strict=True)), taken
 
     def _in_space(self, user_id: str, row: Features | None, space: Space) -> Features | None:
         """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""

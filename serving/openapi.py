@@ -9,11 +9,16 @@ from typing import Any
 
 import msgspec
 
+from schemas.controls import BRAND, CATEGORY, FEEDBACK, ITEM, LONGEST, OF, PROPERTIES, TAKES
 from schemas.events import (
+    EVENT_TYPES,
+    ID_PATTERN,
+    NAME_PATTERN,
     NUMERIC_PROPERTIES,
     SERVERS_OWN,
     TEXT_PATTERN,
     TEXT_PROPERTIES,
+    WITHOUT_ITEM,
     Impression,
     Interaction,
     Range,
@@ -62,14 +67,41 @@ def _narrow_interaction(component: dict[str, Any] | None) -> None:
     """Adds the rules of schemas/events.py that types do not express."""
     if component is None:
         return
+    behaviour = [name for name in EVENT_TYPES if name not in WITHOUT_ITEM]
     component["anyOf"] = [
         {"properties": {"event_type": {"const": "search"}}},
-        {"properties": {"item_id": {"type": "string"}}, "required": ["item_id"]},
+        {
+            "properties": {"event_type": {"enum": behaviour}, "item_id": {"type": "string"}},
+            "required": ["item_id"],
+        },
+        *(_feedback(control, takes) for control, takes in TAKES.items()),
     ]
     numbers = {name: _range(bounds) for name, bounds in NUMERIC_PROPERTIES.items()}
     texts: dict[str, Any] = {name: {"type": "string", "pattern": TEXT_PATTERN} for name in TEXT_PROPERTIES}
     texts["query"] = {"type": "string"}
     component["properties"]["properties"]["properties"] = {**numbers, **texts}
+
+
+def _feedback(control: str, takes: str | None) -> dict[str, Any]:
+    """What an interaction is that has a control: it has the field which the control takes, and none of the others."""
+    given: dict[str, Any] = {"control": {"const": control}}
+    for path in (CATEGORY, BRAND, OF):
+        name = path.removeprefix(PROPERTIES)
+        if path != takes:
+            given[name] = False
+        else:
+            pattern = ID_PATTERN if path == OF else NAME_PATTERN
+            given[name] = {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": pattern}
+    needed = ["control", *([takes.removeprefix(PROPERTIES)] if takes and takes != ITEM else [])]
+    return {
+        "title": f"{FEEDBACK}: {control}",
+        "properties": {
+            "event_type": {"const": FEEDBACK},
+            "item_id": {"type": "string" if takes == ITEM else "null"},
+            "properties": {"properties": given, "required": needed},
+        },
+        "required": ["properties", *(["item_id"] if takes == ITEM else [])],
+    }
 
 
 def _range(bounds: Range) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Parameter:
     longest: int = 256
     repeated: bool = False
     """whether it may be given several times; all of the values are read"""
+    is_id: bool = False
 
     def read_all(self, texts: Sequence[str]) -> Any:
         """The parsed value of all that was given of a repeated parameter. Raises as `read`."""
@@ -46,7 +47,7 @@ class Parameter:
     @property
     def schema(self) -> dict[str, Any]:
         """The parameter's JSON Schema."""
-        pattern = ID_PATTERN if self.path else NAME_PATTERN
+        pattern = ID_PATTERN if self.path or self.is_id else NAME_PATTERN
         found: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": self.longest, "pattern": pattern}
         return found if self.default is None else {**found, "default": self.default}
 

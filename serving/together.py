@@ -17,14 +17,14 @@ from schemas.events import Id, Impression
 from serving import parameters
 from serving.answers import TogetherAnswer, feed_items, shared
 from serving.body import read_object
-from serving.endpoint import ITEM_ID, Endpoint
-from serving.feeds import observe, row_of, timings_of
+from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
+from serving.feeds import observe, person_of, row_of, timings_of
 from serving.problems import document
-from serving.request_parameters import COMMON, explained, how_many
+from serving.request_parameters import AFTER, COMMON, explained, how_many
 from serving.requested import Requests
 from serving.services import Services
 
-ITEM = (ITEM_ID, how_many(bought_together), explained("reason"), *COMMON)
+ITEM = (ITEM_ID, FOR_USER, AFTER, how_many(bought_together), explained("reason"), *COMMON)
 CART = (how_many(cart), explained("reason"), *COMMON)
 MOST = 100
 
@@ -58,16 +58,21 @@ class Carts:
         ]  # fmt: skip
 
     async def item(self, request: Request) -> Response:
-        """Complements of one item."""
+        """Complements of one item, for a person as those of a cart of it."""
         asked = parameters.read(request, ITEM)
-        requested = self._requests.check(asked, bought_together, ITEM)
+        user_id = asked["user_id"]
+        requested = self._requests.check(asked, bought_together, ITEM, user_id or "")
         row = row_of(self._services, asked["id"])
-        answer = requested.answer(requested.query(n=asked["n"], item=row, cart=np.array([row], np.int64)))
-        observe(self._services, bought_together, answer, answer.timings_ms, answer.degraded)
+        person = await person_of(self._services, requested)
+        user = person.features if person else STRANGER
+        query = requested.query(n=asked["n"], user=user, item=row, cart=np.array([row], np.int64))
+        answer = requested.answer(query)
+        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
+        observe(self._services, bought_together, answer, answer.timings_ms, degraded)
         return document(
             TogetherAnswer(
-                **shared(requested, answer, secrets.token_hex(12), answer.degraded, answer.timings_ms),
-                items=feed_items(answer), user_id=None, freshness=None,
+                **shared(requested, answer, secrets.token_hex(12), degraded, answer.timings_ms),
+                items=feed_items(answer), user_id=user_id, freshness=person.freshness if person else None,
             )
         )  # fmt: skip
 

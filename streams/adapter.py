@@ -10,7 +10,7 @@ last written, and the *tail*: the elements taken since. On-time events are flush
 would cost as much as the row. Rows of items, and rows that late events change, are flushed together: a changed key has
 a processing-time timer at the next flush time. All timers of one flush time fire between two checkpoints, so that no
 checkpoint has an element both in a tail and in written rows: after a restore the tail is applied again, and everything
-that follows from it is emitted once. Rows are absolute, so that writing one twice changes nothing.
+that follows is emitted once. Rows are absolute: writing one twice changes nothing. That of part "" is a key's last.
 """
 
 from __future__ import annotations
@@ -224,9 +224,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
         """Sees to a timer for the flush of changed rows, or to an earlier one, where events are less late by now."""
-        changed = entry.changed
-        if (changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now, changed):
-            entry.flush_at = self._flushing.after(now, changed)
+        if (entry.changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now, entry.changed):
+            entry.flush_at = self._flushing.after(now, entry.changed)
             self._due[entry.flush_at].append(key)
             ctx.timer_service().register_processing_time_timer(entry.flush_at)
 
@@ -270,7 +269,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _rows(self, key: str, entry: Entry, now: int, closed: list[LabelledExample]) -> Iterator[Row]:
         yield from deleted(self._operator, key, entry.deleted)
-        for part in entry.changed:
+        for part in entry.changed if len(entry.changed) == 1 else sorted(entry.changed, reverse=True):  # "" is last
             state = entry.states[part]
             closed += self._operator.on_timer(part, state, now)
             cells = self._operator.encode(part, state)

@@ -52,7 +52,7 @@ class LogAdmission:
         if state is None:
             state = self._states[event.user_id] = self._operator.new()
         try:
-            self._operator.on_event("", state, record)  # type: ignore[arg-type]
+            self._operator.on_event("", state, record)
         except EventError as error:
             if record.taken and not isinstance(error, Duplicate):
                 return True  # the job has taken it, by the rules of then

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 
 from feature_repo.views import user
 from operators.contract import Operator, Record, Signal, Space
+from operators.controls import NAMES as CONTROL_NAMES
+from operators.controls import PART as CONTROLS
 from operators.driver import Driver, Emit, States
 from operators.space import EmptySpace
 from operators.time import END as END
+from recommend.controls import with_interests
 from schemas.errors import EventError, NoConsent
 from schemas.events import Item, LabelledExample
 
@@ -100,7 +103,13 @@ class Replay:
         self._items.forget(at)
 
     def user_row(self, user_id: str, at: int) -> dict[str, Any]:
-        """Field name → value as of `at`; the defaults of a user without events."""
+        """Field name → value as of `at`, of the user's controls too where there are any; the defaults of a user without
+        events."""
         state = self.users.get((user_id, "")) or self.user_operator.new("")
         row = self.user_operator.row(user_id, "", state, at)
-        return dict(zip(self._names, row.values, strict=True))
+        found = dict(zip(self._names, row.values, strict=True))
+        controls = self.users.get((user_id, CONTROLS))
+        if controls is None:
+            return found
+        row = self.user_operator.row(user_id, CONTROLS, controls, at)
+        return {**with_interests(found | dict(zip(CONTROL_NAMES, row.values, strict=True)))}

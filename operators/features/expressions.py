@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from operators.contract import Signal
 from operators.gate import IMPRESSION
+from schemas.controls import FEEDBACK
 from schemas.errors import FeatureError
 from schemas.events import EVENT_TYPES
 
@@ -26,7 +27,7 @@ Read: TypeAlias = Callable[[Signal], Any]
 Decide: TypeAlias = Callable[[str], bool | None]
 
 KINDS: dict[type, Kind] = {str: "text", list: "texts", int: "int", float: "number", bool: "flag"}
-TYPES_OF_EVENTS = (*EVENT_TYPES, IMPRESSION)
+TYPES_OF_EVENTS = (*EVENT_TYPES, FEEDBACK, IMPRESSION)
 
 
 def undecided(event_type: str) -> bool | None:

@@ -4,8 +4,13 @@ from recommend.filters.available import Available
 from recommend.filters.cart import Complements, NotInCart
 from recommend.filters.disliked import NotDisliked
 from recommend.filters.excluded import Excluded
+from recommend.filters.hidden import NotHidden
 from recommend.filters.itself import NotItself
 from recommend.filters.matching import Matching
+from recommend.filters.refused import NotRefused
 from recommend.filters.seen import Unseen
 
-__all__ = ["Available", "Complements", "Excluded", "Matching", "NotDisliked", "NotInCart", "NotItself", "Unseen"]
+__all__ = [
+    "Available", "Complements", "Excluded", "Matching", "NotDisliked", "NotHidden", "NotInCart", "NotItself",
+    "NotRefused", "Unseen",
+]  # fmt: skip

@@ -5,7 +5,16 @@ from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Onnx
 from recommend.rerankers import Diverse, NewSlots
-from recommend.retrievers import AnyAvailable, Nearest, New, PopularEverywhere, PopularInRegion, Similar
+from recommend.retrievers import (
+    AnyAvailable,
+    AskedFor,
+    Nearest,
+    New,
+    PopularEverywhere,
+    PopularInRegion,
+    Similar,
+    Unfamiliar,
+)
 from recommend.surface import Surface
 
 home = Surface(
@@ -18,6 +27,8 @@ home = Surface(
         New(quota=40),
         PopularInRegion(quota=200),
         PopularEverywhere(quota=200),
+        AskedFor(quota=50),
+        Unfamiliar(quota=50),
     ),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,

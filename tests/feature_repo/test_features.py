@@ -71,7 +71,8 @@ def test_services() -> None:
         read.setdefault(value.entity.view, []).append(value.field.name)
     # What profiles hold is read for filters alone.
     fed = [name for name in everything if name != "profile_attributes"]
-    assert of(features.user_feed) == {"user_activity": fed, **read}
+    of_controls = [f.name for f in views.user_controls.fields]
+    assert of(features.user_feed) == {"user_activity": fed, "user_controls": of_controls, **read}
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {

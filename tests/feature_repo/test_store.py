@@ -67,6 +67,10 @@ def rows() -> dict[tuple[str, ...], Row]:
         kind = "purchase" if n % 3 else "click"
         event = Interaction(f"e{n}", kind, person, at, rng.choice(ITEMS), properties={"region": "DE"})
         replay.feed(Record(event, "interactions", n % 5, n))
+    for n in range(5):
+        said = {"control": "not_category", "category": f"c{n}"}
+        event = Interaction(f"c{n}", "feedback", f"u{n}", T0 + 60 * MINUTE, properties=said)
+        replay.feed(Record(event, "interactions", n, 60 + n))
     return {(row.view, *row.key): row for row in emitted}
 
 
@@ -173,6 +177,9 @@ def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -
         found = reader.read(f"u{n}", attributes=True)
         assert found is not None
         expected = dict(zip([f.name for f in views.user.fields], ROWS["user_activity", f"u{n}"].values, strict=True))
+        controls = ROWS["user_controls", f"u{n}"].values
+        expected |= dict(zip([f.name for f in views.user_controls.fields], controls, strict=True))
+        assert expected["control_targets"] == [f"c{n}"]
         assert {name for name in found if ":" not in name} == set(expected)
         for value in DECLARED.reads.user:
             row, names = ROWS[value.entity.view, f"u{n}"], [f.name for f in DECLARED.view(value.entity).fields]

@@ -54,14 +54,17 @@ def api() -> Any:
 
 
 def fitting(body: Any) -> Any:
-    """What a schema cannot say: a time is not in the future, and an impression's lists are as long as its items. Values
-    that the schema forbids stay as they are."""
+    """What a schema cannot say: a time is not in the future, and an impression's lists are as long as its items, and
+    an undo is of another event. Values that the schema forbids stay as they are."""
     for event in body if isinstance(body, list) else [body]:
         if not isinstance(event, dict):
             continue
         for name in ("timestamp", "created_at"):
             if name in event and is_time(event[name]):
                 event[name] = NOW_MS
+        said = event.get("properties")
+        if isinstance(said, dict) and isinstance(said.get("of"), str) and said["of"] == event.get("event_id"):
+            said["of"] = "another"
         if isinstance(event.get("features"), str):
             del event["features"]
         given = event.get("propensities")

@@ -1,0 +1,19 @@
+"""The filters that are in force on every surface: those of the request and of the person."""
+
+from __future__ import annotations
+
+from recommend.filters.excluded import Excluded
+from recommend.filters.hidden import NotHidden
+from recommend.filters.matching import Matching
+from recommend.filters.refused import NotRefused
+from recommend.query import Query
+from recommend.stage import Filter
+from recommend.surface import Surface
+
+ON_EVERY_SURFACE: tuple[Filter, ...] = (Matching(), Excluded(), NotHidden(), NotRefused())
+
+
+def filters_of(surface: Surface, query: Query) -> tuple[Filter, ...]:
+    """The surface's filters, and before them those of the request and the person that apply."""
+    own = tuple(each for each in ON_EVERY_SURFACE if each.applies(query))
+    return (*own, *surface.filters) if own else surface.filters
