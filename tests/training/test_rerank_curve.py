@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from recommend.rerankers import Tradeoff
 from recommend.surfaces import home
 from training.accepted import Log
 from training.datasets import Dataset
@@ -26,6 +27,8 @@ def test_variants_differ_in_the_re_ranker_alone() -> None:
     ]  # fmt: skip
     assert found[RELEVANCE].rerankers == ()
     assert found[DEFAULT] is home
+    kept = [each for each in home.rerankers if not isinstance(each, Tradeoff)]
+    assert all([*s.rerankers[1:]] == kept for name, s in found.items() if name not in (RELEVANCE, DEFAULT))
     assert {(s.retrievers, s.filters, s.ranker) for s in found.values()} == {
         (home.retrievers, home.filters, home.ranker)
     }
