@@ -79,10 +79,7 @@ lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt
 	$(BIN)/$(COMPILE) --upgrade --extra train --extra dev pyproject.toml -o requirements/lock.txt
 
-jars-curve: setup  ## accuracy against diversity, calibration, coverage and novelty of each re-ranker, on MovieLens-100K
-	$(BIN)/python -m training.rerank_curve
-
-lock: setup  ## resolve the jars of Kafka and Flink again
+jars-lock: setup  ## resolve the jars of Kafka and Flink again
 	$(BIN)/freshet jars lock
 
 docker: setup  ## build the images and check the compose file

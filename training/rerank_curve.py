@@ -33,7 +33,7 @@ from rich.table import Table
 
 from feature_repo import registry
 from feature_repo.repository import EMPTY, Repository
-from recommend.rerankers import Calibrated, Determinantal, Diverse, Mmr, Serendipity
+from recommend.rerankers import Calibrated, Determinantal, Diverse, Mmr, Serendipity, Tradeoff
 from recommend.surface import Surface
 from recommend.surfaces import home
 from schemas import bundle
@@ -54,12 +54,14 @@ COLUMNS = ("ndcg@20", "recall@20", "ild", "ild genre", "kl", "novelty")
 
 
 def variants(strengths: Sequence[float] = STRENGTHS) -> dict[str, Surface]:
-    """Name → the home feed with one re-ranker of one strength; before them relevance alone, and the feed as it is."""
+    """Name → the home feed with one re-ranker of one strength instead of its own; before them relevance alone, and the
+    feed as it is."""
     found = {RELEVANCE: PLAIN, DEFAULT: home}
+    others = tuple(each for each in home.rerankers if not isinstance(each, Tradeoff))
     for kind in RERANKERS:
         for d in strengths:
             made = kind(diversity=d)
-            found[f"{made.name} {d:g}"] = replace(home, rerankers=(made,))
+            found[f"{made.name} {d:g}"] = replace(home, rerankers=(made, *others))
     return found
 
 

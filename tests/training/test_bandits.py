@@ -64,7 +64,10 @@ def test_every_bandit_learns_and_the_table_says_so() -> None:
     uniform = run(always(1 / 3, 1 / 3, 1 / 3), WORLD, 20_000, 500, np.random.default_rng(0)).regret
     for name, figures in found.items():
         assert figures["regret"] < 0.6 * uniform, name
-        assert 0 <= figures["estimates"]["best"]["within"] <= 1
+        for each in figures["estimates"].values():
+            low, high = each["estimate"][1:]
+            assert each["within"] is (low <= each["truth"] <= high)
+            assert low > 0.3 * each["truth"], name
     assert found["linear_thompson"]["regret"] < found["thompson"]["regret"], "segments differ"
     console, made = Console(file=StringIO(), width=200), table(found)
     console.print(made)
