@@ -12,7 +12,7 @@ from starlette.responses import Response
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
 from recommend.surface import Surface
-from recommend.surfaces import PERSONAL, home, similar, trending
+from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
@@ -45,6 +45,15 @@ TRENDING = (
     explained("none"),
     *COMMON,
 )
+ONBOARDING = (
+    REGION,
+    Parameter(name="category", doc="only items of this category"),
+    FOR_USER,
+    AFTER,
+    how_many(onboarding),
+    explained("none"),
+    *COMMON,
+)
 
 
 class Feeds:
@@ -70,6 +79,10 @@ class Feeds:
             Endpoint(
                 method="GET", path="/v1/trending", name="trending", summary="What is popular now",
                 handler=self.trending, parameters=TRENDING, answer=Related, problems=(403, 422),
+            ),
+            Endpoint(
+                method="GET", path="/v1/onboarding", name="onboarding", summary="Items to ask a new person about",
+                handler=self.onboarding, parameters=ONBOARDING, answer=Related, problems=(403, 422),
             ),
         ]  # fmt: skip
 
@@ -133,6 +146,12 @@ class Feeds:
         """What is popular now: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
         requested = self._requests.check(asked, trending, TRENDING, asked["user_id"] or "")
+        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
+
+    async def onboarding(self, request: Request) -> Response:
+        """Items of which an answer tells the most about a person; answers are events like any other."""
+        asked = parameters.read(request, ONBOARDING)
+        requested = self._requests.check(asked, onboarding, ONBOARDING, asked["user_id"] or "")
         return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
 
     async def _related(self, requested: Requested, **about: Any) -> Response:

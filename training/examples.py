@@ -8,7 +8,7 @@ Features cannot contain anything later than the moment, since no later event has
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -47,6 +47,13 @@ RANDOM = 50
 """candidates drawn from the whole catalogue, in addition to those of the home feed's retrievers"""
 OTHERS = 100
 """candidates not wanted that a group keeps, drawn at random"""
+
+
+KNOWN = (0, 1, 2, 3, 5, 10, 20)
+"""numbers of events after which a new person's later ones are learned"""
+
+
+SKIP = 20
 
 
 class Group(NamedTuple):
@@ -199,8 +206,9 @@ def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
     return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
 
 
-def wanted(log: Log) -> Callable[[int], dict[str, int]]:
-    """For an event's number: item id → grade, over its person's next AHEAD interactions from it on.
+def wanted(log: Log, ahead: int | None = AHEAD, skip: int = 0) -> Callable[[int], dict[str, int]]:
+    """For an event's number: item id → grade, over its person's next `ahead` interactions from it on, all of them for
+    None; the person's first `skip` are never among them.
 
     3 loved, 2 liked, 1 met without a rating, 0 disliked: taste in thirds of a purchase.
     """
@@ -213,7 +221,7 @@ def wanted(log: Log) -> Callable[[int], dict[str, int]]:
     def grades(index: int) -> dict[str, int]:
         own = by_user[log.interactions[index].user_id]
         found: dict[str, int] = {}
-        for later in own[place[index] : place[index] + AHEAD]:
+        for later in own[max(place[index], skip) : None if ahead is None else place[index] + ahead]:
             event = log.interactions[later]
             if event.item_id and event.event_type in MET:
                 found[event.item_id] = max(found.get(event.item_id, 0), grade(event))
@@ -230,6 +238,19 @@ def grade(event: Interaction) -> int:
 def grade_of(weight: float) -> int:
     """0 to 3 by a weight of taste: below 0, below 1, below 2, above."""
     return 0 if weight < 0 else 1 + min(2, int(weight))
+
+
+def arrivals_of_people(log: Log, start: int, limit: int, seed: int) -> list[int]:
+    """Event numbers at which people whose first event is from `start` on have had KNOWN[k] events, for each k: at most
+    `limit`, of people at random."""
+    by_user: dict[str, list[int]] = defaultdict(list)
+    for number, event in enumerate(log.interactions):
+        by_user[event.user_id].append(number)
+    new = [own for own in by_user.values() if own[0] >= start]
+    found: list[int] = []
+    for k in np.random.default_rng(seed).permutation(len(new)).tolist():
+        found += [new[k][n] for n in KNOWN if n < len(new[k])]
+    return sorted(found[:limit])
 
 
 def examples(
@@ -249,25 +270,31 @@ def examples(
     `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
-    grades = wanted(log)
+    grades, rest = wanted(log), wanted(log, None, SKIP)
     groups: list[Group] = []
 
-    def look(moment: Moment) -> None:
+    def add(query: Query, values: Mapping[str, int], shown: Sequence[str] = ()) -> None:
         columns = pipeline.columns
         labels = np.zeros(columns.n, np.int64)
-        for item_id, value in grades(moment.number).items():
+        for item_id, value in values.items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(pipeline, moment.query, chance)
+        rows = candidates(pipeline, query, chance)
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
         if labels[rows].any() and not labels[rows].all():
-            positions = stood(moment.shown, columns, rows)
-            groups.append(Group(matrix(moment.request, rows, declared.crosses, positions), labels[rows]))
+            positions = stood(shown, columns, rows)
+            groups.append(Group(matrix(query.ranking, rows, declared.crosses, positions), labels[rows]))
+
+    def look(moment: Moment) -> None:
+        if moment.number in visits:
+            add(moment.query, grades(moment.number), moment.shown)
+        if moment.number in new:
+            add(moment.query, rest(moment.number), moment.shown)
 
     world, pipeline, arrivals = world_of(log, space, declared.reads)
-    moments = sample(log, start, limit, seed)
-    replay(log, world, pipeline, arrivals, moments, look, progress, declared)
+    visits, new = set(sample(log, start, limit, seed)), set(arrivals_of_people(log, start, limit // 2, seed))
+    replay(log, world, pipeline, arrivals, sorted(visits | new), look, progress, declared)
     return groups
 
 

@@ -19,7 +19,10 @@ ITEMS = [
     )
     for k in range(N)
 ]  # fmt: skip
-PATHS = {"home": "/v1/users/u1/feed", "similar": "/v1/items/i30/similar", "trending": "/v1/trending"}
+PATHS = {
+    "home": "/v1/users/u1/feed", "similar": "/v1/items/i30/similar", "trending": "/v1/trending",
+    "onboarding": "/v1/onboarding",
+}
 
 
 @pytest.fixture(autouse=True)
