@@ -24,6 +24,8 @@ from operators.space import Content
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
+from recommend.rules.rule_set import NO_RULES, RuleSet
+from recommend.rules.ruling import Ruling
 from recommend.together import Together, together
 
 HALF_LIFE: int = views.USER_VECTOR.half_life
@@ -91,6 +93,8 @@ class Query:
     """only items of this category"""
     filter: ItemFilter | None = None
     """only items that pass it, on every surface"""
+    rules: RuleSet = NO_RULES
+    """of merchandisers, the same ones throughout"""
     user_id: str = ""
     """whose `user` is; empty where the answer is nobody's"""
     pairs: Pairs = no_pairs
@@ -140,15 +144,24 @@ class Query:
         return RequestValues(person, self.at, self.region, self.device)
 
     @cached_property
+    def ruling(self) -> Ruling:
+        """The rules that are in force for this request."""
+        return self.rules.ruling(self.surface, self.request_values)
+
+    @cached_property
     def allowed(self) -> Mask:
-        """Which rows (n,) are available and pass the filter. Retrievers look for no others, so that neither a strict
-        filter nor a catalogue that is nearly sold out leaves the list short."""
-        available = self.columns.available
+        """Which rows (n,) are available, pass the filter, and are not hidden by a rule. Retrievers look for no others,
+        so that neither a strict filter nor a catalogue that is nearly sold out leaves the list short."""
+        allowed = self.columns.available
+        visible = self.ruling.visible() if self.rules.rules else None
+        if visible is not None:
+            n = min(len(allowed), len(visible))
+            allowed = allowed[:n] & visible[:n]
         if self.filter is None:
-            return available
+            return allowed
         passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
-        n = min(len(available), len(passing))
-        return available[:n] & passing[:n]
+        n = min(len(allowed), len(passing))
+        return allowed[:n] & passing[:n]
 
     @cached_property
     def n_allowed(self) -> int:

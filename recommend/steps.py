@@ -16,6 +16,7 @@ from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
 from recommend.filters import Matching
 from recommend.query import Query
+from recommend.rules.stages import ADDED, ALLOWED, arranged, with_pinned
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.surface import Surface
 from recommend.trace import Trace
@@ -68,8 +69,9 @@ def match(query: Query, trace: Trace) -> Mask | None:
 
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
-    found = [_found(retriever, query, trace) for retriever in surface.retrievers]
-    return merge(found, (*(retriever.name for retriever in surface.retrievers), FILL))
+    retrievers = (*surface.retrievers, ADDED) if query.rules.rules else surface.retrievers
+    found = [_found(retriever, query, trace) for retriever in retrievers]
+    return merge(found, (*(retriever.name for retriever in retrievers), FILL))
 
 
 def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -80,6 +82,8 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
         candidates = _filtered(each, query, candidates, trace, broken)
     if len(candidates) < query.n and surface.fallback:
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
+    if query.rules.rules:
+        candidates = with_pinned(_filters(surface, query), query, candidates, trace)
     return candidates.first(surface.ranked)
 
 
@@ -102,6 +106,8 @@ def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
     """The first n of the candidates, in the order of the re-rankers."""
     for each in surface.rerankers:
         candidates = _reordered(each, query, candidates, trace)
+    if query.rules.rules:
+        candidates = arranged(query, candidates, trace)
     return candidates.first(query.n)
 
 
@@ -125,8 +131,9 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
 
 
 def _filters(surface: Surface, query: Query) -> tuple[Filter, ...]:
-    """The surface's filters, and before them the query's."""
-    return (MATCHING, *surface.filters) if query.filter else surface.filters
+    """The surface's filters, and before them those of rules and of the query."""
+    filters = (ALLOWED, *surface.filters) if query.rules.rules else surface.filters
+    return (MATCHING, *filters) if query.filter else filters
 
 
 def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:

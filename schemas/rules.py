@@ -251,4 +251,4 @@ def _millis(name: str, text: str) -> int:
         raise InvalidEvent("must be ISO 8601 or epoch milliseconds (a number, without quotes)", name) from None
 
 
-KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in Rule.__args__)  # type: ignore[attr-defined]
+KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in Rule.__args__)
