@@ -45,7 +45,7 @@ class Ruled(Retriever):
         found = []
         for test in list(dict.fromkeys(wanted))[:RULES]:
             rows = ruling.matches.best(test, query.at)
-            rows = rows[query.allowed.take(rows, mode="clip") & (rows < len(query.allowed))]
+            rows = _fitting(query, rows)
             found.append(rows[~among(query.columns.hashes.take(rows), query.seen)][: min(EACH, query.n)])
         return np.array(list(dict.fromkeys(np.concatenate(found).tolist())), np.int64) if found else NO_ROWS
 
@@ -56,6 +56,14 @@ def pinned(query: Query) -> Rows:
     if not query.rules.rules:
         return NO_ROWS
     ids = [each.rule.item_id for each in query.ruling.slots if isinstance(each.rule, Pin)]
-    rows = query.columns.rows(list(dict.fromkeys(ids)))
+    return _fitting(query, query.columns.rows(list(dict.fromkeys(ids))))
+
+
+def _fitting(query: Query, rows: Rows) -> Rows:
+    """Those of the rows that the request allows, and that are of the category that it asks for."""
     rows = rows[rows < len(query.allowed)]
-    return rows[query.allowed.take(rows)]
+    rows = rows[query.allowed.take(rows)]
+    if query.category:
+        code = query.columns.category_codes.get(query.category)
+        rows = rows[(query.columns.categories.take(rows, axis=0) == code).any(axis=1)] if code else NO_ROWS
+    return rows

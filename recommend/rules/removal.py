@@ -39,7 +39,9 @@ class Allowed(Filter):
                 _remove(query, ruling, each, rows, kept, ruling.guarded(each, ruling.about, each, rows, matrix))
         for each in ruling.limits:
             found = ruling.guarded(each, _not_allowed, ruling, each, rows, matrix)
-            _remove(query, ruling, each, rows, kept, np.ones(len(rows), bool) if found is None else found)
+            if found is None:
+                kept[:] = False
+            _remove(query, ruling, each, rows, kept, found)
         for each in ruling.not_again:
             found = ruling.guarded(each, _again, query, each, rows, matrix)
             _remove(query, ruling, each, rows, kept, found)
