@@ -150,7 +150,7 @@ Rule: TypeAlias = Promote | Bury | Hide | Pin | Sponsor | Cap | Dedupe | AgeLimi
 class RuleChange(Struct, forbid_unknown_fields=True, frozen=True):
     """One record of the topic `rules`: the rule after a change, who made it and when, and what was before.
 
-    A change is in force only where its version is one more than that of the change before: of two that were made of the
+    A change is in force only where its version is larger than that of the one in force: of two that were made of the
     same version, the first in the topic is.
     """
 
@@ -251,4 +251,5 @@ def _millis(name: str, text: str) -> int:
         raise InvalidEvent("must be ISO 8601 or epoch milliseconds (a number, without quotes)", name) from None
 
 
-KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in Rule.__args__)
+RULE_TYPES: tuple[type[RuleBase], ...] = Rule.__args__
+KINDS = tuple(str(kind.__struct_config__.tag) for kind in RULE_TYPES)

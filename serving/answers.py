@@ -32,7 +32,8 @@ class Filtered(Struct, frozen=True):
 
 
 class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0. `detail` is there with explain=full."""
+    """One item of a feed, rank counted from 0. `detail` is there with explain=full; `sponsored`, the label to show, for
+    an item in a sponsored position."""
 
     item_id: str
     score: float
@@ -40,6 +41,7 @@ class FeedItem(Struct, frozen=True):
     item: Item | None
     reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
+    sponsored: str | UnsetType = UNSET
 
 
 class FeedAnswer(Struct, frozen=True):
@@ -60,13 +62,14 @@ class FeedAnswer(Struct, frozen=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and its score. `detail` is there with explain=full."""
+    """An item and its score. `detail` and `sponsored` as in a feed."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
     rank: int
     item: Item | None
     detail: Detail | UnsetType = UNSET
+    sponsored: str | UnsetType = UNSET
 
 
 class Related(Struct, frozen=True):
@@ -86,7 +89,8 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
     return [
         FeedItem(
-            ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET
+            ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
+            sponsored_of(answer, row),
         )
         for rank, (row, score, reason) in enumerate(shown)
     ]  # fmt: skip
@@ -98,7 +102,14 @@ def related(answer: Answer, variant: str) -> Related:
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
     return Related(
         [
-            RelatedItem(ids[row], round(score, 5), rank, items[row], answer.detail(rank) if full else UNSET)
+            RelatedItem(
+                ids[row],
+                round(score, 5),
+                rank,
+                items[row],
+                answer.detail(rank) if full else UNSET,
+                sponsored_of(answer, row),
+            )
             for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
         ],
         query.model.version if query.model else None,
@@ -107,6 +118,13 @@ def related(answer: Answer, variant: str) -> Related:
         trace_of(answer),
         filtered(answer),
     )
+
+
+def sponsored_of(answer: Answer, row: int) -> str | UnsetType:
+    """The label of an item in a sponsored position."""
+    query = answer.query
+    mark = query.ruling.marks.get(row) if query.rules.rules else None
+    return UNSET if mark is None else mark.label
 
 
 def filtered(answer: Answer) -> Filtered | UnsetType:

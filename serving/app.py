@@ -28,6 +28,8 @@ from serving.metrics import Metrics
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
 from serving.routing import resources
+from serving.rule_trials import RuleTrials
+from serving.rules import Rules
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.together import Carts
@@ -38,8 +40,8 @@ READS, WRITES = Pace(requests=1, turns=4), Pace(requests=16, turns=1)
 """A small write takes a fraction of a millisecond of the event loop, a feed several."""
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "X-API-Key"],
-    "expose_headers": ["Retry-After"],
+    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "If-Match", "X-API-Key"],
+    "expose_headers": ["ETag", "Retry-After"],
 }
 
 
@@ -50,6 +52,8 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *Feeds(services).endpoints(),
         *Carts(services).endpoints(),
         *People(services).endpoints(),
+        *RuleTrials(services).endpoints(),
+        *Rules(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]
 

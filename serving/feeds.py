@@ -104,11 +104,12 @@ class Feeds:
         user_id, surface = asked["id"], PERSONAL[asked["surface"]]
         variant = variant_of(services, asked, user_id)
         chosen = filter_of(services, asked["filter"], surface, variant.pipeline)
+        rules = variant.pipeline.rules()
         person = await services.hydrator.person(
             user_id,
             asked["after"],
             variant.space(surface.name),
-            chosen is not None and chosen.of_attributes is not None,
+            (chosen is not None and chosen.of_attributes is not None) or rules.reads_attributes,
         )
         hydrated = time.perf_counter()
         pipeline = variant.pipeline
@@ -116,6 +117,7 @@ class Feeds:
         query = pipeline.query(
             at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
             pairs=person.pairs, explain=asked["explain"], filter=chosen, user_id=user_id,
+            rules=rules,
         )  # fmt: skip
         begun = pipeline.begin(surface, query)
         pairs_ms = 0.0
@@ -203,6 +205,9 @@ def observe(
             metrics.removed.labels(name, stage.stage).inc(stage.removed)
         if stage.failed is not None:
             metrics.stage_failures.labels(name, stage.stage).inc()
+        for effect in stage.rules:
+            if effect.failed is not None:
+                metrics.rule_failures.labels(effect.rule).inc()
         if stage.over_budget:
             metrics.over_budget.labels(name, stage.stage).inc()
 

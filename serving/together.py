@@ -116,15 +116,15 @@ class Carts:
         user_id = given.user_id
         variant = variant_of(services, asked, user_id or "")
         chosen = filter_of(services, asked["filter"], cart, variant.pipeline)
-        person = None
+        person, rules = None, variant.pipeline.rules()
         if user_id is not None:
-            person = await services.hydrator.person(user_id, None, variant.space(cart.name))
+            person = await services.hydrator.person(user_id, None, variant.space(cart.name), rules.reads_attributes)
         hydrated = time.perf_counter()
         columns, ids = variant.pipeline.columns, list(dict.fromkeys(given.items))
         at = now_ms()
         query = variant.pipeline.query(
             at=at, user=person.features if person else STRANGER, n=asked["n"], explain=asked["explain"],
-            cart=columns.rows(ids), filter=chosen,
+            cart=columns.rows(ids), filter=chosen, rules=rules,
         )  # fmt: skip
         answer = variant.pipeline.recommend(cart, query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded

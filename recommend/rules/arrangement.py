@@ -20,7 +20,7 @@ from feature_repo.columns import Mask, Rows
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 from recommend.rules.caps import CapCount, counters
-from recommend.rules.ruling import Mark, PlacedRule, Ruling
+from recommend.rules.ruling import PlacedRule, Ruling, SponsoredMark
 from recommend.stage import Reranker
 from schemas.rules import Bury, Pin, Promote, Sponsor
 
@@ -168,7 +168,7 @@ class _Arrangement:
             for position in sorted(rule.positions):
                 taken = self._take(each, position, candidates)
                 if taken is not None:
-                    self._ruling.marks[int(self._rows[taken])] = Mark(each.name, rule.label)
+                    self._ruling.marks[int(self._rows[taken])] = SponsoredMark(each.name, rule.label)
 
     def _take(self, each: PlacedRule, position: int, candidates: list[int]) -> int | None:
         """Reserves a position that is free for the first of the candidates that may stand there."""

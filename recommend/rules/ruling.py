@@ -32,7 +32,7 @@ class RuleEffect(Struct, omit_defaults=True):
     """why the rule was skipped, or why it removed everything"""
 
 
-class Mark(NamedTuple):
+class SponsoredMark(NamedTuple):
     """Of an item in a sponsored position."""
 
     rule: str
@@ -61,7 +61,7 @@ class Ruling:
     def __init__(self, rules: Iterable[PlacedRule], matches: Matches | None, request: RequestValues) -> None:
         self.matches, self.request = matches, request
         self.effects: list[RuleEffect] = []
-        self.marks: dict[int, Mark] = {}
+        self.marks: dict[int, SponsoredMark] = {}
         """row → mark of items in sponsored positions"""
         self.hides: list[PlacedRule] = []
         self.limits: list[PlacedRule] = []
