@@ -1,8 +1,8 @@
 """The rules as the server follows them from Kafka's topic `rules`, compiled over its columns.
 
-All changes are in one partition, so that every server sees them in one order. Of two that were made of the same version
-at once, on two servers, the first in the topic is in force everywhere; the server that wrote the second writes the first
-one again, so that it is also the last one, which compaction keeps.
+All changes are in one partition, so that every server sees them in one order. Of two that were made at once of the same
+version, on two servers, the first in the topic is in force everywhere; the server that wrote the second writes the
+first one again, so that it is also the last one, which compaction keeps.
 """
 
 from __future__ import annotations
