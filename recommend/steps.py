@@ -104,10 +104,11 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The first n of the candidates, in the order of the re-rankers."""
+    ranked = candidates
     for each in surface.rerankers:
         candidates = _reordered(each, query, candidates, trace)
     if query.rules.rules:
-        candidates = arranged(query, candidates, trace)
+        candidates = arranged(query, candidates, ranked, trace)
     return candidates.first(query.n)
 
 

@@ -65,6 +65,14 @@ class ItemFilter:
         """Which of `rows` (n,) pass, or of all rows; evaluated anew."""
         return self._evaluate(request, rows, self._of.columns.n if rows is None else len(rows))
 
+    def reads(self, request: RequestValues) -> tuple[Any, ...]:
+        """Everything that the result depends on, of a filter that reads no field of items; a `repr` tells 1 from
+        True."""
+        return (self.text, *[value if type(value) is str else repr(value) for value in self._given(request)])
+
+    def _given(self, request: RequestValues) -> list[Any]:
+        return [read.given(request) for read in self._reads]
+
     def holds(self, request: RequestValues) -> bool:
         """Whether it is true, of a filter that reads no field of items."""
         return bool(self._run(Evaluation(self._of.columns, request, None, 0, {})))
@@ -89,8 +97,7 @@ class ItemFilter:
     def _key(self, request: RequestValues) -> bytes:
         """A hash of everything that the mask depends on but the columns' values: filters and the person's lists may be
         long. The `repr` tells 1 from True."""
-        values = [read.given(request) for read in self._reads]
-        text = repr((self.text, self._shape, values))
+        text = repr((self.text, self._shape, self._given(request)))
         return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
     def _updated(self, kept: _Kept, request: RequestValues, version: int, n: int) -> Mask | None:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_repo.columns import Rows
+from feature_repo.columns import Mask, Rows
 from recommend.filters.known import among
 from recommend.query import NO_ROWS, Query
+from recommend.rules.plan import ADDING
 from recommend.stage import Retriever
-from schemas.rules import Pin, Promote, Sponsor
 
-EACH = 20
-"""items of one rule at most"""
-RULES = 8
-"""rules, of the highest priority, that add items to one answer"""
+EACH, LOOKED_AT = 20, 100
+"""items of one rule at most, and how many of its most popular ones are looked at for them"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,46 +22,40 @@ class Ruled(Retriever):
     They pass the same filters as those of other retrievers."""
 
     name: str = "rules"
-    quota: int = EACH * RULES
+    quota: int = EACH * ADDING
 
     def applies(self, query: Query) -> bool:
-        return bool(query.rules.rules) and query.ruling.arranges
+        return bool(query.rules.rules) and query.ruling.plan.arranges
 
     def find(self, query: Query) -> Rows:
         ruling = query.ruling
-        if ruling.matches is None:
+        if ruling.matches is None or not ruling.plan.adding:
             return NO_ROWS
-        wanted = [
-            each.test
-            for each in (*ruling.slots, *ruling.shares, *ruling.moves)
-            if each.test is not None
-            and (
-                isinstance(each.rule, Sponsor)
-                or (isinstance(each.rule, Promote) and each.rule.places is None)
-            )
-        ]  # fmt: skip
-        found = []
-        for test in list(dict.fromkeys(wanted))[:RULES]:
-            rows = ruling.matches.best(test, query.at)
-            rows = _fitting(query, rows)
-            found.append(rows[~among(query.columns.hashes.take(rows), query.seen)][: min(EACH, query.n)])
-        return np.array(list(dict.fromkeys(np.concatenate(found).tolist())), np.int64) if found else NO_ROWS
+        lists = [ruling.matches.best(test, query.at)[:LOOKED_AT] for test in ruling.plan.adding]
+        rows = np.concatenate(lists)
+        fits = _fitting(query, rows)
+        fits &= ~among(query.columns.hashes.take(rows), query.seen)
+        found: dict[int, None] = {}
+        start, most = 0, min(EACH, query.n)
+        for each in lists:
+            found.update(dict.fromkeys(each[fits[start : start + len(each)]][:most].tolist()))
+            start += len(each)
+        return np.fromiter(found, np.int64, len(found))
 
 
 def pinned(query: Query) -> Rows:
     """Rows of the items that rules pin, and that are available and pass the request's filter; whether the person has
     met them does not count."""
-    if not query.rules.rules:
+    if not query.rules.rules or not query.ruling.plan.pins:
         return NO_ROWS
-    ids = [each.rule.item_id for each in query.ruling.slots if isinstance(each.rule, Pin)]
-    return _fitting(query, query.columns.rows(list(dict.fromkeys(ids))))
+    rows = query.columns.rows(query.ruling.plan.pins)
+    return rows[_fitting(query, rows)]
 
 
-def _fitting(query: Query, rows: Rows) -> Rows:
-    """Those of the rows that the request allows, and that are of the category that it asks for."""
-    rows = rows[rows < len(query.allowed)]
-    rows = rows[query.allowed.take(rows)]
+def _fitting(query: Query, rows: Rows) -> Mask:
+    """Which rows (n,) the request allows, and are of the category that it asks for."""
+    found: Mask = query.allowed.take(rows, mode="clip") & (rows < len(query.allowed))
     if query.category:
-        code = query.columns.category_codes.get(query.category)
-        rows = rows[(query.columns.categories.take(rows, axis=0) == code).any(axis=1)] if code else NO_ROWS
-    return rows
+        code = query.columns.category_codes.get(query.category, -1)
+        found &= (query.columns.categories.take(rows, axis=0) == code).any(axis=1)
+    return found

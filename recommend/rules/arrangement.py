@@ -20,7 +20,9 @@ from feature_repo.columns import Mask, Rows
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 from recommend.rules.caps import CapCount, counters
-from recommend.rules.ruling import PlacedRule, Ruling, SponsoredMark
+from recommend.rules.matches import Bits
+from recommend.rules.plan import PlacedRule
+from recommend.rules.ruling import SponsoredMark
 from recommend.stage import Reranker
 from schemas.rules import Bury, Pin, Promote, Sponsor
 
@@ -37,72 +39,62 @@ class Arranged(Reranker):
     name: str = "rules"
 
     def applies(self, query: Query) -> bool:
-        return bool(query.rules.rules) and query.ruling.arranges
+        return bool(query.rules.rules) and query.ruling.plan.arranges
 
     def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
-        ruling, rows = query.ruling, candidates.rows
-        matrix = ruling.matches.of(rows) if ruling.matches else None
-        order = _moved(query, rows, matrix)
-        if not (ruling.slots or ruling.shares or ruling.caps):
+        plan, rows = query.ruling.plan, candidates.rows
+        bits = query.ruling.bits(rows)
+        order = _moved(query, rows, bits)
+        if not (plan.slots or plan.shares or plan.caps):
             return order
         # From here on, a candidate is its place in that order: a smaller one is a better one.
-        ordered = rows.take(order)
-        arranged = _Arrangement(query, ordered, None if matrix is None else matrix.take(order, axis=0)).filled()
-        return order.take(arranged)
+        return order.take(_Arrangement(query, rows.take(order), bits.take(order, axis=0)).filled())
 
 
-def _moved(query: Query, rows: Rows, matrix: Mask | None) -> Rows:
+def _moved(query: Query, rows: Rows, bits: Bits) -> Rows:
     """Positions (n,) of candidates after those that rules promote or bury have moved. A rule that moves to an end wins
     over one that moves by places, and of several of them the one of the highest priority."""
-    ruling, n = query.ruling, len(rows)
-    positions = np.arange(n)
-    if not ruling.moves:
+    ruling, plan, positions = query.ruling, query.ruling.plan, np.arange(len(rows))
+    if not plan.moves:
         return positions
-    net = np.zeros(n)
-    ends: list[tuple[PlacedRule, Mask, float]] = []
-    movers: list[tuple[PlacedRule, Mask]] = []
-    live = None if matrix is None else matrix.any(axis=0)
-    if live is not None and ruling.matches is not None:
-        live[list(ruling.matches.broken)] = True  # so that their rules are asked, and fail
-    for each in ruling.moves:
-        if each.test is not None and live is not None and not live[each.test]:
-            continue
-        about = ruling.guarded(each, ruling.about, each, rows, matrix)
-        if about is None or not about.any():
-            continue
-        rule = each.rule
-        assert isinstance(rule, (Promote, Bury))
-        sign = 1 if isinstance(rule, Promote) else -1
-        movers.append((each, about))
-        if rule.places is None:
-            ends.append((each, about, sign * END * (1.0 + len(ruling.moves) - len(ends))))
-        else:
-            net[about] += sign * rule.places
-    for _, about, places in reversed(ends):
-        net[about] = places
+    net = plan.net_places(bits)
+    for each in plan.single:
+        about = ruling.guarded(each, ruling.about, each, rows, bits)
+        if about is not None:
+            rule = each.rule
+            assert isinstance(rule, (Promote, Bury))
+            net[about] += (rule.places or 0) * (1 if isinstance(rule, Promote) else -1)
+    for number, each in enumerate(reversed(plan.ends), 1):
+        about = ruling.guarded(each, ruling.about, each, rows, bits)
+        if about is not None:
+            net[about] = number * (END if isinstance(each.rule, Promote) else -END)
+    if not net.any():
+        return positions
     order = np.argsort(positions - net - 0.5 * np.sign(net), kind="stable")
     if query.explain == "full":
-        _note_moves(query, ruling, rows, movers, order)
+        _note_moves(query, rows, bits, order)
     return order
 
 
-def _note_moves(query: Query, ruling: Ruling, rows: Rows, movers: list[tuple[PlacedRule, Mask]], order: Rows) -> None:
-    place, ids = np.empty(len(order), np.int64), query.columns.ids
-    place[order] = np.arange(len(order))
-    shown = np.minimum(place, np.arange(len(order))) < query.n  # those that the answer has, or had before
-    for each, about in movers:
-        touched = [ids[row] for row in rows[about & shown].tolist()]
-        if touched:
+def _note_moves(query: Query, rows: Rows, bits: Bits, order: Rows) -> None:
+    ruling, ids, n = query.ruling, query.columns.ids, len(order)
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    shown = np.minimum(place, np.arange(n)) < query.n  # those that the answer has, or had before
+    for each in ruling.plan.moves:
+        about = ruling.guarded(each, ruling.about, each, rows, bits)
+        if about is not None and (about & shown).any():
+            touched = [ids[row] for row in rows[about & shown].tolist()]
             ruling.note(each, "promoted" if isinstance(each.rule, Promote) else "buried", touched)
 
 
 class _Arrangement:
     """The filling of the positions of one answer by the candidates at `rows`, best first."""
 
-    def __init__(self, query: Query, rows: Rows, matrix: Mask | None) -> None:
-        self._query, self._ruling, self._rows, self._matrix = query, query.ruling, rows, matrix
+    def __init__(self, query: Query, rows: Rows, bits: Bits) -> None:
+        self._query, self._ruling, self._rows, self._bits = query, query.ruling, rows, bits
         self._n = min(query.n, len(rows))
-        self._caps = counters(query, rows, matrix)
+        self._caps = counters(query, rows, bits)
         self._reserved: dict[int, int] = {}
         """position → candidate"""
         self._placed: set[int] = set()
@@ -117,8 +109,11 @@ class _Arrangement:
         self._reserve()
         shares = [
             (each, np.flatnonzero(about).tolist(), set(np.flatnonzero(about).tolist()))
-            for each in self._ruling.shares
-            if (about := self._about(each)) is not None and about.any()
+            for each in self._ruling.plan.shares
+            if isinstance(each.rule, Promote)
+            and (each.rule.share or 0) * self._n >= 1 - EXACT
+            and (about := self._about(each)) is not None
+            and about.any()
         ]
         counts = [0] * len(shares)
         ready = [k for k in range(len(self._rows)) if k not in self._placed]
@@ -147,22 +142,25 @@ class _Arrangement:
         return np.array(found, np.int64)
 
     def _about(self, each: PlacedRule) -> Mask | None:
-        return self._ruling.guarded(each, self._ruling.about, each, self._rows, self._matrix)
+        return self._ruling.guarded(each, self._ruling.about, each, self._rows, self._bits)
 
     # -- reserved positions ----------------------------------------------------------------------------
 
     def _reserve(self) -> None:
         row_of = self._query.columns.row_of
-        for each in self._ruling.slots:
+        place_of = {row: place for place, row in enumerate(self._rows.tolist())} if self._ruling.plan.pins else {}
+        for each in self._ruling.plan.slots:
             rule = each.rule
             if isinstance(rule, Pin):
-                row = row_of.get(rule.item_id)
-                at = [] if row is None else np.flatnonzero(self._rows == row).tolist()
-                self._take(each, rule.position, at)
+                place = place_of.get(row_of.get(rule.item_id, -1))
+                if place is not None:
+                    self._take(each, rule.position, [place])
                 continue
             assert isinstance(rule, Sponsor)
+            if all(position >= self._n or position in self._reserved for position in rule.positions):
+                continue
             about = self._about(each)
-            if about is None or not about.any():
+            if about is None:
                 continue
             candidates = np.flatnonzero(about).tolist()
             for position in sorted(rule.positions):

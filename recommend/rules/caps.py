@@ -2,74 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from feature_repo.columns import Mask, Rows
+from feature_repo.columns import Rows
 from recommend.query import Query
-from recommend.rules.ruling import PlacedRule
+from recommend.rules.matches import Bits
+from recommend.rules.plan import PlacedRule
 from schemas.events import Item
 from schemas.rules import Cap, Dedupe
 
-Groups: TypeAlias = Sequence[tuple[Any, ...]]
-ONE_GROUP: tuple[Any, ...] = ("",)
+Groups: TypeAlias = tuple[Any, ...]
+ONE_GROUP: Groups = ("",)
 
 
 class CapCount:
     """How many items of each group stand in the first positions of an answer so far."""
 
-    __slots__ = ("_counts", "_groups", "most", "rule", "within")
+    __slots__ = ("_counts", "_groups", "_known", "most", "rule", "within")
 
-    def __init__(self, rule: PlacedRule, groups: dict[int, tuple[Any, ...]], most: int, within: int) -> None:
-        """`groups`: by position among the candidates, for those that count."""
+    def __init__(self, rule: PlacedRule, groups: Callable[[int], Groups], most: int, within: int) -> None:
+        """`groups` of a candidate, none where it does not count; asked for once for each."""
         self.rule, self.most, self.within = rule, most, within
         self._groups = groups
+        self._known: dict[int, Groups] = {}
         self._counts: dict[Any, int] = {}
 
     def allows(self, candidate: int, position: int) -> bool:
         """Whether the candidate may stand at the position."""
-        if position >= self.within:
+        if position >= self.within or not self._counts:
             return True
-        counts, most = self._counts, self.most
-        return all(counts.get(group, 0) < most for group in self._groups.get(candidate, ()))
+        return all(self._counts.get(group, 0) < self.most for group in self._of(candidate))
 
     def add(self, candidate: int, position: int) -> None:
         """Counts the candidate as standing at the position."""
         if position < self.within:
-            for group in self._groups.get(candidate, ()):
+            for group in self._of(candidate):
                 self._counts[group] = self._counts.get(group, 0) + 1
 
+    def _of(self, candidate: int) -> Groups:
+        found = self._known.get(candidate)
+        if found is None:
+            found = self._known[candidate] = self._groups(candidate)
+        return found
 
-def counters(query: Query, rows: Rows, matrix: Mask | None) -> list[CapCount]:
-    """The caps in force, over candidates at `rows` (n,). Of two that differ in `most` alone, the stricter one."""
+
+def counters(query: Query, rows: Rows, bits: Bits) -> list[CapCount]:
+    """The caps in force, over candidates at `rows` (n,) with these bits (n, width). Of two that differ in `most` alone,
+    the stricter one."""
     ruling, found = query.ruling, dict[tuple[Any, ...], CapCount]()
-    values: dict[str, Groups] = {}
-    for each in ruling.caps:
+    for each in ruling.plan.caps:
         rule = each.rule
         assert isinstance(rule, (Cap, Dedupe))
         most, first = (rule.most, rule.first) if isinstance(rule, Cap) else (1, None)
         within = min(first or query.n, query.n)
+        if most >= within:
+            continue
         key = rule.by, within, each.test, each.name if each.compiled.condition else ""
         if key in found:
             found[key].most = min(found[key].most, most)
             continue
-        about = None
+        members: set[int] | None = None
         if each.test is not None or each.compiled.condition is not None:
-            about = ruling.guarded(each, ruling.about, each, rows, matrix)
-            if about is None or not about.any():
+            about = ruling.guarded(each, ruling.about, each, rows, bits)
+            members = set() if about is None else set(np.flatnonzero(about).tolist())
+            if len(members) <= most:
                 continue
-        if rule.by is not None and rule.by not in values:
-            items = query.columns.items
-            values[rule.by] = [_values(items[row], rule.by) for row in rows.tolist()]
-        places = range(len(rows)) if about is None else np.flatnonzero(about).tolist()
-        of = values[rule.by] if rule.by is not None else [ONE_GROUP] * len(rows)
-        found[key] = CapCount(each, {place: of[place] for place in places if of[place]}, most, within)
+        found[key] = CapCount(each, partial(_groups, query, rows, rule.by, members), most, within)
     return list(found.values())
 
 
-def _values(item: Item | None, by: str) -> tuple[Any, ...]:
+def _groups(query: Query, rows: Rows, by: str | None, members: set[int] | None, candidate: int) -> Groups:
+    if members is not None and candidate not in members:
+        return ()
+    return ONE_GROUP if by is None else _values(query.columns.items[int(rows[candidate])], by)
+
+
+def _values(item: Item | None, by: str) -> Groups:
     """The groups of an item; none where it has no value, so that it counts nowhere."""
     if item is None:
         return ()

@@ -25,7 +25,7 @@ MASKS = 16
 """masks of visible items that are kept"""
 BEST = 500
 """of the most popular items of a test that are kept"""
-BEST_MS = 5_000
+BEST_MS = 30_000
 """how long they are"""
 
 
@@ -85,11 +85,6 @@ class Matches:
             if len(stale):
                 self._evaluate(np.unique(stale))
         return self._bits.take(rows, axis=0)
-
-    def of(self, rows: Rows) -> Mask:
-        """The results (n, tests) for these rows."""
-        bits = np.unpackbits(self.packed(rows), axis=1, count=len(self._tests), bitorder="little")
-        return bits.view(np.bool_)
 
     def visible(self, key: Bits) -> Mask:
         """Which rows match none of the tests of a key, as of the last look at each: a row that has changed since may be

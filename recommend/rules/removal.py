@@ -9,7 +9,9 @@ import numpy as np
 from feature_repo.columns import Mask, Rows
 from operators.time import DAY
 from recommend.query import Query
-from recommend.rules.ruling import PlacedRule, Ruling
+from recommend.rules.matches import Bits
+from recommend.rules.plan import PlacedRule
+from recommend.rules.ruling import Ruling
 from recommend.stage import Filter
 from schemas.rules import NotAgain
 
@@ -27,23 +29,21 @@ class Allowed(Filter):
         return bool(query.rules.rules)
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        ruling = query.ruling
-        if not ruling.removes:
+        ruling, plan = query.ruling, query.ruling.plan
+        if not plan.removes:
             return np.ones(len(rows), bool)
-        kept = ~ruling.hidden(rows)
-        full = query.explain == "full"
-        limits_tests = any(each.test is not None for each in (*ruling.limits, *ruling.not_again))
-        matrix = ruling.matches.of(rows) if ruling.matches and (full or limits_tests or ruling.matches.broken) else None
-        for each in ruling.hides:
-            if each.test is None or full or (ruling.matches and each.test in ruling.matches.broken):
-                _remove(query, ruling, each, rows, kept, ruling.guarded(each, ruling.about, each, rows, matrix))
-        for each in ruling.limits:
-            found = ruling.guarded(each, _not_allowed, ruling, each, rows, matrix)
+        bits = ruling.bits(rows)
+        kept = np.ones(len(rows), bool) if plan.hide_key is None else ~(bits & plan.hide_key).any(axis=1)
+        for each in plan.hides:
+            if each.test is None or query.explain == "full":
+                _remove(query, ruling, each, rows, kept, ruling.guarded(each, ruling.about, each, rows, bits))
+        for each in plan.limits:
+            found = ruling.guarded(each, _not_allowed, ruling, each, rows, bits)
             if found is None:
                 kept[:] = False
             _remove(query, ruling, each, rows, kept, found)
-        for each in ruling.not_again:
-            found = ruling.guarded(each, _again, query, each, rows, matrix)
+        for each in plan.not_again:
+            found = ruling.guarded(each, _again, query, each, rows, bits)
             _remove(query, ruling, each, rows, kept, found)
         return kept
 
@@ -57,9 +57,9 @@ def _remove(query: Query, ruling: Ruling, each: PlacedRule, rows: Rows, kept: Ma
         ruling.note(each, "removed", [ids[row] for row in rows[found].tolist()])
 
 
-def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, matrix: Mask | None) -> Mask:
+def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: Bits) -> Mask:
     """Which rows (n,) have the attribute of a policy, and not its permission."""
-    limited = ruling.about(each, rows, matrix).copy()
+    limited = ruling.about(each, rows, bits)
     condition = each.compiled.condition
     if condition is not None and limited.any():
         at = np.flatnonzero(limited)
@@ -67,12 +67,12 @@ def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, matrix: Mask | No
     return limited
 
 
-def _again(query: Query, each: PlacedRule, rows: Rows, matrix: Mask | None) -> Mask:
+def _again(query: Query, each: PlacedRule, rows: Rows, bits: Bits) -> Mask:
     """Which rows (n,) a rule is about, and the person has met within its days."""
     rule, user = each.rule, query.user
     assert isinstance(rule, NotAgain)
     since, events = query.at - rule.days * DAY, set(rule.events)
     recent = zip(user["recent_items"], user["recent_types"], user["recent_times"], strict=False)
     met = [item for item, kind, at in recent if at >= since and (not events or kind in events)]
-    found: Mask = np.isin(rows, query.columns.rows(met)) & query.ruling.about(each, rows, matrix)
+    found: Mask = np.isin(rows, query.columns.rows(met)) & query.ruling.about(each, rows, bits)
     return found

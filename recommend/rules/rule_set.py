@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
@@ -11,12 +11,13 @@ from feature_repo.columns import ItemColumns
 from recommend.filtering import ItemFilters, RequestValues
 from recommend.rules.compiled import CompiledRule, compiled
 from recommend.rules.matches import Matches, Test
-from recommend.rules.ruling import PlacedRule, Ruling
+from recommend.rules.plan import PlacedRule, Plan
+from recommend.rules.ruling import Ruling
 from schemas.errors import InvalidEvent
 from schemas.rules import Rule
 
-SURFACES = 64
-"""whose rules are kept apart"""
+PLANS, SEGMENTS = 256, 16_384
+"""plans, and results of segments, that are kept"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +32,54 @@ class RuleSet:
     """of the columns that it was compiled against"""
     reads_attributes: bool = False
     """whether any of the rules reads attributes of the person's profile"""
-    _by_surface: LRUCache[str, tuple[PlacedRule, ...]] = field(default_factory=lambda: LRUCache(SURFACES))
+    _conditional: dict[str, list[PlacedRule]] = field(default_factory=dict)
+    """by surface"""
+    _plans: LRUCache[Hashable, Plan] = field(default_factory=lambda: LRUCache(PLANS))
+    _segments: LRUCache[Hashable, bool] = field(default_factory=lambda: LRUCache(SEGMENTS))
 
     def ruling(self, surface: str, request: RequestValues) -> Ruling:
         """The rules in force for a request. Never raises: a rule whose condition fails is skipped, and named."""
-        found = self._by_surface.get(surface)
-        if found is None:
-            found = tuple(each for each in self.rules if not each.rule.surfaces or surface in each.rule.surfaces)
-            self._by_surface[surface] = found
-        return Ruling(found, self.matches, request)
+        conditional = self._conditional.get(surface)
+        if conditional is None:
+            conditional = [each for each in self.rules if each.conditional and _is_of(each, surface)]
+            self._conditional[surface] = conditional
+        failed: list[tuple[PlacedRule, str]] = []
+        now, region, device = request.now, request.region, request.device
+        met = [
+            each
+            for each in conditional
+            if each.starts <= now < each.until
+            and (not each.regions or region in each.regions)
+            and (not each.devices or device in each.devices)
+            and (each.segment is None or self._in_segment(each, request, failed))
+        ]
+        key = (surface, *map(id, met))
+        plan = self._plans.get(key)
+        if plan is None:
+            found = [each for each in self.rules if (each in met if each.conditional else _is_of(each, surface))]
+            plan = self._plans[key] = Plan(found, self.matches)
+        ruling = Ruling(plan, self.matches, request)
+        for each, why in failed:
+            ruling.fail(each, why)
+        return ruling
+
+    def _in_segment(self, each: PlacedRule, request: RequestValues, failed: list[tuple[PlacedRule, str]]) -> bool:
+        """Where that cannot be found out, a policy applies, and another rule does not."""
+        segment = each.segment
+        assert segment is not None
+        try:
+            key = segment.reads(request)
+            found = self._segments.get(key)
+            if found is None:
+                found = self._segments[key] = segment.holds(request)
+            return found
+        except Exception as error:
+            failed.append((each, type(error).__name__))
+            return each.compiled.is_limit
+
+
+def _is_of(each: PlacedRule, surface: str) -> bool:
+    return not each.rule.surfaces or surface in each.rule.surfaces
 
 
 NO_RULES = RuleSet()

@@ -47,8 +47,17 @@ def with_pinned(filters: Iterable[Filter], query: Query, candidates: CandidateSe
     )
 
 
-def arranged(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The candidates in the order of the rules, and those alone that the rules leave; as they were where that fails."""
+def arranged(query: Query, candidates: CandidateSet, ranked: CandidateSet, trace: Trace) -> CandidateSet:
+    """The candidates in the order of the rules, and those alone that the rules leave; as they were where that fails.
+    Those of `ranked` that the re-rankers left out come behind the candidates: rules may need them."""
+    if not ARRANGED.applies(query):
+        return candidates
+    if len(candidates) < len(ranked):
+        sorter = np.argsort(ranked.rows)
+        first = sorter.take(np.searchsorted(ranked.rows, candidates.rows, sorter=sorter))
+        others = np.ones(len(ranked), bool)
+        others[first] = False
+        candidates = ranked.take(np.concatenate([first, np.flatnonzero(others)]))
     n = len(candidates)
 
     def work() -> Rows:
