@@ -1,4 +1,4 @@
-"""The rules of merchandisers over HTTP: read, changed and deleted, each change against the version that it was made of."""
+"""The rules of merchandisers over HTTP. A change names the version that it was made of, so that none is overwritten."""
 
 from __future__ import annotations
 
