@@ -78,7 +78,8 @@ class RuleTrials:
         return [
             Endpoint(
                 method="POST", path="/v1/rules/try", name="try_rules",
-                summary="Answers under the rules as they are, and with some changed", handler=self.try_rules, body=Trial, answer=TrialResult, problems=(400, 408, 413, 415, 422),
+                summary="Answers under the rules as they are, and with some changed", handler=self.try_rules,
+                body=Trial, answer=TrialResult, problems=(400, 408, 413, 415, 422),
             )
         ]  # fmt: skip
 
