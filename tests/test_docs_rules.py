@@ -10,9 +10,8 @@ import pytest
 
 from feature_repo.columns import ItemColumns
 from recommend.filtering import ItemFilters
-from recommend.rules.additions import EACH
 from recommend.rules.compiled import compiled
-from recommend.rules.plan import ADDING
+from recommend.rules.plan import ADDING, EACH
 from schemas import rules
 from schemas.events import Item
 from schemas.rules import HISTORY, HISTORY_BYTES, KINDS, MOST_ITEMS, MOST_RULES, RULE_TYPES, RuleBase

@@ -9,11 +9,11 @@ import numpy as np
 from feature_repo.columns import Mask, Rows
 from recommend.filters.known import among
 from recommend.query import NO_ROWS, Query
-from recommend.rules.plan import ADDING
+from recommend.rules.plan import ADDING, EACH, wanted
 from recommend.stage import Retriever
 
-EACH, LOOKED_AT = 20, 100
-"""items of one rule at most, and how many of its most popular ones are looked at for them"""
+LOOKED_AT = 100
+"""of the most popular items of a rule, for those that the person has not met"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,19 @@ class Ruled(Retriever):
         ruling = query.ruling
         if ruling.matches is None or not ruling.plan.adding:
             return NO_ROWS
-        lists = [ruling.matches.best(test, query.at)[:LOOKED_AT] for test in ruling.plan.adding]
+        needed: dict[int, int] = {}
+        for test, rule in ruling.plan.adding:
+            if (n := wanted(rule, query.n)) and (test in needed or len(needed) < ADDING):
+                needed[test] = max(needed.get(test, 0), n)
+        if not needed:
+            return NO_ROWS
+        lists = [ruling.matches.best(test, query.at)[:LOOKED_AT] for test in needed]
         rows = np.concatenate(lists)
         fits = _fitting(query, rows)
         fits &= ~among(query.columns.hashes.take(rows), query.seen)
         found: dict[int, None] = {}
-        start, most = 0, min(EACH, query.n)
-        for each in lists:
+        start = 0
+        for each, most in zip(lists, needed.values(), strict=True):
             found.update(dict.fromkeys(each[fits[start : start + len(each)]][:most].tolist()))
             start += len(each)
         return np.fromiter(found, np.int64, len(found))

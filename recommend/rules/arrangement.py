@@ -147,8 +147,9 @@ class _Arrangement:
     # -- reserved positions ----------------------------------------------------------------------------
 
     def _reserve(self) -> None:
-        row_of = self._query.columns.row_of
-        place_of = {row: place for place, row in enumerate(self._rows.tolist())} if self._ruling.plan.pins else {}
+        row_of, pins = self._query.columns.row_of, self._query.columns.rows(self._ruling.plan.pins)
+        places = np.flatnonzero(np.isin(self._rows, pins)) if len(pins) else pins
+        place_of = dict(zip(self._rows[places].tolist(), places.tolist(), strict=True))
         for each in self._ruling.plan.slots:
             rule = each.rule
             if isinstance(rule, Pin):
@@ -173,7 +174,7 @@ class _Arrangement:
         if position >= self._n or position in self._reserved:
             return None
         for candidate in candidates:
-            if candidate not in self._placed and all(cap.allows(candidate, position) for cap in self._caps):
+            if candidate not in self._placed and self._against(candidate, position) is None:
                 self._reserved[position] = candidate
                 self._place(candidate, position)
                 self._note(each, "pinned" if isinstance(each.rule, Pin) else "sponsored", candidate)
@@ -195,7 +196,7 @@ class _Arrangement:
             for candidate in members:
                 if candidate in self._placed or candidate in self._dropped:
                     continue
-                if all(cap.allows(candidate, position) for cap in self._caps):
+                if self._against(candidate, position) is None:
                     self._note(each, "promoted", candidate)
                     return candidate
         return None
@@ -206,7 +207,7 @@ class _Arrangement:
             candidate = heapq.heappop(ready)
             if candidate in self._placed:
                 continue
-            against = next((cap for cap in self._caps if not cap.allows(candidate, position)), None)
+            against = self._against(candidate, position)
             if against is None:
                 return candidate
             self._note(against.rule, "kept out by a cap", candidate)
@@ -214,6 +215,13 @@ class _Arrangement:
                 self._waiting.setdefault(against.within, []).append(candidate)
             else:
                 self._dropped.add(candidate)
+        return None
+
+    def _against(self, candidate: int, position: int) -> CapCount | None:
+        """A cap that does not allow the candidate at the position, None where all do."""
+        for cap in self._caps:
+            if cap.tight and not cap.allows(candidate, position):
+                return cap
         return None
 
     def _place(self, candidate: int, position: int) -> None:

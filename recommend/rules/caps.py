@@ -22,26 +22,32 @@ ONE_GROUP: Groups = ("",)
 class CapCount:
     """How many items of each group stand in the first positions of an answer so far."""
 
-    __slots__ = ("_counts", "_groups", "_known", "most", "rule", "within")
+    __slots__ = ("_counts", "_groups", "_known", "_members", "most", "rule", "tight", "within")
 
-    def __init__(self, rule: PlacedRule, groups: Callable[[int], Groups], most: int, within: int) -> None:
-        """`groups` of a candidate, none where it does not count; asked for once for each."""
+    def __init__(
+        self, rule: PlacedRule, groups: Callable[[int], Groups], members: bytes | None, most: int, within: int
+    ) -> None:
+        """`groups` of a candidate are asked for once for each. `members`: of each candidate, whether it counts; None
+        where all do."""
         self.rule, self.most, self.within = rule, most, within
-        self._groups = groups
+        self.tight = False
+        """whether a group is full, so that it has to be asked"""
+        self._groups, self._members = groups, members
         self._known: dict[int, Groups] = {}
         self._counts: dict[Any, int] = {}
 
     def allows(self, candidate: int, position: int) -> bool:
         """Whether the candidate may stand at the position."""
-        if position >= self.within or not self._counts:
+        if position >= self.within or (self._members is not None and not self._members[candidate]):
             return True
         return all(self._counts.get(group, 0) < self.most for group in self._of(candidate))
 
     def add(self, candidate: int, position: int) -> None:
         """Counts the candidate as standing at the position."""
-        if position < self.within:
+        if position < self.within and (self._members is None or self._members[candidate]):
             for group in self._of(candidate):
-                self._counts[group] = self._counts.get(group, 0) + 1
+                count = self._counts[group] = self._counts.get(group, 0) + 1
+                self.tight = self.tight or count >= self.most
 
     def _of(self, candidate: int) -> Groups:
         found = self._known.get(candidate)
@@ -65,19 +71,17 @@ def counters(query: Query, rows: Rows, bits: Bits) -> list[CapCount]:
         if key in found:
             found[key].most = min(found[key].most, most)
             continue
-        members: set[int] | None = None
+        members = None
         if each.test is not None or each.compiled.condition is not None:
             about = ruling.guarded(each, ruling.about, each, rows, bits)
-            members = set() if about is None else set(np.flatnonzero(about).tolist())
-            if len(members) <= most:
+            if about is None or np.count_nonzero(about) <= most:
                 continue
-        found[key] = CapCount(each, partial(_groups, query, rows, rule.by, members), most, within)
+            members = about.tobytes()
+        found[key] = CapCount(each, partial(_groups, query, rows, rule.by), members, most, within)
     return list(found.values())
 
 
-def _groups(query: Query, rows: Rows, by: str | None, members: set[int] | None, candidate: int) -> Groups:
-    if members is not None and candidate not in members:
-        return ()
+def _groups(query: Query, rows: Rows, by: str | None, candidate: int) -> Groups:
     return ONE_GROUP if by is None else _values(query.columns.items[int(rows[candidate])], by)
 
 

@@ -14,6 +14,8 @@ from schemas.rules import Bury, Cap, Dedupe, Hide, NotAgain, Pin, Promote, Rule,
 
 ADDING = 8
 """rules, of the highest priority, that add candidates to one answer"""
+EACH = 20
+"""candidates that one rule adds at most"""
 Moves: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -62,8 +64,8 @@ class Plan:
         self.single = [each for each in self.moves if each.test is None and _places(each)]
         """moves by places whose items depend on the request"""
         added = [each for each in (*self.slots, *self.shares, *self.ends) if isinstance(each.rule, (Sponsor, Promote))]
-        self.adding = list(dict.fromkeys(each.test for each in added if each.test is not None))[:ADDING]
-        """tests whose most popular items become candidates"""
+        self.adding = [(each.test, each.rule) for each in added if each.test is not None]
+        """tests whose most popular items become candidates, and their rules"""
         self._move_bytes: npt.NDArray[np.int64] | None = None
         self._move_table: Moves = np.zeros(0, np.float32)
         if matches is not None:
@@ -93,6 +95,17 @@ class Plan:
         places += np.arange(len(self._move_bytes)) * 256
         found: Moves = self._move_table.take(places).sum(axis=1)
         return found
+
+
+def wanted(rule: Rule, n: int) -> int:
+    """How many items a rule needs as candidates for an answer of n, and some that other rules may keep out."""
+    if isinstance(rule, Sponsor):
+        needed = sum(position < n for position in rule.positions)
+    elif isinstance(rule, Promote) and rule.share:
+        needed = int(rule.share * n)
+    else:
+        needed = n
+    return min(2 * needed, EACH)
 
 
 def _places(each: PlacedRule) -> int:
