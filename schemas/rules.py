@@ -32,7 +32,8 @@ LAST_POSITION = 199
 """an answer has at most 200 items"""
 
 Filter: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MOST_FILTER)]
-RuleName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)")]
+NAME_OF_RULE = r"^[a-z0-9][a-z0-9._-]{0,63}$(?!\n)"
+RuleName: TypeAlias = Annotated[str, Meta(pattern=NAME_OF_RULE)]
 Items: TypeAlias = Annotated[list[Id], Meta(min_length=1, max_length=MOST_ITEMS)]
 Context: TypeAlias = Annotated[list[Name], Meta(max_length=64)]
 Position: TypeAlias = Annotated[int, Meta(ge=0, le=LAST_POSITION)]

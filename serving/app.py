@@ -29,7 +29,7 @@ from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
 from serving.routing import resources
 from serving.rule_trials import RuleTrials
-from serving.rules import Rules
+from serving.rules import RuleEndpoints
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.together import Carts
@@ -53,7 +53,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *Carts(services).endpoints(),
         *People(services).endpoints(),
         *RuleTrials(services).endpoints(),
-        *Rules(services).endpoints(),
+        *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]
 

@@ -125,7 +125,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> 
     places += [(p, "header") for p in endpoint.headers]
     if places:
         found["parameters"] = [
-            {"name": p.name, "in": place, "required": p.path, "description": p.doc, "schema": p.schema}
+            {"name": p.name, "in": place, "required": p.path or p.required, "description": p.doc, "schema": p.schema}
             for p, place in places
         ]
     if endpoint.body is not None:

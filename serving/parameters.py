@@ -26,6 +26,7 @@ class Parameter:
     doc: str = ""
     default: Any = None
     path: bool = False
+    required: bool = False
     longest: int = 256
 
     def read(self, text: str) -> Any:
@@ -124,6 +125,8 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
         name = parameter.name
         text = path.get(name) if parameter.path else given.get(name)
         if text is None:
+            if parameter.required:
+                faults.append(Fault(name, f"is required: {parameter.doc}"))
             values[name] = parameter.default
             continue
         known += not parameter.path

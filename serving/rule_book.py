@@ -28,7 +28,7 @@ EVERY_S = 0.02
 """how often changes are looked for: rules are compiled together that come together"""
 
 
-class Outcome(NamedTuple):
+class ChangeOutcome(NamedTuple):
     """What became of a change: the one that is in force of its rule, and whether that is the change itself."""
 
     change: RuleChange | None
@@ -49,9 +49,9 @@ class RuleBook:
         self._compiled: Mapping[str, Rule] = {}
         self._lock = threading.Lock()
         self._dirty = self._read = False
-        self._decided: list[tuple[asyncio.Future[Outcome], Outcome]] = []
+        self._decided: list[tuple[asyncio.Future[ChangeOutcome], ChangeOutcome]] = []
         """changes that have been read, and are answered once they are compiled"""
-        self._expected: dict[RuleChange, asyncio.Future[Outcome]] = {}
+        self._expected: dict[RuleChange, asyncio.Future[ChangeOutcome]] = {}
         self._loop = Loop("rules", self.refresh, EVERY_S)
 
     @property
@@ -81,9 +81,9 @@ class RuleBook:
         with self._lock:
             return self._changes.get(name)
 
-    def expect(self, change: RuleChange) -> asyncio.Future[Outcome]:
+    def expect(self, change: RuleChange) -> asyncio.Future[ChangeOutcome]:
         """What becomes of a change that is about to be written. Called on the event loop."""
-        found: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[ChangeOutcome] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._expected[_frozen(change)] = found
         return found
@@ -115,7 +115,7 @@ class RuleBook:
                 in_force = change == current  # written again
             expected = self._expected.pop(_frozen(change), None)
             if expected is not None:
-                self._decided.append((expected, Outcome(self._changes[name], in_force)))
+                self._decided.append((expected, ChangeOutcome(self._changes[name], in_force)))
 
     def set_complete(self) -> None:
         """Marks the topic as read; the book is complete once that is compiled."""
@@ -161,6 +161,6 @@ def _frozen(change: RuleChange) -> RuleChange:
     return RuleChange(change.name, change.version, change.by, change.at, change.rule, ())  # type: ignore[arg-type]
 
 
-def _answer(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def _answer(future: asyncio.Future[ChangeOutcome], outcome: ChangeOutcome) -> None:
     if not future.done():
         future.set_result(outcome)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,20 +16,40 @@ from recommend.rules.compiled import compiled
 from schemas import rules
 from schemas.clock import now_ms
 from schemas.errors import InvalidEvent
-from schemas.rules import MOST_RULES, PastChange, Rule, RuleChange
+from schemas.rules import MOST_RULES, NAME_OF_RULE, PastChange, Rule, RuleChange
 from serving import parameters
 from serving.body import read_body
 from serving.endpoint import Endpoint
 from serving.parameters import Parameter
 from serving.problems import Fault, NotFound, Stale, Unavailable, Unprocessable, VersionMissing, document
 from serving.producer import KafkaAway
-from serving.rule_book import Outcome
+from serving.rule_book import ChangeOutcome
 from serving.services import Services
 
 READ_BACK_S = 5.0
 """how long a change may take from the broker's acknowledgement until it is in force here"""
-NAME = Parameter(name="name", doc="the rule: lower-case letters, digits, `.`, `_` and `-`, at most 64", path=True)
-BY = Parameter(name="by", doc="who makes the change; required")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameOfRule(Parameter):
+    """The name of a rule, in the path."""
+
+    path: bool = True
+    longest: int = 64
+
+    def read(self, text: str) -> str:
+        """The name. Raises ValueError with the fix."""
+        if not re.match(NAME_OF_RULE, text):
+            raise ValueError("must be lower-case letters, digits, ., _ and -, at most 64, first a letter or a digit")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": NAME_OF_RULE}
+
+
+NAME = NameOfRule(name="name", doc="the rule: lower-case letters, digits, `.`, `_` and `-`, at most 64")
+BY = Parameter(name="by", doc="who makes the change, as in ?by=anna", required=True)
 IF_MATCH = Parameter(name="If-Match", doc="the ETag of the rule as it was read; required where there is the rule")
 ONE, CHANGE = (NAME,), (NAME, BY)
 
@@ -53,7 +75,7 @@ class RuleList(Struct, frozen=True):
     rules: list[RuleState]
 
 
-class Rules:
+class RuleEndpoints:
     """The endpoints of rules."""
 
     def __init__(self, services: Services) -> None:
@@ -89,7 +111,7 @@ class Rules:
         return document(RuleList([self._state(change) for change in self._book.changes.values()]))
 
     async def one(self, request: Request) -> Response:
-        name = _name(parameters.read(request, ONE))
+        name = parameters.read(request, ONE)["name"]
         change = self._book.latest(name)
         if change is None or change.rule is None:
             raise _no_rule(name)
@@ -97,7 +119,8 @@ class Rules:
 
     async def put(self, request: Request) -> Response:
         """Answers once the change is in force on this server; on the others it is within a second."""
-        name, by = _change(parameters.read(request, CHANGE))
+        asked = parameters.read(request, CHANGE)
+        name, by = asked["name"], asked["by"]
         settings = self._services.settings
         body = await read_body(request, settings.body_limit, settings.body_wait_s)
         try:
@@ -110,7 +133,8 @@ class Rules:
 
     async def delete(self, request: Request) -> Response:
         """The name and the history stay, so that a rule of this name that is made later goes on counting versions."""
-        name, by = _change(parameters.read(request, CHANGE))
+        asked = parameters.read(request, CHANGE)
+        name, by = asked["name"], asked["by"]
         await self._write(name, None, by, request)
         return Response(status_code=204)
 
@@ -131,7 +155,7 @@ class Rules:
             raise _stale(name, outcome.change)
         return change
 
-    async def _append(self, change: RuleChange) -> Outcome:
+    async def _append(self, change: RuleChange) -> ChangeOutcome:
         """Raises Unavailable where the change has not been acknowledged, or not been read back."""
         expected = self._book.expect(change)
         try:
@@ -167,22 +191,6 @@ def _answer(state: RuleState) -> Response:
     answer = document(state)
     answer.headers["ETag"] = f'"{state.version}"'
     return answer
-
-
-def _name(asked: dict[str, Any]) -> str:
-    try:
-        return msgspec.convert(asked["name"], rules.RuleName)
-    except msgspec.ValidationError:
-        detail = "must be lower-case letters, digits, ., _ and -, at most 64, and begin with a letter or digit"
-        raise Unprocessable(f"name: {detail}", [Fault("name", detail)]) from None
-
-
-def _change(asked: dict[str, Any]) -> tuple[str, str]:
-    """Name and author. Raises Unprocessable."""
-    if asked["by"] is None:
-        detail = "is required: who makes the change, as in ?by=anna"
-        raise Unprocessable(f"by: {detail}", [Fault("by", detail)])
-    return _name(asked), asked["by"]
 
 
 def _check_version(name: str, before: RuleChange | None, given: str | None) -> None:

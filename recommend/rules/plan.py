@@ -38,7 +38,7 @@ class PlacedRule:
         self.conditional = bool(timed or self.regions or self.devices or self.segment)
 
 
-class Plan:
+class RulePlan:
     """Rules by what they do, each list by priority."""
 
     def __init__(self, rules: Sequence[PlacedRule], matches: Matches | None) -> None:

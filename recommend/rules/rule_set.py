@@ -11,7 +11,7 @@ from feature_repo.columns import ItemColumns
 from recommend.filtering import ItemFilters, RequestValues
 from recommend.rules.compiled import CompiledRule, compiled
 from recommend.rules.matches import Matches, Test
-from recommend.rules.plan import PlacedRule, Plan
+from recommend.rules.plan import PlacedRule, RulePlan
 from recommend.rules.ruling import Ruling
 from schemas.errors import InvalidEvent
 from schemas.rules import Rule
@@ -34,7 +34,7 @@ class RuleSet:
     """whether any of the rules reads attributes of the person's profile"""
     _conditional: dict[str, list[PlacedRule]] = field(default_factory=dict)
     """by surface"""
-    _plans: LRUCache[Hashable, Plan] = field(default_factory=lambda: LRUCache(PLANS))
+    _plans: LRUCache[Hashable, RulePlan] = field(default_factory=lambda: LRUCache(PLANS))
     _segments: LRUCache[Hashable, bool] = field(default_factory=lambda: LRUCache(SEGMENTS))
 
     def ruling(self, surface: str, request: RequestValues) -> Ruling:
@@ -57,7 +57,7 @@ class RuleSet:
         plan = self._plans.get(key)
         if plan is None:
             found = [each for each in self.rules if (each in met if each.conditional else _is_of(each, surface))]
-            plan = self._plans[key] = Plan(found, self.matches)
+            plan = self._plans[key] = RulePlan(found, self.matches)
         ruling = Ruling(plan, self.matches, request)
         for each, why in failed:
             ruling.fail(each, why)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from feature_repo.columns import Mask, Rows
 from recommend.filtering import RequestValues
 from recommend.rules.matches import Bits, Matches
-from recommend.rules.plan import PlacedRule, Plan
+from recommend.rules.plan import PlacedRule, RulePlan
 
 SHOWN = 50
 """items of one effect that a trace names"""
@@ -41,7 +41,7 @@ class SponsoredMark(NamedTuple):
 class Ruling:
     """The plan of the rules in force, and what a request adds to it. Used by one request, in one thread."""
 
-    def __init__(self, plan: Plan, matches: Matches | None, request: RequestValues) -> None:
+    def __init__(self, plan: RulePlan, matches: Matches | None, request: RequestValues) -> None:
         self.plan, self.matches, self.request = plan, matches, request
         self.effects: list[RuleEffect] = []
         self.marks: dict[int, SponsoredMark] = {}
