@@ -60,8 +60,10 @@ class RuleBook:
         return self._loop.health
 
     def start(self) -> None:
-        """Begins to compile, in a thread."""
+        """Begins to compile, in a thread. The parser of filters is made now: the first rule, and the first request with
+        a filter, would wait for it."""
         self.complete = False
+        self._filters.compile("true")
         self._loop.start()
 
     def stop(self) -> None:

@@ -123,7 +123,7 @@ def test_a_rule_put_on_one_server_is_in_force_on_another_within_a_second_and_nev
 @pytest.mark.integration
 def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(servers: list[httpx.Client]) -> None:
     one, two = servers
-    answer = _put(one, {"kind": "hide", "items": ["i0"]}, None)
+    answer = _put(one, {"kind": "hide", "items": ["i0"]}, _version(one) or None)
     assert answer.status_code == 200, answer.text
     version = answer.json()["version"]
     for number in range(5):
