@@ -8,7 +8,7 @@ REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/da
 COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
 JOBS ?= 2
 
-.PHONY: help setup demo up down test unit prove lint typecheck format bench quality lock jars-lock docker clean
+.PHONY: help setup demo up down test unit prove lint typecheck format bench quality curve lock jars-lock docker clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,11 +72,17 @@ bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, b
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
 	$(BIN)/python -m training.quality
 
+curve: setup  ## accuracy against diversity, calibration, coverage and novelty of each re-ranker, on MovieLens-100K
+	$(BIN)/python -m training.rerank_curve
+
 lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt
 	$(BIN)/$(COMPILE) --upgrade --extra train --extra dev pyproject.toml -o requirements/lock.txt
 
-jars-lock: setup  ## resolve the jars of Kafka and Flink again
+jars-curve: setup  ## accuracy against diversity, calibration, coverage and novelty of each re-ranker, on MovieLens-100K
+	$(BIN)/python -m training.rerank_curve
+
+lock: setup  ## resolve the jars of Kafka and Flink again
 	$(BIN)/freshet jars lock
 
 docker: setup  ## build the images and check the compose file

@@ -200,6 +200,21 @@ def rules(
 
 
 @app.command
+def reactions(*, changes: int = 200, attempts: Attempts = 2, json: Json = False, out: Out = OUT) -> int:
+    """How soon answers show a new item, a sold-out one and a new basket, at 100 events/s.
+
+    Parameters
+    ----------
+    changes
+        How many of each kind.
+    """
+    quiet()
+    from bench.reactions import run
+
+    return run(changes, attempts, _say).show(out, json)
+
+
+@app.command
 def bundles(
     *,
     items: Annotated[int, Parameter(help="Size of the catalogue.")] = 100_000,

@@ -9,7 +9,7 @@ import numpy as np
 
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
-from recommend.rerank import is_new
+from recommend.rerankers.recency import is_new
 from recommend.retrievers import RECENTS
 from recommend.stage import Explainer, Mask, Reason
 

@@ -99,6 +99,8 @@ class Query:
     """whose `user` is; empty where the answer is nobody's"""
     pairs: Pairs = no_pairs
     """the person's features of pairs, read where the ranker asks for them"""
+    diversity: float | None = None
+    """0 (relevance alone) … 1 (as diverse as the pool allows) for every re-ranker; None is what the surface has"""
     explain: Explain = "reason"
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""

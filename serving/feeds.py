@@ -19,7 +19,7 @@ from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, filtered, related, trace_of
 from serving.endpoint import ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
-from serving.parameters import After, Choice, FilterText, Parameter, Whole
+from serving.parameters import After, Choice, FilterText, Fraction, Parameter, Whole
 from serving.problems import Fault, Forbidden, NotFound, Unprocessable, document
 from serving.services import Services
 from serving.settings import WHERE_SHOWN
@@ -49,6 +49,10 @@ FILTER = FilterText(
     doc='only items that pass it: a condition in a subset of CEL, such as `item.price < 20 && !("horror" in '
     "item.categories) && item.year >= user.birth_year`",
 )
+DIVERSITY = Fraction(
+    name="diversity",
+    doc="0: by relevance alone; 1: as diverse as the best candidates allow. Left out: what the surface has",
+)
 FEED = (
     USER_ID,
     Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
@@ -57,15 +61,17 @@ FEED = (
     Parameter(name="device", doc="what it is shown on"),
     After(name="after", doc="the token of a receipt: its events are in the feed", longest=MAX_LENGTH),
     FILTER,
+    DIVERSITY,
     explained("reason"),
     VARIANT,
 )
-SIMILAR = (ITEM_ID, how_many(similar), FILTER, explained("none"), VARIANT)
+SIMILAR = (ITEM_ID, how_many(similar), FILTER, DIVERSITY, explained("none"), VARIANT)
 TRENDING = (
     REGION,
     Parameter(name="category", doc="only items of this category"),
     how_many(trending),
     FILTER,
+    DIVERSITY,
     explained("none"),
     VARIANT,
 )
@@ -117,7 +123,7 @@ class Feeds:
         query = pipeline.query(
             at=at, user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
             pairs=person.pairs, explain=asked["explain"], filter=chosen, user_id=user_id,
-            rules=rules,
+            rules=rules, diversity=asked["diversity"],
         )  # fmt: skip
         begun = pipeline.begin(surface, query)
         pairs_ms = 0.0
@@ -166,7 +172,9 @@ class Feeds:
         variant = variant_of(self._services, asked)
         pipeline = variant.pipeline
         chosen = filter_of(self._services, asked["filter"], surface, pipeline)
-        query = pipeline.query(at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, **about)
+        query = pipeline.query(
+            at=now_ms(), n=asked["n"], explain=asked["explain"], filter=chosen, diversity=asked["diversity"], **about
+        )
         answer = pipeline.recommend(surface, query)
         observe(self._services, surface, answer, answer.timings_ms, answer.degraded)
         return document(related(answer, variant.name))

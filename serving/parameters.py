@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +17,8 @@ from serving.tokens import MAX_LENGTH, InvalidToken, Token
 
 TOKEN_FORMAT = "receipt-token"
 FILTER_FORMAT = "freshet-filter"
+DECIMAL = re.compile(r"(?:\d{1,3}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE]-\d{1,3})?", re.ASCII)
+"""no sign, no infinity, no underscores"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,21 @@ class Whole(Parameter):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fraction(Parameter):
+    """A parameter that is a number from 0 to 1, in decimals."""
+
+    def read(self, text: str) -> float:
+        if not (DECIMAL.fullmatch(text) and float(text) <= 1):
+            raise ValueError("must be a number from 0 to 1, such as 0.3")
+        return float(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1}
+        return found if self.default is None else {**found, "default": self.default}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,24 @@ from serving import parameters
 from serving.answers import FeedItem, Filtered, feed_items, filtered, trace_of
 from serving.body import read_body
 from serving.endpoint import ITEM_ID, Endpoint
-from serving.feeds import FILTER, VARIANT, explained, filter_of, how_many, observe, row_of, timings_of, variant_of
+from serving.feeds import (
+    DIVERSITY,
+    FILTER,
+    VARIANT,
+    explained,
+    filter_of,
+    how_many,
+    observe,
+    row_of,
+    timings_of,
+    variant_of,
+)
 from serving.hydrate import Freshness
 from serving.problems import BadRequest, Fault, Unprocessable, document
 from serving.services import Services
 
-ITEM = (ITEM_ID, how_many(bought_together), FILTER, explained("reason"), VARIANT)
-CART = (how_many(cart), FILTER, explained("reason"), VARIANT)
+ITEM = (ITEM_ID, how_many(bought_together), FILTER, DIVERSITY, explained("reason"), VARIANT)
+CART = (how_many(cart), FILTER, DIVERSITY, explained("reason"), VARIANT)
 MOST = 100
 
 
@@ -97,6 +108,7 @@ class Carts:
             item=row,
             cart=np.array([row], np.int64),
             filter=filter_of(services, asked["filter"], bought_together, variant.pipeline),
+            diversity=asked["diversity"],
         )
         answer = variant.pipeline.recommend(bought_together, query)
         observe(services, bought_together, answer, answer.timings_ms, answer.degraded)
@@ -124,7 +136,7 @@ class Carts:
         at = now_ms()
         query = variant.pipeline.query(
             at=at, user=person.features if person else STRANGER, n=asked["n"], explain=asked["explain"],
-            cart=columns.rows(ids), filter=chosen, rules=rules,
+            cart=columns.rows(ids), filter=chosen, diversity=asked["diversity"], rules=rules,
         )  # fmt: skip
         answer = variant.pipeline.recommend(cart, query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded

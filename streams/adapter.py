@@ -89,6 +89,10 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def taken(self, entry: Entry, record: Record) -> None:
         """A record has been applied."""
 
+    def soon(self, entry: Entry) -> bool:
+        """Whether somebody waits for one of the entry's changed rows."""
+        return False
+
     def withholds(self, key: str, now: int, ctx: Any) -> bool:
         """Whether the key is a person without consent, of whose messages no dead letter holds anything."""
         return False
@@ -224,8 +228,9 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     def _schedule(self, key: str, entry: Entry, now: int, ctx: Any) -> None:
         """Sees to a timer for the flush of changed rows, or to an earlier one, where events are less late by now."""
-        if (entry.changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now):
-            entry.flush_at = self._flushing.after(now)
+        soon = self.soon(entry)
+        if (entry.changed or entry.deleted) and self._flushing.too_late(entry.flush_at, now, soon):
+            entry.flush_at = self._flushing.after(now, soon)
             self._due[entry.flush_at].append(key)
             ctx.timer_service().register_processing_time_timer(entry.flush_at)
 

@@ -32,9 +32,11 @@ class Flushing:
     """Flush times, epoch ms: multiples of `base_ms` where events are on time, of a longer interval where they are
     late."""
 
-    def __init__(self, base_ms: int, spread: int = 1, eager: bool = False) -> None:
-        """`eager`: rows are flushed immediately as long as elements are on time."""
+    def __init__(self, base_ms: int, spread: int = 1, eager: bool = False, soon_ms: int | None = None) -> None:
+        """`eager`: rows are flushed immediately as long as elements are on time. `soon_ms` is the interval of rows that
+        are waited for, as long as elements are on time; `base_ms` where not given."""
         self._base = self._interval = base_ms
+        self._soon = base_ms if soon_ms is None else min(soon_ms, base_ms)
         self._spread = spread
         self._eager = eager
         self._late = 0
@@ -69,12 +71,16 @@ class Flushing:
         """Resets the lateness until the next late element, so that the last elements before a pause do not wait."""
         self._interval = self._base
 
-    def after(self, now: int) -> int:
-        """The next flush time."""
+    def after(self, now: int, soon: bool = False) -> int:
+        """The next flush time, of a row that is waited for where `soon` says so."""
         # A backlog is worked off fastest with few and large writes: nobody waits for milliseconds then.
-        step = self._interval // self._spread if self._interval == self._base else self._interval
-        return (now + self._interval) // max(step, 1) * max(step, 1)
+        interval = self._interval_of(soon)
+        step = max(1, self._base // self._spread if self._interval == self._base else interval)
+        return (now + interval) // step * step
 
-    def too_late(self, flush_at: int, now: int) -> bool:
+    def too_late(self, flush_at: int, now: int, soon: bool = False) -> bool:
         """Whether the next flush time is earlier than `flush_at`, which is 0 where none is set."""
-        return not flush_at or flush_at > now + 2 * self._interval
+        return not flush_at or flush_at > now + 2 * self._interval_of(soon)
+
+    def _interval_of(self, soon: bool) -> int:
+        return self._soon if soon and self._interval == self._base else self._interval

@@ -11,11 +11,16 @@ from feature_repo import registry
 from feature_repo.builders import item_operator, served, user_operator
 from feature_repo.repository import Repository
 from operators.contract import Operator, Record, Row, World
+from operators.keyed import TOGETHER
 from schemas.events import Interaction, User
 from streams import archive, interpreter, wire, world
 from streams.adapter import OperatorFunction
 from streams.entry import Entry
 from streams.flushing import SPREAD, Flushing
+
+BASKETS_MS = 300
+"""Flush interval of items that joined a basket, ms: what completes a cart is to be right within a second for the next
+one with such a cart. Few events are purchases, so that this costs little."""
 
 
 class UserFunction(OperatorFunction):
@@ -69,7 +74,10 @@ class ItemFunction(OperatorFunction):
         return item_operator(found, declared)
 
     def flushing(self) -> Flushing:
-        return Flushing(self._settings.item_write_ms, SPREAD)
+        return Flushing(self._settings.item_write_ms, SPREAD, soon_ms=BASKETS_MS)
+
+    def soon(self, entry: Entry) -> bool:
+        return TOGETHER in entry.changed
 
     def flushed(self, entries: Sequence[Entry], rows: Sequence[Row]) -> Iterator[Any]:
         for row in rows:

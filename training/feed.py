@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
 
 from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
+from recommend import steps
 from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
+from recommend.query import Query
+from recommend.surface import Surface
 from recommend.surfaces import home
 from schemas.bundle import Bundle
 from schemas.events import Interaction
@@ -33,6 +39,7 @@ class ReplayedFeed:
         model = catalogue.load(bundle, declared.crosses)
         catalogue.serve(model)
         self._arrivals = Arrivals(log, catalogue.put_item)
+        self._model = model
         self._pipeline = Pipeline(catalogue.columns, model)
         world = KnownItems(log.items, model.user_space)
         self._people, self._live = replay(log, world, self._pipeline, self._arrivals, declared=declared)
@@ -57,12 +64,40 @@ class ReplayedFeed:
 
         Raises StageFailed where a stage fell back.
         """
+        query = self._query(user_id, at, n)
+        feed = self._pipeline.recommend(home if reranked else PLAIN, query)
+        _whole(feed.degraded)
+        return feed.item_ids
+
+    def reranked(self, user_id: str, at: int, surfaces: Sequence[Surface], n: int = 20) -> list[list[str]]:
+        """Item ids of the feed for each of the surfaces, which differ from `home` in their re-rankers alone: candidates
+        are found and ranked once. `at` as in `recommend`.
+
+        Raises StageFailed where a stage fell back.
+        """
+        query = self._query(user_id, at, n)
+        begun = self._pipeline.begin(home, query)
+        trace = begun.trace
+        ranked = steps.rank(home, query, begun.candidates, trace)
+        found = [steps.rerank(each, query, ranked, trace).rows.tolist() for each in surfaces]
+        _whole(trace.degraded)
+        ids = query.columns.ids
+        return [[ids[row] for row in rows] for rows in found]
+
+    def vectors(self, item_ids: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Vectors (n, dim) of known items in the space of the feed, zeros where an item has none."""
+        space = self._model.parts(home.name).space
+        assert space is not None
+        return space.vectors_of(self._pipeline.columns.rows(item_ids))
+
+    def _query(self, user_id: str, at: int, n: int) -> Query:
         self._advance(at)
-        query = self._pipeline.query(
+        return self._pipeline.query(
             at=at, user=self._people.row(user_id, at), n=n, region=self._regions.get(user_id, ""),
             pairs=self._people.pairs(user_id, at), explain="none",
         )  # fmt: skip
-        feed = self._pipeline.recommend(home if reranked else PLAIN, query)
-        if feed.degraded:
-            raise StageFailed(f"{', '.join(feed.degraded)} fell back")
-        return feed.item_ids
+
+
+def _whole(degraded: Sequence[str]) -> None:
+    if degraded:
+        raise StageFailed(f"{', '.join(degraded)} fell back")

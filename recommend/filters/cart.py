@@ -1,9 +1,8 @@
-"""Removes what is in the cart, and near-duplicates of it: complements are asked for."""
+"""Removes what is in the cart, and what would be bought instead of it: complements are asked for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,28 +32,29 @@ class Complements(Filter):
     """Removes candidates whose content (categories, brand, words of the title, attributes) has a cosine of `alike` or
     more to that of an item of the cart, as sets of tokens: |a ∩ b| / √(|a| · |b|). Fails open.
 
-    What people do does not count here: items that are bought together have similar vectors in a model's space.
+    Two that are bought together on purpose (`Together.lifted`) are none, whatever their content: of yoghurts people
+    take several flavours, of kettles one. Near vectors in a model's space are no sign of that, and do not count.
     """
 
     name: str = "near_duplicate"
     alike: float = ALIKE
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        cart = _contents(query, query.cart)
-        if not cart:
-            return np.ones(len(rows), bool)
-        known = {token for content in cart for token in content}
+        cart = [(row, content) for row in query.cart.tolist() if (content := _content(query, row))]
+        known = {token for _, content in cart for token in content}
         kept = np.ones(len(rows), bool)
         for place, row in enumerate(rows.tolist()):
-            content = next(iter(_contents(query, (row,))), None)
-            if content and not known.isdisjoint(content):
+            content = _content(query, row)
+            if not known.isdisjoint(content):
                 kept[place] = all(
-                    len(content & other) < self.alike * math.sqrt(len(content) * len(other)) for other in cart
+                    len(content & other) < self.alike * math.sqrt(len(content) * len(other))
+                    or (of_cart, row) in query.together.lifted
+                    for of_cart, other in cart
                 )
         return kept
 
 
-def _contents(query: Query, rows: Iterable[int]) -> list[frozenset[str]]:
-    """The tokens of those of the items that have any."""
-    items = (query.columns.items[row] for row in rows)
-    return [found for item in items if item and (found := frozenset(tokens(item)))]
+def _content(query: Query, row: int) -> frozenset[str]:
+    """The item's tokens; none of one that has no entry in the catalogue."""
+    item = query.columns.items[row]
+    return frozenset(tokens(item)) if item else frozenset()

@@ -3,6 +3,7 @@
 from recommend.explain_together import CartReasons
 from recommend.filters import Available, Complements, NotInCart
 from recommend.rankers import ByCooccurrence
+from recommend.rerankers import Mmr
 from recommend.retrievers import AnyAvailable, BoughtTogether, NearCart, PopularEverywhere
 from recommend.surface import Paging, Surface
 
@@ -11,6 +12,7 @@ bought_together = Surface(
     retrievers=(BoughtTogether(fallback=NearCart(fallback=PopularEverywhere())),),
     filters=(Available(), NotInCart(), Complements()),
     ranker=ByCooccurrence(),
+    rerankers=(Mmr(diversity=0),),
     explainer=CartReasons(),
     fallback=AnyAvailable(),
     paging=Paging(10, 200),

@@ -4,7 +4,7 @@ from recommend.encoders import ModelEncoder
 from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Onnx
-from recommend.rerank import Diverse
+from recommend.rerankers import Diverse
 from recommend.retrievers import AnyAvailable, Nearest, PopularEverywhere, PopularInRegion, Similar
 from recommend.surface import Surface
 

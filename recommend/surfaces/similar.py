@@ -2,6 +2,7 @@
 
 from recommend.filters import Available, NotItself
 from recommend.rankers import Cosine, EventsNow
+from recommend.rerankers import Mmr
 from recommend.retrievers import Neighbours, PopularEverywhere
 from recommend.surface import Surface
 
@@ -11,4 +12,5 @@ similar = Surface(
     filters=(Available(), NotItself()),
     ranked=4000,
     ranker=Cosine(fallback=EventsNow()),
+    rerankers=(Mmr(diversity=0),),
 )

@@ -2,6 +2,7 @@
 
 from recommend.filters import Available
 from recommend.rankers import EventsNow
+from recommend.rerankers import Mmr
 from recommend.retrievers import Trending
 from recommend.surface import Surface
 
@@ -11,4 +12,5 @@ trending = Surface(
     filters=(Available(),),
     ranked=1000,
     ranker=EventsNow(),
+    rerankers=(Mmr(diversity=0),),
 )

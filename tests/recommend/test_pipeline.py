@@ -23,7 +23,7 @@ from recommend.filters import Available, Unseen
 from recommend.pipeline import Answer, Pipeline
 from recommend.query import Query
 from recommend.rankers import ByPopularity, Onnx
-from recommend.rerank import Diverse
+from recommend.rerankers import Diverse
 from recommend.retrievers import Nearest
 from recommend.stage import Mask, Scores, Stage
 from recommend.surface import Surface

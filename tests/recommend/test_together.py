@@ -30,11 +30,11 @@ ITEMS = [
     Item("lamp", "Lamp", ["home"]),
 ]
 SHARES = {
-    "pasta": (40.0, {"spaghetti": 0.6, "sauce": 0.5, "milk": 0.5, "gone": 0.5, "cheese": 0.2}),
+    "pasta": (40.0, {"spaghetti": 0.05, "sauce": 0.5, "milk": 0.5, "gone": 0.5, "cheese": 0.2}),
     "sauce": (30.0, {"pasta": 0.7, "cheese": 0.6}),
     "cheese": (20.0, {"sauce": 0.9, "pasta": 0.4}),
     "milk": (500.0, {"pasta": 0.04}),
-    "spaghetti": (30.0, {"pasta": 0.8}),
+    "spaghetti": (30.0, {"pasta": 0.07}),
 }
 
 
@@ -143,6 +143,20 @@ def test_complements_and_no_near_duplicates() -> None:
     assert found.degraded == []
     removed = {stage.stage: stage.removed for stage in found.trace if stage.removed}
     assert removed == {"unavailable": 1, "near_duplicate": 1}
+
+
+@pytest.mark.parametrize(
+    ("both", "of_spaghetti", "stays"),
+    [
+        (24, 30, True),  # 5.4 times as often as by chance
+        (24, 300, False),  # spaghetti are in so many baskets that it is chance
+        (2, 30, False),  # two baskets say little
+    ],
+)
+def test_near_duplicates_that_are_bought_together_on_purpose_stay(both: int, of_spaghetti: int, stays: bool) -> None:
+    of_pasta = {"spaghetti": both / 40, "sauce": 0.5, "milk": 0.5, "cheese": 0.7}
+    of = world(shares={**SHARES, "pasta": (40.0, of_pasta), "spaghetti": (float(of_spaghetti), {})})
+    assert ("spaghetti" in answered(of, "pasta", n=4).item_ids) is stays
 
 
 def test_nothing_of_the_cart_is_in_the_answer_and_each_reason_names_an_item_of_it() -> None:

@@ -39,6 +39,18 @@ def test_an_item_waits_for_its_interval_and_others_for_other_moments() -> None:
     assert len({items.after(NOW + ms) for ms in range(3_000)}) == SPREAD
 
 
+def test_rows_that_are_waited_for_are_flushed_soon_unless_events_are_late() -> None:
+    items = Flushing(3_000, SPREAD, soon_ms=300)
+    items.read(NOW, NOW)
+    at_leisure, soon = items.after(NOW), items.after(NOW, soon=True)
+    assert 200 < soon - NOW <= 300
+    assert items.too_late(at_leisure, NOW, soon=True)
+    assert not items.too_late(soon, NOW, soon=True)
+    assert not items.too_late(at_leisure, NOW)
+    items.read(NOW - 60_000, NOW)
+    assert items.after(NOW, soon=True) == items.after(NOW)
+
+
 def test_a_flush_time_of_a_backlog_gives_way_when_that_is_gone() -> None:
     users = Flushing(10)
     users.read(NOW - 60_000, NOW)

@@ -9,10 +9,13 @@ import pytest
 
 from operators.time import DAY
 from recommend.candidate_set import CandidateSet
+from recommend.rerankers import Diverse, Mmr
+from recommend.rerankers.tradeoff import relevance
 from recommend.steps import rerank
 from recommend.surfaces import home
 from recommend.trace import Trace
 from schemas.events import Item
+from tests.recommend.rerankers.made import candidates_of, ordered, random_candidates
 from tests.serving.made import NOW, catalogue, pipeline
 
 AXES = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -96,3 +99,41 @@ def test_never_more_than_asked_for(n: int) -> None:
 
 def test_nothing_of_nothing() -> None:
     assert order([], []) == []
+
+
+def naive(vectors: np.ndarray, scores: np.ndarray, n: int, d: float) -> list[int]:
+    """Carbonell and Goldstein's formula, computed anew at each step."""
+    chosen: list[int] = []
+    for _ in range(n):
+        worth = {
+            k: (1 - d) * scores[k] - d * max([0.0, *(float(vectors[k] @ vectors[j]) for j in chosen)])
+            for k in set(range(len(scores))) - set(chosen)
+        }
+        chosen.append(max(worth, key=lambda k: (worth[k], -k)))
+    return chosen
+
+
+@pytest.mark.parametrize("d", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(5))
+def test_as_the_formula_says(d: float, seed: int) -> None:
+    query, candidates = random_candidates(40, seed, n=15)
+    assert candidates.scores is not None
+    vectors = query.vectors(candidates.rows).astype(np.float64)
+    expected = naive(vectors, relevance(candidates.scores).astype(np.float64), 15, d)
+    assert Mmr(diversity=d).order(query, candidates).tolist() == expected
+
+
+def test_at_1_the_most_relevant_is_first_and_the_next_is_unlike_it() -> None:
+    vectors = [[1, 0, 0, 0], [0.9, 0.1, 0, 0], [0.5, 0.5, 0, 0], [0, 1, 0, 0]]
+    query, candidates = candidates_of(named("", "", "", ""), [4, 3, 2, 1], vectors, n=2, diversity=1.0)
+    assert ordered(Mmr(diversity=0), query, candidates) == ["i0", "i3"]
+    assert ordered(Diverse(), query, candidates) == ["i0", "i3"]
+
+
+def test_a_surface_without_diversity_keeps_what_else_it_has() -> None:
+    query, candidates = candidates_of(named("a", "a", "a", "b"), [4, 3, 2, 1], AXES, n=4)
+    assert ordered(Diverse(diversity=0), query, candidates) == ["i0", "i1", "i3", "i2"]
+    assert Diverse(diversity=0).applies(query)
+    assert not Mmr(diversity=0).applies(query)
+    query.diversity = 0.0
+    assert not Diverse().applies(query)
