@@ -69,5 +69,7 @@ class AnyAvailable(Retriever):
 
 
 def filtered(query: Query) -> Mask | None:
-    """The allowed rows (n,) where the query has a filter; without one, the lists have available items alone already."""
-    return query.allowed if query.filter else None
+    """The allowed rows (n,) where the query has a filter, or rules hide items; otherwise the lists have available items
+    alone already."""
+    hiding = query.rules.rules and query.ruling.plan.hide_key is not None
+    return query.allowed if query.filter or hiding else None

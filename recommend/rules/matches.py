@@ -87,13 +87,13 @@ class Matches:
         return self._bits.take(rows, axis=0)
 
     def visible(self, key: Bits) -> Mask:
-        """Which rows match none of the tests of a key, as of the last look at each: a row that has changed since may be
-        wrong, so that this narrows a search and decides nothing."""
+        """Which rows match none of the tests of a key. Rows that have changed since are visible:
+        this narrows a search and decides nothing."""
         self._note_changes()
         name = key.tobytes()
         found = self._visible.get(name)
         if found is None:
-            found = self._visible[name] = ~(self._bits & key).any(axis=1)
+            found = self._visible[name] = ~(self._bits & key).any(axis=1) | self._stale
         return found[: self._n]
 
     def best(self, test: int, at: int) -> Rows:
@@ -121,9 +121,10 @@ class Matches:
         self._stale[self._n : n] = True
         self._n = n
         if changed is None:
-            self._stale[:n] = True
-        else:
-            self._stale[changed[changed < n]] = True
+            changed = np.arange(n)
+        self._stale[changed[changed < n]] = True
+        for mask in self._visible.values():
+            mask[changed[changed < n]] = True  # what may be visible now is looked at
         self._version = version
         self._n_stale = int(np.count_nonzero(self._stale))
         if self._n_stale > MOST_STALE:

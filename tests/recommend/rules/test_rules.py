@@ -17,6 +17,7 @@ from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
 from recommend.filtering import ItemFilter, ItemFilters
 from recommend.pipeline import Answer, Pipeline
+from recommend.popular import LENGTH, Popular
 from recommend.rankers.popularity import POPULARITY
 from recommend.rules.rule_set import RuleSet, compile_all
 from recommend.surfaces import SURFACES, home, trending
@@ -96,6 +97,18 @@ def test_a_hidden_item_is_gone_from_every_surface(surface: Any) -> None:
     hidden = rule_set(STOCK, a={"kind": "hide", "items": ["i59"]}, b={"kind": "hide", "where": "item.price == 58"})
     left = set(numbers(ask(hidden, surface=surface, n=N)))
     assert left == shown - {58, 59}
+
+
+@pytest.mark.parametrize("surface", [trending, home], ids=["trending", "home"])
+def test_a_list_stays_full_where_rules_hide_all_that_is_popular(surface: Any) -> None:
+    n = 3 * LENGTH
+    of = catalogue([Item(f"i{k}", price=float(k)) for k in range(n)], {f"i{k}": [1, k, 0, 0] for k in range(n)})
+    popular(of, {f"i{k}": (NOW - POPULARITY_ORIGIN) / POPULARITY.half_life + k / n for k in range(n)})
+    hide = rule_set(of, a={"kind": "hide", "where": f"item.price >= {LENGTH}"})
+    pipeline = Pipeline(of.columns, of.model, Popular(of.columns, lambda: 0.0), rules=lambda: hide)
+    answer = pipeline.recommend(surface, pipeline.query(at=NOW))
+    assert len(answer.item_ids) == 20
+    assert max(numbers(answer)) < LENGTH
 
 
 def test_promoted_and_buried_items_move_by_places() -> None:
