@@ -76,15 +76,24 @@ def test_a_file_that_cannot_be_is_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_trial_shows_whose_answers_change_and_how(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = written(tmp_path, {"no-i2": {"kind": "hide", "items": ["i2"]}})
+def test_a_trial_shows_whose_answers_change_and_how(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    api: Api,  # noqa: F811
+) -> None:
+    first = api.get("/v1/users/u1/feed").json()["items"][0]["item_id"]
+    file = written(
+        tmp_path,
+        {"no-first": {"kind": "hide", "items": [first]}, "pin": {"kind": "pin", "item_id": "i1", "position": 3}},
+    )
     assert main(["rules", "try", file, "--user", "u1", "--user", "u2"]) == 0
     shown = capsys.readouterr().out
     assert "2 of 2 answers change" in shown
-    assert "no-i2: removed in 2 of them" in shown
-    (line, _) = [each.split() for each in shown.splitlines() if each.startswith(("u1", "u2"))]
-    assert (line[0], line[1], line[-2]) == ("u1", "home", "i2"), "what is gone"
-    assert line[3] == "at", "what is new, and its position"
+    assert "pin: pinned in 2 of them" in shown
+    (line, _) = [each for each in shown.splitlines() if each.startswith(("u1", "u2"))]
+    start = next(each.index("gone") for each in shown.splitlines() if "gone" in each)
+    assert first in line[start:], "what is gone"
+    assert " at " in line[:start], "what is new, and its position"
     assert main(["rules", "try", file]) == 1
     assert "name people with --user" in capsys.readouterr().err
 
