@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.attribute_columns import AttributeColumns
+from feature_repo.newest import Newest
 from feature_repo.paged import Mask as Mask  # re-exported
 from feature_repo.paged import Rows as Rows
 from feature_repo.partners import Partners
@@ -70,6 +71,8 @@ class ItemColumns:
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
+        self.newest = Newest()
+        """rows of the newest items; not part of a `subset`"""
         self.partners = Partners()
         """what items are bought together with; not part of a `subset`"""
         self.basket_lines = 0.0
@@ -128,7 +131,9 @@ class ItemColumns:
         arrays["categories"][row] = codes + [0] * (MAX_CATEGORIES - len(codes))
         arrays["brand"][row] = self.brand_codes.code(item.brand) if item.brand else 0
         arrays["price"][row] = np.nan if item.price is None else item.price
-        arrays["created_at"][row] = np.nan if item.created_at is None else item.created_at
+        created_at = np.nan if item.created_at is None else item.created_at
+        arrays["created_at"][row] = created_at
+        self.newest.put(row, created_at)
         arrays["available"][row] = item.available
         arrays["listed"][row] = True
         for name, vocabulary in self.attribute_codes.items():

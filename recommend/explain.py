@@ -31,7 +31,7 @@ class Reasons(Explainer):
     """One reason for each item: because of an item, new, because of a category, or popular."""
 
     name: str = "reasons"
-    by_vector: tuple[str, ...] = ("nearest",)
+    by_vector: tuple[str, ...] = ("nearest", "new")
     """retrievers that search for the user vector"""
     by_item: tuple[str, ...] = ("similar",)
     """retrievers that search for the last few items"""

@@ -3,7 +3,8 @@
 from recommend.rerankers.calibrated import Calibrated
 from recommend.rerankers.determinantal import Determinantal
 from recommend.rerankers.mmr import Diverse, Mmr
+from recommend.rerankers.new_slots import NewSlots
 from recommend.rerankers.serendipity import Serendipity
 from recommend.rerankers.tradeoff import Tradeoff
 
-__all__ = ["Calibrated", "Determinantal", "Diverse", "Mmr", "Serendipity", "Tradeoff"]
+__all__ = ["Calibrated", "Determinantal", "Diverse", "Mmr", "NewSlots", "Serendipity", "Tradeoff"]

@@ -2,12 +2,13 @@
 
 from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import Neighbours
+from recommend.retrievers.new import NEW, New
 from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
 from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
 from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
-    "NEAREST", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "BoughtTogether", "NearCart", "Nearest", "Neighbours", "PopularEverywhere", "PopularInRegion",
+    "NEAREST", "NEW", "POPULAR", "RECENTS", "SIMILAR",
+    "AnyAvailable", "BoughtTogether", "NearCart", "Nearest", "Neighbours", "New", "PopularEverywhere", "PopularInRegion",
     "Similar", "Trending",
 ]  # fmt: skip

@@ -4,8 +4,8 @@ from recommend.encoders import ModelEncoder
 from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Onnx
-from recommend.rerankers import Diverse
-from recommend.retrievers import AnyAvailable, Nearest, PopularEverywhere, PopularInRegion, Similar
+from recommend.rerankers import Diverse, NewSlots
+from recommend.retrievers import AnyAvailable, Nearest, New, PopularEverywhere, PopularInRegion, Similar
 from recommend.surface import Surface
 
 home = Surface(
@@ -15,13 +15,14 @@ home = Surface(
     retrievers=(
         Nearest(quota=200),
         Similar(quota=20, recents=5),
+        New(quota=40),
         PopularInRegion(quota=200),
         PopularEverywhere(quota=200),
     ),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,
     ranker=Onnx(fallback=ByPopularity()),
-    rerankers=(Diverse(),),
+    rerankers=(Diverse(), NewSlots()),
     explainer=Reasons(),
     fallback=AnyAvailable(),
 )

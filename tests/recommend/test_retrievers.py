@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.time import DAY
 from recommend.candidate_set import merge
 from recommend.query import Query
 from recommend.retrievers import (
@@ -16,6 +17,7 @@ from recommend.retrievers import (
     POPULAR,
     Nearest,
     Neighbours,
+    New,
     PopularEverywhere,
     PopularInRegion,
     Similar,
@@ -156,3 +158,20 @@ def test_merged_each_once_with_every_source_by_its_best_position(found: list[lis
     assert positions == sorted(positions)
     for name in names:
         assert merged.found_by(name).tolist() == [name in sources[row] for row in rows]
+
+
+def test_new_items_that_suit_the_person_nearest_first() -> None:
+    angles = {"old": 0.0, "near": 0.2, "nearer": 0.1, "far": 1.5, "sold out": 0.0, "coming": 0.0}
+    created = {"old": NOW - 15 * DAY, "coming": NOW + DAY}
+    items = [Item(i, available=i != "sold out", created_at=created.get(i, NOW - 1000)) for i in angles]
+    made = catalogue(items, {i: [np.cos(a), np.sin(a), 0, 0] for i, a in angles.items()})
+    of = pipeline(made)
+
+    def found(**row: object) -> list[str]:
+        q = of.query(at=NOW, user=person(vector_space="space-v1", **row))  # type: ignore[arg-type]
+        return ids(q, New().find(q))
+
+    assert found(vector=[1.0, 0, 0, 0]) == ["nearer", "near"]
+    assert found() == []
+    with pytest.raises(StageError, match="no model"):
+        New().find(pipeline(catalogue(items)).query(at=NOW))

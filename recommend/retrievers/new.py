@@ -1,0 +1,41 @@
+"""New items that suit the person, whether or not anybody has met them yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_repo.columns import Rows
+from operators.time import DAY
+from recommend.query import Query
+from recommend.rerankers.recency import NEW_DAYS
+from recommend.retrievers.allowance import allowance
+from recommend.stage import NONE, Retriever, StageError
+
+NEW = 40
+SUITS = 0.2
+"""least cosine of an item's vector and the person's"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class New(Retriever):
+    """The nearest to the person's vector of the items created within NEW_DAYS. A search of all items hardly finds one
+    that has a vector of its content alone among those that people's behaviour has put together. Fails where the model
+    has no space for the surface."""
+
+    name: str = "new"
+    quota: int = NEW
+
+    def find(self, query: Query) -> Rows:
+        if query.parts.space is None:
+            raise StageError("the bundle has no space for this surface" if query.model else "there is no model")
+        vector = query.ranking.vector if query.encoded is None else query.encoded
+        if vector is None:
+            return NONE
+        rows = query.columns.newest.between(query.at - NEW_DAYS * DAY, query.at)
+        rows = rows[rows < len(query.allowed)]
+        rows = rows[query.allowed.take(rows)]
+        cosines = query.vectors(rows) @ vector
+        best = np.argsort(-cosines, kind="stable")[: self.quota + allowance(query)]
+        return rows[best[cosines[best] >= SUITS]]
