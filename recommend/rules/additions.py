@@ -33,7 +33,9 @@ class Ruled(Retriever):
             return NO_ROWS
         needed: dict[int, int] = {}
         for test, rule in ruling.plan.adding:
-            if (n := wanted(rule, query.n)) and (test in needed or len(needed) < ADDING):
+            if len(needed) == ADDING:
+                break
+            if n := wanted(rule, query.n):
                 needed[test] = max(needed.get(test, 0), n)
         if not needed:
             return NO_ROWS

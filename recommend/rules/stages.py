@@ -52,16 +52,19 @@ def arranged(query: Query, candidates: CandidateSet, ranked: CandidateSet, trace
     Those of `ranked` that the re-rankers left out come behind the candidates: rules may need them."""
     if not ARRANGED.applies(query):
         return candidates
+    everything, at = candidates, np.arange(len(candidates))
     if len(candidates) < len(ranked):
         sorter = np.argsort(ranked.rows)
         first = sorter.take(np.searchsorted(ranked.rows, candidates.rows, sorter=sorter))
         others = np.ones(len(ranked), bool)
         others[first] = False
-        candidates = ranked.take(np.concatenate([first, np.flatnonzero(others)]))
-    n = len(candidates)
+        everything, at = ranked, np.concatenate([first, np.flatnonzero(others)])
+    n = len(at)
+    # Rules read rows alone; scores and features are copied of those alone that are shown.
+    plain = CandidateSet(everything.rows.take(at), everything.sources.take(at), everything.names)
 
     def work() -> Rows:
-        order = ARRANGED.order(query, candidates)
+        order = ARRANGED.order(query, plain)
         if len(order) and (order.min() < 0 or order.max() >= n or np.bincount(order).max() > 1):
             raise StageError("the order is not one of the candidates, each once")
         return order
@@ -75,7 +78,7 @@ def arranged(query: Query, candidates: CandidateSet, ranked: CandidateSet, trace
         return candidates
     record.candidates_out = shown = min(query.n, len(order))
     record.moved = int(np.count_nonzero(order[:shown] != np.arange(shown)))
-    return candidates.take(order)
+    return everything.take(at.take(order[:shown]))
 
 
 def show_effects(query: Query, trace: Trace) -> None:
