@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feature_repo.columns import Rows
 from recommend.candidate_set import CandidateSet
 from recommend.explain_controls import as_asked
 from recommend.query import Query
@@ -20,10 +21,13 @@ VERBS = {
 }  # fmt: skip
 RELATED = 0.2
 """least cosine at which one item is called the reason for another"""
+ALIKE = 0.03
+"""least difference, as a cosine, between the taste of people with a profile like the person's and everybody's"""
 LOVED = 0.05
 """least share of a person's attention at which a category is called liked"""
 
 POPULAR = Reason("popular", "Popular now")
+POPULAR_ALIKE = Reason("popular_with_people_like_you", "Popular with people like you")
 POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 
@@ -50,6 +54,7 @@ class Reasons(Explainer):
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
             candidates.found_by(*self.by_region).tolist(),
+            _alike(query, rows).tolist(),
             strict=True,
         )
         return [
@@ -57,8 +62,8 @@ class Reasons(Explainer):
             or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
-            or (POPULAR_IN_REGION if regional else POPULAR)
-            for row, of_control, anchor, new, is_personal, regional in found
+            or (POPULAR_ALIKE if alike else POPULAR_IN_REGION if regional else POPULAR)
+            for row, of_control, anchor, new, is_personal, regional, alike in found
         ]
 
 
@@ -75,6 +80,14 @@ def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: 
     found = np.where(by_vector, np.argmax(cosines * pull, axis=1), np.argmax(cosines[:, :RECENTS], axis=1))
     near = cosines[np.arange(len(found)), found] >= RELATED
     return np.where(near & personal, found, -1).tolist()
+
+
+def _alike(query: Query, rows: Rows) -> Mask:
+    """Which of the rows (n,) people with a profile like the person's like more than everybody does, for a person of
+    whom nothing but the profile is known."""
+    if query.difference is None or len(query.user["recent_items"]):
+        return np.zeros(len(rows), np.bool_)
+    return np.asarray(query.vectors(rows) @ query.difference >= ALIKE)
 
 
 def _because_item(query: Query, anchor: int) -> Reason | None:

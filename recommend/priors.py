@@ -1,7 +1,9 @@
-"""How the taste of people differs by what their profiles say: the table "priors" of a bundle (training/priors.py).
+"""What is known of items and people before anything is known of a person: the table "priors" of a bundle.
 
-`tokens` (k,) are texts `name=value` of attributes, and `vectors` (k, dim) how the taste of people who have them differs
-from everybody's, in the space of the surface that uses the table.
+`popularity` (items,) has, by label of the space of the surface that uses the table, log2 of how many people have ever
+met the item, relative to the item that most have met. `tokens` (k,) are texts `name=value` of attributes of profiles,
+and `vectors` (k, dim) how the taste of people who have them differs from everybody's, in that space. training/priors.py
+fits them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy.typing as npt
 
 PRIORS = "priors"
 """the table's name"""
-TOKENS, VECTORS = "tokens", "vectors"
+POPULARITY, TOKENS, VECTORS = "popularity", "tokens", "vectors"
 AGES = (18, 25, 35, 45, 55, 65)
 """first years of the classes of `age`"""
 LONGEST = 100

@@ -263,7 +263,9 @@ def summary(judged: dict[str, Judged], people: int) -> dict[str, dict[str, list[
 def table(measured: dict[str, Any]) -> Table:
     """The figures as a table of text."""
     n = measured["n"]
-    title = f"MovieLens-100K, {n['cuts']} cuts, {n['people']} new people, {n['relevant']} relevant films; 95 % intervals"
+    title = (
+        f"MovieLens-100K, {n['cuts']} cuts, {n['people']} new people, {n['relevant']} relevant films; 95 % intervals"
+    )
     made = Table(title=title, title_justify="left")
     made.add_column("line")
     names = list(dict.fromkeys(name for figures in measured["lines"].values() for name in figures))

@@ -23,7 +23,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
 from operators.contract import Record, World
-from operators.time import END, minutes
+from operators.time import END
 from recommend.catalogue import Catalogue
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
@@ -36,24 +36,15 @@ from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
+from training.moments import first_events, sample
 from training.replay import KnownItems, Replay
 
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
-VISIT_GAP = minutes(30)
-FEW = 500
-"""moments that a log gives even if it has fewer visits"""
 RANDOM = 50
 """candidates drawn from the whole catalogue, in addition to those of the home feed's retrievers"""
 OTHERS = 100
 """candidates not wanted that a group keeps, drawn at random"""
-
-
-KNOWN = (0, 1, 2, 3, 5, 10, 20)
-"""numbers of events after which a new person's later ones are learned"""
-
-
-SKIP = 20
 
 
 class Group(NamedTuple):
@@ -179,33 +170,6 @@ def query_of(people: LivePeople, live: LiveColumns, pipeline: Pipeline, event: I
     )  # fmt: skip
 
 
-def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
-    """Event numbers from `start` on: the beginning of each visit and one moment within it.
-
-    One of each for a visit of any length, so that very active people do not dominate; beginnings as well as
-    middles, since a returning person has no session yet. A short log gives FEW moments even so, the others drawn from
-    all events.
-    """
-    visits: list[list[int]] = []
-    latest: dict[str, tuple[int, list[int]]] = {}
-    for number, event in enumerate(log.interactions):
-        seen = latest.get(event.user_id)
-        if seen and event.timestamp <= seen[0] + VISIT_GAP:
-            visit = seen[1]
-        else:
-            visit = []
-            visits.append(visit)
-        visit.append(number)
-        latest[event.user_id] = event.timestamp, visit
-    chance = np.random.default_rng(seed)
-    begun = [visit for visit in visits if visit[0] >= start]
-    chosen = chance.permutation(len(begun))[: limit // 2]
-    moments = {begun[k][0] for k in chosen}
-    moments |= {int(chance.choice(begun[k][1:])) for k in chosen if len(begun[k]) > 1}
-    left = np.setdiff1d(np.arange(start, len(log.interactions)), list(moments))
-    return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
-
-
 def wanted(log: Log, ahead: int | None = AHEAD, skip: int = 0) -> Callable[[int], dict[str, int]]:
     """For an event's number: item id → grade, over its person's next `ahead` interactions from it on, all of them for
     None; the person's first `skip` are never among them.
@@ -240,19 +204,6 @@ def grade_of(weight: float) -> int:
     return 0 if weight < 0 else 1 + min(2, int(weight))
 
 
-def arrivals_of_people(log: Log, start: int, limit: int, seed: int) -> list[int]:
-    """Event numbers at which people whose first event is from `start` on have had KNOWN[k] events, for each k: at most
-    `limit`, of people at random."""
-    by_user: dict[str, list[int]] = defaultdict(list)
-    for number, event in enumerate(log.interactions):
-        by_user[event.user_id].append(number)
-    new = [own for own in by_user.values() if own[0] >= start]
-    found: list[int] = []
-    for k in np.random.default_rng(seed).permutation(len(new)).tolist():
-        found += [new[k][n] for n in KNOWN if n < len(new[k])]
-    return sorted(found[:limit])
-
-
 def examples(
     log: Log,
     space: FittedSpace,
@@ -270,7 +221,7 @@ def examples(
     `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
-    grades, rest = wanted(log), wanted(log, None, SKIP)
+    grades, rest = wanted(log), wanted(log, None, AHEAD)
     groups: list[Group] = []
 
     def add(query: Query, values: Mapping[str, int], shown: Sequence[str] = ()) -> None:
@@ -293,7 +244,7 @@ def examples(
             add(moment.query, rest(moment.number), moment.shown)
 
     world, pipeline, arrivals = world_of(log, space, declared.reads)
-    visits, new = set(sample(log, start, limit, seed)), set(arrivals_of_people(log, start, limit // 2, seed))
+    visits, new = set(sample(log, start, limit, seed)), set(first_events(log, start, limit // 2, seed))
     replay(log, world, pipeline, arrivals, sorted(visits | new), look, progress, declared)
     return groups
 

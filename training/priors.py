@@ -1,4 +1,4 @@
-"""Fits what the profiles of people say of their taste: the table "priors" of a bundle.
+"""Fits the table "priors" of a bundle: how many people have met each item, and what profiles say of taste.
 
 A ridge regression from the attributes of profiles (one column for each `name=value` token, recommend/priors.py) to
 people's taste vectors, which are the means of the vectors of the items that they have met, weighted by taste. A token's
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.linear_model import Ridge
 
-from recommend.priors import TOKENS, VECTORS, tokens_of
+from feature_repo.views import MET
+from recommend.priors import POPULARITY, TOKENS, VECTORS, tokens_of
 from training.accepted import Log
 from training.factors import FittedSpace, taste, unit
 
@@ -26,14 +27,15 @@ FEWEST_PEOPLE = 10
 MOST_TOKENS = 1000
 
 
-def fit(log: Log, space: FittedSpace, until: int | None = None) -> dict[str, npt.NDArray[Any]] | None:
-    """The arrays of the table, of the log's first `until` events and the profiles of the people in them; None where
-    no token is that of FEWEST_PEOPLE of them."""
+def fit(log: Log, space: FittedSpace) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the table, in the space, of the log's events and profiles."""
     label = {item_id: k for k, item_id in enumerate(space.item_ids)}
     sums: dict[str, npt.NDArray[np.float64]] = {}
-    for event in log.interactions[:until]:
+    met: set[tuple[str, int]] = set()
+    for event in log.interactions:
         at = label.get(event.item_id or "")
-        if at is not None:
+        if at is not None and event.event_type in MET:
+            met.add((event.user_id, at))
             found = sums.setdefault(event.user_id, np.zeros(space.vectors.shape[1]))
             found += taste(event) * space.vectors[at]
     profiles = {user.user_id: user.attributes for user in log.users if user.user_id in sums}
@@ -45,8 +47,14 @@ def fit(log: Log, space: FittedSpace, until: int | None = None) -> dict[str, npt
     cells = [(row, column[token]) for row, bag in enumerate(bags) for token in bag if token in column]
     rows, columns = zip(*cells, strict=True) if cells else ((), ())
     matrix = sparse.csr_matrix((np.ones(len(cells)), (rows, columns)), (len(bags), len(names)))
-    if not names:
-        return None
-    tastes = unit(np.array([sums[user_id] for user_id in people]))
-    model = Ridge(alpha=RIDGE, solver="sparse_cg").fit(matrix, tastes)
-    return {TOKENS: np.array(names, np.str_), VECTORS: model.coef_.T.astype(np.float32).reshape(len(names), -1)}
+    people_of = np.bincount([at for _, at in met], minlength=len(label)) + 1.0
+    vectors = np.zeros((0, space.vectors.shape[1]), np.float32)
+    if names:
+        tastes = unit(np.array([sums[user_id] for user_id in people]))
+        model = Ridge(alpha=RIDGE, solver="sparse_cg").fit(matrix, tastes)
+        vectors = model.coef_.T.astype(np.float32).reshape(len(names), -1)
+    return {
+        POPULARITY: np.log2(people_of / people_of.max(initial=1.0)).astype(np.float32),
+        TOKENS: np.array(names, np.str_),
+        VECTORS: vectors,
+    }

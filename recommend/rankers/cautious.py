@@ -1,4 +1,4 @@
-"""Another ranker's scores with popularity as a prior, whose weight falls with what is known of the person."""
+"""Another ranker's scores with a prior of what anybody likes, which counts for less the more is known of a person."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from feature_repo.candidates import Candidates
+from feature_repo.candidates import Candidates, Column
 from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
 from recommend.model import Parts
+from recommend.priors import POPULARITY, PRIORS
 from recommend.query import Query
 from recommend.rankers.onnx import Onnx
 from recommend.stage import Ranker, Scores
 
-HEAD = "popularity"
-STRENGTH = 1.0
-HALF = 5.0
+HEAD = "prior"
+STRENGTH, HALF = 4.0, 5.0
 LIFT = 5.0
+"""what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cautious(Ranker):
-    """The scores of the ranker `of`, and the head HEAD: log2 of the candidate's decayed popularity relative to the most
-    popular item's, times a weight that is `strength` for a person without events, and half of it after `half` of them.
+    """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, half as much for
+    a person with `half` recent events, a third with twice as many …
+
+    The prior is log2 of popularity relative to the most popular item: of the decayed one alone where the bundle has no
+    priors, else the mean of that and of how many people have ever met the item, which lasts longer; and `lift` times
+    the cosine of the item and the taste that people with a profile like the person's have more than others.
     """
 
     name: str = "cautious"
@@ -32,22 +37,29 @@ class Cautious(Ranker):
     half: float = HALF
     lift: float = LIFT
 
-    def applies(self, query: Query) -> bool:
-        return self.of.applies(query)
-
     def score(self, query: Query, rows: Rows) -> Scores:
         found = self.of.score(query, rows)
         weight = self.strength / (1 + len(query.user["recent_items"]) / self.half)
-        prior = popularity(Candidates(query.ranking, rows))
-        if query.difference is not None:
-            prior = prior + self.lift * (query.vectors(rows) @ query.difference)
-        prior = weight * prior
-        values = np.concatenate([found.values, prior.astype(np.float32)[:, None]], axis=1)
+        values = np.column_stack([found.values, weight * self.prior(query, rows)]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
         return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
 
+    def prior(self, query: Query, rows: Rows) -> Column:
+        """The prior of rows (n,)."""
+        found, space = popularity(Candidates(query.ranking, rows)), query.parts.space
+        table = query.parts.tables.get(PRIORS)
+        if table is None or space is None:
+            return found
+        labels = space.labels_of(rows)
+        known = (labels >= 0) & (labels < len(table[POPULARITY]))
+        found[known] = (found[known] + table[POPULARITY][labels[known]]) / 2
+        if query.difference is not None:
+            found += self.lift * (query.vectors(rows) @ query.difference)
+        return found
+
     def heads(self, parts: Parts) -> tuple[str, ...]:
-        return (*self.of.heads(parts), HEAD)
+        own = self.of.heads(parts)
+        return (*own, HEAD) if own else ()
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         return self.of.wanted_pairs(query, rows)

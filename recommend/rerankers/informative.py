@@ -32,13 +32,16 @@ class Informative(Tradeoff):
     pool: int = 15
 
     def choose(self, query: Query, rows: Rows, scores: Values, n: int, d: float) -> list[int]:
+        if not n:
+            return []
         vectors = compared_vectors(query, rows).astype(np.float64)
         met = np.maximum(scores, 0).astype(np.float64)
-        met = LIKELY * met / max(met.max(initial=0.0), 1e-12)
+        if not met.any():  # no item has an event yet: all alike
+            met[:] = 1.0
+        met *= LIKELY / met.max()
         chances = met ** (1 / d)
-        mean = np.average(vectors, axis=0, weights=met) if met.any() else vectors.mean(axis=0)
-        centred = vectors - mean
-        covariance = (centred * met[:, None]).T @ centred / max(met.sum(), 1e-12)
+        centred = vectors - np.average(vectors, axis=0, weights=met)
+        covariance = (centred * met[:, None]).T @ centred / met.sum()
         left = np.ones(len(rows), bool)
         chosen: list[int] = []
         spread = vectors @ covariance  # (m, dim): C v of each

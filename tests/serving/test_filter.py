@@ -20,7 +20,9 @@ ITEMS = [
     for k in range(N)
 ]  # fmt: skip
 PATHS = {
-    "home": "/v1/users/u1/feed", "similar": "/v1/items/i30/similar", "trending": "/v1/trending",
+    "home": "/v1/users/u1/feed",
+    "similar": "/v1/items/i30/similar",
+    "trending": "/v1/trending",
     "onboarding": "/v1/onboarding",
 }
 

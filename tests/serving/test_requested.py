@@ -18,7 +18,7 @@ from recommend.rankers.popularity import POPULARITY
 from recommend.surfaces import SURFACES
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from serving.feeds import FEED, SIMILAR, TRENDING
+from serving.feeds import FEED, ONBOARDING, SIMILAR, TRENDING
 from serving.request_parameters import COMMON
 from serving.together import CART
 from serving.together import ITEM as TOGETHER
