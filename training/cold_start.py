@@ -108,7 +108,7 @@ def _stars(event: Interaction) -> float:
 
 
 @dataclass(frozen=True)
-class Line:
+class Start:
     """One line of the table: how the person's feed is asked for."""
 
     name: str
@@ -121,16 +121,16 @@ class Line:
 
 
 LINES = (
-    *(Line(f"{n} events", n) for n in EVENTS),
-    Line("stated interests", interests=True),
-    Line(f"{PICKS} popular picks", picker=POPULAR_PICKS),
-    Line(f"{PICKS} onboarding picks", picker=onboarding),
-    Line("region", region=True),
-    Line("age", attributes=("age",)),
-    Line("gender", attributes=("gender",)),
-    Line("occupation", attributes=("occupation",)),
-    Line("age, gender, occupation", attributes=("age", "gender", "occupation")),
-    Line("all demographics", attributes=("age", "gender", "occupation"), region=True),
+    *(Start(f"{n} events", n) for n in EVENTS),
+    Start("stated interests", interests=True),
+    Start(f"{PICKS} popular picks", picker=POPULAR_PICKS),
+    Start(f"{PICKS} onboarding picks", picker=onboarding),
+    Start("region", region=True),
+    Start("age", attributes=("age",)),
+    Start("gender", attributes=("gender",)),
+    Start("occupation", attributes=("occupation",)),
+    Start("age, gender, occupation", attributes=("age", "gender", "occupation")),
+    Start("all demographics", attributes=("age", "gender", "occupation"), region=True),
 )
 
 
@@ -170,7 +170,7 @@ class Cut:
         """The items that a picker offers anybody."""
         return self.feed.newcomer(picker, (), self.at, n=n).item_ids
 
-    def asked(self, line: Line, person: Newcomer, excluded: Sequence[str], surface: Surface = home) -> Answer:
+    def asked(self, line: Start, person: Newcomer, excluded: Sequence[str], surface: Surface = home) -> Answer:
         """The person's feed by a line of the table."""
         events = person.first(line.events)
         if line.picker:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from feature_repo.candidates import Candidates, Column
+from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
 from recommend.model import Parts
@@ -24,42 +24,36 @@ LIFT = 5.0
 @dataclass(frozen=True, kw_only=True)
 class Cautious(Ranker):
     """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, half as much for
-    a person with `half` recent events, a third with twice as many …
+    a person with `half` recent events, a third with twice as many … Without priors in the bundle, those of `of` alone.
 
-    The prior is log2 of popularity relative to the most popular item: of the decayed one alone where the bundle has no
-    priors, else the mean of that and of how many people have ever met the item, which lasts longer; and `lift` times
-    the cosine of the item and the taste that people with a profile like the person's have more than others.
+    The prior is log2 of popularity relative to the most popular item, which is the mean of the decayed one and of how
+    many people have ever met the item; and `lift` times the cosine of the item and the taste that people with a profile
+    like the person's have more than others.
     """
 
-    name: str = "cautious"
+    name: str = "model"
     of: Ranker = field(default_factory=Onnx)
     strength: float = STRENGTH
     half: float = HALF
     lift: float = LIFT
 
     def score(self, query: Query, rows: Rows) -> Scores:
-        found = self.of.score(query, rows)
-        weight = self.strength / (1 + len(query.user["recent_items"]) / self.half)
-        values = np.column_stack([found.values, weight * self.prior(query, rows)]).astype(np.float32)
+        found, table, space = self.of.score(query, rows), query.parts.tables.get(PRIORS), query.parts.space
+        if table is None or space is None:
+            return found
+        prior, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
+        known = (labels >= 0) & (labels < len(table[POPULARITY]))
+        prior[known] = (prior[known] + table[POPULARITY][labels[known]]) / 2
+        if query.difference is not None:
+            prior += self.lift * (query.vectors(rows) @ query.difference)
+        prior *= self.strength / (1 + len(query.user["recent_items"]) / self.half)
+        values = np.column_stack([found.values, prior]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
         return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
 
-    def prior(self, query: Query, rows: Rows) -> Column:
-        """The prior of rows (n,)."""
-        found, space = popularity(Candidates(query.ranking, rows)), query.parts.space
-        table = query.parts.tables.get(PRIORS)
-        if table is None or space is None:
-            return found
-        labels = space.labels_of(rows)
-        known = (labels >= 0) & (labels < len(table[POPULARITY]))
-        found[known] = (found[known] + table[POPULARITY][labels[known]]) / 2
-        if query.difference is not None:
-            found += self.lift * (query.vectors(rows) @ query.difference)
-        return found
-
     def heads(self, parts: Parts) -> tuple[str, ...]:
         own = self.of.heads(parts)
-        return (*own, HEAD) if own else ()
+        return (*own, HEAD) if own and PRIORS in parts.tables and parts.space else own
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         return self.of.wanted_pairs(query, rows)
