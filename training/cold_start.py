@@ -205,9 +205,8 @@ def measure(
 
 def answers(cut: Cut) -> Iterator[tuple[int, dict[str, dict[str, float]]]]:
     """For each new person of a cut the number of relevant films, and line → column → value."""
-    pickers = {line.picker.name: line.picker for line in LINES if line.picker}
+
     offered = [item for line in LINES if line.picker for item in cut.offered(line.picker)]
-    assert pickers
     for person in cut.people:
         excluded = {*offered, *(event.item_id or "" for event in person.ratings[:FIRST])}
         rest = [event for event in person.ratings if event.item_id not in excluded]
