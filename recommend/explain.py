@@ -55,7 +55,7 @@ class Reasons(Explainer):
             or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
-            or reason(query, _popular(alike, regional))
+            or _popular(query, alike, regional)
             for row, of_control, anchor, new, is_personal, regional, alike in found
         ]
 
@@ -83,8 +83,10 @@ def _alike(query: Query, rows: Rows) -> Mask:
     return np.asarray(query.vectors(rows) @ query.difference >= ALIKE)
 
 
-def _popular(alike: bool, regional: bool) -> str:
-    return "popular_with_people_like_you" if alike else "popular_in_region" if regional else "popular"
+def _popular(query: Query, alike: bool, regional: bool) -> Reason:
+    if alike:
+        return reason(query, "popular_with_people_like_you")
+    return reason(query, "popular_in_region") if regional else reason(query, "popular")
 
 
 def _because_item(query: Query, anchor: int) -> Reason | None:

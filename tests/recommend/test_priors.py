@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from operators.aggregator import ATTRIBUTES
+from recommend.candidate_set import merge
+from recommend.explain import Reasons
 from recommend.model import Tables
 from recommend.pipeline import Pipeline
 from recommend.priors import POPULARITY, PRIORS, TOKENS, VECTORS, difference, tokens_of
@@ -91,3 +93,16 @@ def test_a_profile_moves_the_prior_and_only_where_it_may_be_read() -> None:
 def test_the_home_feed_is_ranked_so() -> None:
     assert isinstance(home.ranker, Cautious)
     assert home.ranker.fallback is not None
+
+
+def test_the_reason_says_so_only_where_people_alike_like_it_more_than_others() -> None:
+    attributes = msgspec.msgpack.encode({"age": 20})
+
+    def codes(**user: Any) -> list[str]:
+        query = query_of({PRIORS: TABLE}, **user)
+        found = merge([np.arange(4)], ("popular",))
+        return [each.code for each in Reasons().explain(query, found) if each]
+
+    assert codes(**{ATTRIBUTES: attributes}) == ["popular"] * 3 + ["popular_with_people_like_you"]
+    assert codes() == ["popular"] * 4
+    assert "popular_with_people_like_you" not in codes(recent=[("like", "i0")], **{ATTRIBUTES: attributes})
