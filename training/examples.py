@@ -170,9 +170,9 @@ def query_of(people: LivePeople, live: LiveColumns, pipeline: Pipeline, event: I
     )  # fmt: skip
 
 
-def wanted(log: Log, ahead: int | None = AHEAD, skip: int = 0) -> Callable[[int], dict[str, int]]:
+def wanted(log: Log, ahead: int | None = AHEAD) -> Callable[[int], dict[str, int]]:
     """For an event's number: item id → grade, over its person's next `ahead` interactions from it on, all of them for
-    None; the person's first `skip` are never among them.
+    None.
 
     3 loved, 2 liked, 1 met without a rating, 0 disliked: taste in thirds of a purchase.
     """
@@ -185,7 +185,7 @@ def wanted(log: Log, ahead: int | None = AHEAD, skip: int = 0) -> Callable[[int]
     def grades(index: int) -> dict[str, int]:
         own = by_user[log.interactions[index].user_id]
         found: dict[str, int] = {}
-        for later in own[max(place[index], skip) : None if ahead is None else place[index] + ahead]:
+        for later in own[place[index] : None if ahead is None else place[index] + ahead]:
             event = log.interactions[later]
             if event.item_id and event.event_type in MET:
                 found[event.item_id] = max(found.get(event.item_id, 0), grade(event))
@@ -221,7 +221,7 @@ def examples(
     `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
-    grades, rest = wanted(log), wanted(log, None, AHEAD)
+    grades, rest = wanted(log), wanted(log, None)
     groups: list[Group] = []
 
     def add(query: Query, values: Mapping[str, int], shown: Sequence[str] = ()) -> None:

@@ -16,8 +16,8 @@ from recommend.rankers.onnx import Onnx
 from recommend.stage import Ranker, Scores
 
 HEAD = "prior"
-STRENGTH, HALF = 4.0, 5.0
-LIFT = 5.0
+STRENGTH, HALF = 8.0, 1.0
+LIFT = 10.0
 """what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
 
 
