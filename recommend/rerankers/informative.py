@@ -35,7 +35,7 @@ class Informative(Tradeoff):
         if not n:
             return []
         vectors = compared_vectors(query, rows).astype(np.float64)
-        met = np.maximum(scores, 0).astype(np.float64)
+        met = scores.astype(np.float64) - min(0.0, float(scores.min()))  # controls may have lowered some below 0
         if not met.any():  # no item has an event yet: all alike
             met[:] = 1.0
         met *= LIKELY / met.max()
