@@ -25,6 +25,7 @@ from serving.feeds import Feeds
 from serving.health import HealthChecks
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.page import Pages
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
 from serving.rank import Ranking
@@ -51,6 +52,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
     return [
         *Ingest(services).endpoints(),
         *Feeds(services, requests).endpoints(),
+        *Pages(services, requests).endpoints(),
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),

@@ -1,0 +1,173 @@
+"""The kinds of rows of a page. A kind is a surface (the algorithm) and a plan: for which requests there are rows of it,
+with which titles, and what each asks for.
+
+Rows with the stages of another surface use its parts of a bundle and are subject to the rules for it: `because_item`
+those of `similar`, `trending` and `popular_in_region` those of `trending`, the others those of `home`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from recommend.explain import LOVED, VERBS
+from recommend.filtering import FilterError, ItemFilters
+from recommend.filters import Available, NotDisliked, NotItself, Unseen
+from recommend.query import Query
+from recommend.rankers import ByDue, ByPopularity, EventsNow, InOrder, Onnx
+from recommend.retrievers import (
+    Begun,
+    BuyAgain,
+    Nearest,
+    Neighbours,
+    New,
+    PopularEverywhere,
+    PopularInRegion,
+    Trending,
+)
+from recommend.surface import Surface
+from recommend.surfaces import home, similar, trending
+
+ON_SALE = "item.on_sale == true"
+"""the filter of items on sale: those whose catalogue entry has the attribute `on_sale`, true"""
+ANCHORS, CATEGORIES = 2, 2
+"""rows of these kinds at most"""
+UNMET = (Available(), NotDisliked(), Unseen())
+MET = (Available(), NotDisliked())
+
+
+class Title(Struct, frozen=True):
+    """What stands over a row: a code for programs, a sentence for people, and the category that it names, if any."""
+
+    code: str
+    text: str
+    category: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One row: its title, the row of the item that it is about (-1 without), and what its query has beside the
+    page's: fields of `Query` by name."""
+
+    title: Title
+    anchor: int = -1
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowKind:
+    """A kind of rows. `plan` gives those that suit a query; the filters compile what rows filter by."""
+
+    surface: Surface
+    plan: Callable[[Query, ItemFilters], Sequence[Plan]]
+    in_own_order: bool = False
+    """whether the value of an item is its score on the surface, 0 to 1, and not that of the person's ranker"""
+
+    @property
+    def name(self) -> str:
+        """The algorithm, as answers and impressions have it."""
+        return self.surface.name
+
+
+def _always(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[Plan]]:
+    plans = (Plan(Title(code, text)),)
+    return lambda query, filters: plans
+
+
+def _with_recents(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[Plan]]:
+    plans = (Plan(Title(code, text)),)
+    return lambda query, filters: plans if len(query.user["recent_items"]) else ()
+
+
+def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+    """The last items that the person did something positive with, of those that the model has a vector of."""
+    columns, space = query.columns, query.model.parts(similar.name).space if query.model else None
+    if space is None:
+        return ()
+    found = []
+    for row, kind in zip(query.anchors.rows.tolist(), query.anchors.kinds, strict=True):
+        if kind in VERBS and space.vector(columns.ids[row]) is not None and not _is_refused(query, row):
+            item = columns.items[row]
+            title = Title("because_item", f"Because you {VERBS[kind]} {(item and item.title) or columns.ids[row]}")
+            found.append(Plan(title, row, {"item": row}))
+        if len(found) == ANCHORS:
+            break
+    return found
+
+
+def _is_refused(query: Query, row: int) -> bool:
+    """Whether the person's controls name the item, so that nothing is explained by it."""
+    controls = query.controls
+    return row in controls.hidden or row in controls.less_like or bool(controls.refused(np.array([row]))[0])
+
+
+def _of_region(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+    return (Plan(Title("popular_in_region", "Popular in your area")),) if query.region else ()
+
+
+def _of_categories(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+    """Categories of which the person asks for more, then those with the largest shares of their attention."""
+    codes = {name.casefold(): name for name in list(query.columns.category_codes)}
+    shares = sorted(query.liked.items(), key=lambda each: (-each[1], each[0]))
+    wanted = [name.casefold() for name in (*query.controls.more_categories, *query.controls.interests)]
+    wanted += [name for name, share in shares if share >= LOVED]
+    refused = {name.casefold() for name in query.controls.refused_categories}
+    names = [codes[name] for name in dict.fromkeys(wanted) if name in codes and name not in refused]
+    return [
+        Plan(Title("category", f"More {name}", name), about={"category": name}) for name in names[:CATEGORIES]
+    ]  # fmt: skip
+
+
+def _on_sale(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+    """None where no item has the attribute."""
+    text = ON_SALE if query.filter is None else f"({query.filter.text}) && {ON_SALE}"
+    try:
+        return (Plan(Title("on_sale", "On sale"), about={"filter": filters.compile(text)}),)
+    except FilterError:
+        return ()
+
+
+CONTINUE = Surface(
+    name="continue", retrievers=(Begun(),), filters=MET, ranker=InOrder(), parts_of=home.name
+)  # fmt: skip
+AGAIN = Surface(name="again", retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name)
+"""GET /v1/users/{id}/again"""
+BECAUSE = Surface(
+    name="because_item", retrievers=(Neighbours(quota=50),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
+    ranker=similar.ranker, parts_of=similar.name,
+)  # fmt: skip
+NEW = Surface(
+    name="new", retrievers=(New(quota=60),), filters=UNMET, ranked=100, ranker=Onnx(fallback=ByPopularity()),
+    parts_of=home.name,
+)  # fmt: skip
+IN_REGION = Surface(
+    name="popular_in_region", retrievers=(PopularInRegion(),), filters=UNMET, ranker=EventsNow(),
+    parts_of=trending.name,
+)  # fmt: skip
+TRENDING = replace(trending, name="trending", filters=UNMET, rerankers=())
+CATEGORY = Surface(
+    name="category", retrievers=(Trending(quota=50),), filters=UNMET, ranked=100,
+    ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
+)  # fmt: skip
+SALE = Surface(
+    name="on_sale", retrievers=(Nearest(quota=50), PopularEverywhere(quota=50)), filters=UNMET, ranked=100,
+    ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
+)  # fmt: skip
+
+FOR_YOU = RowKind(surface=home, plan=_always("for_you", "For you"))
+KINDS = (
+    FOR_YOU,
+    RowKind(surface=CONTINUE, plan=_with_recents("continue", "Pick up where you left off")),
+    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), in_own_order=True),
+    RowKind(surface=BECAUSE, plan=_of_anchors),
+    RowKind(surface=NEW, plan=_always("new", "New for you")),
+    RowKind(surface=CATEGORY, plan=_of_categories),
+    RowKind(surface=IN_REGION, plan=_of_region),
+    RowKind(surface=TRENDING, plan=_always("trending", "Trending now")),
+    RowKind(surface=SALE, plan=_on_sale),
+)
+"""of equal value the first one goes first"""
