@@ -30,7 +30,8 @@ from recommend import steps
 from recommend.candidate_set import CandidateSet, merge
 from recommend.page_rows import FOR_YOU, KINDS, Plan, RowKind
 from recommend.pipeline import NOTHING, Answer, Begun, Pipeline
-from recommend.query import Query
+from recommend.query import NO_ROWS, Query
+from recommend.rankers import ByPopularity, Scored
 from recommend.stage import Reason
 from recommend.surface import Surface
 from recommend.trace import STEPS, Trace
@@ -42,7 +43,7 @@ SAME = 0.7
 LEAST = 3
 """items that a row needs, unless rows are shorter; the only row of a page needs one"""
 VALUED = 2
-"""times `per_row`: so many of a row's first candidates are scored; those behind them count as the lowest score"""
+"""times `per_row`: so many first candidates of a row in an order of its own are scored; others count as the lowest"""
 MOST_FOUND = 200
 """candidates of a row at most, from which it takes the place of items that rows above have"""
 OF_PERSON = frozenset({"controls", "seen", "disliked", "anchors", "liked", "from_interests"})
@@ -116,35 +117,44 @@ def begin(
             continue
         for plan in plans:
             about = {"n": per_row, "depth": min(rows * per_row, MOST_FOUND), **plan.about}
-            page.begun.append((kind, plan, pipeline.begin(kind.surface, _of_same_person(query, about))))
+            page.begun.append((kind, plan, pipeline.begin(kind.surface, of_same_person(query, **about))))
     return page
 
 
 def finish(pipeline: Pipeline, page: BegunPage) -> Page:
     """The second half. Never raises."""
+    trace = Trace()
+    try:
+        scored = _scored(page, trace)
+    except Exception:
+        log.exception("the candidates of a page cannot be scored")
+        trace.current = "rank"
+        trace.fail()
+        scored = merge([], ())
     found: list[tuple[RowKind, Plan, Answer]] = []
     answers: list[tuple[Answer, Surface]] = []
-    broken = set[str]()
     for kind, plan, begun in page.begun:
         begun.query.explain = "none"  # which items are shown is not decided yet
-        answer = pipeline.finish(begun)
+        answer = pipeline.finish(_with_scores(kind, begun, scored))
         begun.query.explain = page.query.explain
         answers.append((answer, kind.surface))
-        broken |= set(answer.degraded)
         if len(answer.candidates):
             whole = answer.candidates.then(answer.rest) if len(answer.rest) else answer.candidates
             found.append((kind, plan, replace(answer, candidates=whole, rest=NOTHING, has_more=False)))
         elif answer.degraded:
             page.failed.add(kind.name)
-    trace = Trace()
-    values = _values(page, [(kind, answer.candidates) for kind, _, answer in found], trace)
+    values = _scaled(page.query.columns.n, scored)
     candidates = [
-        Candidate(kind.name, answer.candidates.rows, of_row)
-        for (kind, _, answer), of_row in zip(found, values, strict=True)
+        Candidate(
+            kind.name,
+            answer.candidates.rows,
+            np.clip(np.asarray(answer.scores), 0, 1) if kind.by_own_score else values.take(answer.candidates.rows),
+        )
+        for kind, _, answer in found
     ]
     placed = arrange(candidates, page.rows, page.per_row, page.query.columns.n)
     rows = [_row(*found[at], positions, value, trace) for at, positions, value in placed]
-    broken |= set(trace.degraded)
+    broken = set(trace.degraded).union(*(answer.degraded for answer, _ in answers))
     degraded = [step for step in STEPS if step in broken] + [f"row:{name}" for name in sorted(page.failed)]
     return Page(rows, degraded, answers)
 
@@ -183,22 +193,36 @@ def _offer(each: Candidate, taken: Mask, per_row: int, discounts: Values) -> tup
     return positions, float(each.values[positions] @ discounts[: len(positions)])
 
 
-def _values(page: BegunPage, found: Sequence[tuple[RowKind, CandidateSet]], trace: Trace) -> list[Values]:
-    """What the candidates of each row are worth, 0 to 1."""
+def _scored(page: BegunPage, trace: Trace) -> CandidateSet:
+    """The candidates with the scores of the person's ranker, rows ascending: all of the rows that are ranked by it, and
+    the first ones of each other row, whose order is made."""
     k = VALUED * page.per_row
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.rows[:k] for _, each in found)]))
-    scored = np.zeros(page.query.columns.n)
-    if len(rows):
-        query = _of_same_person(page.query, {})
-        query.surface = FOR_YOU.surface.name
-        ranked = steps.rank(FOR_YOU.surface, query, merge([rows], ("page",)), trace)
-        scores = np.asarray(ranked.scores, np.float64)
+    rows = [
+        begun.candidates.rows if kind.is_ranked else begun.candidates.rows[:k] for kind, _, begun in page.begun
+    ]  # fmt: skip
+    everything = merge([np.unique(np.concatenate([NO_ROWS, *rows]))], ("page",))
+    query = of_same_person(page.query)
+    query.surface = FOR_YOU.surface.name
+    ranked = steps.rank(FOR_YOU.surface, query, everything, trace)
+    return ranked.take(np.argsort(ranked.rows))
+
+
+def _with_scores(kind: RowKind, begun: Begun, scored: CandidateSet) -> Begun:
+    """The answer of a row that the person's ranker ranks, with the scores that it has given."""
+    if not kind.is_ranked or begun.broken:
+        return begun
+    ranker = Scored(found=scored, fallback=ByPopularity())
+    return replace(begun, surface=replace(begun.surface, ranker=ranker))
+
+
+def _scaled(n: int, scored: CandidateSet) -> Values:
+    """What each of n rows of the columns is worth, 0 to 1; those without a score as much as the lowest."""
+    values = np.zeros(n)
+    if len(scored) and scored.scores is not None:
+        scores = scored.scores.astype(np.float64)
         low, high = scores.min(), scores.max()
-        scored[ranked.rows] = (scores - low) / (high - low) if high > low else 1.0
-    return [
-        np.clip(np.asarray(each.scores, np.float64), 0, 1) if kind.in_own_order else scored.take(each.rows)
-        for kind, each in found
-    ]
+        values[scored.rows] = (scores - low) / (high - low) if high > low else 1.0
+    return values
 
 
 def _row(
@@ -215,7 +239,7 @@ def _row(
     return PageRow(kind, plan, replace(answer, candidates=shown, reasons=reasons), value)
 
 
-def _of_same_person(query: Query, about: dict[str, Any]) -> Query:
+def of_same_person(query: Query, **about: Any) -> Query:
     """The query with other values of some fields. What was computed of the person is not computed again."""
     found = replace(query, **about)
     for name in OF_PERSON:

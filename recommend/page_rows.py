@@ -64,7 +64,9 @@ class RowKind:
 
     surface: Surface
     plan: Callable[[Query, ItemFilters], Sequence[Plan]]
-    in_own_order: bool = False
+    is_ranked: bool = False
+    """whether the person's ranker makes the order; the page runs it once for all such rows"""
+    by_own_score: bool = False
     """whether the value of an item is its score on the surface, 0 to 1, and not that of the person's ranker"""
 
     @property
@@ -158,16 +160,16 @@ SALE = Surface(
     ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
 )  # fmt: skip
 
-FOR_YOU = RowKind(surface=home, plan=_always("for_you", "For you"))
+FOR_YOU = RowKind(surface=home, plan=_always("for_you", "For you"), is_ranked=True)
 KINDS = (
     FOR_YOU,
     RowKind(surface=CONTINUE, plan=_with_recents("continue", "Pick up where you left off")),
-    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), in_own_order=True),
+    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), by_own_score=True),
     RowKind(surface=BECAUSE, plan=_of_anchors),
-    RowKind(surface=NEW, plan=_always("new", "New for you")),
-    RowKind(surface=CATEGORY, plan=_of_categories),
+    RowKind(surface=NEW, plan=_always("new", "New for you"), is_ranked=True),
+    RowKind(surface=CATEGORY, plan=_of_categories, is_ranked=True),
     RowKind(surface=IN_REGION, plan=_of_region),
     RowKind(surface=TRENDING, plan=_always("trending", "Trending now")),
-    RowKind(surface=SALE, plan=_on_sale),
+    RowKind(surface=SALE, plan=_on_sale, is_ranked=True),
 )
 """of equal value the first one goes first"""
