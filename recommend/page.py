@@ -44,8 +44,8 @@ LEAST = 3
 """items that a row needs, unless rows are shorter; the only row of a page needs one"""
 VALUED = 2
 """times `per_row`: so many first candidates of a row in an order of its own are scored; others count as the lowest"""
-MOST_FOUND = 200
-"""candidates of a row at most, from which it takes the place of items that rows above have"""
+FOUND = 4
+"""times `per_row`: candidates of a row, from which it takes the place of items that rows above have"""
 OF_PERSON = frozenset({"controls", "seen", "disliked", "anchors", "liked", "from_interests"})
 """cached properties of a query that depend on the person alone"""
 
@@ -116,7 +116,7 @@ def begin(
             page.failed.add(kind.name)
             continue
         for plan in plans:
-            about = {"n": per_row, "depth": min(rows * per_row, MOST_FOUND), **plan.about}
+            about = {"n": per_row, "depth": FOUND * per_row, **plan.about}
             page.begun.append((kind, plan, pipeline.begin(kind.surface, of_same_person(query, **about))))
     return page
 

@@ -139,7 +139,7 @@ CONTINUE = Surface(
 AGAIN = Surface(name="again", retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name)
 """GET /v1/users/{id}/again"""
 BECAUSE = Surface(
-    name="because_item", retrievers=(Neighbours(quota=50),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
+    name="because_item", retrievers=(Neighbours(quota=30),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
     ranker=similar.ranker, parts_of=similar.name,
 )  # fmt: skip
 NEW = Surface(
