@@ -3,13 +3,13 @@
     interval(i) = (K · interval(c) + Σ gaps between purchases of i) / (K + number of those gaps)
     interval(c) = (K · DEFAULT + Σ gaps between purchases of c) / (K + number of those gaps)
 
-c is the first category of the item that the person has bought in most often. It is the posterior mean of the time
+c is the category of the item in which the person has bought most often. It is the posterior mean of the time
 between purchases under a Gamma prior on their rate, the Poisson-Gamma model of Bhagat et al., "Buy It Again: Modeling
 Repeat Purchase Recommendations" (KDD 2018), with the category's interval as the prior's mean and K gaps as its weight.
 Gaps shorter than SAME_BASKET are one purchase.
 
-A row keeps a person's last 50 interactions. Only the purchases among them count: of somebody who clicks a lot between two
-purchases the older one is out of reach, and the interval falls back to the category's, or to DEFAULT.
+A row keeps a person's last 50 interactions. Only the purchases among them count: of somebody who clicks a lot between
+two purchases the older one is out of reach, and the interval falls back to the category's, or to DEFAULT.
 """
 
 from __future__ import annotations

@@ -7,9 +7,12 @@ the other: each time the one of the largest
     value(r) = SAME^s · Σ over j of v(i_j) / log2(j + 2)
 
 i_0, i_1 … are the first `per_row` items of the row, in its own order, that no row above has; v(i) is the score of the
-item, scaled to 0 … 1 between the lowest and the highest of the page; s is the number of rows of the same kind above. The
-discount of a position is that of DCG (Järvelin and Kekäläinen, 2002). The page is worth Σ over p of
+item, scaled to 0 … 1 between the lowest and the highest of the page; s is the number of rows of the same kind above.
+The discount of a position is that of DCG (Järvelin and Kekäläinen, 2002). The page is worth Σ over p of
 value(r_p) / log2(p + 2) over the places of rows, so that the greedy choice puts the best row where it counts most.
+
+Rules hide, bury and reorder items in every row. Those that they add are in the row "For you" alone: an item that was
+pinned would not be what the title of another row says.
 
 Nothing here does I/O. As an answer, a page has two halves, between which a server reads features of pairs.
 """
@@ -140,6 +143,8 @@ def finish(pipeline: Pipeline, page: BegunPage) -> Page:
         answers.append((answer, kind.surface))
         if len(answer.candidates):
             whole = answer.candidates.then(answer.rest) if len(answer.rest) else answer.candidates
+            if kind is not FOR_YOU:
+                whole = whole.take(whole.found_by(*(retriever.name for retriever in kind.surface.retrievers)))
             found.append((kind, plan, replace(answer, candidates=whole, rest=NOTHING, has_more=False)))
         elif answer.degraded:
             page.failed.add(kind.name)
@@ -168,11 +173,12 @@ def arrange(
     discounts = 1 / np.log2(np.arange(per_row) + 2)
     taken, of_kind = np.zeros(n, bool), Counter[str]()
     offers = [_offer(each, taken, per_row, discounts) for each in candidates]
-    left, placed = list(range(len(candidates))), []
+    left = list(range(len(candidates)))
+    placed: list[tuple[int, npt.NDArray[np.int64], float]] = []
     while left and len(placed) < rows:
-        enough = [at for at in left if len(offers[at][0]) >= (least if placed else 1)]
-        if not placed:  # a page of one short row is better than none
-            enough = [at for at in enough if len(offers[at][0]) >= least] or enough
+        enough = [at for at in left if len(offers[at][0]) >= least]
+        if not (enough or placed):  # a page of one short row is better than none
+            enough = [at for at in left if len(offers[at][0])]
         if not enough:
             break
         worth = [offers[at][1] * SAME ** of_kind[candidates[at].kind] for at in enough]

@@ -136,7 +136,9 @@ def _on_sale(query: Query, filters: ItemFilters) -> Sequence[Plan]:
 CONTINUE = Surface(
     name="continue", retrievers=(Begun(),), filters=MET, ranker=InOrder(), parts_of=home.name
 )  # fmt: skip
-AGAIN = Surface(name="again", retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name)
+AGAIN = Surface(
+    name="again", personal=True, retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name,
+)  # fmt: skip
 """GET /v1/users/{id}/again"""
 BECAUSE = Surface(
     name="because_item", retrievers=(Neighbours(quota=30),), filters=(*UNMET, NotItself()), ranked=similar.ranked,

@@ -12,6 +12,6 @@ from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "NEAREST", "NEW", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "AskedFor", "Begun", "BoughtTogether", "BuyAgain", "Given", "NearCart", "Nearest", "Neighbours", "New",
-    "PopularEverywhere", "PopularInRegion", "Similar", "Trending", "Unfamiliar",
+    "AnyAvailable", "AskedFor", "Begun", "BoughtTogether", "BuyAgain", "Given", "NearCart", "Nearest", "Neighbours",
+    "New", "PopularEverywhere", "PopularInRegion", "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip
