@@ -43,12 +43,10 @@ log = logging.getLogger(__name__)
 
 SAME = 0.7
 """what a row is worth for each row of its kind above it"""
-LEAST = 3
-"""items that a row needs, unless rows are shorter; the only row of a page needs one"""
 VALUED = 2
 """times `per_row`: so many first candidates of a row in an order of its own are scored; others count as the lowest"""
-FOUND = 4
-"""times `per_row`: candidates of a row, from which it takes the place of items that rows above have"""
+MOST_FOUND = 200
+"""candidates of a row at most"""
 OF_PERSON = frozenset({"controls", "seen", "disliked", "anchors", "liked", "from_interests"})
 """cached properties of a query that depend on the person alone"""
 
@@ -83,6 +81,8 @@ class Candidate:
     kind: str
     rows: Rows
     values: Values
+    least: int = 1
+    """items that the row needs, unless rows are shorter"""
 
 
 @dataclass
@@ -118,8 +118,9 @@ def begin(
             log.exception("rows of the kind %s cannot be planned", kind.name)
             page.failed.add(kind.name)
             continue
+        found = min((kind.times or rows) * per_row, MOST_FOUND)
         for plan in plans:
-            about = {"n": per_row, "depth": FOUND * per_row, **plan.about}
+            about = {"n": per_row, "depth": found, **plan.about}
             page.begun.append((kind, plan, pipeline.begin(kind.surface, of_same_person(query, **about))))
     return page
 
@@ -154,6 +155,7 @@ def finish(pipeline: Pipeline, page: BegunPage) -> Page:
             kind.name,
             answer.candidates.rows,
             np.clip(np.asarray(answer.scores), 0, 1) if kind.by_own_score else values.take(answer.candidates.rows),
+            kind.least,
         )
         for kind, _, answer in found
     ]
@@ -169,14 +171,13 @@ def arrange(
 ) -> list[tuple[int, npt.NDArray[np.int64], float]]:
     """The rows of a page in order: place among `candidates`, positions of the items that the row shows, and its value.
     `n` is the number of rows of the columns. Of equal values the first candidate is chosen."""
-    least = min(LEAST, per_row)
     discounts = 1 / np.log2(np.arange(per_row) + 2)
     taken, of_kind = np.zeros(n, bool), Counter[str]()
     offers = [_offer(each, taken, per_row, discounts) for each in candidates]
     left = list(range(len(candidates)))
     placed: list[tuple[int, npt.NDArray[np.int64], float]] = []
     while left and len(placed) < rows:
-        enough = [at for at in left if len(offers[at][0]) >= least]
+        enough = [at for at in left if len(offers[at][0]) >= max(1, min(candidates[at].least, per_row))]
         if not (enough or placed):  # a page of one short row is better than none
             enough = [at for at in left if len(offers[at][0])]
         if not enough:

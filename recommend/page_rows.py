@@ -8,7 +8,7 @@ those of `similar`, `trending` and `popular_in_region` those of `trending`, the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from recommend.surfaces import home, similar, trending
 
 ON_SALE = "item.on_sale == true"
 """the filter of items on sale: those whose catalogue entry has the attribute `on_sale`, true"""
+LEAST = 3
 ANCHORS, CATEGORIES = 2, 2
 """rows of these kinds at most"""
 UNMET = (Available(), NotDisliked(), Unseen())
@@ -66,6 +67,11 @@ class RowKind:
     plan: Callable[[Query, ItemFilters], Sequence[Plan]]
     is_ranked: bool = False
     """whether the person's ranker makes the order; the page runs it once for all such rows"""
+    least: int = LEAST
+    """items that a row needs, unless rows are shorter; the only row of a page needs one"""
+    times: int | None = None
+    """times the length of a row: candidates, from which it takes the place of items that rows above have. None: as many
+    as the page has places"""
     by_own_score: bool = False
     """whether the value of an item is its score on the surface, 0 to 1, and not that of the person's ranker"""
 
@@ -152,7 +158,10 @@ IN_REGION = Surface(
     name="popular_in_region", retrievers=(PopularInRegion(),), filters=UNMET, ranker=EventsNow(),
     parts_of=trending.name,
 )  # fmt: skip
-TRENDING = replace(trending, name="trending", filters=UNMET, rerankers=())
+TRENDING = Surface(
+    name="trending", retrievers=(PopularEverywhere(),), filters=UNMET, ranker=InOrder(), parts_of=trending.name
+)  # fmt: skip
+"""everywhere, also for people of a region, who have IN_REGION besides"""
 CATEGORY = Surface(
     name="category", retrievers=(Trending(quota=50),), filters=UNMET, ranked=100,
     ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
@@ -165,9 +174,9 @@ SALE = Surface(
 FOR_YOU = RowKind(surface=home, plan=_always("for_you", "For you"), is_ranked=True)
 KINDS = (
     FOR_YOU,
-    RowKind(surface=CONTINUE, plan=_with_recents("continue", "Pick up where you left off")),
-    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), by_own_score=True),
-    RowKind(surface=BECAUSE, plan=_of_anchors),
+    RowKind(surface=CONTINUE, plan=_with_recents("continue", "Pick up where you left off"), least=1),
+    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), least=1, by_own_score=True),
+    RowKind(surface=BECAUSE, plan=_of_anchors, times=4),
     RowKind(surface=NEW, plan=_always("new", "New for you"), is_ranked=True),
     RowKind(surface=CATEGORY, plan=_of_categories, is_ranked=True),
     RowKind(surface=IN_REGION, plan=_of_region),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ MOST = 16
 LONGEST = 16_384
 """characters of a path: a cursor alone may have 6,500"""
 PATH = "/v1/batch"
+URL_PATH = re.compile(r"/v1/[\x21-\x7e]*")
 READ = ("/v1/users/", "/v1/items/", "/v1/trending")
 """beginnings of the paths whose GETs may be in a batch"""
 READ_BY_POST = ("/v1/cart", "/v1/rank")
@@ -46,7 +48,7 @@ class Batch(Struct, forbid_unknown_fields=True, frozen=True):
 class BatchRequest(Struct, forbid_unknown_fields=True, frozen=True):
     """One request of a batch."""
 
-    path: Annotated[str, Meta(min_length=1, max_length=LONGEST, pattern=r"^/v1/[\x21-\x7e]*$")]
+    path: Annotated[str, Meta(max_length=LONGEST)]
     method: Literal["GET", "POST"] = "GET"
     body: dict[str, Any] | None = None
 
@@ -148,9 +150,10 @@ def _read(given: Any) -> BatchRequest:
     except msgspec.ValidationError as error:
         field, detail = field_of(error)
         detail = detail.replace("this event", "a request of a batch")
-        if field == "path" and "pattern" in detail:
-            detail = "must begin with /v1/, and be encoded as in a URL"
         raise Unprocessable(f"{field or 'request'}: {detail}", [Fault(field or "request", detail)]) from None
+    if not URL_PATH.fullmatch(found.path):
+        detail = "must begin with /v1/, and be encoded as in a URL"
+        raise Unprocessable(f"path: {detail}", [Fault("path", detail)])
     if (found.method == "POST") is not (found.body is not None):
         detail = "is needed for a POST" if found.method == "POST" else "is for a POST: leave it out, or set the method"
         raise Unprocessable(f"body: {detail}", [Fault("body", detail)])
