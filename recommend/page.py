@@ -31,7 +31,7 @@ import numpy.typing as npt
 from feature_repo.columns import Mask, Rows
 from recommend import steps
 from recommend.candidate_set import CandidateSet, merge
-from recommend.page_rows import FOR_YOU, KINDS, Plan, RowKind
+from recommend.page_rows import FOR_YOU, KINDS, RowKind, RowPlan
 from recommend.pipeline import NOTHING, Answer, Begun, Pipeline
 from recommend.query import NO_ROWS, Query
 from recommend.rankers import ByPopularity, Scored
@@ -58,7 +58,7 @@ class PageRow:
     """One row: its kind and plan, the answer with the items that it shows, and its value when it was chosen."""
 
     kind: RowKind
-    plan: Plan
+    plan: RowPlan
     answer: Answer
     value: float
 
@@ -92,7 +92,7 @@ class BegunPage:
     query: Query
     rows: int
     per_row: int
-    begun: list[tuple[RowKind, Plan, Begun]] = field(default_factory=list)
+    begun: list[tuple[RowKind, RowPlan, Begun]] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     """kinds that are left out"""
 
@@ -135,7 +135,7 @@ def finish(pipeline: Pipeline, page: BegunPage) -> Page:
         trace.current = "rank"
         trace.fail()
         scored = merge([], ())
-    found: list[tuple[RowKind, Plan, Answer]] = []
+    found: list[tuple[RowKind, RowPlan, Answer]] = []
     answers: list[tuple[Answer, Surface]] = []
     for kind, plan, begun in page.begun:
         begun.query.explain = "none"  # which items are shown is not decided yet
@@ -233,7 +233,7 @@ def _scaled(n: int, scored: CandidateSet) -> Values:
 
 
 def _row(
-    kind: RowKind, plan: Plan, answer: Answer, positions: npt.NDArray[np.int64], value: float, trace: Trace
+    kind: RowKind, plan: RowPlan, answer: Answer, positions: npt.NDArray[np.int64], value: float, trace: Trace
 ) -> PageRow:
     query, shown = answer.query, answer.candidates.take(positions)
     reasons: Sequence[Reason | None]

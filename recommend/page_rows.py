@@ -20,8 +20,8 @@ from recommend.filters import Available, NotDisliked, NotItself, Unseen
 from recommend.query import Query
 from recommend.rankers import ByDue, ByPopularity, EventsNow, InOrder, Onnx
 from recommend.retrievers import (
-    Begun,
     BuyAgain,
+    LastBegun,
     Nearest,
     Neighbours,
     New,
@@ -50,7 +50,7 @@ class Title(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RowPlan:
     """One row: its title, the row of the item that it is about (-1 without), and what its query has beside the
     page's: fields of `Query` by name."""
 
@@ -64,7 +64,7 @@ class RowKind:
     """A kind of rows. `plan` gives those that suit a query; the filters compile what rows filter by."""
 
     surface: Surface
-    plan: Callable[[Query, ItemFilters], Sequence[Plan]]
+    plan: Callable[[Query, ItemFilters], Sequence[RowPlan]]
     is_ranked: bool = False
     """whether the person's ranker makes the order; the page runs it once for all such rows"""
     least: int = LEAST
@@ -81,17 +81,17 @@ class RowKind:
         return self.surface.name
 
 
-def _always(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[Plan]]:
-    plans = (Plan(Title(code, text)),)
+def _always(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
+    plans = (RowPlan(Title(code, text)),)
     return lambda query, filters: plans
 
 
-def _with_recents(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[Plan]]:
-    plans = (Plan(Title(code, text)),)
+def _with_recents(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
+    plans = (RowPlan(Title(code, text)),)
     return lambda query, filters: plans if len(query.user["recent_items"]) else ()
 
 
-def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     """The last items that the person did something positive with, of those that the model has a vector of."""
     columns, space = query.columns, query.model.parts(similar.name).space if query.model else None
     if space is None:
@@ -101,7 +101,7 @@ def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[Plan]:
         if kind in VERBS and space.vector(columns.ids[row]) is not None and not _is_refused(query, row):
             item = columns.items[row]
             title = Title("because_item", f"Because you {VERBS[kind]} {(item and item.title) or columns.ids[row]}")
-            found.append(Plan(title, row, {"item": row}))
+            found.append(RowPlan(title, row, {"item": row}))
         if len(found) == ANCHORS:
             break
     return found
@@ -113,11 +113,11 @@ def _is_refused(query: Query, row: int) -> bool:
     return row in controls.hidden or row in controls.less_like or bool(controls.refused(np.array([row]))[0])
 
 
-def _of_region(query: Query, filters: ItemFilters) -> Sequence[Plan]:
-    return (Plan(Title("popular_in_region", "Popular in your area")),) if query.region else ()
+def _of_region(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
+    return (RowPlan(Title("popular_in_region", "Popular in your area")),) if query.region else ()
 
 
-def _of_categories(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+def _of_categories(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     """Categories of which the person asks for more, then those with the largest shares of their attention."""
     codes = {name.casefold(): name for name in list(query.columns.category_codes)}
     shares = sorted(query.liked.items(), key=lambda each: (-each[1], each[0]))
@@ -126,21 +126,21 @@ def _of_categories(query: Query, filters: ItemFilters) -> Sequence[Plan]:
     refused = {name.casefold() for name in query.controls.refused_categories}
     names = [codes[name] for name in dict.fromkeys(wanted) if name in codes and name not in refused]
     return [
-        Plan(Title("category", f"More {name}", name), about={"category": name}) for name in names[:CATEGORIES]
+        RowPlan(Title("category", f"More {name}", name), about={"category": name}) for name in names[:CATEGORIES]
     ]  # fmt: skip
 
 
-def _on_sale(query: Query, filters: ItemFilters) -> Sequence[Plan]:
+def _on_sale(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     """None where no item has the attribute."""
     text = ON_SALE if query.filter is None else f"({query.filter.text}) && {ON_SALE}"
     try:
-        return (Plan(Title("on_sale", "On sale"), about={"filter": filters.compile(text)}),)
+        return (RowPlan(Title("on_sale", "On sale"), about={"filter": filters.compile(text)}),)
     except FilterError:
         return ()
 
 
 CONTINUE = Surface(
-    name="continue", retrievers=(Begun(),), filters=MET, ranker=InOrder(), parts_of=home.name
+    name="continue", retrievers=(LastBegun(),), filters=MET, ranker=InOrder(), parts_of=home.name
 )  # fmt: skip
 AGAIN = Surface(
     name="again", personal=True, retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name,

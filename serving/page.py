@@ -57,7 +57,7 @@ PAGE = (
 )
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class RowAnswer(Struct, frozen=True, kw_only=True):
     """One row. `request_id` and `surface` are those of its impression: an event that names the request_id is attributed
     to this row. `anchor` is the item that the row is about, where there is one. `trace` is there with explain=full."""
 
@@ -79,7 +79,7 @@ class PageAnswer(Struct, frozen=True, kw_only=True):
     request_id: str
     surface: str
     user_id: str
-    rows: list[Row]
+    rows: list[RowAnswer]
     unknown_items: list[str]
     model_version: str | None
     variant: str
@@ -160,7 +160,9 @@ class Pages:
         for answer, surface in page.answers:
             observe(self._services, surface, answer, answer.timings_ms, [])
 
-    def _log(self, requested: Requested, person: Person, page: Page, shown: Sequence[Row], degraded: bool) -> None:
+    def _log(
+        self, requested: Requested, person: Person, page: Page, shown: Sequence[RowAnswer], degraded: bool
+    ) -> None:
         asked, variant = requested.asked, requested.variant
         for row, entry in zip(page.rows, shown, strict=True):
             # What a page that fell back was made of is nothing to learn from.
@@ -176,10 +178,10 @@ class Pages:
             )  # fmt: skip
 
 
-def row_of(row: PageRow, number: int, request_id: str) -> Row:
+def row_of(row: PageRow, number: int, request_id: str) -> RowAnswer:
     """The answer's row at place `number`."""
     anchor = row.answer.query.columns.ids[row.plan.anchor] if row.plan.anchor >= 0 else None
-    return Row(
+    return RowAnswer(
         row=number, request_id=f"{request_id}-{number}", surface=f"{SURFACE}:{row.kind.name}",
         algorithm=row.kind.name, title=row.plan.title, anchor=anchor, value=round(row.value, 5),
         items=feed_items(row.answer), trace=trace_of(row.answer),

@@ -27,7 +27,7 @@ class BuyAgain(Retriever):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun(Retriever):
+class LastBegun(Retriever):
     """Items whose latest interaction is one of BEGUN, newest first: what was bought, liked or turned down since is
     done."""
 

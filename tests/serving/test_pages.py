@@ -144,7 +144,7 @@ def test_the_store_may_be_away(api: Api) -> None:
 def test_rules_hide_in_every_row_and_pin_in_the_row_for_you_alone(api: Api) -> None:
     rules = {
         "no-c1": {"kind": "hide", "where": '"c1" in item.categories'},
-        "first": {"kind": "pin", "item": "i99", "position": 0},
+        "first": {"kind": "pin", "item_id": "i99", "position": 0},
     }
     for name, rule in rules.items():
         assert api.ask("PUT", f"/v1/rules/{name}?by=anna", json=rule).status_code == 200
