@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from recommend.explain import LOVED, VERBS
+from recommend.explain import LOVED
 from recommend.filtering import FilterError, ItemFilters
 from recommend.filters import Available, NotDisliked, NotItself, Unseen
 from recommend.query import Query
@@ -31,6 +31,7 @@ from recommend.retrievers import (
 )
 from recommend.surface import Surface
 from recommend.surfaces import home, similar, trending
+from recommend.wording import reason
 
 ON_SALE = "item.on_sale == true"
 """the filter of items on sale: those whose catalogue entry has the attribute `on_sale`, true"""
@@ -42,7 +43,8 @@ MET = (Available(), NotDisliked())
 
 
 class Title(Struct, frozen=True):
-    """What stands over a row: a code for programs, a sentence for people, and the category that it names, if any."""
+    """What stands over a row: a code for programs, a text in the language of the request, and the category that the text
+    names, if any."""
 
     code: str
     text: str
@@ -81,14 +83,16 @@ class RowKind:
         return self.surface.name
 
 
-def _always(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
-    plans = (RowPlan(Title(code, text)),)
-    return lambda query, filters: plans
+def _always(code: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
+    return lambda query, filters: (RowPlan(_titled(query, code)),)
 
 
-def _with_recents(code: str, text: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
-    plans = (RowPlan(Title(code, text)),)
-    return lambda query, filters: plans if len(query.user["recent_items"]) else ()
+def _with_recents(code: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
+    return lambda query, filters: (RowPlan(_titled(query, code)),) if len(query.user["recent_items"]) else ()
+
+
+def _titled(query: Query, code: str) -> Title:
+    return Title(code, reason(query, "row", variant=code).text)
 
 
 def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
@@ -96,14 +100,15 @@ def _of_anchors(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     columns, space = query.columns, query.model.parts(similar.name).space if query.model else None
     if space is None:
         return ()
-    found = []
+    found: list[RowPlan] = []
     for row, kind in zip(query.anchors.rows.tolist(), query.anchors.kinds, strict=True):
-        if kind in VERBS and space.vector(columns.ids[row]) is not None and not _is_refused(query, row):
-            item = columns.items[row]
-            title = Title("because_item", f"Because you {VERBS[kind]} {(item and item.title) or columns.ids[row]}")
-            found.append(RowPlan(title, row, {"item": row}))
         if len(found) == ANCHORS:
             break
+        if space.vector(columns.ids[row]) is not None and not _is_refused(query, row):
+            item = columns.items[row]
+            title = (item.title if item else "") or columns.ids[row]
+            text = reason(query, "because_item", variant=kind, title=title).text
+            found.append(RowPlan(Title("because_item", text), row, {"item": row}))
     return found
 
 
@@ -114,7 +119,9 @@ def _is_refused(query: Query, row: int) -> bool:
 
 
 def _of_region(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
-    return (RowPlan(Title("popular_in_region", "Popular in your area")),) if query.region else ()
+    if not query.region:
+        return ()
+    return (RowPlan(Title("popular_in_region", reason(query, "popular_in_region").text)),)
 
 
 def _of_categories(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
@@ -126,15 +133,18 @@ def _of_categories(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     refused = {name.casefold() for name in query.controls.refused_categories}
     names = [codes[name] for name in dict.fromkeys(wanted) if name in codes and name not in refused]
     return [
-        RowPlan(Title("category", f"More {name}", name), about={"category": name}) for name in names[:CATEGORIES]
-    ]  # fmt: skip
+        RowPlan(
+            Title("category", reason(query, "row", variant="category", name=name).text, name), about={"category": name}
+        )
+        for name in names[:CATEGORIES]
+    ]
 
 
 def _on_sale(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
     """None where no item has the attribute."""
     text = ON_SALE if query.filter is None else f"({query.filter.text}) && {ON_SALE}"
     try:
-        return (RowPlan(Title("on_sale", "On sale"), about={"filter": filters.compile(text)}),)
+        return (RowPlan(_titled(query, "on_sale"), about={"filter": filters.compile(text)}),)
     except FilterError:
         return ()
 
@@ -171,16 +181,16 @@ SALE = Surface(
     ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
 )  # fmt: skip
 
-FOR_YOU = RowKind(surface=home, plan=_always("for_you", "For you"), is_ranked=True)
+FOR_YOU = RowKind(surface=home, plan=_always("for_you"), is_ranked=True)
 KINDS = (
     FOR_YOU,
-    RowKind(surface=CONTINUE, plan=_with_recents("continue", "Pick up where you left off"), least=1),
-    RowKind(surface=AGAIN, plan=_with_recents("again", "Buy again"), least=1, by_own_score=True),
+    RowKind(surface=CONTINUE, plan=_with_recents("continue"), least=1),
+    RowKind(surface=AGAIN, plan=_with_recents("again"), least=1, by_own_score=True),
     RowKind(surface=BECAUSE, plan=_of_anchors, times=4),
-    RowKind(surface=NEW, plan=_always("new", "New for you"), is_ranked=True),
+    RowKind(surface=NEW, plan=_always("new"), is_ranked=True),
     RowKind(surface=CATEGORY, plan=_of_categories, is_ranked=True),
     RowKind(surface=IN_REGION, plan=_of_region),
-    RowKind(surface=TRENDING, plan=_always("trending", "Trending now")),
+    RowKind(surface=TRENDING, plan=_always("trending")),
     RowKind(surface=SALE, plan=_on_sale, is_ranked=True),
 )
 """of equal value the first one goes first"""

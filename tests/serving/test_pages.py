@@ -113,6 +113,15 @@ def test_what_a_page_can_be_asked(api: Api) -> None:
     assert not any("reason" in e for row in api.get(PATH, explain="none").json()["rows"] for e in row["items"])
 
 
+def test_titles_and_reasons_are_in_the_language_of_the_request(api: Api) -> None:
+    did(api, ("click", "i3"))
+    rows = {row["algorithm"]: row for row in api.get(PATH, rows=12, locale="de-AT").json()["rows"]}
+    assert rows["home"]["title"]["text"] == "Für dich"
+    assert rows["because_item"]["title"]["text"] == "Weil du Title 3 angeklickt hast"
+    assert rows["because_item"]["items"][0]["reason"]["text"] == "Weil du Title 3 angeklickt hast"
+    assert rows["category"]["title"] == {"code": "category", "text": "Mehr c3", "category": "c3"}
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [({"rows": 0}, "rows"), ({"rows": 21}, "rows"), ({"per_row": 41}, "per_row"), ({"n": 5}, "n"),
