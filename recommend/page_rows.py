@@ -43,7 +43,7 @@ MET = (Available(), NotDisliked())
 
 
 class Title(Struct, frozen=True):
-    """What stands over a row: a code for programs, a text in the language of the request, and the category that the text
+    """What stands over a row: a code for programs, a text in the language of the request, and the category that it
     names, if any."""
 
     code: str
