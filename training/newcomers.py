@@ -24,7 +24,8 @@ class Newcomers:
         """The row as of `at` of the person of these events and the profile."""
         driver = Replay(*self._operators)
         user_id = events[0].user_id if events else profile.user_id if profile else ""
-        for event in (*([profile] if profile else []), *events):
-            if driver.feed(Record(event)) is None:
+        records = [Record(event) for event in events]
+        for record in ([Record(profile)] if profile else []) + records:
+            if driver.feed(record) is None:
                 raise driver.dead[-1].error
         return LivePeople(driver, self._declared).row(user_id, at)

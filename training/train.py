@@ -56,10 +56,10 @@ class Models:
     space: FittedSpace
     ranker: bytes
     metrics: dict[str, float]
-    priors: Mapping[str, npt.NDArray[Any]]
-    """arrays of the table of that name"""
     inputs: tuple[str, ...] = NAMES
     """of the ranker, in their order"""
+    priors: Mapping[str, npt.NDArray[Any]] | None = None
+    """arrays of the table of that name"""
 
 
 class Steps:
@@ -163,8 +163,8 @@ def fit(
             "labelled": float(len(labelled)) if booster else 0.0,
             "seconds": round(time.perf_counter() - started, 1),
         },
-        priors.fit(log, space),
         inputs,
+        priors.fit(log, space),
     )
 
 
@@ -187,8 +187,11 @@ def write(
             SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
         bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
-        bundle.table(PRIORS, models.priors)
-        bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0}, tables=[PRIORS])
+        if models.priors is not None:
+            bundle.table(PRIORS, models.priors)
+        bundle.surfaces["home"] = Use(
+            space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0}, tables=list(bundle.tables)
+        )
         for surface in ("similar", "bought_together", "cart"):
             bundle.surfaces[surface] = Use(space=SPACE)
         progress(0.9)
