@@ -16,6 +16,8 @@ from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
 from recommend.explore import EXPLORING
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
+from recommend.objective import weighed, weights_of
+from recommend.price_level import priced
 from recommend.query import Query
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.steer import steered
@@ -93,13 +95,17 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
     ranker: Ranker | None = surface.ranker
-    objective, scores, values = query.objective or surface.objective, None, None
+    objective, left_out = weights_of(surface, query)
+    scores, values = None, None
     while ranker and values is None and len(candidates):
         scores, values = _scored(ranker, objective, query, candidates.rows, trace)
+        if left_out and values is not None and ranker is surface.ranker:
+            trace.stages[-1].fell_back = left_out
         ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
     if scores is None or values is None:
         values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
         scores = Scores(values[:, None], ())
+    values = priced(surface, query, candidates.rows, values, trace)
     values = steered(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
@@ -224,7 +230,7 @@ def _scored(
             raise StageError("the scores are not one number a candidate and head")
         if found.features is not None and len(found.features) != len(rows):
             raise StageError("the features are not those of the candidates")
-        values = _weighed(found, found.weights if objective is None else objective)
+        values = weighed(found, found.weights if objective is None else objective)
         if not np.isfinite(values).all():
             raise StageError("the scores are not finite")
         return found, values
@@ -237,16 +243,6 @@ def _scored(
     assert record
     record.candidates_out = len(rows)
     return result
-
-
-def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:
-    """The weighted sum (n,) of the heads."""
-    if weights and (unknown := sorted(weights.keys() - set(scores.heads))):
-        raise StageError(f"the objective weighs {', '.join(unknown)}; the heads are {', '.join(scores.heads)}")
-    of_heads = [weights.get(head, 0.0) if weights else 1.0 for head in scores.heads]
-    if of_heads == [1.0]:
-        return scores.values[:, 0]
-    return scores.values @ np.array(of_heads, np.float32)
 
 
 def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
