@@ -13,7 +13,10 @@ from feature_repo import registry
 from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
+from recommend import discovery
 from recommend.pipeline import Pipeline
+from recommend.surface import Surface
+from recommend.surfaces import SURFACES
 from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
@@ -45,6 +48,7 @@ class Services:
     issuer: str
     declared: Repository
     models: ModelLoader
+    surfaces: tuple[Surface, ...] = SURFACES
     siblings: Siblings | None = None
     """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
@@ -60,7 +64,8 @@ class Services:
         rows: Callable[[], UserRows] | None = None,
         events: EventProducer | None = None,
     ) -> Services:
-        """Makes the services without opening any. Tests pass their own store and log."""
+        """Makes the services without opening any. Tests pass their own store and log. Raises FeatureError and
+        SurfaceError where what a team declares cannot be used."""
         declared = registry.load(settings.definitions)
         catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
@@ -74,8 +79,11 @@ class Services:
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
+        surfaces = discovery.with_own(SURFACES, settings.surfaces)
         models = ModelLoader(settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
+        return cls(
+            settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, surfaces
+        )  # fmt: skip
 
     @property
     def variants(self) -> Variants:
