@@ -13,6 +13,9 @@ from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retrie
 FEED = "GET /v1/users/{id}/feed"
 """the call that serves every personal surface, by its parameter `surface`"""
 
+OWN_SOURCES = 2
+"""sources that every surface has: its fallback, and rules"""
+
 
 class Paging(NamedTuple):
     """The default and the largest number of items in an answer, and how many best items are put on one list, of which
@@ -65,8 +68,10 @@ class Surface:
     def __post_init__(self) -> None:
         """Raises ValueError where the stages do not fit together, or a number is out of range."""
         names = [retriever.name for retriever in self.retrievers]
-        if len(set(names)) < len(names) or len(names) >= MAX_RETRIEVERS:
-            raise ValueError(f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - 1} fit")
+        if len(set(names)) < len(names) or len(names) > MAX_RETRIEVERS - OWN_SOURCES:
+            raise ValueError(
+                f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - OWN_SOURCES} fit"
+            )
         if not -1 <= self.price_level <= 1:
             raise ValueError(f"{self.name}: price_level is {self.price_level}; it is from -1 (cheaper) to 1 (dearer)")
         for head, weight in (self.objective or {}).items():
