@@ -12,9 +12,8 @@ from starlette.responses import Response
 
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
-from recommend.discovery import personal
 from recommend.surface import Surface
-from recommend.surfaces import PERSONAL, SURFACES, home, similar, trending
+from recommend.surfaces import PERSONAL, home, similar, trending
 from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
@@ -66,8 +65,7 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
-        self._personal = personal(services.surfaces)
-        self._feed = FEED if services.surfaces is SURFACES else feed_parameters(self._personal)
+        self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -92,7 +90,7 @@ class Feeds:
         started = time.perf_counter()
         services = self._services
         asked = parameters.read(request, self._feed)
-        user_id, surface = asked["id"], self._personal[asked["surface"]]
+        user_id, surface = asked["id"], services.personal[asked["surface"]]
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
         variant = requested.variant

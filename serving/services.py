@@ -6,8 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from feature_repo import registry
 from feature_repo.repository import Repository
@@ -91,6 +92,11 @@ class Services:
             settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, rules,
             surfaces,
         )  # fmt: skip
+
+    @cached_property
+    def personal(self) -> Mapping[str, Surface]:
+        """The surfaces that find items for a person, by name."""
+        return discovery.personal(self.surfaces)
 
     @property
     def variants(self) -> Variants:

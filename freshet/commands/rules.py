@@ -148,10 +148,12 @@ def _show_trial(found: dict[str, Any]) -> None:
 def _recent(settings: Settings, n: int) -> list[dict[str, Any]]:
     """The latest requests of personal surfaces of which the archive has an impression, one each."""
     from freshet.features import refill
-    from recommend.surfaces import PERSONAL
+    from recommend.discovery import personal
+    from recommend.surfaces import declared
     from schemas.topics import IMPRESSIONS
     from training import archive
 
+    surfaces = personal(declared())
     of_day: defaultdict[str, set[Path]] = defaultdict(set)
     for path in refill.events(settings):
         if path.parent.parent.name == f"topic={IMPRESSIONS}":
@@ -160,7 +162,7 @@ def _recent(settings: Settings, n: int) -> list[dict[str, Any]]:
     for day in sorted(of_day, reverse=True):
         for record in reversed(list(archive.read(of_day[day]))):
             shown = record.event
-            if shown.surface in PERSONAL:
+            if shown.surface in surfaces:
                 found[shown.user_id, shown.surface, shown.region, shown.device] = None
             if len(found) >= n:
                 break

@@ -20,6 +20,6 @@ email = Surface(
     # No places for new items: a mail has too few, and is read too late for what people make of it to help others.
     rerankers=(Diverse(),),
     explainer=home.explainer,
-    paging=Paging(10, 50),
+    paging=Paging(10),
     parts_of=home.name,
 )

@@ -19,6 +19,6 @@ push = Surface(
     objective={"click": 3.0, "watch": 1.0, "buy": 1.0},
     rerankers=(Diverse(),),
     explainer=home.explainer,
-    paging=Paging(3, 50),
+    paging=Paging(3),
     parts_of=home.name,
 )
