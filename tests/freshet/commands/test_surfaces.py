@@ -82,7 +82,7 @@ def test_every_surface_can_be_shown_and_previewed(
     surface = next(each for each in SURFACES if each.name == name)
     assert surface.doc in shown
     assert surface.ranker.name in shown
-    assert "Title 2" in shown
+    assert "Title 1" in shown
     api.run(api.services.impressions.stop())
     assert [event for _, event in api.log.stored if isinstance(event, Impression)] == []
 
