@@ -86,7 +86,7 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
         gc.collect()
         gc.freeze()  # as the server does
         for case in cases:
-            case.parts = [parts_of(case.surface, query_of(world, asked, clock), world) for asked in case.requests]
+            case.parts = [parts_of(case.surface, query_of(world, asked, clock, case.surface), world) for asked in case.requests]
             _ask(case, world, chance, clock, WARM_UP)
             case.whole_ms.clear(), case.parts_ms.clear()
         rounds = Rounds(say, attempts)

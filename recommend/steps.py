@@ -208,23 +208,36 @@ def _filled(
     if trace.stages[-1].failed is not None:
         trace.stages[-1].fell_back = "available items in the order of the catalogue"
         more = np.flatnonzero(query.allowed)
-    more = more[np.isin(more, candidates.rows, invert=True)]
-    bit = np.uint32(1 << candidates.names.index(FILL))
-    everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
     filters = list(filters_of(surface, query))
     relaxes = query.listed is None or query.listed.relaxed > 0  # an earlier page that was not empty ends the list
     while True:
-        kept, aside = everything, Trace()
-        for each in filters:
-            if each.name not in broken:  # its rows meet what a broken filter would have asked of them
-                passed = filtered(each, query, kept, aside, broken)
-                kept = kept if each.name in broken else passed
-        trace.include(aside.stages)
+        kept = _passing(filters, query, more, candidates, trace, broken)
         if len(kept) or len(candidates) or not (relaxes and filters and filters[-1].relaxable):
             break
         filters.pop()
         trace.relaxed += 1
     return candidates.then(kept.first(query.length - len(candidates)))
+
+
+def _passing(
+    filters: Sequence[Filter], query: Query, more: Rows, candidates: CandidateSet, trace: Trace, broken: set[str]
+) -> CandidateSet:
+    """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make the list full.
+    They are taken bit by bit, since `more` may be the whole catalogue."""
+    bit, wanted = np.uint32(1 << candidates.names.index(FILL)), query.length - len(candidates)
+    found, aside, taken, size = candidates.first(0), Trace(), 0, 2 * wanted
+    while taken < len(more) and len(found) < wanted:
+        rows = more[taken : taken + size]
+        rows = rows[np.isin(rows, candidates.rows, invert=True)]
+        kept = CandidateSet(rows, np.full(len(rows), bit), candidates.names)
+        for each in filters:
+            if each.name not in broken:  # its rows meet what a broken filter would have asked of them
+                passed = filtered(each, query, kept, aside, broken)
+                kept = kept if each.name in broken else passed
+        found = found.then(kept)
+        taken, size = taken + size, 2 * size
+    trace.include(aside.stages)
+    return found
 
 
 def _scored(
