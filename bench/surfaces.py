@@ -2,7 +2,7 @@
 
 The pipeline answers as in the server, without HTTP and without hydration. The parts of an answer are recorded once for
 each of a few dozen requests, as calls with their arguments, and then made again by themselves, one after the other: the
-searches of the index (`knn_query`), the runs of the ranker and the encoder (`session.run`), gathering item vectors and
+searches of the index (`knn_query`, an exact product in a small catalogue), the runs of the ranker and the encoder (`session.run`), gathering item vectors and
 multiplying them, counting decayed events, and the sums over baskets. What is not a part: merging, filters, the inputs
 of the ranker, re-ranking beyond its gathers, reasons, the trace. An answer that does nothing of the first three kinds
 is made of a list of popular items, which is kept for a second: its part is finding the best of the column anew.
@@ -164,6 +164,7 @@ def recorded() -> Iterator[list[tuple[str, Part]]]:
 
     with (
         recording("search", ItemIndex, "search"),
+        recording("search", ItemSpace, "_exact"),
         recording("run", OnnxRanker, "run"),
         recording("run", OnnxEncoder, "encode"),
         recording("gather", ItemSpace, "vectors_of", product),
