@@ -2,10 +2,11 @@
 
 The pipeline answers as in the server, without HTTP and without hydration. The parts of an answer are recorded once for
 each of a few dozen requests, as calls with their arguments, and then made again by themselves, one after the other: the
-searches of the index (`knn_query`, an exact product in a small catalogue), the runs of the ranker and the encoder (`session.run`), gathering item vectors and
-multiplying them, counting decayed events, and the sums over baskets. What is not a part: merging, filters, the inputs
-of the ranker, re-ranking beyond its gathers, reasons, the trace. An answer that does nothing of the first three kinds
-is made of a list of popular items, which is kept for a second: its part is finding the best of the column anew.
+searches of the index (`knn_query`, an exact product in a small catalogue), the runs of the ranker and the encoder
+(`session.run`), gathering item vectors and multiplying them, counting decayed events, and the sums over baskets. What
+is not a part: merging, filters, the inputs of the ranker, re-ranking beyond its gathers, reasons, the trace. An answer
+without a search, a run and a sum is made of a list of popular items, which is kept for a second: its part is finding
+the best of the column anew.
 
 Whole answers and parts take turns request by request, so that the machine's drift falls on both alike.
 """
@@ -86,9 +87,12 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
         gc.collect()
         gc.freeze()  # as the server does
         for case in cases:
-            case.parts = [parts_of(case.surface, query_of(world, asked, clock, case.surface), world) for asked in case.requests]
+            case.parts = [
+                parts_of(case.surface, query_of(world, asked, clock, case.surface), world) for asked in case.requests
+            ]
             _ask(case, world, chance, clock, WARM_UP)
-            case.whole_ms.clear(), case.parts_ms.clear()
+            case.whole_ms.clear()
+            case.parts_ms.clear()
         rounds = Rounds(say, attempts)
         for number in range(ROUNDS):
             clock += DAY // 100

@@ -57,7 +57,8 @@ def with_own(built_in: Sequence[Surface], package: str) -> tuple[Surface, ...]:
             raise SurfaceError(where, f"there is a surface {surface.name} already: rename the file and its surface")
         if not surface.personal or surface.reports or surface.call != FEED:
             raise SurfaceError(
-                where, f"only personal surfaces are served, by {FEED}: set personal=True, and leave call and reports out"
+                where,
+                f"only personal surfaces are served, by {FEED}: set personal=True, and leave call and reports out",
             )
     return (*built_in, *own)
 
@@ -86,8 +87,8 @@ def _line_of(error: Exception, name: str, package: str) -> str:
     """file:line within the package where the error was raised; the module where that cannot be found."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
-    inside = package.replace(".", os.sep)
-    frames = [frame for frame in extract_tb(error.__traceback__) if inside in os.path.splitext(frame.filename)[0]]
+    inside = f"{os.sep}{package.replace('.', os.sep)}"
+    frames = [frame for frame in extract_tb(error.__traceback__) if inside in frame.filename]
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else name
 
 
@@ -103,7 +104,8 @@ def _only(module: ModuleType, imported: Collection[int]) -> Surface:
     (surface,) = held.values()
     if surface.name != name or vars(module).get(name) is not surface:
         raise SurfaceError(
-            where, f'declares the surface {surface.name}: write {name} = Surface(name="{name}", …), as the file is named'
+            where,
+            f'declares the surface {surface.name}: write {name} = Surface(name="{name}", …), as the file is named',
         )
     if not surface.doc:
         raise SurfaceError(where, f"the surface {name} does not say what it shows: add doc=, one sentence")

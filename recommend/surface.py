@@ -49,9 +49,9 @@ class Surface:
     """candidates that go on to the ranker at most"""
     ranker: Ranker
     objective: Mapping[str, float] | None = None
-    """head of the ranker → weight, such as `{"click": 1, "buy": 3}`: what is ranked by is their weighted sum. Heads that
-    the ranker of the bundle in force does not have are left out, and the trace says which. None, and an objective of
-    which no head is there, leaves the weights to the ranker, as a bundle names those of its own"""
+    """head of the ranker → weight, such as `{"click": 1, "buy": 3}`: what is ranked by is their weighted sum. Heads
+    that the ranker of the bundle in force does not have are left out, and the trace says which. None, and an objective
+    of which no head is there, leaves the weights to the ranker, as a bundle names those of its own"""
     price_level: float = 0.0
     """-1 … 1: cheaper items are preferred below 0, dearer ones above (recommend/price_level.py)"""
     rerankers: tuple[Reranker, ...] = ()

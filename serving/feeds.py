@@ -36,7 +36,6 @@ from serving.requested import Requested, Requests
 from serving.services import Services
 
 
-
 def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
     """The parameters of the feed, which serves these surfaces."""
     return (

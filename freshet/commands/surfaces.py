@@ -35,7 +35,7 @@ NARROW = {"box": None, "pad_edge": False, "header_style": "bold"}
 @app.command(name="list")
 def show_all(*, as_json: Json = False) -> int:
     """List the surfaces, the built-in ones and those of FRESHET_SURFACES."""
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": each.name, "title": each.heading, "doc": each.doc, "call": call_of(each),
             "personal": each.personal, "stages": [stage.name for _, stage in each.stages],

@@ -41,9 +41,7 @@ class Complements(Filter):
         content_of, lifted = query.columns.content, query.together.lifted
         # |a ∩ b|² ≥ alike² · |a| · |b|: without a root, since this runs for each pair.
         cart = [
-            (row, content, self.alike**2 * len(content))
-            for row in query.cart.tolist()
-            if (content := content_of(row))
+            (row, content, self.alike**2 * len(content)) for row in query.cart.tolist() if (content := content_of(row))
         ]
         known = {token for _, content, _ in cart for token in content}
         kept = np.ones(len(rows), bool)

@@ -1,5 +1,5 @@
-"""The surfaces of the product, one a file. A new one is a file with its stages, and a section in docs/surfaces.md: it is
-found by its name, and its parameters, metrics, commands and tests follow."""
+"""The surfaces of the product, one a file. A new one is a file with its stages, and a section in docs/surfaces.md: it
+is found by its name, and its parameters, metrics, commands and tests follow."""
 
 import os
 
@@ -23,4 +23,4 @@ def declared() -> tuple[Surface, ...]:
     return with_own(SURFACES, os.environ.get(SETTING, ""))
 
 
-__all__ = ["PERSONAL", "SURFACES", "declared", "bought_together", "cart", "home", "rank", "similar", "trending"]
+__all__ = ["PERSONAL", "SURFACES", "bought_together", "cart", "declared", "home", "rank", "similar", "trending"]

@@ -8,7 +8,7 @@ from recommend.surfaces.home import home
 push = Surface(
     name="push",
     title="Worth a look",
-    doc="The few items that are worth a notification to a person, none that they have met, and fewer rather than filler.",
+    doc="The few items worth a notification to a person, none that they have met, and fewer rather than filler.",
     personal=True,
     encoder=home.encoder,
     retrievers=home.retrievers,

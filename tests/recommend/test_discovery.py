@@ -87,7 +87,7 @@ def test_the_setting_names_them(package: Package, monkeypatch: pytest.MonkeyPatc
         ),
         (EVENING.replace('"evening"', '"night"'), 'evening.py: declares the surface night: write evening = Surface('),
         (EVENING.replace("evening =", "night ="), 'evening.py: declares the surface evening: write evening = Surface('),
-        (EVENING.replace("For the evening.", ""), "evening.py: the surface evening does not say what it shows: add doc="),
+        (EVENING.replace("For the evening.", ""), "the surface evening does not say what it shows: add doc="),
         (EVENING + "home.nothing\n", "evening.py:4: AttributeError: 'Surface' object has no attribute 'nothing'"),
         ("evening = (\n", "evening.py:1: SyntaxError: '(' was never closed"),
         ("import nothing_like_it\n", "evening.py:1: imports nothing_like_it, which is not installed"),

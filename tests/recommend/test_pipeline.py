@@ -331,8 +331,11 @@ class TwoHeads(Onnx):
 @pytest.mark.parametrize(
     ("weights", "best"),
     [
-        ({"clicks": 1.0}, 9.0), ({"clicks": 1.0, "hides": 2.0}, 0.0), (None, 4.5),
-        ({"clicks": 1.0, "buys": 9.0}, 9.0), ({"buys": 9.0}, 4.5),
+        ({"clicks": 1.0}, 9.0),
+        ({"clicks": 1.0, "hides": 2.0}, 0.0),
+        (None, 4.5),
+        ({"clicks": 1.0, "buys": 9.0}, 9.0),
+        ({"buys": 9.0}, 4.5),
     ],
 )
 def test_the_objective_weighs_the_heads(weights: dict[str, float] | None, best: float) -> None:

@@ -121,9 +121,7 @@ def test_a_stage_that_fails_is_an_exit_status_of_1(
         (["preview", "home", "--user", "u1", "-n", "900"], "home: n: must be a whole number from 1 to 200"),
     ],
 )
-def test_what_cannot_be_is_said_with_the_fix(
-    capsys: pytest.CaptureFixture[str], line: list[str], message: str
-) -> None:
+def test_what_cannot_be_is_said_with_the_fix(capsys: pytest.CaptureFixture[str], line: list[str], message: str) -> None:
     assert main(["surfaces", *line]) == 1
     assert message in capsys.readouterr().err
 
