@@ -13,18 +13,12 @@ from recommend.query import Query
 from recommend.rerankers.recency import is_new
 from recommend.retrievers import RECENTS
 from recommend.stage import Explainer, Mask, Reason
+from recommend.wording import reason
 
-VERBS = {
-    "view": "viewed", "click": "clicked", "play": "watched", "share": "shared", "add_to_cart": "put in your cart",
-    "purchase": "bought", "like": "liked", "rating": "rated",
-}  # fmt: skip
 RELATED = 0.2
 """least cosine at which one item is called the reason for another"""
 LOVED = 0.05
 """least share of a person's attention at which a category is called liked"""
-
-POPULAR = Reason("popular", "Popular now")
-POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +51,7 @@ class Reasons(Explainer):
             or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
-            or (POPULAR_IN_REGION if regional else POPULAR)
+            or (reason(query, "popular_in_region") if regional else reason(query, "popular"))
             for row, of_control, anchor, new, is_personal, regional in found
         ]
 
@@ -83,12 +77,14 @@ def _because_item(query: Query, anchor: int) -> Reason | None:
     row = int(query.anchors.rows[anchor])
     item, item_id = query.columns.items[row], query.columns.ids[row]
     title = (item.title if item else "") or item_id
-    return Reason("because_item", f"Because you {VERBS[query.anchors.kinds[anchor]]} {title}", item_id)
+    return reason(query, "because_item", item_id, query.anchors.kinds[anchor], title=title)
 
 
 def _new(query: Query, row: int) -> Reason:
     item = query.columns.items[row]
-    return Reason("new", f"New in {item.categories[0]}" if item and item.categories else "New")
+    if item is None or not item.categories:
+        return reason(query, "new")
+    return reason(query, "new", variant="category", name=item.categories[0])
 
 
 def _because_category(query: Query, row: int) -> Reason | None:
@@ -98,4 +94,4 @@ def _because_category(query: Query, row: int) -> Reason | None:
     name = max(item.categories, key=lambda c: liked.get(c.casefold(), 0.0), default="")
     if liked.get(name.casefold(), 0.0) < LOVED:
         return None
-    return Reason("because_category", f"Because you like {name}")
+    return reason(query, "because_category", name=name)
