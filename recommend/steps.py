@@ -225,7 +225,7 @@ def _passing(
     """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make the list full.
     They are taken bit by bit, since `more` may be the whole catalogue."""
     bit, wanted = np.uint32(1 << candidates.names.index(FILL)), query.length - len(candidates)
-    found, aside, taken, size = candidates.first(0), Trace(), 0, 2 * wanted
+    found, aside, taken, size = candidates.first(0), Trace(), 0, wanted + query.n
     while taken < len(more) and len(found) < wanted:
         rows = more[taken : taken + size]
         rows = rows[np.isin(rows, candidates.rows, invert=True)]

@@ -22,7 +22,7 @@ class NotInCart(Filter):
     relaxable: bool = False
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        return np.isin(rows, query.cart, invert=True)
+        return (rows[:, None] != query.cart).all(axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
