@@ -21,6 +21,7 @@ from recommend.surfaces import SURFACES
 from schemas.topics import ITEM_FEATURES, ITEMS, RULES
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
+from serving.hydrated_once import HydratedOnce
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
@@ -74,7 +75,7 @@ class Services:
         catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
-        hydrator = Hydrator(
+        hydrator = HydratedOnce(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
             lateness=settings.lateness, opt_in=settings.opt_in,
             on_unreadable=lambda reason: metrics.unreadable.labels(reason).inc(),

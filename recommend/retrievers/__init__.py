@@ -1,5 +1,6 @@
 """Candidate sources, one a file. A surface lists those that it uses, each with its quota."""
 
+from recommend.retrievers.again import BuyAgain, LastBegun
 from recommend.retrievers.asked import AskedFor, Unfamiliar
 from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
@@ -11,6 +12,6 @@ from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "NEAREST", "NEW", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "AskedFor", "BoughtTogether", "Given", "NearCart", "Nearest", "Neighbours", "New",
-    "PopularEverywhere", "PopularInRegion", "Similar", "Trending", "Unfamiliar",
+    "AnyAvailable", "AskedFor", "BoughtTogether", "BuyAgain", "Given", "LastBegun", "NearCart", "Nearest", "Neighbours",
+    "New", "PopularEverywhere", "PopularInRegion", "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip
