@@ -8,6 +8,9 @@ from recommend.surface import Paging, Surface
 
 onboarding = Surface(
     name="onboarding",
+    title="Which of these do you like?",
+    doc="Items to ask a new person about: those of which an answer tells the most, of the popular ones.",
+    call="GET /v1/onboarding",
     retrievers=(Trending(quota=500),),
     filters=(Available(), Unseen()),
     ranked=500,
