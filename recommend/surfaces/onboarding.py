@@ -16,6 +16,6 @@ onboarding = Surface(
     ranked=500,
     ranker=EventsNow(),
     rerankers=(Informative(diversity=1),),
-    paging=Paging(12, 100),
+    paging=Paging(12),
 )
 """GET /v1/onboarding"""
