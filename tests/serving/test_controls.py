@@ -309,7 +309,7 @@ def test_a_control_over_http_is_in_the_next_feed_and_stays(live: Live) -> None:
         "hide",
         "not_category",
         "undo",
-    ]  # the first two may be of one moment
+    ]  # in any order: of one ms
     later = live.feed("u3", n=10)
     assert before[1] not in ids(later)
     trending = live.http.get("/v1/trending", params={"user_id": "u3", "n": 100}).json()["items"]
