@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommend.candidate_set import CandidateSet
+from recommend.contextual import phrase
 from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.rerankers.recency import is_new
-from recommend.retrievers import RECENTS
+from recommend.retrievers import AT_TIME, ON_DEVICE, RECENTS, PopularInContext
 from recommend.stage import Explainer, Mask, Reason
 
 VERBS = {
@@ -29,8 +30,8 @@ POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 @dataclass(frozen=True, kw_only=True)
 class Reasons(Explainer):
-    """One reason for each item: since a control asked for it, because of an item, new, because of a category, or
-    popular."""
+    """One reason for each item: since a control asked for it, because of an item, new, because of a category, popular
+    in the person's context or region, or popular."""
 
     name: str = "reasons"
     by_vector: tuple[str, ...] = ("nearest", "new")
@@ -38,6 +39,7 @@ class Reasons(Explainer):
     by_item: tuple[str, ...] = ("similar",)
     """retrievers that search for the last few items"""
     by_region: tuple[str, ...] = ("popular_in_region",)
+    by_context: tuple[PopularInContext, ...] = (AT_TIME, ON_DEVICE)
 
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
         rows = candidates.rows
@@ -49,6 +51,7 @@ class Reasons(Explainer):
             _anchors(query, candidates, by_vector, personal),
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
+            self._in_context(query, candidates),
             candidates.found_by(*self.by_region).tolist(),
             strict=True,
         )
@@ -57,9 +60,21 @@ class Reasons(Explainer):
             or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
+            or in_context
             or (POPULAR_IN_REGION if regional else POPULAR)
-            for row, of_control, anchor, new, is_personal, regional in found
+            for row, of_control, anchor, new, is_personal, in_context, regional in found
         ]
+
+    def _in_context(self, query: Query, candidates: CandidateSet) -> list[Reason | None]:
+        """For each item the first context in which it was found to be popular."""
+        found: list[Reason | None] = [None] * len(candidates)
+        for retriever in reversed(self.by_context):
+            context = retriever.context(query)
+            if context is not None:
+                reason = Reason(retriever.name, phrase(context))
+                for position in np.flatnonzero(candidates.found_by(retriever.name)).tolist():
+                    found[position] = reason
+        return found
 
 
 def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: Mask) -> list[int]:

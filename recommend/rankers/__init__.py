@@ -2,7 +2,7 @@
 
 from recommend.rankers.cosine import Cosine
 from recommend.rankers.onnx import Onnx
-from recommend.rankers.popularity import ByPopularity, EventsNow
+from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
 from recommend.rankers.together import ByCooccurrence
 
-__all__ = ["ByCooccurrence", "ByPopularity", "Cosine", "EventsNow", "Onnx"]
+__all__ = ["ByCooccurrence", "ByPopularity", "ByVelocity", "Cosine", "EventsNow", "Onnx"]
