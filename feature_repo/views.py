@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
-from operators.contract import CellAggregation, View
 from operators.context_popularity import ContextPopularity
+from operators.contract import CellAggregation, View
 from operators.controls import FIELDS
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity

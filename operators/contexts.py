@@ -43,5 +43,3 @@ def contexts_of(at: int, zone: object = "", device: object = None) -> tuple[int,
     """Places among CONTEXTS of what happens at `at`, epoch ms: of the time and, where it is known, of the device."""
     time, kind = time_context(at, zone if isinstance(zone, str) else ""), device_context(device)
     return (time,) if kind is None else (time, kind)
-
-

@@ -1,4 +1,4 @@
-"""Lists of available items by what happens now: popular everywhere, in a region, of a category; rising; in a context."""
+"""Lists of available items: popular everywhere, in a region, of a category; gaining fast; popular in a context."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ class Popular:
         rows = np.flatnonzero(columns.available if allowed is None else allowed)
         return rows[np.argsort(-columns.popularity[rows], kind="stable")]
 
-    def rising(
-        self, at: int, region: str = "", code: int = 0, allowed: Mask | None = None, k: int = LENGTH
-    ) -> Rows:
+    def rising(self, at: int, region: str = "", code: int = 0, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The items that gain faster than their own baseline at `at`, epoch ms, the fastest first: everywhere or in a
         region, of all categories or of one, by its code."""
         columns = self.columns
