@@ -12,7 +12,7 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -97,7 +97,7 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
     """`requests` of each case, over a catalogue of so many items."""
     say(f"a catalogue of {items:,} items, and its bundle")
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):  # one thread, as in the server
-        world = _world(items, Path(folder))
+        world = made_world(items, Path(folder))
         cases = [
             Case("unfiltered"),
             *(Case(f"pass_{_percent(share)}", f"item.chance < {share}") for share in SHARES),
@@ -126,14 +126,19 @@ def _percent(share: float) -> str:
     return f"{share * 100:g}".replace(".", "_")
 
 
-def _world(n: int, folder: Path) -> FilteredCatalogue:
+def made_world(n: int, folder: Path, attributes: Mapping[str, Callable[[int], str]] | None = None) -> FilteredCatalogue:
+    """A catalogue of n items, each with a `chance` of 0 … 1 and with `attributes` (name → value by number), a model of
+    them, and people."""
     catalogues.publish(n, folder)
     found = bundle.current(folder)
     assert found is not None
+    others = attributes or {}
     chance = np.random.default_rng(8).permutation(n) / n
     items = [
-        msgspec.structs.replace(item, attributes={"chance": float(of)})
-        for item, of in zip(catalogues.catalogue(n), chance, strict=True)
+        msgspec.structs.replace(
+            item, attributes={"chance": float(of), **{name: of_number(k) for name, of_number in others.items()}}
+        )
+        for k, (item, of) in enumerate(zip(catalogues.catalogue(n), chance, strict=True))
     ]
     catalogue = Catalogue()
     catalogue.serve(catalogue.load(found))

@@ -8,6 +8,7 @@ FreshetError (the project's root, in schemas)
     ├── NotReady          a component did not become healthy before its deadline
     ├── ComponentError    a step of a component (format, topics, `feast apply`) failed, or none has that name
     ├── FeaturesError     `freshet features` cannot do what it was asked to
+    ├── RulesError        `freshet rules` cannot: the server does not answer, or refuses a rule
     └── InputError        a file that `import` or `replay` cannot read
 """
 
@@ -43,6 +44,10 @@ class ComponentError(StackError):
 
 
 class FeaturesError(StackError):
+    pass
+
+
+class RulesError(StackError):
     pass
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
+from recommend.rules.stages import ARRANGED
 from recommend.stage import NONE, Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
@@ -78,7 +79,9 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     length, aside = query.length, Trace()
     if len(ranked) <= length:
         return ranked
-    asked = [aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in surface.rerankers]
+    asked = [
+        aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in (*surface.rerankers, ARRANGED)
+    ]
     for record in aside.stages:
         record.fell_back = "no place is reserved"
     trace.include(aside.stages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,9 @@ from recommend.candidate_set import CandidateSet, merge
 from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
-from recommend.query import Query
+from recommend.query import NO_ROWS, Query
+from recommend.rules.rule_set import RuleSet, no_rules
+from recommend.rules.stages import ALLOWED, show_effects
 from recommend.stage import Reason
 from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
@@ -132,16 +134,22 @@ class Pipeline:
         model: Model | None,
         lists: Popular | None = None,
         filters: ItemFilters | None = None,
+        rules: Callable[[], RuleSet] = no_rules,
     ) -> None:
         """`lists` of what is popular and `filters` may be shared by pipelines over the same columns. Where lists are
-        not given, they are made anew for each query."""
+        not given, they are made anew for each query. `rules` gives those that are in force now."""
         self.columns = columns
         self.model = model
         self.popular = lists or Popular(columns)
         self.filters = filters or ItemFilters(columns)
         """compiles the filters of queries"""
-        self.query = functools.partial(Query, columns, model, self.popular)
-        """a query of these: `at`, and the other fields of `Query` by name"""
+        self.rules = rules
+        self._query = functools.partial(Query, columns, model, self.popular)
+
+    @property
+    def query(self) -> functools.partial[Query]:
+        """Makes a query of these and of the rules of this moment: `at`, and the other fields of `Query` by name."""
+        return functools.partial(self._query, rules=self.rules())
 
     def recommend(self, surface: Surface, query: Query) -> Answer:
         """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
@@ -190,6 +198,7 @@ class Pipeline:
             except Exception:
                 self._fail(begun)
                 reasons, rest, has_more = [], NOTHING, False
+        show_effects(query, trace)
         found = begun.candidates
         return Answer(
             query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms, rest,
@@ -206,10 +215,12 @@ class Pipeline:
 
 def _last_resort(query: Query) -> CandidateSet:
     try:
-        allowed = query.allowed
+        rows = np.flatnonzero(query.allowed)
+        if query.rules.rules:
+            rows = rows[ALLOWED.keep(query, rows)]
     except Exception:
         log.exception("the filter failed: none passes")
-        allowed = np.zeros(0, bool)
-    found = merge([np.flatnonzero(allowed)[: query.n]], (steps.FILL,))
+        rows = NO_ROWS
+    found = merge([rows[: query.n]], (steps.FILL,))
     found.scores = np.zeros(len(found), np.float32)
     return found

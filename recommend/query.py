@@ -26,6 +26,8 @@ from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
+from recommend.rules.rule_set import NO_RULES, RuleSet
+from recommend.rules.ruling import Ruling
 from recommend.together import Together, together
 
 HALF_LIFE: int = views.USER_VECTOR.half_life
@@ -118,6 +120,8 @@ class Query:
     """only items of this category"""
     filter: ItemFilter | None = None
     """only items that pass it, on every surface"""
+    rules: RuleSet = NO_RULES
+    """of merchandisers, the same ones throughout"""
     user_id: str = ""
     """whose `user` is; empty where the answer is nobody's"""
     pairs: Pairs = no_pairs
@@ -168,7 +172,13 @@ class Query:
     @property
     def is_narrowed(self) -> bool:
         """Whether fewer than all available items are allowed."""
-        return self.filter is not None or len(self.excluded) > 0 or self.controls.removes
+        hides = self.has_rules and self.ruling.plan.hide_key is not None
+        return hides or self.filter is not None or len(self.excluded) > 0 or self.controls.removes
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether any rule is in force."""
+        return bool(self.rules.rules)
 
     @cached_property
     def request_values(self) -> RequestValues:
@@ -179,19 +189,26 @@ class Query:
         return RequestValues(person, self.at, self.region, self.device)
 
     @cached_property
+    def ruling(self) -> Ruling:
+        """The rules that are in force for this request."""
+        return self.rules.ruling(self.surface, self.request_values)
+
+    @cached_property
     def allowed(self) -> Mask:
-        """Which rows (n,) are available, not excluded, pass the filter, and are neither hidden nor refused by the
+        """Which rows (n,) are available, not excluded, pass the filter, and are hidden neither by a rule nor by the
         person. Retrievers look for no others, so that neither a strict filter nor a catalogue that is nearly sold out
         leaves the list short."""
-        available = self.columns.available
+        found = self.columns.available
         if not self.is_narrowed:
-            return available
-        if self.filter is None:
-            found = available.copy()
-        else:
-            passing = self.filter.mask(self.request_values) if self.passing is None else self.passing
-            n = min(len(available), len(passing))
-            found = available[:n] & passing[:n]
+            return found
+        masks = [self.ruling.visible()] if self.has_rules else []
+        if self.filter is not None:
+            masks.append(self.filter.mask(self.request_values) if self.passing is None else self.passing)
+        found = found.copy()
+        for mask in masks:
+            if mask is not None:
+                n = min(len(found), len(mask))
+                found = found[:n] & mask[:n]
         found[self.excluded[self.excluded < len(found)]] = False
         return self.controls.allowed(found)
 

@@ -17,6 +17,7 @@ from recommend.candidate_set import CandidateSet, merge
 from recommend.explore import EXPLORING
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
 from recommend.query import Query
+from recommend.rules.stages import ADDED, arranged, with_pinned
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.steer import steered
 from recommend.surface import Surface
@@ -70,12 +71,14 @@ def match(query: Query, trace: Trace) -> Mask | None:
 def retrieve(surface: Surface, query: Query, trace: Trace) -> CandidateSet:
     """The candidates of every source."""
     found = [_found(retriever, query, trace) for retriever in surface.retrievers]
+    if query.rules.rules:
+        found += NONE, _found(ADDED, query, trace)
     return merge(found, sources_of(surface))
 
 
 def sources_of(surface: Surface) -> tuple[str, ...]:
-    """The names of the surface's sources, one for each bit of a candidate's `sources`."""
-    return (*(retriever.name for retriever in surface.retrievers), FILL)
+    """The names of the surface's sources, one for each bit of a candidate's `sources`; rules are the last one."""
+    return (*(retriever.name for retriever in surface.retrievers), FILL, ADDED.name)
 
 
 def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -87,6 +90,8 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
         candidates = filtered(each, query, candidates, trace, broken)
     if surface.fallback and query.min_score is None and _is_short(query, found, len(candidates)):
         candidates = _filled(surface, surface.fallback, query, candidates, trace, broken)
+    if query.rules.rules:
+        candidates = with_pinned(filters_of(surface, query), query, candidates, trace)
     return candidates.first(surface.ranked)
 
 
@@ -108,8 +113,11 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
 
 def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The first n of the candidates, in the order of the re-rankers."""
+    ranked = candidates
     for each in (*surface.rerankers, EXPLORING):
         candidates = _reordered(each, query, candidates, trace)
+    if query.rules.rules:
+        candidates = arranged(query, candidates, ranked, trace)
     return candidates.first(query.n)
 
 

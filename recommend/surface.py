@@ -9,6 +9,9 @@ from typing import NamedTuple
 from recommend.candidate_set import MAX_RETRIEVERS
 from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever
 
+OWN_SOURCES = 2
+"""sources that every surface has: its fallback, and rules"""
+
 
 class Paging(NamedTuple):
     """The default and the largest number of items in an answer, and how many best items are put on one list, of which
@@ -52,5 +55,7 @@ class Surface:
     def __post_init__(self) -> None:
         """Raises ValueError where the stages do not fit together."""
         names = [retriever.name for retriever in self.retrievers]
-        if len(set(names)) < len(names) or len(names) >= MAX_RETRIEVERS:
-            raise ValueError(f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - 1} fit")
+        if len(set(names)) < len(names) or len(names) > MAX_RETRIEVERS - OWN_SOURCES:
+            raise ValueError(
+                f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - OWN_SOURCES} fit"
+            )

@@ -13,6 +13,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from recommend.query import Query
+from recommend.rules.ruling import RuleEffect
 from recommend.stage import Stage, StageError
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class StageTrace(Struct, omit_defaults=True):
     fell_back: str | None = None
     """what happened instead"""
     over_budget: bool = False
+    rules: list[RuleEffect] = []
+    """by the stage `rules`: what each rule did to which items; those that failed, whatever `explain` is"""
 
 
 class Trace:

@@ -19,8 +19,8 @@ import fastavro
 from msgspec import structs
 
 from schemas.errors import SchemaError, Undecodable, UnknownSchema
-from schemas.events import Event, LabelledExample, from_fields
-from schemas.topics import TYPES_OF, topic_of
+from schemas.events import from_fields
+from schemas.topics import TYPES_OF, AvroRecord, topic_of
 
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
@@ -50,7 +50,7 @@ class Codec:
                 self._readers[topic] = parsed
                 self._headers[topic] = MARKER + fingerprint
 
-    def encode(self, event: Event | LabelledExample) -> bytes:
+    def encode(self, event: AvroRecord) -> bytes:
         """The event as one Kafka value."""
         topic = topic_of(event)
         out = BytesIO()
@@ -100,7 +100,7 @@ def default() -> Codec:
     return Codec()
 
 
-def encode(event: Event | LabelledExample) -> bytes:
+def encode(event: AvroRecord) -> bytes:
     """`default().encode`."""
     return default().encode(event)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from schemas.events import Event, Impression, Interaction, Item, LabelledExample, User
+from schemas.rules import RuleChange
 
 INTERACTIONS = "interactions"
 IMPRESSIONS = "impressions"
@@ -16,6 +18,9 @@ ITEM_FEATURES = "item_features"
 
 EXAMPLES = "examples"
 """Labelled examples, which the job makes of impressions and interactions."""
+
+RULES = "rules"
+"""Compacted, one partition: rules of merchandisers, which servers write and follow."""
 
 REFRESH = {"user": "refresh_users", "item": "refresh_items"}
 """By operator: a key in here is loaded, so that it takes its backfilled state (streams/backfilled.py) and its rows are
@@ -28,10 +33,12 @@ EVENT_TYPES_OF: dict[str, type[Event]] = {
     ITEMS: Item,
 }
 EVENT_TOPICS = tuple(EVENT_TYPES_OF)
-TYPES_OF: dict[str, type[Event | LabelledExample]] = {**EVENT_TYPES_OF, EXAMPLES: LabelledExample}
+AvroRecord: TypeAlias = Event | LabelledExample | RuleChange
+"""what a message holds"""
+TYPES_OF: dict[str, type[AvroRecord]] = {**EVENT_TYPES_OF, EXAMPLES: LabelledExample, RULES: RuleChange}
 """whatever is Avro"""
 USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
-COMPACTED = (USERS, ITEMS, ITEM_FEATURES)
+COMPACTED = (USERS, ITEMS, ITEM_FEATURES, RULES)
 
 
 JOB_GROUP = "freshet"
@@ -49,7 +56,7 @@ def features_key(view: str, key: Sequence[str]) -> str:
     return json.dumps((view, *key), ensure_ascii=False)
 
 
-def topic_of(event: Event | LabelledExample) -> str:
+def topic_of(event: AvroRecord) -> str:
     """The topic that carries events of this type."""
     for topic, kind in TYPES_OF.items():
         if type(event) is kind:
@@ -57,6 +64,9 @@ def topic_of(event: Event | LabelledExample) -> str:
     raise TypeError(f"{type(event).__name__} is not an event")
 
 
-def key_of(event: Event | LabelledExample) -> bytes:
-    """The Kafka key: the item for an item, else the user, so that one user's events keep their order."""
+def key_of(event: AvroRecord) -> bytes:
+    """The Kafka key: the item for an item, the name for a rule, else the user, so that one user's events keep their
+    order."""
+    if isinstance(event, RuleChange):
+        return event.name.encode()
     return (event.item_id if isinstance(event, Item) else event.user_id).encode()

@@ -43,7 +43,8 @@ class Minimum(Struct, frozen=True):
 
 
 class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0. `detail` is there with explain=full."""
+    """One item of a feed, rank counted from 0. `detail` is there with explain=full; `sponsored`, the label to show, for
+    an item in a sponsored position."""
 
     item_id: str
     score: float
@@ -51,6 +52,7 @@ class FeedItem(Struct, frozen=True):
     item: Item | None
     reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
+    sponsored: str | UnsetType = UNSET
 
 
 class SurfaceAnswer(Struct, frozen=True, kw_only=True):
@@ -83,13 +85,14 @@ class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and its score. `detail` is there with explain=full."""
+    """An item and its score. `detail` and `sponsored` as in a feed."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
     rank: int
     item: Item | None
     detail: Detail | UnsetType = UNSET
+    sponsored: str | UnsetType = UNSET
 
 
 class Related(SurfaceAnswer, frozen=True, kw_only=True):
@@ -131,7 +134,8 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
     return [
         FeedItem(
-            ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET
+            ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
+            sponsored_of(answer, row),
         )
         for rank, (row, score, reason) in enumerate(shown)
     ]  # fmt: skip
@@ -142,7 +146,14 @@ def related_items(answer: Answer) -> list[RelatedItem]:
     query = answer.query
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
     return [
-        RelatedItem(ids[row], round(score, 5), rank, items[row], answer.detail(rank) if full else UNSET)
+        RelatedItem(
+            ids[row],
+            round(score, 5),
+            rank,
+            items[row],
+            answer.detail(rank) if full else UNSET,
+            sponsored=sponsored_of(answer, row),
+        )
         for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
     ]
 
@@ -177,6 +188,13 @@ def shared(
         "filter": filtered(answer),
         "min_score": minimum(answer),
     }
+
+
+def sponsored_of(answer: Answer, row: int) -> str | UnsetType:
+    """The label of an item in a sponsored position."""
+    query = answer.query
+    mark = query.ruling.marks.get(row) if query.rules.rules else None
+    return UNSET if mark is None else mark.label
 
 
 def filtered(answer: Answer) -> Filtered | UnsetType:

@@ -30,6 +30,8 @@ from serving.problems import Problem, document, on_error, on_http_exception, on_
 from serving.rank import Ranking
 from serving.requested import Requests
 from serving.routing import resources
+from serving.rule_trials import RuleTrials
+from serving.rules import RuleEndpoints
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.together import Carts
@@ -40,8 +42,8 @@ READS, WRITES = Pace(requests=1, turns=4), Pace(requests=16, turns=1)
 """A small write takes a fraction of a millisecond of the event loop, a feed several."""
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "PUT", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "X-API-Key"],
-    "expose_headers": ["Retry-After"],
+    "allow_headers": ["Authorization", "Content-Encoding", "Content-Type", "If-Match", "X-API-Key"],
+    "expose_headers": ["ETag", "Retry-After"],
 }
 
 
@@ -54,6 +56,8 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),
+        *RuleTrials(services).endpoints(),
+        *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]
 

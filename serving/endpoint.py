@@ -31,6 +31,7 @@ class Endpoint:
     summary: str
     handler: Handler
     parameters: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
     body: Any = None
     many: bool = False
     status: int = 200

@@ -155,7 +155,8 @@ async def person_of(services: Services, requested: Requested) -> Person | None:
     asked, surface = requested.asked, requested.surface
     if asked["user_id"] is None:
         return None
-    return await services.hydrator.person(asked["user_id"], asked["after"], requested.variant.space(surface.name))
+    space = requested.variant.space(surface.name)
+    return await services.hydrator.person(asked["user_id"], asked["after"], space, requested.reads_attributes)
 
 
 def row_of(services: Services, item_id: str) -> int:
@@ -188,3 +189,6 @@ def observe(
             metrics.stage_failures.labels(name, stage.stage).inc()
         if stage.over_budget:
             metrics.over_budget.labels(name, stage.stage).inc()
+        for effect in stage.rules:
+            if effect.failed is not None:
+                metrics.rule_failures.labels(effect.rule).inc()

@@ -27,10 +27,10 @@ class ProcessHealth(ProcessState, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """The readiness of the process that answers. `degraded` names missing parts: `catalogue`, `model`, `store`,
-    background threads whose last step failed, and `processes` where another process on the port does not serve. Feeds
-    are answered without them. `background` has all threads that keep the process up to date, with the last error.
-    `process` is its number and `processes` has all of them; None and empty where it is alone."""
+    """The readiness of the process that answers. `degraded` names missing parts: `catalogue`, `rules`, `model`,
+    `store`, background threads whose last step failed, and `processes` where another process on the port does not
+    serve. Feeds are answered without them. `background` has all threads that keep the process up to date, with the
+    last error. `process` is its number and `processes` has all of them; None and empty where it is alone."""
 
     status: str
     degraded: list[str] = []

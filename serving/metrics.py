@@ -38,6 +38,9 @@ class Metrics:
         self.stage_failures = Counter(
             "freshet_stage_failures", "Failures of a stage, by surface", ("surface", "stage"), registry=self.registry
         )
+        self.rule_failures = Counter(
+            "freshet_rule_failures", "Answers in which a rule failed, by rule", ("rule",), registry=self.registry
+        )
         self.over_budget = Counter(
             "freshet_stage_over_budget", "Runs of a stage that took longer than its budget, by surface",
             ("surface", "stage"), registry=self.registry,
@@ -70,6 +73,8 @@ class Metrics:
             for name, doc in (
                 ("freshet_store_up", "1 while the online store answers"),
                 ("freshet_items", "Items in the columns"),
+                ("freshet_rules", "Rules that are compiled"),
+                ("freshet_rules_unfit", "Rules that do not fit the attributes that items have"),
                 ("freshet_attributes_left_out", "Attributes of items (name and type) that filters cannot read"),
                 ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from feature_repo.crosses import Cross
@@ -15,6 +15,7 @@ from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.pipeline import Pipeline
 from recommend.popular import Popular
+from recommend.rules.rule_set import RuleSet, no_rules
 from schemas import bundle, traffic
 from schemas.errors import BundleError
 from schemas.traffic import DEFAULT, Traffic
@@ -33,8 +34,15 @@ class ModelLoader(Looping):
     """
 
     def __init__(
-        self, bundles: Path, catalogue: LiveCatalogue, declared: Sequence[Cross], every_s: float = EVERY_S
+        self,
+        bundles: Path,
+        catalogue: LiveCatalogue,
+        declared: Sequence[Cross],
+        every_s: float = EVERY_S,
+        rules: Callable[[], RuleSet] = no_rules,
     ) -> None:
+        """`rules` gives those that are in force now."""
+        self._rules = rules
         self._bundles = bundles
         self._catalogue = catalogue
         self._declared = declared
@@ -126,4 +134,7 @@ class ModelLoader(Looping):
         )
 
     def _variant(self, name: str, model: Model | None) -> Variant:
-        return Variant(name, Pipeline(self._catalogue.columns, model, lists=self._popular, filters=self._filters))
+        return Variant(
+            name,
+            Pipeline(self._catalogue.columns, model, lists=self._popular, filters=self._filters, rules=self._rules),
+        )

@@ -24,6 +24,7 @@ from schemas.events import (
     Range,
 )
 from schemas.json_reader import TIME_FIELDS
+from schemas.rules import RULE_TYPES, TIMES
 from serving.endpoint import Endpoint
 from serving.problems import MEDIA_TYPE, ProblemDetails
 
@@ -38,8 +39,11 @@ def build(endpoints: Sequence[Endpoint], secured: bool) -> dict[str, Any]:
     types = list(dict.fromkeys(types))
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     schema_of = dict(zip(types, schemas, strict=True))
-    for name in {endpoint.body.__name__ for endpoint in endpoints if endpoint.body is not None}:
-        _widen_times(components[name]["properties"])
+    for name in {endpoint.body.__name__ for endpoint in endpoints if isinstance(endpoint.body, type)}:
+        _widen_times(components[name]["properties"], TIME_FIELDS)
+    for kind in RULE_TYPES:
+        if kind.__name__ in components:
+            _widen_times(components[kind.__name__]["properties"], TIMES)
     _narrow_interaction(components.get(Interaction.__name__))
     _narrow_impression(components.get(Impression.__name__))
     paths: dict[str, Any] = {}
@@ -130,9 +134,9 @@ def _narrow_impression(component: dict[str, Any] | None) -> None:
     }
 
 
-def _widen_times(properties: dict[str, Any]) -> None:
+def _widen_times(properties: dict[str, Any], times: Sequence[str]) -> None:
     """Allows both notations of times, of which the types have one."""
-    for name in properties.keys() & set(TIME_FIELDS):
+    for name in properties.keys() & set(times):
         kept = properties[name]
         text = {"type": "string", "format": "date-time"}
         properties[name] = {
@@ -149,16 +153,12 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> 
         "summary": endpoint.summary,
         "responses": {str(endpoint.status): _answer(endpoint, schema_of)},
     }
-    if endpoint.parameters:
+    places = [(p, "path" if p.path else "query") for p in endpoint.parameters]
+    places += [(p, "header") for p in endpoint.headers]
+    if places:
         found["parameters"] = [
-            {
-                "name": p.name,
-                "in": "path" if p.path else "query",
-                "required": p.path,
-                "description": p.doc,
-                "schema": p.schema,
-            }
-            for p in endpoint.parameters
+            {"name": p.name, "in": place, "required": p.path or p.required, "description": p.doc, "schema": p.schema}
+            for p, place in places
         ]
     if endpoint.body is not None:
         one = schema_of[endpoint.body]

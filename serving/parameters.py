@@ -27,6 +27,7 @@ class Parameter:
     doc: str = ""
     default: Any = None
     path: bool = False
+    required: bool = False
     longest: int = 256
     repeated: bool = False
     """whether it may be given several times; all of the values are read"""
@@ -132,6 +133,8 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
         name = parameter.name
         text: str | None = path.get(name) if parameter.path else given.get(name)
         if text is None:
+            if parameter.required:
+                faults.append(Fault(name, f"is required: {parameter.doc}"))
             values[name] = parameter.default
             continue
         known += not parameter.path

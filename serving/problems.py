@@ -6,9 +6,11 @@ Problem
 ├── Forbidden           403  a setting of the server does not allow it
 ├── NotFound            404
 ├── SlowBody            408  the body did not arrive in time
+├── Stale               412  the version that a change was made of is not in force any more
 ├── BodyTooLarge        413
 ├── UnsupportedBody     415  a type or an encoding of the body that is not read
 ├── Unprocessable       422  fields or parameters at fault, each named
+├── VersionMissing      428  a change does not say which version it was made of
 ├── Overloaded          503  more requests than can be served; with Retry-After
 └── Unavailable         503  with Retry-After
 """
@@ -94,6 +96,10 @@ class SlowBody(Problem):
         super().__init__(detail, headers={"Connection": "close"})
 
 
+class Stale(Problem):
+    status, type, title = 412, "/problems/stale", "It has been changed meanwhile"
+
+
 class BodyTooLarge(Problem):
     status, type, title = 413, "/problems/body-too-large", "The body is too large"
 
@@ -104,6 +110,10 @@ class UnsupportedBody(Problem):
 
 class Unprocessable(Problem):
     status, type, title = 422, "/problems/unprocessable", "Something in the request is not right"
+
+
+class VersionMissing(Problem):
+    status, type, title = 428, "/problems/version-missing", "The version is needed"
 
 
 class Overloaded(Problem):

@@ -16,8 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from follow.connection import Connection
 from schemas import codec
-from schemas.events import Event
-from schemas.topics import key_of, topic_of
+from schemas.topics import AvroRecord, key_of, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class EventProducer:
         self._unreachable = False
         self._fatal = False
 
-    async def append(self, events: Sequence[Event]) -> list[Place | None]:
+    async def append(self, events: Sequence[AvroRecord]) -> list[Place | None]:
         """Writes the events; for each its place, or None where the broker has not acknowledged it.
 
         Raises KafkaAway where none of them has been acknowledged.
@@ -106,7 +105,7 @@ class EventProducer:
             raise KafkaAway("Kafka did not acknowledge in time")
         return places
 
-    def send(self, event: Event, done: Done) -> None:
+    def send(self, event: AvroRecord, done: Done) -> None:
         """Hands one event over and returns. `done` is called once, with the place or with None where the broker has not
         acknowledged it; the event may still be stored then, so a retry must use the same id.
 
@@ -114,7 +113,7 @@ class EventProducer:
         """
         self._produce(event, codec.encode(event), done)
 
-    def _produce(self, event: Event, value: bytes, done: Done) -> None:
+    def _produce(self, event: AvroRecord, value: bytes, done: Done) -> None:
         if time.monotonic() < self._refuse_until:
             raise KafkaAway("Kafka did not acknowledge a moment ago")
         producer = self._open()
@@ -212,7 +211,7 @@ class EventProducer:
         self._poll_within(POLL_S if len(self._producer) else IDLE_POLL_S)
 
 
-def _encoded(events: Sequence[Event]) -> list[bytes]:
+def _encoded(events: Sequence[AvroRecord]) -> list[bytes]:
     return [codec.encode(event) for event in events]
 
 

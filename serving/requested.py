@@ -14,6 +14,7 @@ from recommend.filtering import FilterError, ItemFilter
 from recommend.model import NO_PARTS
 from recommend.pipeline import Answer, Begun
 from recommend.query import Listed, Query
+from recommend.rules.rule_set import RuleSet
 from recommend.surface import Surface
 from schemas.clock import now_ms
 from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
@@ -45,6 +46,8 @@ class Requested:
     """item ids of the request that no item has, each once"""
     bound: Mapping[str, bytes]
     cursor: Cursor | None
+    rules: RuleSet
+    """those that were in force when the request came: no answer has half of a change"""
     _cursors: Cursors
     _rows: RowsByHash
     _excluded: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -56,8 +59,8 @@ class Requested:
 
     @property
     def reads_attributes(self) -> bool:
-        """Whether the filter reads attributes of the person's profile."""
-        return self.filter is not None and self.filter.of_attributes is not None
+        """Whether the filter or a rule reads attributes of the person's profile."""
+        return self.rules.reads_attributes or (self.filter is not None and self.filter.of_attributes is not None)
 
     def query(self, **about: Any) -> Query:
         """The query; `about` has the person, the place, and what the surface is about, as the fields of `Query`."""
@@ -73,7 +76,7 @@ class Requested:
         return self.variant.pipeline.query(
             at=self.now if at is None else at, explain=asked["explain"], filter=self.filter, excluded=excluded,
             listed=listed, depth=self.surface.paging.depth, min_score=asked.get("min_score"),
-            objective=asked["objective"], diversity=asked.get("diversity"), **about,
+            objective=asked["objective"], rules=self.rules, diversity=asked.get("diversity"), **about,
         )  # fmt: skip
 
     def begin(self, query: Query) -> Begun:
@@ -142,7 +145,8 @@ class Requests:
         bound = {name: digest(value) for name, value in common.items() if value not in (None, ())}
         return Requested(
             surface, variant, asked, now, self._filter(asked["filter"], surface, variant), unknown, bound,
-            self._cursor(asked.get("next"), bound, now), self._cursors, self._rows, np.unique(columns.rows(excluded)),
+            self._cursor(asked.get("next"), bound, now), variant.pipeline.rules(), self._cursors, self._rows,
+            np.unique(columns.rows(excluded)),
         )  # fmt: skip
 
     def _cursor(self, text: str | None, bound: Mapping[str, bytes], now: int) -> Cursor | None:

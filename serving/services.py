@@ -14,7 +14,7 @@ from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
 from recommend.pipeline import Pipeline
-from schemas.topics import ITEM_FEATURES, ITEMS
+from schemas.topics import ITEM_FEATURES, ITEMS, RULES
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
 from serving.impressions import ImpressionLog
@@ -22,6 +22,7 @@ from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.producer import EventProducer
+from serving.rule_book import RuleBook
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
 from serving.store import Store, UserRows
@@ -45,9 +46,11 @@ class Services:
     issuer: str
     declared: Repository
     models: ModelLoader
+    rules: RuleBook
     siblings: Siblings | None = None
     """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
+    _rules_follower: Follower | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -74,8 +77,13 @@ class Services:
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
-        models = ModelLoader(settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s)
-        return cls(settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models)
+        rules = RuleBook(catalogue.columns)
+        models = ModelLoader(
+            settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s, lambda: rules.in_force
+        )
+        return cls(
+            settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, rules
+        )
 
     @property
     def variants(self) -> Variants:
@@ -89,15 +97,18 @@ class Services:
 
     @property
     def ready(self) -> bool:
-        """Whether the catalogue has been read, or reading it has timed out."""
-        return self.catalogue.complete or (time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s)
+        """Whether the catalogue and the rules have been read, or reading them has timed out."""
+        return (self.catalogue.complete and self.rules.complete) or (
+            time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s
+        )
 
     @property
     def degraded(self) -> list[str]:
-        """Missing parts: `catalogue`, `model`, `store`, background threads whose last step failed, `traffic`
+        """Missing parts: `catalogue`, `rules`, `model`, `store`, background threads whose last step failed, `traffic`
         for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""
         missing = {
             "catalogue": not self.catalogue.complete,
+            "rules": not self.rules.complete,
             "model": self.pipeline.model is None,
             "store": not self.store.healthy,
         }
@@ -107,7 +118,10 @@ class Services:
     @property
     def background(self) -> list[LoopHealth]:
         """The health of each background thread."""
-        followed = [self._follower.health] if self._follower else []
+        followers = [each for each in (self._follower, self._rules_follower) if each]
+        followed = [each.health for each in followers]
+        if self._rules_follower:
+            followed.append(self.rules.health)
         return [*followed, self.models.health, self.impressions.health]
 
     def _gauges(self) -> dict[str, float]:
@@ -115,6 +129,8 @@ class Services:
             "freshet_items": self.catalogue.columns.n,
             "freshet_store_up": self.store.healthy,
             "freshet_item_rows_refused": self.catalogue.refused,
+            "freshet_rules": len(self.rules.in_force.rules),
+            "freshet_rules_unfit": len(self.rules.in_force.faults),
             "freshet_attributes_left_out": self.catalogue.columns.filterable.left_out,
         }
 
@@ -128,11 +144,17 @@ class Services:
             self._follower = Follower(
                 self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
             ).start()
+            self.rules.start()
+            self._rules_follower = Follower(
+                self.settings.connection, [RULES], self.rules.on_record, self.rules.set_complete
+            ).start()
 
     async def stop(self) -> None:
         """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
         slowest one's limit. Raises the first error, once all have been closed."""
         threads = [self.models.stop, *([self._follower.stop] if self._follower else [])]
+        if self._rules_follower:
+            threads += [self._rules_follower.stop, self.rules.stop]
         ended = await asyncio.gather(
             self._write_out(), self.store.stop(), *(asyncio.to_thread(stop) for stop in threads), return_exceptions=True
         )

@@ -88,7 +88,7 @@ class Carts:
         variant = requested.variant
         person = None
         if user_id is not None:
-            person = await services.hydrator.person(user_id, None, variant.space(cart.name))
+            person = await services.hydrator.person(user_id, None, variant.space(cart.name), requested.reads_attributes)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids)

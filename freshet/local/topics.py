@@ -10,6 +10,7 @@ from schemas import topics
 _ITEM_PARTITIONS = 4
 _REFRESH_MS = 3_600_000
 _EXAMPLES_MS = 7 * 86_400_000
+_RULES_MS = 86_400_000
 
 
 def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -30,6 +31,9 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
             partitions if operator == "user" else _ITEM_PARTITIONS,
             {**kept, "retention.ms": str(_REFRESH_MS)},
         )
+    # One partition: of changes that were made at once on several servers, all of them see the same one first. A record
+    # that another has followed stays for a day, within which a change that came second is taken back.
+    found[topics.RULES] = (1, {**kept, "cleanup.policy": "compact", "min.compaction.lag.ms": str(_RULES_MS)})
     # Files keep them for good.
     found[topics.EXAMPLES] = (partitions, {**kept, "retention.ms": str(_EXAMPLES_MS)})
     for topic in topics.EVENT_TOPICS:

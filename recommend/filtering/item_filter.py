@@ -49,10 +49,33 @@ class ItemFilter:
     """where it reads a field of the person first; None where it reads none"""
     of_attributes: int | None
     """where it reads an attribute of the person's profile first; None where it reads none"""
+    of_item: int | None
+    """where it reads a field of items first; None where it reads none"""
     _shape: int
     """of the columns that it was checked against"""
     _changes_alone: bool
     """whether it reads a column that changes without a new catalogue entry, so that its masks are not kept"""
+
+    @property
+    def is_of_items_alone(self) -> bool:
+        """Whether the result for an item stays the same until its catalogue entry changes."""
+        return not self._reads and not self._changes_alone
+
+    def passes(self, request: RequestValues, rows: Rows | None) -> Mask:
+        """Which of `rows` (n,) pass, or of all rows; evaluated anew."""
+        return self._evaluate(request, rows, self._of.columns.n if rows is None else len(rows))
+
+    def reads(self, request: RequestValues) -> tuple[Any, ...]:
+        """Everything that the result depends on, of a filter that reads no field of items; a `repr` tells 1 from
+        True."""
+        return (self.text, *[value if type(value) is str else repr(value) for value in self._given(request)])
+
+    def _given(self, request: RequestValues) -> list[Any]:
+        return [read.given(request) for read in self._reads]
+
+    def holds(self, request: RequestValues) -> bool:
+        """Whether it is true, of a filter that reads no field of items."""
+        return bool(self._run(Evaluation(self._of.columns, request, None, 0, {})))
 
     def mask(self, request: RequestValues) -> Mask:
         """Which rows (n,) pass."""
@@ -74,8 +97,7 @@ class ItemFilter:
     def _key(self, request: RequestValues) -> bytes:
         """A hash of everything that the mask depends on but the columns' values: filters and the person's lists may be
         long. The `repr` tells 1 from True."""
-        values = [read.given(request) for read in self._reads]
-        text = repr((self.text, self._shape, values))
+        text = repr((self.text, self._shape, self._given(request)))
         return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
     def _updated(self, kept: _Kept, request: RequestValues, version: int, n: int) -> Mask | None:
@@ -124,6 +146,7 @@ class ItemFilters:
                 tuple(field for field in fields if field.given),
                 min((at for at, field in reads.values() if field.of_user), default=None),
                 min((at for at, field in reads.values() if field.of_attributes), default=None),
+                min((at for at, field in reads.values() if field.of_rows), default=None),
                 key[1],
                 any(field.changes_alone for field in fields),
             )

@@ -27,9 +27,11 @@ from recommend.index import ItemIndex
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
 from recommend.pipeline import Pipeline
+from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Event, Interaction, Item
-from schemas.topics import key_of, topic_of
+from schemas.rules import RuleChange
+from schemas.topics import RULES, AvroRecord, key_of, topic_of
 from serving.app import create_app
 from serving.catalogue import LiveCatalogue
 from serving.producer import KafkaAway, Place
@@ -187,6 +189,8 @@ class Log:
         self.stored: list[tuple[Place, Event]] = []
         self.away = False
         self.unacknowledged: set[str] = set()
+        self.readers: list[Callable[[AvroRecord], object]] = []
+        """are called with each event that is stored"""
 
     async def append(self, events: Sequence[Event]) -> list[Place | None]:
         if self.away:
@@ -207,7 +211,10 @@ class Log:
         topic, partition = topic_of(event), crc32(key_of(event)) % 4
         offset = sum(p.topic == topic and p.partition == partition for p, _ in self.stored)
         self.stored.append((Place(topic, partition, offset, now_ms()), event))
-        return self.stored[-1][0]
+        place = self.stored[-1][0]
+        for read in self.readers:
+            read(event)
+        return place
 
 
 class Api:
@@ -219,11 +226,18 @@ class Api:
         given = ServingSettings(bundles=bundles, **settings)
         app = create_app(given, lambda s: Services.of(s, lambda: self.rows, self.log), follow=False)  # type: ignore[arg-type]
         self.services: Services = app.state.services
+        self.log.readers.append(self._follow)
         self._runner = asyncio.Runner()
         self._lifespan = app.router.lifespan_context(app)
         self.run(self._lifespan.__aenter__())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://server")
+
+    def _follow(self, event: AvroRecord) -> None:
+        """What the threads that follow and compile rules do, at once."""
+        if isinstance(event, RuleChange):
+            self.services.rules.on_record(RULES, event.name.encode(), codec.encode(event))
+            self.services.rules.refresh()
 
     def run(self, work: Any) -> Any:
         """The result of a coroutine in the server's loop."""
@@ -251,4 +265,9 @@ class Api:
                 install(of, model(of, vectors, **others))
             for item in items:
                 of.put_item(item)
-            models.variants = replace(models.variants, default=Variant("default", pipeline(of)))
+            models.variants = replace(models.variants, default=Variant("default", self.pipeline()))
+
+    def pipeline(self) -> Pipeline:
+        """As the loader makes it."""
+        of, rules = self.services.catalogue, self.services.rules
+        return Pipeline(of.columns, of.model, rules=lambda: rules.in_force)

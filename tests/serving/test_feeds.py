@@ -72,7 +72,8 @@ def test_a_full_explanation(api: Api) -> None:
     assert detail["scores"] == {"score": feed["items"][0]["score"]}
     stages = {stage["stage"]: stage for stage in feed["trace"]}
     assert list(stages) == [
-        "nearest", "similar", "popular_in_region", "popular", "unavailable", "seen", "model", "diverse", "reasons",
+        "nearest", "similar", "new", "popular_in_region", "popular", "unavailable", "seen", "model", "diverse",
+        "reasons",
     ]  # fmt: skip
     assert (stages["seen"]["candidates_in"], stages["seen"]["removed"]) == (11, 1)
     assert (stages["model"]["candidates_in"], stages["model"]["candidates_out"]) == (10, 10)

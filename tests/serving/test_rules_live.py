@@ -1,0 +1,148 @@
+"""Rules over two servers of one Kafka: what is put on one is in force on the other within a second, and never half."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
+from tests.serving.conftest import until
+
+ROUNDS = 20
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[httpx.Client]]:
+    """Two servers, each a process of its own, over the session's Kafka and Redis."""
+    settings, running, clients = stack.settings, [], []
+    logs = tmp_path_factory.mktemp("servers")
+    try:
+        for number in range(2):
+            port = free_ports()["http_port"]
+            env = {
+                **os.environ,
+                "FRESHET_HTTP_PORT": str(port),
+                "FRESHET_KAFKA": settings.kafka,
+                "FRESHET_BUNDLES": str(logs / "bundles"),
+                "FRESHET_FEATURE_STORE": str(settings.feature_store),
+            }
+            with (logs / f"{number}.log").open("wb") as log:
+                running.append(
+                    subprocess.Popen([sys.executable, "-m", "serving"], env=env, stdout=log, stderr=subprocess.STDOUT)
+                )
+            clients.append(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False))
+        for client in clients:
+            until(lambda client=client: _ready(client), 60)
+        items = [{"item_id": f"i{k}", "brand": "AB"[k % 2], "price": k} for k in range(40)]
+        assert clients[0].post("/v1/items", json=items).status_code == 202
+        for client in clients:
+            until(lambda client=client: len(_shown(client)) == 40)
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+        for process in running:
+            process.terminate()
+            process.wait(20)
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _shown(client: httpx.Client) -> list[str]:
+    answer = client.get("/v1/users/u1/feed", params={"n": 40})
+    assert answer.status_code == 200, answer.text
+    return [entry["item_id"] for entry in answer.json()["items"]]
+
+
+def _version(client: httpx.Client) -> int:
+    return client.get("/v1/rules/brand").json().get("version", 0)  # type: ignore[no-any-return]
+
+
+def _put(client: httpx.Client, rule: Any, version: int | None) -> httpx.Response:
+    headers = {} if version is None else {"If-Match": f'"{version}"'}
+    return client.put("/v1/rules/brand", params={"by": "anna"}, json=rule, headers=headers)
+
+
+@pytest.mark.integration
+def test_a_rule_put_on_one_server_is_in_force_on_another_within_a_second_and_never_half(
+    servers: list[httpx.Client],
+) -> None:
+    one, two = servers
+    sets = {brand: {f"i{k}" for k in range(40) if "AB"[k % 2] == brand} for brand in "AB"}
+    whole = set.union(*sets.values())
+    torn, stop, asked = [], threading.Event(), [0]
+
+    def ask(base: str) -> None:
+        with httpx.Client(base_url=base, timeout=30, trust_env=False) as client:
+            while not stop.is_set():
+                found = set(_shown(client))
+                asked[0] += 1
+                if found not in (whole, *sets.values()):
+                    torn.append(found)
+
+    load = [threading.Thread(target=ask, args=(str(client.base_url),)) for client in servers]
+    for thread in load:
+        thread.start()
+    took, version = [], None
+    try:
+        for number in range(ROUNDS):
+            hidden = "AB"[number % 2]
+            began = time.monotonic()
+            answer = _put(one, {"kind": "hide", "where": f'item.brand == "{hidden}"'}, version)
+            assert answer.status_code == 200, answer.text
+            version = answer.json()["version"]
+            assert set(_shown(one)) == whole - sets[hidden], "in force where it was put"
+            until(lambda hidden=hidden: set(_shown(two)) == whole - sets[hidden], 5)
+            took.append(time.monotonic() - began)
+    finally:
+        stop.set()
+        for thread in load:
+            thread.join()
+    print(f"on the second server after {statistics.median(took):.3f} s, at most {max(took):.3f} s; {asked[0]} feeds")
+    assert torn == []
+    assert max(took) <= 1.0
+    assert one.delete("/v1/rules/brand", params={"by": "anna"}, headers={"If-Match": "*"}).status_code == 204
+    until(lambda: set(_shown(two)) == whole, 5)
+
+
+@pytest.mark.integration
+def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(servers: list[httpx.Client]) -> None:
+    one, two = servers
+    answer = _put(one, {"kind": "hide", "items": ["i0"]}, _version(one) or None)
+    assert answer.status_code == 200, answer.text
+    version = answer.json()["version"]
+    for number in range(5):
+        until(lambda version=version: _version(two) == version, 5)
+        answers: dict[int, httpx.Response] = {}
+
+        def change(index: int, version: int = version, answers: Any = answers, number: int = number) -> None:
+            answers[index] = _put(
+                servers[index], {"kind": "hide", "items": ["i0"], "note": f"{index} {number}"}, version
+            )
+
+        threads = [threading.Thread(target=change, args=(index,)) for index in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(each.status_code for each in answers.values()) == [200, 412]
+        (winner,) = (each.json() for each in answers.values() if each.status_code == 200)
+        for client in servers:
+            until(lambda client=client, wanted=winner["version"]: _version(client) >= wanted, 5)
+            assert client.get("/v1/rules/brand").json()["rule"]["note"] == winner["rule"]["note"]
+        version = winner["version"]
