@@ -290,7 +290,9 @@ class ItemOperator(Operator[KeyedState]):
         if type(event) is Signal:
             state.watermark = max(state.watermark, event.timestamp)
             # No more of the event than this reaches the operator where nothing else is declared of items.
-            signal = Signal(*event[:SENT])
+            signal = Signal(
+                event.event_type, event.timestamp, event.item_id, event.region, event.partners, event.contexts
+            )
         elif type(event) is Item:
             signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
         else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from operators.local_time import is_zone
 from recommend.surface import Surface
 from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
 from serving.cursors import LONGEST as LONGEST_CURSOR
@@ -17,6 +18,7 @@ from serving.tokens import MAX_LENGTH
 
 CURSOR_FORMAT = "freshet-cursor"
 OBJECTIVE_FORMAT = "freshet-objective"
+TIMEZONE_FORMAT = "iana-timezone"
 MOST_EXCLUDED = 200
 LARGEST_WEIGHT = 1000.0
 LARGEST_SCORE = 1e9
@@ -147,8 +149,29 @@ class CursorText(Parameter):
         return {"type": "string", "format": CURSOR_FORMAT, "minLength": 1, "maxLength": self.longest}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TimeZone(Parameter):
+    """A parameter with the IANA name of a time zone."""
+
+    longest: int = 64
+
+    def read(self, text: str) -> str:
+        if len(text) > self.longest or not is_zone(text):
+            raise ValueError("must be the IANA name of a time zone, such as Europe/Berlin or UTC")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": TIMEZONE_FORMAT, "minLength": 1, "maxLength": self.longest}
+
+
 AFTER = After(name="after", doc="the token of a receipt: its events are in the answer", longest=MAX_LENGTH)
 DEVICE = Parameter(name="device", doc="what it is shown on")
+TIMEZONE = TimeZone(
+    name="timezone",
+    doc="the time zone that the person is in, an IANA name: what is popular depends on the time of their day. Left "
+    "out: `attributes.timezone` of the profile, else UTC",
+)
 FILTER = FilterText(
     name="filter",
     doc='only items that pass it: a condition in a subset of CEL, such as `item.price < 20 && !("horror" in '
