@@ -5,8 +5,8 @@ There are few of them, and they are the same for every repository: an item has o
 
 from __future__ import annotations
 
-from operators.local_time import local
 from operators.time import DAY
+from schemas.local_time import local
 
 DAYPARTS = ("night", "morning", "afternoon", "evening")
 """six hours each, from midnight on"""

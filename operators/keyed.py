@@ -29,8 +29,7 @@ from schemas.errors import InvalidEvent, NoConsent, StateError
 from schemas.events import Impression, Interaction, Item, User
 
 SENT = 6
-"""how many fields of a signal, from the first, the item operator reads: event type, time, item, region, partners and
-contexts"""
+"""fields of a signal, from the first, that the item operator reads: type, time, item, region, partners and contexts"""
 
 TOGETHER = "\x01together"
 """the part of an item with its co-occurrence: no region has a control character"""

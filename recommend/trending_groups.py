@@ -20,7 +20,7 @@ KEPT = 100
 """sums kept at most, 32 bytes for each category or brand"""
 
 
-class Group(NamedTuple):
+class Trend(NamedTuple):
     """A category or a brand."""
 
     name: str
@@ -52,7 +52,7 @@ class TrendingGroups:
         self._max_age_s = max_age_s
         self._kept: LRUCache[tuple[Kind, str], tuple[float, _Sums]] = LRUCache(KEPT)
 
-    def best(self, kind: Kind, at: int, n: int, by: By = "popularity", region: str = "") -> list[Group]:
+    def best(self, kind: Kind, at: int, n: int, by: By = "popularity", region: str = "") -> list[Trend]:
         """The first n at `at`, epoch ms, everywhere or in a region: the most popular, or those that gain faster than
         their own baseline with a probability of 95 %, the fastest first. None without events is among them. An item of
         several categories counts in each of them."""
@@ -63,7 +63,7 @@ class TrendingGroups:
         codes = codes[np.lexsort((codes, -order[codes]))][:n]
         names = (self._columns.brand_codes if kind == "brands" else self._columns.category_codes).names
         return [
-            Group(names[code], float(sums.popularity[code]), float(sums.times[code]), int(sums.items[code]))
+            Trend(names[code], float(sums.popularity[code]), float(sums.times[code]), int(sums.items[code]))
             for code in codes.tolist()
         ]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from operators.local_time import is_zone
 from recommend.surface import Surface
 from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
+from schemas.local_time import is_zone
 from serving.cursors import LONGEST as LONGEST_CURSOR
 from serving.parameters import After, Choice, FilterText, Parameter, Whole
 from serving.tokens import MAX_LENGTH

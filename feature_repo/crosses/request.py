@@ -11,8 +11,8 @@ import numpy as np
 from feature_repo.crosses.cross import Column, Cross
 from feature_repo.value import USER, Value
 from operators.features import Feature
-from operators.local_time import zone
 from schemas.errors import FeatureError
+from schemas.local_time import zone
 
 if TYPE_CHECKING:
     from feature_repo.candidates import Candidates, Request

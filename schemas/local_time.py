@@ -6,10 +6,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from operators.time import MINUTE
-
-STEP = 15 * MINUTE
-"""zones change their offset at a multiple of this alone"""
+STEP = 15 * 60 * 1000
+"""ms; zones change their offset at a multiple of this alone"""
 
 
 @lru_cache(4096)
