@@ -19,10 +19,10 @@ WEIGHTS = {"view": 0.5, "click": 1.0, "purchase": 3.0}
 DECLARED = ContextPopularity("by_context", 28 * DAY, WEIGHTS)
 signals = st.lists(
     st.builds(
-        Signal,
+        lambda kind, at, contexts: Signal(kind, at, contexts=contexts),
         st.sampled_from(["view", "click", "purchase", "impression"]),
         st.integers(T0 - 400 * DAY, T0),
-        contexts=st.sampled_from([(), (0,), (1,), (1, 8), (5, 11), [2, 9]]),
+        st.sampled_from([(), (0,), (1,), (1, 8), (5, 11), [2, 9]]),
     ),
     max_size=30,
 )

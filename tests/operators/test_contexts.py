@@ -42,7 +42,8 @@ def test_a_device_is_of_a_kind(device: Any, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("attributes", "properties", "expected"),
     [({}, {}, "weekday_night"), ({"timezone": "Asia/Tokyo"}, {}, "weekday_morning"),
-     ({"timezone": "Asia/Tokyo"}, {"timezone": "America/New_York"}, "weekend_evening"), ({"timezone": 9}, {}, "weekday_night")],
+     ({"timezone": "Asia/Tokyo"}, {"timezone": "America/New_York"}, "weekend_evening"),
+     ({"timezone": 9}, {}, "weekday_night")],
 )  # fmt: skip
 def test_a_signal_has_the_contexts_of_where_the_person_is(
     attributes: dict[str, Any], properties: dict[str, Any], expected: str
