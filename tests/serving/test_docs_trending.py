@@ -17,7 +17,7 @@ from recommend.velocity import HEAVIEST, velocity
 from schemas.events import Item
 from tests.serving.made import Api
 
-TEXT = (Path(__file__).parents[1] / "docs" / "trending.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "trending.md").read_text()
 FLAT = " ".join(TEXT.split())
 
 
