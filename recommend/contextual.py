@@ -86,6 +86,8 @@ def _counts(values: npt.NDArray[np.float32], at: int) -> npt.NDArray[np.float32]
 
 
 def _of(counts: Numbers, context: int, share: Numbers) -> tuple[Numbers, Numbers]:
-    """Events (n,) in the context, and those expected there."""
+    """Events (n,) in the context, and those expected there; none where the share is not known yet."""
+    if not share[context]:
+        return np.zeros(len(counts)), np.zeros(len(counts))
     happened = counts[:, context].astype(np.float64)
     return happened, counts[:, kind_of(context)].sum(axis=1, dtype=np.float64) * share[context]

@@ -16,6 +16,8 @@ LENGTH = 1000
 """a list is this long: the best of it, and room for items that people have met already"""
 MAX_AGE_S = 1.0
 """for how long a list is used: sorting a large catalogue at each request would cost more than the rest of retrieval"""
+SHARES_AGE_S = 60.0
+"""for how long the shares of contexts are used: each event counts for weeks in them"""
 LISTS = 1000
 """lists kept at most, 8 kB each"""
 
@@ -35,7 +37,7 @@ class Popular:
         self._clock = clock
         self._max_age_s = max_age_s
         self._lists: LRUCache[Hashable, tuple[float, Rows]] = LRUCache(LISTS)
-        self._shares: tuple[tuple[float, int], npt.NDArray[np.float64]] | None = None
+        self._shares: tuple[float, npt.NDArray[np.float64]] = -np.inf, np.zeros(0)
 
     def everywhere(self, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The most popular items. With `allowed`, a mask over the rows of available ones: of those, at least k where
@@ -81,10 +83,13 @@ class Popular:
         """The share (contexts,) that each context has of all events of its kind at `at`, epoch ms."""
         if self._clock is None:
             return contextual.shares(self.columns, at)
-        now, kept = self._clock(), self._shares
-        if kept is None or now - kept[0][0] >= self._max_age_s or kept[0][1] != at // SECOND:
-            kept = self._shares = (now, at // SECOND), contextual.shares(self.columns, at)
-        return kept[1]
+        now = self._clock()
+        made, found = self._shares
+        if now - made >= SHARES_AGE_S:
+            found = contextual.shares(self.columns, at)
+            if found.any():  # before the catalogue has been read there are none
+                self._shares = now, found
+        return found
 
     def _popular(self, code: int, region: str, allowed: Mask | None, k: int) -> Rows:
         values = self.columns.popular_in(region) if region else self.columns.popularity

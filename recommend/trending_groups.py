@@ -88,10 +88,15 @@ class TrendingGroups:
             codes = columns.brand.take(rows)[:, None]
         else:
             codes = columns.categories.take(rows, axis=0)
-        width, codes = codes.shape[1], codes.ravel()
         size = int(codes.max(initial=0)) + 1
         all_of, recent_of, items = np.zeros(size), np.zeros(size), np.zeros(size)
-        for sums, each in ((all_of, popular), (recent_of, recent), (items, np.ones(len(rows)))):
-            sums += np.bincount(codes, np.repeat(each, width), size)
+        for column in codes.T:
+            named = np.flatnonzero(column)
+            if not len(named):  # the first columns are filled first
+                break
+            of = column.take(named)
+            all_of += np.bincount(of, popular.take(named), size)
+            recent_of += np.bincount(of, recent.take(named), size)
+            items += np.bincount(of, minlength=size)
         found = velocity.velocity(all_of, recent_of)
         return _Sums(all_of, found.times, found.at_least, items)

@@ -86,7 +86,8 @@ def test_what_it_cannot_be_by_is_refused(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "query", "expected"),
     [("categories", {}, ["drama", "old", "comedy"]), ("categories", {"n": 1}, ["drama"]),
-     ("categories", {"by": "velocity"}, ["comedy", "drama"]), ("categories", {"region": "DE", "by": "velocity"}, ["comedy", "drama"]),
+     ("categories", {"by": "velocity"}, ["comedy", "drama"]),
+     ("categories", {"region": "DE", "by": "velocity"}, ["comedy", "drama"]),
      ("categories", {"region": "FR"}, []), ("brands", {}, ["one", "two"]), ("brands", {"by": "velocity"}, ["two"])],
 )  # fmt: skip
 def test_categories_and_brands(api: Api, kind: str, query: dict[str, Any], expected: list[str]) -> None:
