@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.views import CONTEXT_POPULARITY
-from operators.contexts import CONTEXTS, DEVICES, TIMES
+from operators.contexts import CONTEXTS, TIMES
 from operators.decay import POPULARITY_ORIGIN
 from recommend.shrinkage import Numbers, at_least, shrunk
 from recommend.velocity import HEAVIEST
@@ -27,20 +27,10 @@ LONGEST = 5000
 KINDS = (slice(0, len(TIMES)), slice(len(TIMES), len(CONTEXTS)))
 """the places of each kind of contexts"""
 
-_PHRASES = {"mobile": "on mobile", "tablet": "on tablets", "desktop": "on desktop", "tv": "on TV"}
-
 
 def kind_of(context: int) -> slice:
     """The places of all contexts of its kind."""
     return next(kind for kind in KINDS if kind.start <= context < kind.stop)
-
-
-def phrase(context: int) -> str:
-    """What an item that is popular there is called: "Popular on weekday mornings"."""
-    name = CONTEXTS[context]
-    if name in DEVICES:
-        return f"Popular {_PHRASES[name]} now"
-    return f"Popular on {name.replace('_', ' ')}s"
 
 
 def shares(columns: ItemColumns, at: int) -> npt.NDArray[np.float64]:

@@ -7,25 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from operators.contexts import CONTEXTS
 from recommend.candidate_set import CandidateSet
-from recommend.contextual import phrase
 from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.rerankers.recency import is_new
-from recommend.retrievers import AT_TIME, ON_DEVICE, RECENTS, PopularInContext
+from recommend.retrievers import AT_TIME, ON_DEVICE, RECENTS
 from recommend.stage import Explainer, Mask, Reason
+from recommend.wording import reason
 
-VERBS = {
-    "view": "viewed", "click": "clicked", "play": "watched", "share": "shared", "add_to_cart": "put in your cart",
-    "purchase": "bought", "like": "liked", "rating": "rated",
-}  # fmt: skip
 RELATED = 0.2
 """least cosine at which one item is called the reason for another"""
 LOVED = 0.05
 """least share of a person's attention at which a category is called liked"""
-
-POPULAR = Reason("popular", "Popular now")
-POPULAR_IN_REGION = Reason("popular_in_region", "Popular in your area")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +33,6 @@ class Reasons(Explainer):
     by_item: tuple[str, ...] = ("similar",)
     """retrievers that search for the last few items"""
     by_region: tuple[str, ...] = ("popular_in_region",)
-    by_context: tuple[PopularInContext, ...] = (AT_TIME, ON_DEVICE)
 
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
         rows = candidates.rows
@@ -51,7 +44,7 @@ class Reasons(Explainer):
             _anchors(query, candidates, by_vector, personal),
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
-            self._in_context(query, candidates),
+            _in_context(query, candidates),
             candidates.found_by(*self.by_region).tolist(),
             strict=True,
         )
@@ -61,20 +54,26 @@ class Reasons(Explainer):
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
             or in_context
-            or (POPULAR_IN_REGION if regional else POPULAR)
+            or (reason(query, "popular_in_region") if regional else reason(query, "popular"))
             for row, of_control, anchor, new, is_personal, in_context, regional in found
         ]
 
-    def _in_context(self, query: Query, candidates: CandidateSet) -> list[Reason | None]:
-        """For each item the first context in which it was found to be popular."""
-        found: list[Reason | None] = [None] * len(candidates)
-        for retriever in reversed(self.by_context):
-            context = retriever.context(query)
-            if context is not None:
-                reason = Reason(retriever.name, phrase(context))
-                for position in np.flatnonzero(candidates.found_by(retriever.name)).tolist():
-                    found[position] = reason
-        return found
+
+def _in_context(query: Query, candidates: CandidateSet) -> list[Reason | None]:
+    """For each item the first context, of the time and of the device, in which it was found to be popular."""
+    found: list[Reason | None] = [None] * len(candidates)
+    for retriever in (ON_DEVICE, AT_TIME):
+        positions, context = np.flatnonzero(candidates.found_by(retriever.name)), retriever.context(query)
+        if context is None or not len(positions):
+            continue
+        name = CONTEXTS[context]
+        if retriever is AT_TIME:
+            said = reason(query, "popular_at_time", variant=name)
+        else:
+            said = reason(query, "popular_on_device", variant=name)
+        for position in positions.tolist():
+            found[position] = said
+    return found
 
 
 def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: Mask) -> list[int]:
@@ -98,12 +97,14 @@ def _because_item(query: Query, anchor: int) -> Reason | None:
     row = int(query.anchors.rows[anchor])
     item, item_id = query.columns.items[row], query.columns.ids[row]
     title = (item.title if item else "") or item_id
-    return Reason("because_item", f"Because you {VERBS[query.anchors.kinds[anchor]]} {title}", item_id)
+    return reason(query, "because_item", item_id, query.anchors.kinds[anchor], title=title)
 
 
 def _new(query: Query, row: int) -> Reason:
     item = query.columns.items[row]
-    return Reason("new", f"New in {item.categories[0]}" if item and item.categories else "New")
+    if item is None or not item.categories:
+        return reason(query, "new")
+    return reason(query, "new", variant="category", name=item.categories[0])
 
 
 def _because_category(query: Query, row: int) -> Reason | None:
@@ -113,4 +114,4 @@ def _because_category(query: Query, row: int) -> Reason | None:
     name = max(item.categories, key=lambda c: liked.get(c.casefold(), 0.0), default="")
     if liked.get(name.casefold(), 0.0) < LOVED:
         return None
-    return Reason("because_category", f"Because you like {name}")
+    return reason(query, "because_category", name=name)

@@ -10,8 +10,7 @@ from feature_repo.columns import Rows
 from recommend.explore import unfamiliar
 from recommend.query import Query
 from recommend.stage import Reason
-
-NEW_TO_YOU = Reason("explore", "Something new, as you asked")
+from recommend.wording import reason
 
 
 def as_asked(query: Query, rows: Rows) -> Sequence[Reason | None]:
@@ -22,7 +21,8 @@ def as_asked(query: Query, rows: Rows) -> Sequence[Reason | None]:
         return [None] * len(rows)
     new = unfamiliar(query, rows) if controls.explores else np.zeros(len(rows), bool)
     return [
-        _more(query, row) or (NEW_TO_YOU if is_new else None) for row, is_new in zip(rows.tolist(), new, strict=True)
+        _more(query, row) or (reason(query, "explore") if is_new else None)
+        for row, is_new in zip(rows.tolist(), new, strict=True)
     ]
 
 
@@ -32,10 +32,10 @@ def _more(query: Query, row: int) -> Reason | None:
         return None
     for name in controls.more_categories:
         if name in item.categories:
-            return Reason("more_of", f"More of {name}, as you asked")
-    if item.brand in controls.more_brands:
-        return Reason("more_of", f"More of {item.brand}, as you asked")
+            return reason(query, "more_of", name=name)
+    if item.brand and item.brand in controls.more_brands:
+        return reason(query, "more_of", name=item.brand)
     for name in controls.interests:
         if name in item.categories:
-            return Reason("interest", f"Because {name} is one of your interests")
+            return reason(query, "interest", name=name)
     return None

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recommend.candidate_set import CandidateSet
-from recommend.explain import POPULAR, RELATED
+from recommend.explain import RELATED
 from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.stage import Explainer, Reason
-
-AGAIN = Reason("bought_before", "You bought it before")
+from recommend.wording import reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +26,16 @@ class CartReasons(Explainer):
         found = query.together
         because = dict(zip(found.rows.tolist(), found.because.tolist(), strict=True))
         return [
-            of_control or (_bought(query, because[row]) if row in because else _similar(query, row) or POPULAR)
+            of_control
+            or (_bought(query, because[row]) if row in because else _similar(query, row) or reason(query, "popular"))
             for row, of_control in zip(candidates.rows.tolist(), as_asked(query, candidates.rows), strict=True)
         ]
 
 
 def _bought(query: Query, row: int) -> Reason:
     if row < 0:
-        return AGAIN
-    return Reason("bought_with", f"Often bought with {_title(query, row)}", query.columns.ids[row])
+        return reason(query, "bought_before")
+    return reason(query, "bought_with", query.columns.ids[row], title=_title(query, row))
 
 
 def _similar(query: Query, row: int) -> Reason | None:
@@ -44,7 +44,7 @@ def _similar(query: Query, row: int) -> Reason | None:
     if not len(cosines) or cosines.max() < RELATED:
         return None
     nearest = int(query.cart[int(cosines.argmax())])
-    return Reason("similar_item", f"Similar to {_title(query, nearest)}", query.columns.ids[nearest])
+    return reason(query, "similar_item", query.columns.ids[nearest], title=_title(query, nearest))
 
 
 def _title(query: Query, row: int) -> str:

@@ -129,6 +129,8 @@ class Query:
     diversity: float | None = None
     """0 (relevance alone) … 1 (as diverse as the pool allows) for every re-ranker; None is what the surface has"""
     explain: Explain = "reason"
+    language: str = "en"
+    """of the texts of reasons (recommend/wording.py)"""
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""
     passing: Mask | None = None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recommend.surface import Surface
+from recommend.wording import DEFAULT, TEXTS, language_of
 from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
 from schemas.local_time import is_zone
 from serving.cursors import LONGEST as LONGEST_CURSOR
@@ -22,6 +23,7 @@ TIMEZONE_FORMAT = "iana-timezone"
 MOST_EXCLUDED = 200
 LARGEST_WEIGHT = 1000.0
 LARGEST_SCORE = 1e9
+LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}", re.ASCII)
 NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ID_IN_LIST = re.compile(r"(?:[^,\\]|\\.)+", re.DOTALL)
 
@@ -165,6 +167,23 @@ class TimeZone(Parameter):
         return {"type": "string", "format": TIMEZONE_FORMAT, "minLength": 1, "maxLength": self.longest}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Locale(Parameter):
+    """A parameter with a locale, read as the language of texts."""
+
+    default: str = DEFAULT
+    longest: int = 35
+
+    def read(self, text: str) -> str:
+        if len(text) > self.longest or not LOCALE.fullmatch(text):
+            raise ValueError("must be a locale of BCP 47, such as de or de-AT")
+        return language_of(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{LOCALE.pattern}$", "maxLength": self.longest, "default": self.default}
+
+
 AFTER = After(name="after", doc="the token of a receipt: its events are in the answer", longest=MAX_LENGTH)
 DEVICE = Parameter(name="device", doc="what it is shown on")
 TIMEZONE = TimeZone(
@@ -199,10 +218,14 @@ DIVERSITY = Number(
     least=0,
     most=1,
 )
+LOCALE_OF_TEXTS = Locale(
+    name="locale",
+    doc=f"the language of the texts of reasons: {', '.join(TEXTS)}; {DEFAULT} for any other",
+)
 NEXT = CursorText(
     name="next",
     doc="the `next` of the answer before: the page that follows it. Other parameters stay as they were, but for n, "
-    "explain, after, dry_run and variant",
+    "explain, locale, after, dry_run and variant",
 )
 DRY_RUN = Flag(name="dry_run", doc="true: nothing is logged as shown")
 AT = PointInTime(
@@ -216,9 +239,9 @@ VARIANT = Parameter(
     "to; only where the server has an API key",
 )
 
-COMMON = (FILTER, EXCLUDE, MIN_SCORE, OBJECTIVE, DIVERSITY, NEXT, DRY_RUN, AT, VARIANT)
+COMMON = (FILTER, EXCLUDE, MIN_SCORE, OBJECTIVE, DIVERSITY, LOCALE_OF_TEXTS, NEXT, DRY_RUN, AT, VARIANT)
 """taken by every surface, beside `n` and `explain`"""
-FREE = frozenset({"n", "explain", "after", "next", "dry_run", "variant"})
+FREE = frozenset({"n", "explain", "locale", "after", "next", "dry_run", "variant"})
 """those that may differ from page to page"""
 
 

@@ -16,6 +16,7 @@ from recommend.pipeline import Answer, Begun
 from recommend.query import Listed, Query
 from recommend.rules.rule_set import RuleSet
 from recommend.surface import Surface
+from recommend.wording import DEFAULT
 from schemas.clock import now_ms
 from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
 from serving.parameters import Parameter
@@ -76,7 +77,8 @@ class Requested:
         return self.variant.pipeline.query(
             at=self.now if at is None else at, explain=asked["explain"], filter=self.filter, excluded=excluded,
             listed=listed, depth=self.surface.paging.depth, min_score=asked.get("min_score"),
-            objective=asked["objective"], rules=self.rules, diversity=asked.get("diversity"), **about,
+            objective=asked["objective"], rules=self.rules, language=asked.get("locale", DEFAULT),
+            diversity=asked.get("diversity"), **about,
         )  # fmt: skip
 
     def begin(self, query: Query) -> Begun:

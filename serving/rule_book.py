@@ -138,7 +138,7 @@ class RuleBook:
             decided, self._decided, self._dirty = self._decided, [], False
         try:
             if found is not None:
-                self.in_force = compile_all(found, self._columns, self._filters)
+                self.in_force = compile_all(found, self._columns, self._filters, self.in_force)
                 self._compiled = found
                 for name, problem in self.in_force.faults.items():
                     log.warning("rule %s is not in force: %s", name, problem)
@@ -155,7 +155,7 @@ class RuleBook:
         found = {name: rules.loads(each.rule) for name, each in self.changes.items() if each.rule is not None}
         found |= {name: rule for name, rule in changed.items() if rule is not None}
         kept = {name: rule for name, rule in found.items() if changed.get(name, rule) is not None}
-        return compile_all(kept, self._columns, ItemFilters(self._columns))
+        return compile_all(kept, self._columns, ItemFilters(self._columns), self.in_force)
 
 
 def _frozen(change: RuleChange) -> RuleChange:

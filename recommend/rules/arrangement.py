@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feature_repo.columns import Mask, Rows
+from feature_repo.columns import Rows
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 from recommend.rules.additions import NAME as ADDED
 from recommend.rules.caps import CapCount, counters
-from recommend.rules.matches import Bits
+from recommend.rules.matches import RowBits
 from recommend.rules.plan import PlacedRule
 from recommend.rules.ruling import SponsoredMark
 from recommend.stage import Reranker
@@ -52,10 +52,10 @@ class Arranged(Reranker):
         if not (plan.slots or plan.shares or plan.caps):
             return order
         # From here on, a candidate is its place in that order: a smaller one is a better one.
-        return order.take(_Arrangement(query, rows.take(order), bits.take(order, axis=0)).filled())
+        return order.take(_Arrangement(query, rows.take(order), bits.take(order)).filled())
 
 
-def _moved(query: Query, rows: Rows, bits: Bits) -> Rows:
+def _moved(query: Query, rows: Rows, bits: RowBits) -> Rows:
     """Positions (n,) of candidates after those that rules promote or bury have moved. A rule that moves to an end wins
     over one that moves by places, and of several of them the one of the highest priority."""
     ruling, plan, positions = query.ruling, query.ruling.plan, np.arange(len(rows))
@@ -69,9 +69,9 @@ def _moved(query: Query, rows: Rows, bits: Bits) -> Rows:
             assert isinstance(rule, (Promote, Bury))
             net[about] += (rule.places or 0) * (1 if isinstance(rule, Promote) else -1)
     for number, each in enumerate(reversed(plan.ends), 1):
-        about = ruling.guarded(each, ruling.about, each, rows, bits)
-        if about is not None:
-            net[about] = number * (END if isinstance(each.rule, Promote) else -END)
+        found = ruling.positions(each, rows, bits)
+        if len(found):
+            net[found] = number * (END if isinstance(each.rule, Promote) else -END)
     if not net.any():
         return positions
     order = np.argsort(positions - net - 0.5 * np.sign(net), kind="stable")
@@ -80,7 +80,7 @@ def _moved(query: Query, rows: Rows, bits: Bits) -> Rows:
     return order
 
 
-def _note_moves(query: Query, rows: Rows, bits: Bits, order: Rows) -> None:
+def _note_moves(query: Query, rows: Rows, bits: RowBits, order: Rows) -> None:
     ruling, ids, n = query.ruling, query.columns.ids, len(order)
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)
@@ -95,7 +95,7 @@ def _note_moves(query: Query, rows: Rows, bits: Bits, order: Rows) -> None:
 class _Arrangement:
     """The filling of the positions of one answer by the candidates at `rows`, best first."""
 
-    def __init__(self, query: Query, rows: Rows, bits: Bits) -> None:
+    def __init__(self, query: Query, rows: Rows, bits: RowBits) -> None:
         self._query, self._ruling, self._rows, self._bits = query, query.ruling, rows, bits
         self._n = min(query.n, len(rows))
         self._caps = counters(query, rows, bits)
@@ -106,37 +106,37 @@ class _Arrangement:
         """candidates that a cap keeps out of the whole answer"""
         self._waiting: dict[int, list[int]] = {}
         """position → candidates that a cap keeps out before it"""
+        self._first, self._back = 0, list[int]()
+        """the first candidate that was not looked at yet, and those before it that a cap allows again, as a heap"""
         self._full = query.explain == "full"
 
     def filled(self) -> Rows:
         """The candidates of the answer in order."""
         self._reserve()
         shares = [
-            (each, np.flatnonzero(about).tolist(), set(np.flatnonzero(about).tolist()))
+            (each, members, set(members))
             for each in self._ruling.plan.shares
             if isinstance(each.rule, Promote)
             and (each.rule.share or 0) * self._n >= 1 - EXACT
-            and (about := self._about(each)) is not None
-            and about.any()
+            and (members := self._about(each))
         ]
         counts = [0] * len(shares)
-        ready = [k for k in range(len(self._rows)) if k not in self._placed]
         found: list[int] = []
         position, late = 0, sorted(self._reserved.items())
         while len(found) < self._n:
             for back in self._waiting.pop(position, ()):
-                heapq.heappush(ready, back)
+                heapq.heappush(self._back, back)
             chosen = self._reserved.get(position)
             if chosen is None:
                 chosen = self._of_share(shares, counts, position)
             if chosen is None:
-                chosen = self._next(ready, position)
+                chosen = self._next(position)
             if chosen is None:
                 break
             if position not in self._reserved:
                 self._place(chosen, position)
-            for number, (_, _, members) in enumerate(shares):
-                counts[number] += chosen in members
+            for number, (_, _, known) in enumerate(shares):
+                counts[number] += chosen in known
             found.append(chosen)
             position += 1
         # Too few candidates are allowed: reserved positions beyond the end move up.
@@ -145,8 +145,8 @@ class _Arrangement:
                 found.append(candidate)
         return np.array(found, np.int64)
 
-    def _about(self, each: PlacedRule) -> Mask | None:
-        return self._ruling.guarded(each, self._ruling.about, each, self._rows, self._bits)
+    def _about(self, each: PlacedRule) -> list[int]:
+        return self._ruling.positions(each, self._rows, self._bits).tolist()
 
     # -- reserved positions ----------------------------------------------------------------------------
 
@@ -164,11 +164,8 @@ class _Arrangement:
             assert isinstance(rule, Sponsor)
             if all(position >= self._n or position in self._reserved for position in rule.positions):
                 continue
-            about = self._about(each)
-            if about is None:
-                continue
-            candidates = np.flatnonzero(about).tolist()
-            for position in sorted(rule.positions):
+            candidates = self._about(each)
+            for position in sorted(rule.positions) if candidates else ():
                 taken = self._take(each, position, candidates)
                 if taken is not None:
                     self._ruling.marks[int(self._rows[taken])] = SponsoredMark(each.name, rule.label)
@@ -205,10 +202,15 @@ class _Arrangement:
                     return candidate
         return None
 
-    def _next(self, ready: list[int], position: int) -> int | None:
+    def _next(self, position: int) -> int | None:
         """The best candidate that may stand at the position; those that may not wait, or are dropped for good."""
-        while ready:
-            candidate = heapq.heappop(ready)
+        while True:
+            if self._back:
+                candidate = heapq.heappop(self._back)
+            elif self._first < len(self._rows):
+                candidate, self._first = self._first, self._first + 1
+            else:
+                return None
             if candidate in self._placed:
                 continue
             against = self._against(candidate, position)
@@ -219,7 +221,6 @@ class _Arrangement:
                 self._waiting.setdefault(against.within, []).append(candidate)
             else:
                 self._dropped.add(candidate)
-        return None
 
     def _against(self, candidate: int, position: int) -> CapCount | None:
         """A cap that does not allow the candidate at the position, None where all do."""

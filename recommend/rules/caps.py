@@ -10,7 +10,7 @@ import numpy as np
 
 from feature_repo.columns import Rows
 from recommend.query import Query
-from recommend.rules.matches import Bits
+from recommend.rules.matches import RowBits
 from recommend.rules.plan import PlacedRule
 from schemas.events import Item
 from schemas.rules import Cap, Dedupe
@@ -56,8 +56,8 @@ class CapCount:
         return found
 
 
-def counters(query: Query, rows: Rows, bits: Bits) -> list[CapCount]:
-    """The caps in force, over candidates at `rows` (n,) with these bits (n, width). Of two that differ in `most` alone,
+def counters(query: Query, rows: Rows, bits: RowBits) -> list[CapCount]:
+    """The caps in force, over candidates at `rows` (n,) with these bits. Of two that differ in `most` alone,
     the stricter one."""
     ruling, found = query.ruling, dict[tuple[Any, ...], CapCount]()
     for each in ruling.plan.caps:

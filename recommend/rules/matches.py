@@ -5,8 +5,9 @@ A result is never stale: rows that changed are marked, and evaluated anew before
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,8 @@ from feature_repo.columns import UNKNOWN_POPULARITY, ItemColumns, Mask, Rows
 from recommend.filtering import ItemFilter, RequestValues
 
 Bits: TypeAlias = npt.NDArray[np.uint8]
+Places: TypeAlias = npt.NDArray[np.int64]
+NOWHERE: Places = np.zeros(0, np.int64)
 NOBODY = RequestValues({}, 0)
 """what a test that reads items alone is evaluated for"""
 MOST_STALE = 4096
@@ -35,6 +38,11 @@ class NamedItems:
 
     ids: frozenset[str]
 
+    @property
+    def name(self) -> Hashable:
+        """Equal for tests that give the same results."""
+        return self.ids
+
     def passes(self, columns: ItemColumns, rows: Rows | None) -> Mask:
         known = columns.rows(sorted(self.ids))
         return np.isin(np.arange(columns.n) if rows is None else rows, known)
@@ -46,6 +54,11 @@ class Passing:
 
     filter: ItemFilter
 
+    @property
+    def name(self) -> Hashable:
+        """Equal for tests that give the same results, over columns of the same shape."""
+        return self.filter.text
+
     def passes(self, columns: ItemColumns, rows: Rows | None) -> Mask:
         return self.filter.passes(NOBODY, rows)
 
@@ -53,22 +66,80 @@ class Passing:
 Test: TypeAlias = NamedItems | Passing
 
 
+class RowBits:
+    """The results of all tests for n rows, `packed` (n, width)."""
+
+    def __init__(self, packed: Bits) -> None:
+        self.packed = packed
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def take(self, order: Places) -> RowBits:
+        """Those of the rows at these positions."""
+        return RowBits(self.packed.take(order, axis=0))
+
+    @cached_property
+    def _by_test(self) -> Bits:
+        """(width, n), so that the results of a test are next to one another."""
+        return np.ascontiguousarray(self.packed.T)
+
+    @cached_property
+    def _matched(self) -> list[int]:
+        """(width,): the tests that any of the rows matches."""
+        return np.bitwise_or.reduce(self.packed, axis=0).tolist()
+
+    def of(self, test: int) -> Mask:
+        """Which rows (n,) match a test."""
+        found: Mask = (self._by_test[test >> 3] & np.uint8(1 << (test & 7))) != 0
+        return found
+
+    def any_of(self, key: Bits) -> Mask:
+        """Which rows (n,) match any of the tests of a key."""
+        return _any(self.packed, key)
+
+    def positions(self, test: int) -> Places:
+        """Positions of the rows that match a test, ascending."""
+        return np.flatnonzero(self.of(test)) if self._matched[test >> 3] >> (test & 7) & 1 else NOWHERE
+
+
 class Matches:
     """The results of tests for all rows. Made in any thread; then one thread reads it, while another may change the
     columns."""
 
-    def __init__(self, columns: ItemColumns, tests: Sequence[Test]) -> None:
+    _version: int
+    """of the catalogue entries that were looked at"""
+    _n: int
+    _stale: Mask
+    """rows that have changed since they were evaluated; may be longer than n, as `_bits`"""
+    _bits: Bits
+
+    def __init__(self, columns: ItemColumns, tests: Sequence[Test], known: Matches | None = None) -> None:
+        """Results that `known`, which another thread may use, has of the same tests are taken from it: of 200 rules
+        mostly one changes. Its filters are to be compiled against columns of the same shape."""
         self._columns, self._tests = columns, tests
-        self._version, n = columns.filterable.version, columns.n
+        # What `known` learns after the version was read is evaluated again.
+        version = columns.filterable.version if known is None else known._version
+        n = columns.n if known is None else min(known._n, len(known._bits), len(known._stale))
+        self._version = version
         self.broken: dict[int, str] = {}
         """tests that raised, which match nothing since: number → why"""
         self._n = n
-        self._bits: Bits = np.zeros((n, (len(tests) + 7) // 8), np.uint8)
-        self._stale = np.zeros(n, bool)
-        self._n_stale = 0
+        self._bits = np.zeros((n, _width(len(tests))), np.uint8)
+        self._stale = np.zeros(n, bool) if known is None else known._stale[:n].copy()
+        self._n_stale = int(np.count_nonzero(self._stale))
         self._visible: LRUCache[bytes, Mask] = LRUCache(MASKS)
         self._best: dict[int, tuple[int, Rows]] = {}
-        self._evaluate(None)
+        known_bits = None if known is None else known._bits
+        places = {} if known is None else {test.name: place for place, test in enumerate(known._tests)}
+        results = np.zeros((len(tests), n), bool)
+        for number, test in enumerate(tests):
+            place = places.get(test.name)
+            if place is None or known is None or known_bits is None or place in known.broken:
+                self._test(number, None, results[number])
+            else:
+                results[number] = known_bits[:n, place >> 3] & np.uint8(1 << (place & 7))
+        self._bits[:] = _packed(results)
 
     def key(self, tests: Sequence[int]) -> Bits:
         """The bits (width,) of these tests."""
@@ -77,14 +148,14 @@ class Matches:
             found[test >> 3] |= np.uint8(1 << (test & 7))
         return found
 
-    def packed(self, rows: Rows) -> Bits:
-        """The bits (n, width) of these rows."""
+    def bits(self, rows: Rows) -> RowBits:
+        """The results for these rows."""
         self._note_changes()
         if self._n_stale:
             stale = rows[self._stale.take(rows)]
             if len(stale):
                 self._evaluate(np.unique(stale))
-        return self._bits.take(rows, axis=0)
+        return RowBits(self._bits.take(rows, axis=0))
 
     def visible(self, key: Bits) -> Mask:
         """Which rows match none of the tests of a key. Rows that have changed since are visible:
@@ -93,7 +164,7 @@ class Matches:
         name = key.tobytes()
         found = self._visible.get(name)
         if found is None:
-            found = self._visible[name] = ~(self._bits & key).any(axis=1) | self._stale
+            found = self._visible[name] = ~_any(self._bits, key) | self._stale
         return found[: self._n]
 
     def best(self, test: int, at: int) -> Rows:
@@ -130,23 +201,41 @@ class Matches:
         if self._n_stale > MOST_STALE:
             self._evaluate(np.flatnonzero(self._stale))
 
-    def _evaluate(self, rows: Rows | None) -> None:
-        """Computes the bits of these rows, or of all."""
-        n = self._n if rows is None else len(rows)
-        results = np.zeros((n, len(self._tests)), bool)
-        for test, each in enumerate(self._tests):
-            try:
-                found = each.passes(self._columns, rows)
-                results[: len(found), test] = found[:n]
-            except Exception as error:
-                self.broken[test] = type(error).__name__
-        bits = np.packbits(results, axis=1, bitorder="little")
-        if rows is None:
-            self._bits[:] = bits
-            self._stale[:] = False
-        else:
-            self._bits[rows] = bits
-            self._stale[rows] = False
-            for name, mask in self._visible.items():
-                mask[rows] = ~(bits & np.frombuffer(name, np.uint8)).any(axis=1)
+    def _evaluate(self, rows: Rows) -> None:
+        """Computes the bits of these rows."""
+        results = np.zeros((len(self._tests), len(rows)), bool)
+        for number, found in enumerate(results):
+            self._test(number, rows, found)
+        self._bits[rows] = bits = _packed(results)
+        self._stale[rows] = False
+        for name, mask in self._visible.items():
+            mask[rows] = ~_any(bits, np.frombuffer(name, np.uint8))
         self._n_stale = int(np.count_nonzero(self._stale))
+
+    def _test(self, number: int, rows: Rows | None, into: Mask) -> None:
+        """Writes the result (n,) of one test for these rows, or all."""
+        try:
+            found = self._tests[number].passes(self._columns, rows)[: len(into)]
+            into[: len(found)] = found
+        except Exception as error:
+            self.broken[number] = type(error).__name__
+
+
+def _width(tests: int) -> int:
+    """Bytes for so many bits, in whole words of 64: `_any` reads words."""
+    return 8 * max(1, -(-tests // 64))
+
+
+def _packed(results: Mask) -> Bits:
+    """Results (tests, n) as bits (n, width)."""
+    found = np.zeros((results.shape[1], _width(len(results))), np.uint8)
+    bits = np.packbits(results, axis=0, bitorder="little")
+    found[:, : len(bits)] = bits.T
+    return found
+
+
+def _any(bits: Bits, key: Bits) -> Mask:
+    """Which rows of bits (n, width) have a bit of the key (width,)."""
+    words = bits.view(np.uint64) & key.view(np.uint64)
+    found: Mask = np.bitwise_or.reduce(words, axis=1) != 0
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommend.rules.compiled import CompiledRule
-from recommend.rules.matches import Bits, Matches
+from recommend.rules.matches import Bits, Matches, RowBits
 from schemas.rules import Bury, Cap, Dedupe, Hide, NotAgain, Pin, Promote, Rule, Sponsor
 
 ADDING = 8
@@ -86,12 +86,12 @@ class RulePlan:
             table[used.index(test >> 3)] += np.where(values >> (test & 7) & 1, places, 0)
         self._move_bytes, self._move_table = np.array(used), table.ravel()
 
-    def net_places(self, bits: Bits) -> Moves:
-        """How many places up (n,) the items with these bits (n, width) move, of moves whose items do not depend on the
+    def net_places(self, bits: RowBits) -> Moves:
+        """How many places up (n,) the items with these bits move, of moves whose items do not depend on the
         request."""
         if self._move_bytes is None:
             return np.zeros(len(bits), np.float32)
-        places = bits.take(self._move_bytes, axis=1).astype(np.int64)
+        places = bits.packed.take(self._move_bytes, axis=1).astype(np.int64)
         places += np.arange(len(self._move_bytes)) * 256
         found: Moves = self._move_table.take(places).sum(axis=1)
         return found

@@ -9,7 +9,7 @@ import numpy as np
 from feature_repo.columns import Mask, Rows
 from operators.time import DAY
 from recommend.query import Query
-from recommend.rules.matches import Bits
+from recommend.rules.matches import RowBits
 from recommend.rules.plan import PlacedRule
 from recommend.rules.ruling import Ruling
 from recommend.stage import Filter
@@ -33,7 +33,7 @@ class Allowed(Filter):
         if not plan.removes:
             return np.ones(len(rows), bool)
         bits = ruling.bits(rows)
-        kept = np.ones(len(rows), bool) if plan.hide_key is None else ~(bits & plan.hide_key).any(axis=1)
+        kept = np.ones(len(rows), bool) if plan.hide_key is None else ~bits.any_of(plan.hide_key)
         for each in plan.hides:
             if each.test is None or query.explain == "full":
                 _remove(query, ruling, each, rows, kept, ruling.guarded(each, ruling.about, each, rows, bits))
@@ -57,7 +57,7 @@ def _remove(query: Query, ruling: Ruling, each: PlacedRule, rows: Rows, kept: Ma
         ruling.note(each, "removed", [ids[row] for row in rows[found].tolist()])
 
 
-def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: Bits) -> Mask:
+def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: RowBits) -> Mask:
     """Which rows (n,) have the attribute of a policy, and not its permission."""
     limited = ruling.about(each, rows, bits)
     condition = each.compiled.condition
@@ -67,7 +67,7 @@ def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: Bits) -> Ma
     return limited
 
 
-def _again(query: Query, each: PlacedRule, rows: Rows, bits: Bits) -> Mask:
+def _again(query: Query, each: PlacedRule, rows: Rows, bits: RowBits) -> Mask:
     """Which rows (n,) a rule is about, and the person has met within its days."""
     rule, user = each.rule, query.user
     assert isinstance(rule, NotAgain)

@@ -90,8 +90,11 @@ def no_rules() -> RuleSet:
     return NO_RULES
 
 
-def compile_all(rules: Mapping[str, Rule], columns: ItemColumns, filters: ItemFilters) -> RuleSet:
-    """The rules that are enabled, by name, over the columns; those that do not fit stand in `faults`."""
+def compile_all(
+    rules: Mapping[str, Rule], columns: ItemColumns, filters: ItemFilters, known: RuleSet = NO_RULES
+) -> RuleSet:
+    """The rules that are enabled, by name, over the columns; those that do not fit stand in `faults`. What `known`, the
+    set that is in force, has found out of the same items is used again."""
     shape = columns.filterable.shape
     found: list[CompiledRule] = []
     faults: dict[str, str] = {}
@@ -106,5 +109,6 @@ def compile_all(rules: Mapping[str, Rule], columns: ItemColumns, filters: ItemFi
     placed = [
         PlacedRule(each, None if each.test is None else places.setdefault(each.test, len(places))) for each in found
     ]
-    matches = Matches(columns, list(places)) if places else None
+    before = known.matches if known.shape == shape else None
+    matches = Matches(columns, list(places), before) if places else None
     return RuleSet(tuple(placed), matches, faults, shape, any(each.reads_attributes for each in found))

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from feature_repo.columns import Mask, Rows
 from recommend.filtering import RequestValues
-from recommend.rules.matches import Bits, Matches
+from recommend.rules.matches import Matches, RowBits
 from recommend.rules.plan import PlacedRule, RulePlan
 
 SHOWN = 50
@@ -54,23 +54,28 @@ class Ruling:
 
     # -- which items a rule is about -------------------------------------------------------------------
 
-    def bits(self, rows: Rows) -> Bits:
-        """The results of all tests for these rows, (n, width)."""
-        return np.zeros((len(rows), 0), np.uint8) if self.matches is None else self.matches.packed(rows)
+    def bits(self, rows: Rows) -> RowBits:
+        """The results of all tests for these rows."""
+        return RowBits(np.zeros((len(rows), 0), np.uint8)) if self.matches is None else self.matches.bits(rows)
 
     def visible(self) -> Mask | None:
         """Which rows (n,) no rule hides, to narrow a search: see `Matches.visible`. None where that is all."""
         key = self.plan.hide_key
         return None if key is None or self.matches is None else self.matches.visible(key)
 
-    def about(self, each: PlacedRule, rows: Rows, bits: Bits) -> Mask:
-        """Which rows (n,) with these bits (n, width) the rule is about. Raises whatever the evaluation does."""
-        test = each.test
-        if test is not None:
-            found: Mask = (bits[:, test >> 3] & np.uint8(1 << (test & 7))) != 0
-            return found
+    def about(self, each: PlacedRule, rows: Rows, bits: RowBits) -> Mask:
+        """Which rows (n,) the rule is about. Raises whatever the evaluation does."""
+        if each.test is not None:
+            return bits.of(each.test)
         condition = each.compiled.condition
         return np.ones(len(rows), bool) if condition is None else condition.passes(self.request, rows)
+
+    def positions(self, each: PlacedRule, rows: Rows, bits: RowBits) -> Rows:
+        """Positions of the rows (n,) that the rule is about, ascending; none where the rule fails."""
+        if each.test is not None:
+            return bits.positions(each.test)
+        found = self.guarded(each, self.about, each, rows, bits)
+        return np.zeros(0, np.int64) if found is None else np.flatnonzero(found)
 
     def guarded(self, each: PlacedRule, work: Callable[..., Mask], *arguments: object) -> Mask | None:
         """The result of `work(*arguments)`; None where the rule fails, which is then skipped and named in the

@@ -28,10 +28,11 @@ def with_pinned(filters: Iterable[Filter], query: Query, candidates: CandidateSe
 
     def work() -> Rows:
         rows = pinned(query)
+        rows = rows[np.isin(rows, candidates.rows, invert=True)]
         for each in filters:
-            if not each.relaxable and each.applies(query):
+            if len(rows) and not each.relaxable and each.applies(query):
                 rows = rows[each.keep(query, rows)]
-        return rows[np.isin(rows, candidates.rows, invert=True)]
+        return rows
 
     rows, record = trace.run("filter", ADDED, query, work)
     if record:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -397,3 +398,22 @@ def test_whatever_rules_are_in_force(found: dict[str, dict[str, Any]], surface: 
     assert marks <= sponsored
     if not any(rule["kind"] in ("cap", "dedupe", "hide") for rule in found.values()):
         assert len(ids) == min(n, len(plain.item_ids)), "no item is lost"
+
+
+@given(st.lists(some_rules, min_size=1, max_size=3), st.booleans())
+def test_what_was_known_of_the_same_items_is_right_in_the_next_set(sets: list[Any], changes: bool) -> None:
+    """A set that was made of the one before it, between which items changed, decides as one that was made anew."""
+    made, found = stocked(), RuleSet()
+    filters = ItemFilters(made.columns)
+    for number, each in enumerate(sets):
+        parsed = {name: rules.parse(rule) for name, rule in each.items()}
+        found = compile_all(parsed, made.columns, filters, found)
+        if changes:
+            made.put_item(Item(f"i{number}", "", ["horror"], "A", 45.0))
+            made.put_item(Item(f"more{number}", "", ["comedy"], "B", 5.0))
+        if found.matches is None:
+            continue
+        anew = compile_all(parsed, made.columns, ItemFilters(made.columns)).matches
+        assert anew is not None
+        rows = np.arange(made.columns.n)
+        assert (found.matches.bits(rows).packed == anew.bits(rows).packed).all()
