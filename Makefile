@@ -60,7 +60,7 @@ format: setup  ## mend what ruff can mend
 typecheck: setup  ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles and filters
+bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles, filters and surfaces
 	$(BIN)/freshet bench freshness --features 0,8
 	$(BIN)/freshet bench ingest
 	$(BIN)/freshet bench throughput --features 0,40
@@ -68,6 +68,7 @@ bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, b
 	$(BIN)/freshet bench feed --items 10000,100000,1000000 --processes 1,2
 	$(BIN)/freshet bench bundles
 	$(BIN)/freshet bench filters
+	$(BIN)/freshet bench surfaces
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
 	$(BIN)/python -m training.quality

@@ -14,7 +14,7 @@ from bench.quiet import quiet
 app = App(
     name="bench",
     help="Measure the stack: freshness, ingest, throughput, history, feed and bundles, each on stacks of its own that "
-    "are stopped at the end, and filters and rules in this process.\n\n"
+    "are stopped at the end, and filters, rules and surfaces in this process.\n\n"
     "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
     "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
     "where the measurement itself is not sound; its figures are shown even so.",
@@ -176,6 +176,25 @@ def filters(
     """
     quiet()
     from bench.filters import run
+
+    return run(items, requests, attempts, _say).show(out, json)
+
+
+@app.command
+def surfaces(
+    *, items: int = 100_000, requests: int = 1_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """The answer of every surface, compared with the bare parts of its stages.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue, which is in this process.
+    requests
+        How many answers of each surface.
+    """
+    quiet()
+    from bench.surfaces import run
 
     return run(items, requests, attempts, _say).show(out, json)
 

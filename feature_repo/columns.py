@@ -28,9 +28,12 @@ from operators.contexts import CONTEXTS
 from operators.contract import Row
 from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
+from operators.space import tokens
 from schemas.events import Item
 
 UNKNOWN_POPULARITY = -1e9
+CONTENTS = 20_000
+"""items whose tokens are kept, about 1 kB each"""
 REGIONS_BYTES = 512 << 20
 """limit of the columns of regions, 16 bytes an item each: anybody who posts events can name regions. Regions beyond it
 have no column, and what is popular everywhere stands in."""
@@ -85,6 +88,7 @@ class ItemColumns:
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
         self._arrays = _unknown(capacity, reads)
+        self._contents: dict[int, tuple[Item, frozenset[str]]] = {}
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), or (n, 8) for `categories` and (n, 12) for `contexts`."""
@@ -92,6 +96,18 @@ class ItemColumns:
             return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
             raise AttributeError(name) from None
+
+    def content(self, row: int) -> frozenset[str]:
+        """The tokens of the item's catalogue entry; none without one."""
+        item = self.items[row]
+        if item is None:
+            return frozenset()
+        held = self._contents.get(row)
+        if held is None or held[0] is not item:
+            if len(self._contents) >= CONTENTS:
+                self._contents.clear()
+            held = self._contents[row] = item, frozenset(tokens(item))
+        return held[1]
 
     def value(self, key: str) -> npt.NDArray[np.float64]:
         """The column (n,) of a declared feature's value."""

@@ -8,8 +8,9 @@ FreshetError (the project's root, in schemas)
     ├── NotReady          a component did not become healthy before its deadline
     ├── ComponentError    a step of a component (format, topics, `feast apply`) failed, or none has that name
     ├── FeaturesError     `freshet features` cannot do what it was asked to
-    ├── RulesError        `freshet rules` cannot: the server does not answer, or refuses a rule
-    └── InputError        a file that `import` or `replay` cannot read
+    ├── RulesError        `freshet rules` cannot: there is nothing to try
+    ├── ServerError       the server does not answer a command, or refuses what it asks
+    └── InputError        a file that cannot be read, or an argument that a command cannot do without
 """
 
 from schemas.errors import FreshetError
@@ -48,6 +49,10 @@ class FeaturesError(StackError):
 
 
 class RulesError(StackError):
+    pass
+
+
+class ServerError(StackError):
     pass
 
 

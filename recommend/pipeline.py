@@ -160,7 +160,7 @@ class Pipeline:
         trace = Trace()
         begun = Begun(surface, query, trace, merge([], ()))
         try:
-            query.surface = surface.parts_of or surface.name
+            query.surface = surface.parts_name
             with trace.step("encode"):
                 query.encoded = steps.encode(surface, query, trace)
             with trace.step("retrieve"):

@@ -38,6 +38,7 @@ class Popular:
         self._max_age_s = max_age_s
         self._lists: LRUCache[Hashable, tuple[float, Rows]] = LRUCache(LISTS)
         self._shares: tuple[float, npt.NDArray[np.float64]] = -np.inf, np.zeros(0)
+        self._everything: tuple[float, Mask, Rows] = (-np.inf, np.zeros(0, bool), NONE)
 
     def everywhere(self, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The most popular items. With `allowed`, a mask over the rows of available ones: of those, at least k where
@@ -54,9 +55,23 @@ class Popular:
 
     def all(self, allowed: Mask | None = None) -> Rows:
         """Every available item, most popular first: for people who have met all that is popular."""
-        columns = self.columns
-        rows = np.flatnonzero(columns.available if allowed is None else allowed)
-        return rows[np.argsort(-columns.popularity[rows], kind="stable")]
+        if allowed is not None or self._clock is None:
+            return self._ordered(self.columns.available if allowed is None else allowed)
+        now, available = self._clock(), self.columns.available
+        made, were, rows = self._everything
+        if now - made < self._max_age_s:
+            if np.array_equal(were, available):
+                return rows
+            rows = rows[available.take(rows)]
+            if len(rows) == np.count_nonzero(available):  # nothing has become available since
+                return rows
+        rows = self._ordered(available)
+        self._everything = now, available.copy(), rows
+        return rows
+
+    def _ordered(self, allowed: Mask) -> Rows:
+        rows = np.flatnonzero(allowed)
+        return rows[np.argsort(-self.columns.popularity[rows], kind="stable")]
 
     def rising(self, at: int, region: str = "", code: int = 0, allowed: Mask | None = None, k: int = LENGTH) -> Rows:
         """The items that gain faster than their own baseline at `at`, epoch ms, the fastest first: everywhere or in a

@@ -16,6 +16,8 @@ from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
 from recommend.explore import EXPLORING
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
+from recommend.objective import weighed, weights_of
+from recommend.price_level import priced
 from recommend.query import Query
 from recommend.rules.stages import ADDED, arranged, with_pinned
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
@@ -98,13 +100,17 @@ def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trac
 def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
     """The same candidates with scores, best first. Where ranker and fallbacks fail, the order of retrieval stands."""
     ranker: Ranker | None = surface.ranker
-    objective, scores, values = query.objective or surface.objective, None, None
+    objective, left_out = weights_of(surface, query)
+    scores, values = None, None
     while ranker and values is None and len(candidates):
         scores, values = _scored(ranker, objective, query, candidates.rows, trace)
+        if left_out and values is not None and ranker is surface.ranker:
+            trace.stages[-1].fell_back = left_out
         ranker, objective = ranker.fallback, None  # which is of the surface's own ranker
     if scores is None or values is None:
         values = (1.0 / (1.0 + np.arange(len(candidates)))).astype(np.float32)
         scores = Scores(values[:, None], ())
+    values = priced(surface, query, candidates.rows, values, trace)
     values = steered(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
@@ -202,23 +208,36 @@ def _filled(
     if trace.stages[-1].failed is not None:
         trace.stages[-1].fell_back = "available items in the order of the catalogue"
         more = np.flatnonzero(query.allowed)
-    more = more[np.isin(more, candidates.rows, invert=True)]
-    bit = np.uint32(1 << candidates.names.index(FILL))
-    everything = CandidateSet(more, np.full(len(more), bit), candidates.names)
     filters = list(filters_of(surface, query))
     relaxes = query.listed is None or query.listed.relaxed > 0  # an earlier page that was not empty ends the list
     while True:
-        kept, aside = everything, Trace()
-        for each in filters:
-            if each.name not in broken:  # its rows meet what a broken filter would have asked of them
-                passed = filtered(each, query, kept, aside, broken)
-                kept = kept if each.name in broken else passed
-        trace.include(aside.stages)
+        kept = _passing(filters, query, more, candidates, trace, broken)
         if len(kept) or len(candidates) or not (relaxes and filters and filters[-1].relaxable):
             break
         filters.pop()
         trace.relaxed += 1
     return candidates.then(kept.first(query.length - len(candidates)))
+
+
+def _passing(
+    filters: Sequence[Filter], query: Query, more: Rows, candidates: CandidateSet, trace: Trace, broken: set[str]
+) -> CandidateSet:
+    """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make the list full.
+    They are taken bit by bit, since `more` may be the whole catalogue."""
+    bit, wanted = np.uint32(1 << candidates.names.index(FILL)), query.length - len(candidates)
+    found, aside, taken, size = candidates.first(0), Trace(), 0, wanted + query.n
+    while taken < len(more) and len(found) < wanted:
+        rows = more[taken : taken + size]
+        rows = rows[np.isin(rows, candidates.rows, invert=True)]
+        kept = CandidateSet(rows, np.full(len(rows), bit), candidates.names)
+        for each in filters:
+            if each.name not in broken:  # its rows meet what a broken filter would have asked of them
+                passed = filtered(each, query, kept, aside, broken)
+                kept = kept if each.name in broken else passed
+        found = found.then(kept)
+        taken, size = taken + size, 2 * size
+    trace.include(aside.stages)
+    return found
 
 
 def _scored(
@@ -232,7 +251,7 @@ def _scored(
             raise StageError("the scores are not one number a candidate and head")
         if found.features is not None and len(found.features) != len(rows):
             raise StageError("the features are not those of the candidates")
-        values = _weighed(found, found.weights if objective is None else objective)
+        values = weighed(found, found.weights if objective is None else objective)
         if not np.isfinite(values).all():
             raise StageError("the scores are not finite")
         return found, values
@@ -245,16 +264,6 @@ def _scored(
     assert record
     record.candidates_out = len(rows)
     return result
-
-
-def _weighed(scores: Scores, weights: Mapping[str, float] | None) -> Values:
-    """The weighted sum (n,) of the heads."""
-    if weights and (unknown := sorted(weights.keys() - set(scores.heads))):
-        raise StageError(f"the objective weighs {', '.join(unknown)}; the heads are {', '.join(scores.heads)}")
-    of_heads = [weights.get(head, 0.0) if weights else 1.0 for head in scores.heads]
-    if of_heads == [1.0]:
-        return scores.values[:, 0]
-    return scores.values @ np.array(of_heads, np.float32)
 
 
 def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:

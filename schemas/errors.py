@@ -42,6 +42,16 @@ class FeatureError(FreshetError):
         super().__init__(f"{self.where}: {detail}")
 
 
+class SurfaceError(FreshetError):
+    """A module of surfaces declares none, several, or one that cannot be served. `where` is its file; the sentence
+    begins with it and says the fix."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        self.detail = detail
+        self.where = where
+        super().__init__(f"{where}: {detail}")
+
+
 def declared_at() -> str:
     """ "file:line" of the code that is using the engine now: the nearest caller outside `ENGINE`.
 

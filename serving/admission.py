@@ -23,7 +23,7 @@ from serving.problems import Overloaded
 
 GUARDED = "/v1/"
 READS = ("GET", "HEAD")
-READ_BY_POST = ("/v1/cart", "/v1/rules/try")
+READ_BY_POST = ("/v1/batch", "/v1/cart", "/v1/rank", "/v1/rules/try")
 """paths that write nothing: their question does not fit into a URL"""
 
 

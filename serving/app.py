@@ -20,11 +20,14 @@ from starlette.staticfiles import StaticFiles
 from serving import openapi
 from serving.access import RequireKey, Timed
 from serving.admission import Admission, Lane, Pace
+from serving.batch import Batches
 from serving.endpoint import Endpoint
 from serving.feeds import Feeds
 from serving.health import HealthChecks
+from serving.history import History
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.page import Pages
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
 from serving.rank import Ranking
@@ -51,10 +54,12 @@ CORS: dict[str, Any] = {
 def endpoints_of(services: Services) -> list[Endpoint]:
     """All endpoints, in the order of the documentation."""
     requests = Requests(services)
-    return [
+    found = [
         *Ingest(services).endpoints(),
         *Feeds(services, requests).endpoints(),
         *Trends(services).endpoints(),
+        *Pages(services, requests).endpoints(),
+        *History(services, requests).endpoints(),
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),
@@ -62,6 +67,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),
     ]
+    return [*found, *Batches(services, found).endpoints()]
 
 
 def create_app(

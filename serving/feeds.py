@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -20,24 +21,33 @@ from serving.answers import FeedAnswer, Related, feed_items, related_items, shar
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
-from serving.parameters import Choice, Parameter
+from serving.parameters import Parameter
 from serving.problems import NotFound, document
-from serving.request_parameters import AFTER, COMMON, DEVICE, TIMEZONE, explained, how_many
+from serving.request_parameters import (
+    AFTER,
+    COMMON,
+    DEVICE,
+    TIMEZONE,
+    explained,
+    how_many,
+    how_many_of,
+    length_of,
+    which_of,
+)
 from serving.requested import Requested, Requests
 from serving.services import Services
 from serving.trends import TRENDING_BY
 
-FEED = (
-    USER_ID,
-    Choice(name="surface", doc="which of the personal surfaces", default=home.name, among=tuple(PERSONAL)),
-    how_many(home),
-    REGION,
-    DEVICE,
-    TIMEZONE,
-    AFTER,
-    explained("reason"),
-    *COMMON,
-)
+
+def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
+    """The parameters of the feed, which serves these surfaces."""
+    return (
+        USER_ID, which_of(surfaces, home.name), how_many_of(surfaces), REGION, DEVICE, TIMEZONE, AFTER,
+        explained("reason"), *COMMON,
+    )  # fmt: skip
+
+
+FEED = feed_parameters(PERSONAL)
 SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
 TRENDING = (
     TRENDING_BY,
@@ -58,13 +68,14 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
+        self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
         return [
             Endpoint(
                 method="GET", path="/v1/users/{id}/feed", name="feed", summary="A person's feed",
-                handler=self.feed, parameters=FEED, answer=FeedAnswer, problems=(403, 422),
+                handler=self.feed, parameters=self._feed, answer=FeedAnswer, problems=(403, 422),
             ),
             *self._features.endpoints(),
             Endpoint(
@@ -81,16 +92,17 @@ class Feeds:
         """Hydrate, recommend, respond; the list shown is logged on the side."""
         started = time.perf_counter()
         services = self._services
-        asked = parameters.read(request, FEED)
-        user_id, surface = asked["id"], PERSONAL[asked["surface"]]
-        requested = self._requests.check(asked, surface, FEED, user_id)
+        asked = parameters.read(request, self._feed)
+        user_id, surface = asked["id"], services.personal[asked["surface"]]
+        n = length_of(surface, asked["n"])
+        requested = self._requests.check(asked, surface, self._feed, user_id)
         variant = requested.variant
         person = await services.hydrator.person(
-            user_id, asked["after"], variant.space(surface.name), requested.reads_attributes
+            user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
         )
         hydrated = time.perf_counter()
         query = requested.query(
-            user=person.features, n=asked["n"], region=asked["region"] or "", device=asked["device"] or "",
+            user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
             timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
         begun = requested.begin(query)
@@ -159,7 +171,7 @@ async def person_of(services: Services, requested: Requested) -> Person | None:
     asked, surface = requested.asked, requested.surface
     if asked["user_id"] is None:
         return None
-    space = requested.variant.space(surface.name)
+    space = requested.variant.space(surface.parts_name)
     return await services.hydrator.person(asked["user_id"], asked["after"], space, requested.reads_attributes)
 
 

@@ -68,7 +68,8 @@ class Whole(Parameter):
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.least, "maximum": self.most, "default": self.default}
+        found = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return found if self.default is None else {**found, "default": self.default}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
 from schemas.local_time import is_zone
 from serving.cursors import LONGEST as LONGEST_CURSOR
 from serving.parameters import After, Choice, FilterText, Parameter, Whole
+from serving.problems import Fault, Unprocessable
 from serving.tokens import MAX_LENGTH
 
 CURSOR_FORMAT = "freshet-cursor"
@@ -248,6 +249,28 @@ FREE = frozenset({"n", "explain", "locale", "after", "next", "dry_run", "variant
 def how_many(surface: Surface) -> Parameter:
     """The parameter `n` of a surface."""
     return Whole(name="n", doc="how many items", default=surface.paging.default, most=surface.paging.most)
+
+
+def which_of(surfaces: Mapping[str, Surface], default: str) -> Parameter:
+    """The parameter `surface` of a call that serves several, by name."""
+    docs = "; ".join(f"{surface.name}: {surface.doc}" for surface in surfaces.values())
+    return Choice(name="surface", doc=f"which surface. {docs}", default=default, among=tuple(surfaces))
+
+
+def how_many_of(surfaces: Mapping[str, Surface]) -> Parameter:
+    """The parameter `n` of a call that serves several surfaces; None where it is left out."""
+    limits = "; ".join(f"{s.name}: {s.paging.default}, at most {s.paging.most}" for s in surfaces.values())
+    most = max(surface.paging.most for surface in surfaces.values())
+    return Whole(name="n", doc=f"how many items; left out: what the surface has. {limits}", most=most)
+
+
+def length_of(surface: Surface, n: int | None) -> int:
+    """How many items the answer of a surface has at most. Raises Unprocessable where it gives fewer than n."""
+    paging = surface.paging
+    if n is not None and n > paging.most:
+        detail = f"must be a whole number from 1 to {paging.most} on the surface {surface.name}"
+        raise Unprocessable(f"n: {detail}", [Fault("n", detail)])
+    return paging.default if n is None else n
 
 
 def explained(default: str, among: tuple[str, ...] = ("none", "reason", "full")) -> Parameter:

@@ -191,7 +191,7 @@ def _check_time(at: int | None, has_key: bool, now: int) -> None:
 def _check_objective(weights: Mapping[str, float] | None, surface: Surface, variant: Variant) -> None:
     if weights is None:
         return
-    parts = variant.model.parts(surface.parts_of or surface.name) if variant.model else NO_PARTS
+    parts = variant.model.parts(surface.parts_name) if variant.model else NO_PARTS
     heads = surface.ranker.heads(parts)
     unknown = [name for name in weights if name not in heads]
     if unknown:

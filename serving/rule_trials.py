@@ -4,6 +4,7 @@ names. Nothing is changed, and nothing is logged as shown."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,6 @@ from starlette.responses import Response
 from recommend.pipeline import Answer
 from recommend.rules.rule_set import RuleSet
 from recommend.rules.ruling import RuleEffect
-from recommend.surfaces import PERSONAL
 from schemas import rules
 from schemas.clock import now_ms
 from schemas.errors import InvalidEvent
@@ -87,7 +87,7 @@ class RuleTrials:
         """Both answers of a request are made of one hydration, at one time."""
         parameters.read(request, ())
         services, settings = self._services, self._services.settings
-        trial = _trial(await read_body(request, settings.body_limit, settings.body_wait_s))
+        trial = _trial(await read_body(request, settings.body_limit, settings.body_wait_s), services.personal)
         tried = _rules(trial)
         before = await asyncio.to_thread(services.rules.with_changes, {})
         after = await asyncio.to_thread(services.rules.with_changes, tried)
@@ -98,10 +98,11 @@ class RuleTrials:
         return document(TrialResult(sum(each.before != each.after for each in found), found))
 
     async def _answer(self, asked: TrialRequest, before: RuleSet, after: RuleSet, tried: set[str]) -> TrialAnswer:
-        services, surface = self._services, PERSONAL[asked.surface]
+        services = self._services
+        surface = services.personal[asked.surface]
         variant = services.variants.chosen(None, asked.user_id, False)
         reads = before.reads_attributes or after.reads_attributes
-        person = await services.hydrator.person(asked.user_id, None, variant.space(surface.name), reads)
+        person = await services.hydrator.person(asked.user_id, None, variant.space(surface.parts_name), reads)
         pipeline, at, answers = variant.pipeline, now_ms(), list[Answer]()
         for each in (before, after):
             query = pipeline.query(
@@ -117,7 +118,7 @@ class RuleTrials:
         return TrialAnswer(asked.user_id, surface.name, answers[0].item_ids, answers[1].item_ids, effects)
 
 
-def _trial(body: bytes) -> Trial:
+def _trial(body: bytes, surfaces: Collection[str]) -> Trial:
     try:
         trial = _read(body)
     except msgspec.ValidationError as error:
@@ -127,8 +128,8 @@ def _trial(body: bytes) -> Trial:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON: {error}") from None
     for index, each in enumerate(trial.requests):
-        if each.surface not in PERSONAL:
-            name, detail = f"requests[{index}].surface", f"must be one of: {', '.join(PERSONAL)}"
+        if each.surface not in surfaces:
+            name, detail = f"requests[{index}].surface", f"must be one of: {', '.join(surfaces)}"
             raise Unprocessable(f"{name}: {detail}", [Fault(name, detail)])
     return trial
 

@@ -6,17 +6,22 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from feature_repo import registry
 from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
+from recommend import discovery
 from recommend.pipeline import Pipeline
+from recommend.surface import Surface
+from recommend.surfaces import SURFACES
 from schemas.topics import ITEM_FEATURES, ITEMS, RULES
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
+from serving.hydrated_once import HydratedOnce
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
@@ -47,6 +52,7 @@ class Services:
     declared: Repository
     models: ModelLoader
     rules: RuleBook
+    surfaces: tuple[Surface, ...] = SURFACES
     siblings: Siblings | None = None
     """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
@@ -63,12 +69,13 @@ class Services:
         rows: Callable[[], UserRows] | None = None,
         events: EventProducer | None = None,
     ) -> Services:
-        """Makes the services without opening any. Tests pass their own store and log."""
+        """Makes the services without opening any. Tests pass their own store and log. Raises FeatureError and
+        SurfaceError where what a team declares cannot be used."""
         declared = registry.load(settings.definitions)
         catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
         store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
-        hydrator = Hydrator(
+        hydrator = HydratedOnce(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
             lateness=settings.lateness, opt_in=settings.opt_in,
             on_unreadable=lambda reason: metrics.unreadable.labels(reason).inc(),
@@ -77,13 +84,20 @@ class Services:
         impressions = ImpressionLog(
             events, settings.impressions_queue, lambda result, n: metrics.impressions.labels(result).inc(n)
         )
+        surfaces = discovery.with_own(SURFACES, settings.surfaces)
         rules = RuleBook(catalogue.columns)
         models = ModelLoader(
             settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s, lambda: rules.in_force
         )
         return cls(
-            settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, rules
-        )
+            settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, rules,
+            surfaces,
+        )  # fmt: skip
+
+    @cached_property
+    def personal(self) -> Mapping[str, Surface]:
+        """The surfaces that find items for a person, by name."""
+        return discovery.personal(self.surfaces)
 
     @property
     def variants(self) -> Variants:

@@ -51,6 +51,7 @@ class ServingSettings(LatenessSettings, ConsentSettings):
     bundles: Path = Path(".freshet/bundles")
     feature_store: Path | None = Field(None, description="feature_store.yaml; the repository's own where not given")
     definitions: str = Field(DEFINITIONS, description="the package whose modules declare features and crosses")
+    surfaces: str = Field("", description="a module or package of your own surfaces, besides the built-in ones")
     api_key: SecretStr | None = Field(None, description="when set, every /v1 call must carry it")
 
     store_timeout_ms: Positive = Field(50, description="time-out of a read of the online store")

@@ -5,22 +5,18 @@ from __future__ import annotations
 import getpass
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
 from freshet.errors import InputError, RulesError
+from freshet.local.client import body_of, connected
 from freshet.settings import Settings
 from schemas import rules
 from schemas.errors import InvalidEvent
-
-if TYPE_CHECKING:
-    import httpx
 
 app = App(name="rules", help="Rules of merchandisers, in force on every server within a second: docs/rules.md.")
 console = Console(highlight=False)
@@ -34,8 +30,8 @@ SHOWN = 20
 @app.command(name="list")
 def show_all() -> int:
     """List all rules, with the state, the version and who changed each last."""
-    with _server() as http:
-        found = _json(http.get("/v1/rules"))["rules"]
+    with connected() as http:
+        found = body_of(http.get("/v1/rules"))["rules"]
     table = Table("rule", "kind", "state", "priority", "version", "by", box=None, pad_edge=False, header_style="bold")
     for each in found:
         rule, state = each["rule"], each["state"] + (f": {each['problem']}" if "problem" in each else "")
@@ -47,8 +43,8 @@ def show_all() -> int:
 @app.command
 def show(name: str) -> int:
     """Print a rule with the changes before, the latest first, as JSON."""
-    with _server() as http:
-        print(json.dumps(_json(http.get(f"/v1/rules/{name}")), indent=1, ensure_ascii=False))
+    with connected() as http:
+        print(json.dumps(body_of(http.get(f"/v1/rules/{name}")), indent=1, ensure_ascii=False))
     return 0
 
 
@@ -62,27 +58,27 @@ def put(file: Path, *, by: By = None) -> int:
         The file; rules that are not in it stay as they are.
     """
     found = _rules(file)
-    with _server() as http:
+    with connected() as http:
         for name, rule in found.items():
             if rule is None:
                 raise InputError(f"{file}: {name}: null leaves a rule out in `rules try` alone; use `rules delete`")
             before = http.get(f"/v1/rules/{name}")
             tag = {"If-Match": before.headers["ETag"]} if before.status_code == 200 else {}
             answer = http.put(f"/v1/rules/{name}", params={"by": by or getpass.getuser()}, json=rule, headers=tag)
-            console.print(f"{name}: version {_json(answer, name)['version']}")
+            console.print(f"{name}: version {body_of(answer, name)['version']}")
     return 0
 
 
 @app.command
 def delete(name: str, *, by: By = None) -> int:
     """Delete a rule. Its history stays."""
-    with _server() as http:
+    with connected() as http:
         before = http.get(f"/v1/rules/{name}")
-        _json(before)
+        body_of(before)
         tag = {"If-Match": before.headers["ETag"]}
         answer = http.delete(f"/v1/rules/{name}", params={"by": by or getpass.getuser()}, headers=tag)
         if answer.status_code != 204:
-            _json(answer)
+            body_of(answer)
     console.print(f"{name} is deleted")
     return 0
 
@@ -116,8 +112,8 @@ def try_file(
     chosen = [{"user_id": each} for each in user or []] or _recent(Settings(), min(requests, MOST_TRIED))
     if not chosen:
         raise RulesError("the archive has no impressions yet; name people with --user")
-    with _server() as http:
-        found = _json(http.post("/v1/rules/try", json={"rules": tried, "requests": chosen[:MOST_TRIED]}))
+    with connected() as http:
+        found = body_of(http.post("/v1/rules/try", json={"rules": tried, "requests": chosen[:MOST_TRIED]}))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
@@ -148,10 +144,12 @@ def _show_trial(found: dict[str, Any]) -> None:
 def _recent(settings: Settings, n: int) -> list[dict[str, Any]]:
     """The latest requests of personal surfaces of which the archive has an impression, one each."""
     from freshet.features import refill
-    from recommend.surfaces import PERSONAL
+    from recommend.discovery import personal
+    from recommend.surfaces import declared
     from schemas.topics import IMPRESSIONS
     from training import archive
 
+    surfaces = personal(declared())
     of_day: defaultdict[str, set[Path]] = defaultdict(set)
     for path in refill.events(settings):
         if path.parent.parent.name == f"topic={IMPRESSIONS}":
@@ -160,7 +158,7 @@ def _recent(settings: Settings, n: int) -> list[dict[str, Any]]:
     for day in sorted(of_day, reverse=True):
         for record in reversed(list(archive.read(of_day[day]))):
             shown = record.event
-            if shown.surface in PERSONAL:
+            if shown.surface in surfaces:
                 found[shown.user_id, shown.surface, shown.region, shown.device] = None
             if len(found) >= n:
                 break
@@ -184,27 +182,3 @@ def _rules(file: Path) -> dict[str, Any]:
         except InvalidEvent as error:
             raise InputError(f"{file}: {name}: {error}") from None
     return found
-
-
-@contextmanager
-def _server() -> Iterator[httpx.Client]:
-    import httpx
-
-    settings = Settings()
-    headers = {"X-API-Key": settings.api_key.get_secret_value()} if settings.api_key else {}
-    with httpx.Client(base_url=settings.http_url, headers=headers, timeout=60, trust_env=False) as http:
-        try:
-            yield http
-        except httpx.HTTPError as error:
-            raise RulesError(f"the server at {settings.http_url} does not answer ({error}); see `freshet up`") from None
-
-
-def _json(answer: httpx.Response, name: str = "") -> Any:
-    """The body. Raises RulesError with what a problem says."""
-    if answer.status_code == 200:
-        return answer.json()
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"status {answer.status_code}"
-    raise RulesError(f"{name}: {detail}" if name else detail)

@@ -10,6 +10,7 @@ from freshet.errors import NotReady
 from freshet.local import components
 from freshet.local.components import Launch, Reporter
 from freshet.settings import Settings, setting_name
+from recommend import surfaces
 from serving.siblings import ProcessState
 
 POLL_S = 0.2
@@ -23,6 +24,8 @@ class Server:
         return {"http_port": settings.http_port}
 
     def prepare(self, settings: Settings, report: Reporter) -> Launch:
+        """Raises SurfaceError where a team's own surfaces cannot be used: the server would not start."""
+        surfaces.declared()
         env = {
             "FRESHET_HOST": settings.host,
             "FRESHET_HTTP_PORT": str(settings.http_port),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from feature_repo.columns import Rows
-from operators.space import tokens
 from recommend.query import Query
 from recommend.stage import Filter, Mask
 
@@ -24,7 +22,7 @@ class NotInCart(Filter):
     relaxable: bool = False
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        return np.isin(rows, query.cart, invert=True)
+        return (rows[:, None] != query.cart).all(axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +38,21 @@ class Complements(Filter):
     alike: float = ALIKE
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        cart = [(row, content) for row in query.cart.tolist() if (content := _content(query, row))]
-        known = {token for _, content in cart for token in content}
+        content_of, lifted = query.columns.content, query.together.lifted
+        # |a ∩ b|² ≥ alike² · |a| · |b|: without a root, since this runs for each pair.
+        cart = [
+            (row, content, self.alike**2 * len(content)) for row in query.cart.tolist() if (content := content_of(row))
+        ]
+        known = {token for _, content, _ in cart for token in content}
         kept = np.ones(len(rows), bool)
         for place, row in enumerate(rows.tolist()):
-            content = _content(query, row)
-            if not known.isdisjoint(content):
-                kept[place] = all(
-                    len(content & other) < self.alike * math.sqrt(len(content) * len(other))
-                    or (of_cart, row) in query.together.lifted
-                    for of_cart, other in cart
-                )
+            content = content_of(row)
+            if known.isdisjoint(content):
+                continue
+            size = len(content)
+            for of_cart, other, least in cart:
+                common = len(content & other)
+                if common * common >= least * size and (of_cart, row) not in lifted:
+                    kept[place] = False
+                    break
         return kept
-
-
-def _content(query: Query, row: int) -> frozenset[str]:
-    """The item's tokens; none of one that has no entry in the catalogue."""
-    item = query.columns.items[row]
-    return frozenset(tokens(item)) if item else frozenset()

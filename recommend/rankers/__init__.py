@@ -1,8 +1,10 @@
 """Rankers, one a file. A surface names one, and weighs its heads."""
 
 from recommend.rankers.cosine import Cosine
+from recommend.rankers.in_order import ByDue, InOrder
 from recommend.rankers.onnx import Onnx
 from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
+from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
-__all__ = ["ByCooccurrence", "ByPopularity", "ByVelocity", "Cosine", "EventsNow", "Onnx"]
+__all__ = ["ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cosine", "EventsNow", "InOrder", "Onnx", "Scored"]

@@ -1,5 +1,6 @@
 """Candidate sources, one a file. A surface lists those that it uses, each with its quota."""
 
+from recommend.retrievers.again import BuyAgain, LastBegun
 from recommend.retrievers.asked import AskedFor, Unfamiliar
 from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
@@ -21,6 +22,6 @@ from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "AT_TIME", "NEAREST", "NEW", "ON_DEVICE", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "AskedFor", "BoughtTogether", "Given", "NearCart", "Nearest", "Neighbours", "New",
-    "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising", "Similar", "Trending", "Unfamiliar",
+    "AnyAvailable", "AskedFor", "BoughtTogether", "BuyAgain", "Given", "LastBegun", "NearCart", "Nearest", "Neighbours",
+    "New", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising", "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip

@@ -9,6 +9,9 @@ from recommend.surface import Paging, Surface
 
 bought_together = Surface(
     name="bought_together",
+    title="Bought together",
+    doc="What is bought together with an item, and similar or popular items where nothing was yet.",
+    call="GET /v1/items/{id}/bought-together",
     retrievers=(BoughtTogether(fallback=NearCart(fallback=PopularEverywhere())),),
     filters=(Available(), NotInCart(), Complements()),
     ranker=ByCooccurrence(),
@@ -17,4 +20,3 @@ bought_together = Surface(
     fallback=AnyAvailable(),
     paging=Paging(10, 200),
 )
-"""GET /v1/items/{id}/bought-together"""

@@ -21,6 +21,8 @@ from recommend.surface import Surface
 
 home = Surface(
     name="home",
+    title="For you",
+    doc="The home feed: personal, diverse, and never empty while an item is available.",
     personal=True,
     encoder=ModelEncoder(),
     retrievers=(

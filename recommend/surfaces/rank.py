@@ -9,6 +9,9 @@ MOST = 1000
 
 rank = Surface(
     name="rank",
+    title="Your own list",
+    doc="A list of the caller's own, ranked for a person as the home feed ranks its candidates.",
+    call="POST /v1/rank",
     personal=True,
     encoder=home.encoder,
     retrievers=(Given(),),
@@ -19,4 +22,3 @@ rank = Surface(
     parts_of=home.name,
     reports=True,
 )
-"""POST /v1/rank"""

@@ -8,6 +8,9 @@ from recommend.surface import Surface
 
 similar = Surface(
     name="similar",
+    title="Similar items",
+    doc="Items like an item, and popular ones where the model has no vector of it.",
+    call="GET /v1/items/{id}/similar",
     retrievers=(Neighbours(fallback=PopularEverywhere()),),
     filters=(Available(), NotItself()),
     ranked=4000,

@@ -10,6 +10,9 @@ from recommend.surface import Surface
 
 trending = Surface(
     name="trending",
+    title="Trending now",
+    doc="Items that are popular now, everywhere or in a region, of all categories or of one.",
+    call="GET /v1/trending",
     retrievers=(Trending(),),
     filters=(Available(),),
     ranked=1000,

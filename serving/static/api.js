@@ -60,8 +60,15 @@ export async function people(n) {
     throw error;
   }
 }
-export const feed = (user, { n, after } = {}) =>
-  call(`/v1/users/${segment(user)}/feed?${query({ n, after, surface: "home" })}`);
+export const feed = (user, asked) => call(`/v1/users/${segment(user)}/feed?${query(asked)}`);
+
+/** Names of the surfaces that answer a person. */
+export async function surfaces() {
+  const described = await call("/openapi.json");
+  const parameters = described.paths["/v1/users/{id}/feed"].get.parameters;
+  return parameters.find(({ name }) => name === "surface").schema.enum;
+}
+
 export const features = (user) => call(`/v1/users/${segment(user)}/features`);
 export const similar = (item, n) => call(`/v1/items/${segment(item)}/similar?${query({ n })}`);
 export const trending = (n) => call(`/v1/trending?${query({ n })}`);

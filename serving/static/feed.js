@@ -9,6 +9,11 @@ export const ACTIONS = [
   { type: "dislike", label: "Dislike", key: "d" },
   { type: "purchase", label: "Buy", key: "b" },
 ];
+/** Events of the type feedback: what the person wants less of. */
+export const CONTROLS = [
+  { type: "hide", label: "Hide", key: "h" },
+  { type: "less_like", label: "Less like this", key: "x" },
+];
 const MORE = { type: "similar", label: "More like this", key: "m" };
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -60,7 +65,7 @@ export class FeedList {
     const reason = el("p", { class: "reason" });
     const place = el("span", { class: "rank", "aria-hidden": "true" });
     const change = el("span", { class: "change" });
-    const buttons = [...ACTIONS, MORE].map(({ type, label }) =>
+    const buttons = [...ACTIONS, MORE, ...CONTROLS].map(({ type, label }) =>
       el("button", {
         type: "button",
         "data-act": type,
@@ -135,7 +140,7 @@ export class FeedList {
       cards[cards.indexOf(card) + step]?.focus();
       return;
     }
-    const action = [...ACTIONS, MORE].find(({ key }) => key === event.key.toLowerCase());
+    const action = [...ACTIONS, MORE, ...CONTROLS].find(({ key }) => key === event.key.toLowerCase());
     if (action) {
       event.preventDefault();
       this.#act(action.type, card.dataset.item);

@@ -3,7 +3,8 @@
 import * as api from "./api.js";
 import { $, el, titleOf } from "./dom.js";
 import { showFeatures, showItems, showMeasured, showTimings } from "./features.js";
-import { ACTIONS, FeedList } from "./feed.js";
+import { ACTIONS, CONTROLS, FeedList } from "./feed.js";
+import { showTrace } from "./trace.js";
 
 const SHOWN = 12;
 const POLL_MS = 3000;
@@ -13,7 +14,7 @@ const DEGRADED = {
   rank: "the ranker is away",
 };
 
-const state = { user: "", session: "", requestId: "", entries: [], version: 0 };
+const state = { user: "", session: "", surface: "home", requestId: "", entries: [], next: null, version: 0 };
 const list = new FeedList($("feed"), act);
 
 function random(prefix) {
@@ -60,7 +61,7 @@ async function choose(user) {
 async function refresh(after) {
   const { user, version } = state;
   return attempt(async () => {
-    const answer = await api.feed(user, { n: SHOWN, after });
+    const answer = await api.feed(user, { n: SHOWN, surface: state.surface, after });
     if (version !== state.version) return undefined;
     const change = draw(answer);
     void refreshFeatures();
@@ -70,12 +71,30 @@ async function refresh(after) {
 
 function draw(answer) {
   state.requestId = answer.request_id;
+  state.next = answer.next;
+  $("more").hidden = !answer.next;
   state.entries = answer.items;
   const change = list.show(answer.items);
   sayDegraded(answer.degraded);
   showTimings(answer);
   $("feed-note").textContent = answer.model_version ? `model ${answer.model_version}` : "no model yet";
   return change;
+}
+
+/** The page that follows, below what is shown. */
+async function showMore() {
+  const { user, version, next, surface } = state;
+  const answer = await attempt(() => api.feed(user, { n: SHOWN, surface, next }));
+  if (!answer || version !== state.version || next !== state.next) return;
+  const above = state.entries;
+  draw({ ...answer, items: [...above, ...answer.items.map((entry) => ({ ...entry, rank: entry.rank + above.length }))] });
+  $("announcer").textContent = `${answer.items.length} more.`;
+}
+
+async function explain() {
+  const { user, surface } = state;
+  const answer = await attempt(() => api.feed(user, { n: SHOWN, surface, explain: "full", dry_run: true }));
+  if (answer) showTrace(answer);
 }
 
 async function refreshFeatures() {
@@ -97,17 +116,18 @@ async function act(type, itemId) {
   if (type === "similar") return showSimilar(itemId);
   const entry = state.entries.find((found) => found.item_id === itemId);
   if (!entry) return undefined;
+  const isControl = CONTROLS.some((control) => control.type === type);
   const started = performance.now();
   list.busy(itemId, true);
   const receipt = await attempt(() => api.post("events", {
     event_id: random("demo-"),
-    event_type: type,
+    ...(isControl ? { event_type: "feedback" } : { event_type: type }),
     user_id: state.user,
     item_id: itemId,
     timestamp: Date.now(),
     session_id: state.session,
     request_id: state.requestId,
-    properties: { surface: "demo", position: entry.rank },
+    properties: { surface: "demo", position: entry.rank, ...(isControl ? { control: type } : {}) },
   }));
   list.busy(itemId, false);
   if (!receipt) return undefined;
@@ -125,10 +145,30 @@ async function act(type, itemId) {
 }
 
 function announce(type, entry, { answer, change }, milliseconds) {
-  const done = ACTIONS.find((action) => action.type === type).label;
+  const done = [...ACTIONS, ...CONTROLS].find((action) => action.type === type).label;
   const first = answer.items[0] ? `First is now ${titleOf(answer.items[0])}.` : "";
   $("announcer").textContent = `${done}: ${titleOf(entry)}. New feed after ${Math.round(milliseconds)} milliseconds, ` +
     `${change.fresh} new, ${change.moved} moved. ${first}`;
+}
+
+/** A control that is about no item. */
+async function control(name, said) {
+  const receipt = await attempt(() => api.post("events", {
+    event_id: random("demo-"),
+    event_type: "feedback",
+    user_id: state.user,
+    timestamp: Date.now(),
+    properties: { surface: "demo", control: name },
+  }));
+  if (!receipt) return;
+  const found = await refresh(receipt.token);
+  if (found) $("announcer").textContent = `${said}: ${found.change.fresh} new, ${found.change.moved} moved.`;
+}
+
+async function listSurfaces() {
+  const names = (await attempt(api.surfaces)) ?? [state.surface];
+  $("surface").replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+  $("surface").value = state.surface;
 }
 
 async function showSimilar(itemId) {
@@ -175,7 +215,15 @@ async function start() {
   });
   $("person").addEventListener("change", () => $("person").value && void choose($("person").value));
   $("new-person").addEventListener("click", () => void choose(random("guest-")));
-  const [known] = await Promise.all([listPeople(), showTrending()]);
+  $("surface").addEventListener("change", () => {
+    state.surface = $("surface").value;
+    void choose(state.user);
+  });
+  $("more").addEventListener("click", () => void showMore());
+  $("explore").addEventListener("click", () => void control("explore", "Something new for an hour"));
+  $("reset").addEventListener("click", () => void control("reset", "Nothing that was asked for is in force"));
+  $("show-trace").addEventListener("click", () => void explain());
+  const [known] = await Promise.all([listPeople(), showTrending(), listSurfaces()]);
   await choose(decodeURIComponent(location.hash.slice(1)) || known[0]?.user_id || random("guest-"));
   setInterval(() => document.hidden || void refreshFeatures(), POLL_MS);
 }

@@ -20,6 +20,7 @@ from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.catalogue import Catalogue
 from recommend.filters import Available, Unseen
+from recommend.model import Parts
 from recommend.pipeline import Answer, Pipeline
 from recommend.query import Query
 from recommend.rankers import ByPopularity, Onnx
@@ -319,13 +320,23 @@ def test_the_trace_says_what_every_stage_did() -> None:
 
 
 class TwoHeads(Onnx):
+    def heads(self, parts: Parts) -> tuple[str, ...]:
+        return "clicks", "hides"
+
     def score(self, query: Query, rows: Any) -> Scores:
         first = np.arange(len(rows), dtype=np.float32)
         return Scores(np.stack([first, -first], axis=1), ("clicks", "hides"), {"clicks": 1.0, "hides": 0.5})
 
 
 @pytest.mark.parametrize(
-    ("weights", "best"), [({"clicks": 1.0}, 9.0), ({"clicks": 1.0, "hides": 2.0}, 0.0), (None, 4.5)]
+    ("weights", "best"),
+    [
+        ({"clicks": 1.0}, 9.0),
+        ({"clicks": 1.0, "hides": 2.0}, 0.0),
+        (None, 4.5),
+        ({"clicks": 1.0, "buys": 9.0}, 9.0),
+        ({"buys": 9.0}, 4.5),
+    ],
 )
 def test_the_objective_weighs_the_heads(weights: dict[str, float] | None, best: float) -> None:
     surface = replace(home, ranker=TwoHeads(fallback=ByPopularity()), objective=weights, rerankers=())
@@ -335,8 +346,24 @@ def test_the_objective_weighs_the_heads(weights: dict[str, float] | None, best: 
     assert set(answer.detail(0).scores) == {"clicks", "hides"}
 
 
-def test_an_objective_of_unknown_heads_is_a_failure_to_rank() -> None:
-    answer = asked(lambda x: x[:, 0], replace(home, objective={"clicks": 1.0}))
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"clicks": 1.0, "buys": 9.0}, "the objective without buys, which the ranker does not score"),
+        ({"buys": 9.0, "watches": 1.0}, "the ranker's own objective: it does not score buys, watches"),
+        ({"clicks": 1.0}, None),
+    ],
+)
+def test_heads_of_an_objective_that_the_bundle_lacks_are_left_out_and_named(
+    weights: dict[str, float], said: str | None
+) -> None:
+    answer = asked(None, replace(home, ranker=TwoHeads(), objective=weights, rerankers=()))
+    assert answer.degraded == []
+    assert [stage.fell_back for stage in answer.trace if stage.step == "rank"] == [said]
+
+
+def test_an_objective_of_a_request_with_unknown_heads_is_a_failure_to_rank() -> None:
+    answer = asked(lambda x: x[:, 0], objective={"clicks": 1.0})
     assert answer.degraded == ["rank"]
     assert "the objective weighs clicks; the heads are score" in [stage.failed for stage in answer.trace]
 

@@ -71,3 +71,24 @@ def test_a_list_is_kept_for_its_age() -> None:
     assert found.everywhere().tolist() == [0, 1]
     now[0] += 1
     assert found.everywhere().tolist() == [1, 0]
+
+
+def test_the_whole_catalogue_is_sorted_once_a_second_and_never_stale() -> None:
+    of, now = catalogue([Item(f"i{k}") for k in range(6)]), [0.0]
+    popular(of, {f"i{k}": float(k) for k in range(6)})
+    lists = Popular(of.columns, lambda: now[0])
+    first = lists.all()
+    assert lists.all() is first
+    popular(of, {"i0": 99.0})
+    assert lists.all() is first, "popularity is as of the second before"
+    of.put_item(Item("i5", available=False))
+    assert lists.all().tolist() == first[1:].tolist()
+    of.put_item(Item("new"))
+    assert lists.all().tolist()[0] == 0, "an item that has become available has it sorted anew"
+    assert set(lists.all().tolist()) == {0, 1, 2, 3, 4, 6}
+    of.put_item(Item("new", available=False))
+    of.put_item(Item("i5"))
+    assert set(lists.all().tolist()) == {0, 1, 2, 3, 4, 5}, "one more and one less are not taken for no change"
+    now[0] = 5.0
+    popular(of, {"i3": 100.0})
+    assert lists.all().tolist()[0] == 3

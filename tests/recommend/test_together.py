@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
 from recommend import together
 from recommend.catalogue import Catalogue
+from recommend.filters import Available, Complements, NotInCart
 from recommend.pipeline import Answer
 from recommend.query import Query
 from recommend.surfaces import bought_together, cart
@@ -218,3 +220,33 @@ def test_too_few_partners_are_filled_up_with_popular_items() -> None:
 
 def test_an_empty_cart_has_an_answer() -> None:
     assert answered(world(), n=2).item_ids == ["lamp", "milk"]
+
+
+def test_a_short_list_is_filled_up_without_looking_at_the_whole_catalogue() -> None:
+    items = [Item(f"i{k:04}", f"word{k}", [f"c{k}"]) for k in range(3000)]
+    made = bought(catalogue(items), {"i0000": (9.0, {"i0001": 0.5})})
+    popular(made, {item.item_id: -float(k) for k, item in enumerate(items)})
+    looked: list[int] = []
+
+    class Counting(Complements):
+        def keep(self, query: Query, rows: np.ndarray) -> np.ndarray:
+            looked.append(len(rows))
+            return super().keep(query, rows)
+
+    surface = replace(cart, filters=(Available(), NotInCart(), Counting()))
+    asked = query(made, "i0000", n=10)
+    asked.depth = 200
+    answer = pipeline(made).recommend(surface, asked)
+    assert ids(made, answer.candidates.rows) == [f"i{k:04}" for k in range(1, 11)]
+    assert len(answer.rest) == 190
+    assert sum(looked) < 600
+
+
+def test_a_list_is_filled_up_as_far_as_the_catalogue_goes() -> None:
+    items = [Item(f"i{k:04}", f"word{k}", ["same"] if k % 3 else [f"c{k}"]) for k in range(900)]
+    items = [Item(each.item_id, "one title", ["same"]) if k % 9 else each for k, each in enumerate(items)]
+    made = catalogue(items)
+    popular(made, {item.item_id: -float(k) for k, item in enumerate(items)})
+    answer = pipeline(made).recommend(cart, query(made, "i0001", n=90))
+    assert len(answer.item_ids) == 90
+    assert all(int(item_id[1:]) % 9 == 0 for item_id in answer.item_ids)

@@ -252,7 +252,9 @@ class Api:
         return self.run(self._client.request(method, path, **others))  # type: ignore[no-any-return]
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return self.ask("GET", path, params=query)
+        """`query` beside what stands in the path: httpx would put it in the place of that."""
+        path, _, given = path.partition("?")
+        return self.ask("GET", path, params=httpx.QueryParams(given).merge(query) if given else query)
 
     def post(self, path: str, document: Any, **others: Any) -> httpx.Response:
         return self.ask("POST", path, json=document, **others)

@@ -9,6 +9,7 @@ import httpx
 
 from operators.decay import POPULARITY_ORIGIN
 from recommend.rankers.popularity import POPULARITY
+from recommend.surfaces import PERSONAL
 from schemas.clock import now_ms
 from schemas.events import Item
 from tests.recommend.test_together import bought
@@ -16,7 +17,7 @@ from tests.serving.made import Api, popular
 
 ANCHOR = "anchor"
 PATHS = {
-    "home": "/v1/users/u1/feed",
+    **dict.fromkeys(PERSONAL, "/v1/users/u1/feed"),
     "similar": f"/v1/items/{ANCHOR}/similar",
     "trending": "/v1/trending",
     "bought_together": f"/v1/items/{ANCHOR}/bought-together",
@@ -29,6 +30,8 @@ def ask(api: Api, surface: str, **query: Any) -> httpx.Response:
     """The answer of a surface."""
     if surface == "cart":
         return api.post(PATHS["cart"], {"items": [ANCHOR], "user_id": "u1"}, params=query)
+    if surface in PERSONAL:
+        query["surface"] = surface
     return api.get(PATHS[surface], **query)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recommend.rerankers import Tradeoff
-from recommend.surfaces import SURFACES
+from recommend.surfaces import PERSONAL, SURFACES
 from schemas.events import Item
 from tests.recommend.test_together import bought
 from tests.serving.made import Api, popular, unit
@@ -18,7 +18,7 @@ N = 60
 AT = np.random.default_rng(0).normal(0, 1, (N, 4)).round(3)
 VECTORS = {f"i{k}": AT[k].tolist() for k in range(N)}
 CALLS: dict[str, tuple[str, dict[str, Any] | None]] = {
-    "home": ("/v1/users/u1/feed", None),
+    **{name: (f"/v1/users/u1/feed?surface={name}", None) for name in PERSONAL},
     "similar": ("/v1/items/i0/similar", None),
     "trending": ("/v1/trending", None),
     "bought_together": ("/v1/items/i0/bought-together", None),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from recommend.surfaces import SURFACES
+from recommend.surfaces import PERSONAL, SURFACES
 from schemas.events import Item
 from tests.serving.made import Api, person, popular
 
@@ -19,7 +19,11 @@ ITEMS = [
     )
     for k in range(N)
 ]  # fmt: skip
-PATHS = {"home": "/v1/users/u1/feed", "similar": "/v1/items/i30/similar", "trending": "/v1/trending"}
+PATHS = {
+    **{name: f"/v1/users/u1/feed?surface={name}" for name in PERSONAL},
+    "similar": "/v1/items/i30/similar",
+    "trending": "/v1/trending",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -94,6 +94,29 @@ def test_shortcuts_move_between_cards_and_act(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
+def test_what_is_hidden_is_gone_and_comes_back_when_all_is_undone(page: Page) -> None:
+    page.goto("/#u6")
+    page.wait_for_selector(".card")
+    hidden = act(page, 1, "hide")
+    assert hidden not in shown(page)
+    page.get_by_role("button", name="Undo all I asked for").click()
+    page.wait_for_selector(f'.card[data-item="{hidden}"]')
+
+
+def test_pages_follow_without_a_film_twice_and_the_trace_is_a_table(page: Page) -> None:
+    page.goto("/#u8")
+    page.wait_for_selector(".card")
+    page.get_by_role("button", name="More", exact=True).click()
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 24")
+    assert len(set(shown(page))) == 24
+    page.get_by_role("button", name="What each stage did").click()
+    page.wait_for_selector("#trace[open]")
+    stages = page.eval_on_selector_all("#trace-rows td:nth-child(2)", "cells => cells.map(cell => cell.textContent)")
+    assert {"nearest", "seen", "model"} <= set(stages)
+    page.keyboard.press("Escape")
+    assert "home" in page.eval_on_selector_all("#surface option", "all => all.map(option => option.value)")
+
+
 def test_somebody_new_gets_a_feed_and_says_what_they_like(page: Page) -> None:
     page.goto("/")
     page.wait_for_selector(".card")

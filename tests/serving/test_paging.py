@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recommend.surfaces import PERSONAL
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
 from tests.serving.made import Api
@@ -202,7 +203,7 @@ def test_while_the_store_is_away_pages_go_on_and_say_so(two: Two, surface: str) 
     second = ask(two.apis[1], surface, n=20, next=first.json()["next"])
     third = ask(two.apis[0], surface, n=20, next=second.json()["next"])
     assert len({*ids(first), *ids(second), *ids(third)}) == 60
-    assert ("hydrate" in second.json()["degraded"]) == (surface in ("home", "cart"))
+    assert ("hydrate" in second.json()["degraded"]) == (surface in {*PERSONAL, "cart"})
 
 
 def test_a_list_that_fits_one_page_has_no_next(api: Api) -> None:

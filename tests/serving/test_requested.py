@@ -15,7 +15,7 @@ from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
 from recommend.model import Parts
 from recommend.rankers.popularity import POPULARITY
-from recommend.surfaces import SURFACES
+from recommend.surfaces import PERSONAL, SURFACES
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
 from serving.feeds import FEED, SIMILAR, TRENDING
@@ -114,7 +114,7 @@ def test_a_dry_run_is_not_logged_as_shown_and_the_same_otherwise(api: Api, surfa
     assert ids(dry) == ids(real)
     api.run(api.services.impressions.stop())
     logged = [event.request_id for _, event in api.log.stored if isinstance(event, Impression)]
-    assert logged == ([real.json()["request_id"]] if surface in ("home", "cart") else [])
+    assert logged == ([real.json()["request_id"]] if surface in {*PERSONAL, "cart"} else [])
 
 
 @pytest.mark.parametrize("surface", PATHS)
@@ -197,7 +197,7 @@ def test_a_head_that_the_ranker_has_not_is_refused_with_those_it_has(api: Api) -
     assert answer.json()["errors"] == [
         {"name": "objective", "detail": "'like' is not a head of the ranker; there are: click, buy"}
     ]
-    for surface in set(PATHS) - {"home"}:
+    for surface in set(PATHS) - set(PERSONAL):
         answer = ask(api, surface, objective="click:1")
         assert (answer.status_code, answer.json()["errors"][0]["detail"]) == (
             422, "'click' is not a head of the ranker; there are: score",

@@ -35,7 +35,7 @@ def _served(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None: 
 
         yield SimpleNamespace(get=ask("GET"), put=ask("PUT"), delete=ask("DELETE"), post=ask("POST"))
 
-    monkeypatch.setattr(command, "_server", server)
+    monkeypatch.setattr(command, "connected", server)
     monkeypatch.setenv("FRESHET_HOME", str(tmp_path / "home"))
 
 

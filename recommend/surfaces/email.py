@@ -1,0 +1,25 @@
+"""A few items for a mail to a person: what they have met is left out, even where fewer are left."""
+
+from recommend.filters import Available, NotDisliked, Unseen
+from recommend.rerankers import Diverse
+from recommend.surface import Paging, Surface
+from recommend.surfaces.home import home
+
+email = Surface(
+    name="email",
+    title="Picked for you",
+    doc="A few items for a mail to a person, none that they have met, and fewer rather than filler.",
+    personal=True,
+    encoder=home.encoder,
+    retrievers=home.retrievers,
+    filters=(Available(), NotDisliked(relaxable=False), Unseen(relaxable=False)),
+    ranked=home.ranked,
+    ranker=home.ranker,
+    # Who opens a mail comes to buy rather than to browse.
+    objective={"click": 1.0, "watch": 1.0, "buy": 3.0},
+    # No places for new items: a mail has too few, and is read too late for what people make of it to help others.
+    rerankers=(Diverse(),),
+    explainer=home.explainer,
+    paging=Paging(10),
+    parts_of=home.name,
+)
