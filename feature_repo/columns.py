@@ -24,6 +24,7 @@ from feature_repo.views import item as item_view
 from feature_repo.views import item_cooccurrence as together_view
 from feature_repo.views import item_region as region_view
 from feature_repo.vocabulary import Vocabulary
+from operators.contexts import CONTEXTS
 from operators.contract import Row
 from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
@@ -34,7 +35,7 @@ UNKNOWN_POPULARITY = -1e9
 CONTENTS = 20_000
 """items whose tokens are kept, about 1 kB each"""
 REGIONS_BYTES = 512 << 20
-"""limit of the columns of regions, 8 bytes an item each: anybody who posts events can name regions. Regions beyond it
+"""limit of the columns of regions, 16 bytes an item each: anybody who posts events can name regions. Regions beyond it
 have no column, and what is popular everywhere stands in."""
 MAX_CATEGORIES = 8
 SCALARS = tuple(f for f in item_view.fields if f.dtype in ("float32", "float64") and f.name != "price")
@@ -54,6 +55,7 @@ def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
         "listed": np.zeros(capacity, bool),
         "events_7d": np.zeros(capacity),
         "baskets": np.full(capacity, UNKNOWN),
+        "contexts": np.full((capacity, len(CONTEXTS)), UNKNOWN_POPULARITY, np.float32),
         **{f.name: np.full(capacity, f.default, np.float64) for f in SCALARS},
     }
 
@@ -74,6 +76,8 @@ class ItemColumns:
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
+        self.region_recent: dict[str, npt.NDArray[np.float64]] = {}
+        """`popularity_recent` by region, of the same regions"""
         self.newest = Newest()
         """rows of the newest items; not part of a `subset`"""
         self.partners = Partners()
@@ -87,7 +91,7 @@ class ItemColumns:
         self._contents: dict[int, tuple[Item, frozenset[str]]] = {}
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
-        """A column, shape (n,), or (n, 8) for `categories`."""
+        """A column, shape (n,), or (n, 8) for `categories` and (n, 12) for `contexts`."""
         try:
             return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
@@ -169,6 +173,7 @@ class ItemColumns:
             for position, name in _SCALAR_POSITIONS:
                 self._arrays[name][at] = row.values[position]
             self._arrays["events_7d"][at] = sum(row.values[_EVENTS_7D][:-1])
+            self._arrays["contexts"][at] = row.values[_CONTEXTS]
         elif row.view == region_view.name:
             column = self.region_popularity.get(row.key[1])
             if column is None:
@@ -176,8 +181,10 @@ class ItemColumns:
                 if len(self.region_popularity) >= _regions_at_most(capacity):
                     return
                 column = np.full(capacity, UNKNOWN_POPULARITY)
+                self.region_recent[row.key[1]] = column.copy()  # first: readers find a region by the other
                 self.region_popularity[row.key[1]] = column
             self._put_popularity(row.key[1], column, at, row.values[_REGION_POPULARITY])
+            self.region_recent[row.key[1]][at] = row.values[_REGION_RECENT]
         elif row.view == together_view.name:
             baskets, partners, shares = row.values
             self.partners.put(at, [self.row(partner) for partner in partners], shares)
@@ -199,6 +206,11 @@ class ItemColumns:
             self.leaders[region] = value
         elif before == top:  # the leader has fallen
             self.leaders[region] = float(column.max())
+
+    def recent_in(self, region: str = "") -> npt.NDArray[np.float64] | None:
+        """`popularity_recent` (n,), everywhere or within a region; None for a region where nothing happened."""
+        column = self.region_recent.get(region) if region else self._arrays["popularity_recent"]
+        return None if column is None else column[: self.n]
 
     def popular_in(self, region: str) -> npt.NDArray[np.float64] | None:
         """Popularity (n,) within a region, or None where nothing happened there."""
@@ -223,6 +235,7 @@ class ItemColumns:
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
         made.attribute_codes = self.attribute_codes
         made.region_popularity = {region: old[rows] for region, old in self.region_popularity.items()}
+        made.region_recent = {region: old[rows] for region, old in self.region_recent.items()}
         made.leaders = dict(self.leaders)
         return made
 
@@ -235,16 +248,17 @@ class ItemColumns:
         kept = sorted(self.region_popularity, key=self.most_popular, reverse=True)
         kept = kept[: _regions_at_most(len(grown["hashes"]))]
         self.leaders = {region: self.leaders[region] for region in ("", *kept) if region in self.leaders}
-        self.region_popularity = {
-            region: np.concatenate([old, np.full(len(old), UNKNOWN_POPULARITY)])
-            for region in kept
-            for old in (self.region_popularity[region],)
-        }
+        self.region_popularity = {region: _doubled(self.region_popularity[region]) for region in kept}
+        self.region_recent = {region: _doubled(self.region_recent[region]) for region in kept}
 
 
 def _regions_at_most(capacity: int) -> int:
     """How many regions may have a column of so many rows."""
-    return REGIONS_BYTES // (8 * capacity)
+    return REGIONS_BYTES // (16 * capacity)
+
+
+def _doubled(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.concatenate([column, np.full(len(column), UNKNOWN_POPULARITY)])
 
 
 def _attribute(name: str) -> str:
@@ -256,4 +270,7 @@ _NAMES = [f.name for f in item_view.fields]
 _SCALAR_POSITIONS = [(_NAMES.index(f.name), f.name) for f in SCALARS if f.name != "popularity"]
 _POPULARITY = _NAMES.index("popularity")
 _EVENTS_7D = _NAMES.index("events_7d")
-_REGION_POPULARITY = [f.name for f in region_view.fields].index("popularity")
+_CONTEXTS = _NAMES.index("popularity_by_context")
+_REGION_NAMES = [f.name for f in region_view.fields]
+_REGION_POPULARITY = _REGION_NAMES.index("popularity")
+_REGION_RECENT = _REGION_NAMES.index("popularity_recent")

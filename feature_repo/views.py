@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
+from operators.context_popularity import ContextPopularity
 from operators.contract import CellAggregation, View
 from operators.controls import FIELDS
 from operators.cooccurrence import Basket, Cooccurrence
@@ -30,6 +31,12 @@ INTEREST = {name: abs(weight) for name, weight in TASTE.items() if name != "disl
 MET = frozenset({"view", "click", "play", "add_to_cart", "purchase", "like", "dislike", "rating"})
 
 ITEM_TYPES = (*EVENT_TYPES, IMPRESSION)
+
+POPULARITY = Popularity("popularity", half_life=days(7), weights=INTEREST)
+RECENT_POPULARITY = Popularity("popularity_recent", half_life=hours(6), weights=INTEREST)
+"""what `POPULARITY` is compared with: how fast an item is gaining (recommend/velocity.py)"""
+CONTEXT_POPULARITY = ContextPopularity("popularity_by_context", half_life=days(28), weights=INTEREST)
+"""over four weeks, since a context comes again once a week"""
 
 CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
@@ -71,7 +78,9 @@ item: View[Any] = View(
     entities=("item",),
     aggregations=(
         Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
-        Popularity("popularity", half_life=days(7), weights=INTEREST),
+        POPULARITY,
+        RECENT_POPULARITY,
+        CONTEXT_POPULARITY,
         CatalogueEntry(),
     ),
     doc="one item, everywhere",
@@ -82,7 +91,8 @@ item_region: View[Any] = View(
     entities=("item", "region"),
     aggregations=(
         Counts("events", ITEM_TYPES, windows=(hours(1), hours(24), days(7)), ratios=(CTR,)),
-        Popularity("popularity", half_life=days(7), weights=INTEREST),
+        POPULARITY,
+        RECENT_POPULARITY,
     ),
     doc="one item in one region",
 )

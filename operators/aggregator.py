@@ -19,7 +19,7 @@ STATE_FIELD = Field(STATE, "bytes", b"", "operator state: what a server continue
 ATTRIBUTES = "profile_attributes"
 """the cell of the latest profile's attributes, which rows of people hold too"""
 ATTRIBUTES_FIELD = Field(ATTRIBUTES, "bytes", b"", "attributes of the profile, as MessagePack")
-FORMAT = 6
+FORMAT = 7
 """of encoded states and of rows: those of another number are refused"""
 REBUILD = "start the job without its saved state, so that it reads the log anew (freshet up --no-restore)"
 

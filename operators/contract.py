@@ -49,6 +49,8 @@ class Signal(NamedTuple):
     region: str = ""
     partners: tuple[str, ...] | list[str] = ()
     """items of the same basket, where the signal is of one (operators/cooccurrence.py)"""
+    contexts: tuple[int, ...] | list[int] = ()
+    """places among CONTEXTS (operators/contexts.py) of an interaction"""
     session_id: str = ""
     categories: tuple[str, ...] | list[str] = ()
     brand: str = ""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from operators.contract import CellAggregation, Cells, Field, Signal, Weights, World
+from operators.time import label
 from schemas.errors import StateError
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
@@ -184,7 +185,8 @@ class Popularity(CellAggregation[PopularityState]):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return (Field(self.name, "float64", -1e9, "log2 decayed popularity as of 2020-01-01"),)
+        doc = f"log2 decayed popularity as of 2020-01-01, half-life {label(self.half_life)}"
+        return (Field(self.name, "float64", -1e9, doc),)
 
     def count(self, popularity: Numbers, at: int) -> Numbers:
         """What is left at `at`, epoch ms, of the events behind popularities of any shape: 3.5 for three clicks of now

@@ -10,6 +10,7 @@ import re
 from array import array
 from typing import Any, Protocol
 
+from operators.contexts import contexts_of
 from operators.contract import Cells, Record, Signal, World
 from operators.hashes import WIDTH, HashLog, hash64
 from operators.time import DEFAULT_LATENESS, HOUR
@@ -173,12 +174,17 @@ class Gate:
     ) -> Signal:
         item = self._world.item(item_id) if item_id else None
         rating = properties.get("rating")
+        contexts: tuple[int, ...] = ()
+        if type(event) is Interaction:  # impressions are no part of any popularity
+            zone = properties.get("timezone") or state.profile.get("timezone")
+            contexts = contexts_of(event.timestamp, zone, properties.get("device"))
         return Signal(
             event_type,
             event.timestamp,
             item_id,
             str(properties.get("region", "")).lstrip("\0"),  # parts are named by regions, or by NUL and more
             (),
+            contexts,
             (event.session_id or "") if type(event) is Interaction else "",
             item.categories if item else (),
             (item.brand or "") if item else "",

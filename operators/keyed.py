@@ -28,8 +28,8 @@ from schemas.controls import FEEDBACK
 from schemas.errors import InvalidEvent, NoConsent, StateError
 from schemas.events import Impression, Interaction, Item, User
 
-SENT = 5
-"""how many fields of a signal, from the first, the item operator reads: event type, time, item, region and partners"""
+SENT = 6
+"""fields of a signal, from the first, that the item operator reads: type, time, item, region, partners and contexts"""
 
 TOGETHER = "\x01together"
 """the part of an item with its co-occurrence: no region has a control character"""
@@ -289,7 +289,9 @@ class ItemOperator(Operator[KeyedState]):
         if type(event) is Signal:
             state.watermark = max(state.watermark, event.timestamp)
             # No more of the event than this reaches the operator where nothing else is declared of items.
-            signal = Signal(event.event_type, event.timestamp, event.item_id, event.region, event.partners)
+            signal = Signal(
+                event.event_type, event.timestamp, event.item_id, event.region, event.partners, event.contexts
+            )
         elif type(event) is Item:
             signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
         else:

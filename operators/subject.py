@@ -19,6 +19,7 @@ class ProfileState(Struct, array_like=True, gc=False):
 
     interests: list[str]
     country: str
+    timezone: str
     consent: bool
     given: bool
     partition: int
@@ -32,7 +33,7 @@ _unpack = msgspec.msgpack.Decoder(ProfileState).decode
 
 @dataclass(frozen=True)
 class Profile(CellAggregation[ProfileState]):
-    """The person's stated interests, country and consent, and which of their profiles said so."""
+    """The person's stated interests, country, time zone and consent, and which of their profiles said so."""
 
     state: type[ProfileState] = ProfileState
     head: Any = None
@@ -42,6 +43,7 @@ class Profile(CellAggregation[ProfileState]):
         return (
             Field("interests", "string[]", [], "stated interests"),
             Field("country", "string", "", "attributes.country of the profile"),
+            Field("timezone", "string", "", "attributes.timezone of the profile, an IANA name"),
             Field("consent", "bool", True, "whether personalization is allowed"),
             Field("consent_given", "bool", False, "whether the last profile that states consent gives it"),
             Field("profile_partition", "int64", -1, "partition of that profile in Kafka"),
@@ -50,7 +52,7 @@ class Profile(CellAggregation[ProfileState]):
         )
 
     def new(self) -> ProfileState:
-        return ProfileState([], "", True, False, -1, -1, 0)
+        return ProfileState([], "", "", True, False, -1, -1, 0)
 
     def split(self, state: ProfileState) -> tuple[None, Cells]:
         return None, {"profile": _pack(state)}
@@ -74,12 +76,13 @@ class Profile(CellAggregation[ProfileState]):
         if isinstance(user, User):
             state.interests = list(user.interests) if consent else []
             state.country = str(user.attributes.get("country", "")) if consent else ""
+            state.timezone = str(user.attributes.get("timezone", "")) if consent else ""
             state.consent, state.given = consent, given
             state.partition, state.offset, state.arrived = record.partition, record.offset, record.arrived
 
     def values(self, state: ProfileState, at: int) -> tuple[Any, ...]:
         s = state
-        return list(s.interests), s.country, s.consent, s.given, s.partition, s.offset, s.arrived
+        return list(s.interests), s.country, s.timezone, s.consent, s.given, s.partition, s.offset, s.arrived
 
     def due(self, state: ProfileState, at: int) -> int | None:
         return None

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_repo.columns import Rows
+from operators.contexts import CONTEXTS
 from recommend.candidate_set import CandidateSet
 from recommend.explain_controls import as_asked
 from recommend.query import Query
 from recommend.rerankers.recency import is_new
-from recommend.retrievers import RECENTS
+from recommend.retrievers import AT_TIME, ON_DEVICE, RECENTS
 from recommend.stage import Explainer, Mask, Reason
 from recommend.wording import reason
 
@@ -26,8 +27,8 @@ LOVED = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Reasons(Explainer):
-    """One reason for each item: since a control asked for it, because of an item, new, because of a category, or
-    popular."""
+    """One reason for each item: since a control asked for it, because of an item, new, because of a category, popular
+    in the person's context or region, or popular."""
 
     name: str = "reasons"
     by_vector: tuple[str, ...] = ("nearest", "new")
@@ -46,6 +47,7 @@ class Reasons(Explainer):
             _anchors(query, candidates, by_vector, personal),
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
+            _in_context(query, candidates),
             candidates.found_by(*self.by_region).tolist(),
             _alike(query, rows).tolist(),
             strict=True,
@@ -55,9 +57,27 @@ class Reasons(Explainer):
             or _because_item(query, anchor)
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
+            or in_context
             or _popular(query, alike, regional)
-            for row, of_control, anchor, new, is_personal, regional, alike in found
+            for row, of_control, anchor, new, is_personal, in_context, regional, alike in found
         ]
+
+
+def _in_context(query: Query, candidates: CandidateSet) -> list[Reason | None]:
+    """For each item the first context, of the time and of the device, in which it was found to be popular."""
+    found: list[Reason | None] = [None] * len(candidates)
+    for retriever in (ON_DEVICE, AT_TIME):
+        positions, context = np.flatnonzero(candidates.found_by(retriever.name)), retriever.context(query)
+        if context is None or not len(positions):
+            continue
+        name = CONTEXTS[context]
+        if retriever is AT_TIME:
+            said = reason(query, "popular_at_time", variant=name)
+        else:
+            said = reason(query, "popular_on_device", variant=name)
+        for position in positions.tolist():
+            found[position] = said
+    return found
 
 
 def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: Mask) -> list[int]:

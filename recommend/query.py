@@ -18,6 +18,7 @@ from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Mask, Rows
 from feature_repo.item_vectors import NO_VECTORS, ItemVectors
 from operators.aggregator import ATTRIBUTES
+from operators.contexts import contexts_of
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
@@ -108,6 +109,8 @@ class Query:
     """head of the surface's ranker → weight, instead of the surface's own objective"""
     region: str = ""
     device: str = ""
+    timezone: str = ""
+    """IANA name of the time zone that the person is in; that of their profile where empty, and UTC without either"""
     text: str = ""
     """what is searched for"""
     item: int = -1
@@ -289,6 +292,11 @@ class Query:
     def anchor_vectors(self) -> npt.NDArray[np.float32]:
         """Item vectors (n, dim) of the anchors."""
         return self.vectors(self.anchors.rows)
+
+    @cached_property
+    def contexts(self) -> tuple[int, ...]:
+        """Places among CONTEXTS of the person's time of the week and, where it is known, of their device."""
+        return contexts_of(self.at, self.timezone or self.user.get("timezone"), self.device)
 
     @cached_property
     def liked(self) -> dict[str, float]:

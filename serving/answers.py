@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -12,6 +13,7 @@ from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
 from recommend.stage import Reason
 from recommend.trace import StageTrace
+from recommend.velocity import of_items
 from schemas.events import Item
 from serving.hydrate import Freshness
 from serving.requested import Requested
@@ -21,7 +23,10 @@ SCORE = (
     "trending: how many events the item has now, each worth half as much after every "
     f"{label(POPULARITY.half_life)} and weighed by its type: "
     + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
+    + ". trending by velocity: how many times its own baseline the item gains events now, at least, with a probability "
+    "of 95 %"
 )
+VELOCITY = "how many times its own baseline it gains events now: 1 where it gains as always, or too little is known"
 
 
 class Filtered(Struct, frozen=True):
@@ -85,7 +90,7 @@ class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and its score. `detail` and `sponsored` as in a feed."""
+    """An item and its score. `detail` and `sponsored` as in a feed; `velocity` is there with by=velocity."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
@@ -93,6 +98,7 @@ class RelatedItem(Struct, frozen=True):
     item: Item | None
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
+    velocity: Annotated[float, Meta(description=VELOCITY)] | UnsetType = UNSET
 
 
 class Related(SurfaceAnswer, frozen=True, kw_only=True):
@@ -141,10 +147,14 @@ def feed_items(answer: Answer) -> list[FeedItem]:
     ]  # fmt: skip
 
 
-def related_items(answer: Answer) -> list[RelatedItem]:
+def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedItem]:
     """The items of a surface that is not personal."""
-    query = answer.query
+    query, rows = answer.query, answer.candidates.rows
     ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    times: Sequence[float | UnsetType] = [UNSET] * len(rows)
+    if with_velocity:
+        times = of_items(query.columns, rows, query.at, query.region).times.round(3).tolist()
+    shown = zip(rows.tolist(), answer.scores, times, strict=True)
     return [
         RelatedItem(
             ids[row],
@@ -153,8 +163,9 @@ def related_items(answer: Answer) -> list[RelatedItem]:
             items[row],
             answer.detail(rank) if full else UNSET,
             sponsored=sponsored_of(answer, row),
+            velocity=velocity,
         )
-        for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
+        for rank, (row, score, velocity) in enumerate(shown)
     ]
 
 

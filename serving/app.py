@@ -38,6 +38,7 @@ from serving.rules import RuleEndpoints
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.together import Carts
+from serving.trends import Trends
 
 STATIC = Path(__file__).parent / "static"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
@@ -56,6 +57,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
     found = [
         *Ingest(services).endpoints(),
         *Feeds(services, requests).endpoints(),
+        *Trends(services).endpoints(),
         *Pages(services, requests).endpoints(),
         *History(services, requests).endpoints(),
         *Carts(services, requests).endpoints(),

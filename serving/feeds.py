@@ -14,6 +14,7 @@ from recommend.pipeline import Answer
 from recommend.query import STRANGER
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
+from recommend.surfaces.trending import BY
 from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
@@ -26,6 +27,7 @@ from serving.request_parameters import (
     AFTER,
     COMMON,
     DEVICE,
+    TIMEZONE,
     explained,
     how_many,
     how_many_of,
@@ -34,19 +36,21 @@ from serving.request_parameters import (
 )
 from serving.requested import Requested, Requests
 from serving.services import Services
+from serving.trends import TRENDING_BY
 
 
 def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
     """The parameters of the feed, which serves these surfaces."""
     return (
-        USER_ID, which_of(surfaces, home.name), how_many_of(surfaces), REGION, DEVICE, AFTER, explained("reason"),
-        *COMMON,
+        USER_ID, which_of(surfaces, home.name), how_many_of(surfaces), REGION, DEVICE, TIMEZONE, AFTER,
+        explained("reason"), *COMMON,
     )  # fmt: skip
 
 
 FEED = feed_parameters(PERSONAL)
 SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
 TRENDING = (
+    TRENDING_BY,
     REGION,
     Parameter(name="category", doc="only items of this category"),
     FOR_USER,
@@ -88,7 +92,7 @@ class Feeds:
                 handler=self.similar, parameters=SIMILAR, answer=Related, problems=(403, 404, 422),
             ),
             Endpoint(
-                method="GET", path="/v1/trending", name="trending", summary="What is popular now",
+                method="GET", path="/v1/trending", name="trending", summary="What is popular now, or gains fast",
                 handler=self.trending, parameters=TRENDING, answer=Related, problems=(403, 422),
             ),
             Endpoint(
@@ -112,7 +116,7 @@ class Feeds:
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
-            pairs=person.pairs, user_id=user_id,
+            timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
         begun = requested.begin(query)
         pairs_ms = 0.0
@@ -155,9 +159,9 @@ class Feeds:
         return await self._related(requested, item=row_of(self._services, asked["id"]))
 
     async def trending(self, request: Request) -> Response:
-        """What is popular now: everywhere or in a region, of all categories or of one."""
+        """What is popular now, or gains fast: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
-        requested = self._requests.check(asked, trending, TRENDING, asked["user_id"] or "")
+        requested = self._requests.check(asked, BY[asked["by"]], TRENDING, asked["user_id"] or "")
         return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
 
     async def onboarding(self, request: Request) -> Response:
@@ -176,7 +180,7 @@ class Feeds:
         return document(
             Related(
                 **shared(requested, answer, request_id, degraded, answer.timings_ms),
-                items=related_items(answer),
+                items=related_items(answer, with_velocity=requested.asked.get("by") == "velocity"),
             )
         )
 

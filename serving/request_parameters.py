@@ -12,6 +12,7 @@ from typing import Any
 from recommend.surface import Surface
 from recommend.wording import DEFAULT, TEXTS, language_of
 from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
+from schemas.local_time import is_zone
 from serving.cursors import LONGEST as LONGEST_CURSOR
 from serving.parameters import After, Choice, FilterText, Parameter, Whole
 from serving.problems import Fault, Unprocessable
@@ -19,6 +20,7 @@ from serving.tokens import MAX_LENGTH
 
 CURSOR_FORMAT = "freshet-cursor"
 OBJECTIVE_FORMAT = "freshet-objective"
+TIMEZONE_FORMAT = "iana-timezone"
 MOST_EXCLUDED = 200
 LARGEST_WEIGHT = 1000.0
 LARGEST_SCORE = 1e9
@@ -151,6 +153,22 @@ class CursorText(Parameter):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeZone(Parameter):
+    """A parameter with the IANA name of a time zone."""
+
+    longest: int = 64
+
+    def read(self, text: str) -> str:
+        if len(text) > self.longest or not is_zone(text):
+            raise ValueError("must be the IANA name of a time zone, such as Europe/Berlin or UTC")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": TIMEZONE_FORMAT, "minLength": 1, "maxLength": self.longest}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Locale(Parameter):
     """A parameter with a locale, read as the language of texts."""
 
@@ -169,6 +187,11 @@ class Locale(Parameter):
 
 AFTER = After(name="after", doc="the token of a receipt: its events are in the answer", longest=MAX_LENGTH)
 DEVICE = Parameter(name="device", doc="what it is shown on")
+TIMEZONE = TimeZone(
+    name="timezone",
+    doc="the time zone that the person is in, an IANA name: what is popular depends on the time of their day. Left "
+    "out: `attributes.timezone` of the profile, else UTC",
+)
 FILTER = FilterText(
     name="filter",
     doc='only items that pass it: a condition in a subset of CEL, such as `item.price < 20 && !("horror" in '

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -14,18 +12,10 @@ from feature_repo.crosses.cross import Column, Cross
 from feature_repo.value import USER, Value
 from operators.features import Feature
 from schemas.errors import FeatureError
+from schemas.local_time import zone
 
 if TYPE_CHECKING:
     from feature_repo.candidates import Candidates, Request
-
-
-@lru_cache(4096)
-def zone(name: str) -> tzinfo:
-    """The time zone of an IANA name; UTC where there is none of that name, since profiles are free text."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,8 +4,19 @@ from recommend.rankers.cautious import Cautious
 from recommend.rankers.cosine import Cosine
 from recommend.rankers.in_order import ByDue, InOrder
 from recommend.rankers.onnx import Onnx
-from recommend.rankers.popularity import ByPopularity, EventsNow
+from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
 from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
-__all__ = ["ByCooccurrence", "ByDue", "ByPopularity", "Cautious", "Cosine", "EventsNow", "InOrder", "Onnx", "Scored"]
+__all__ = [
+    "ByCooccurrence",
+    "ByDue",
+    "ByPopularity",
+    "ByVelocity",
+    "Cautious",
+    "Cosine",
+    "EventsNow",
+    "InOrder",
+    "Onnx",
+    "Scored",
+]

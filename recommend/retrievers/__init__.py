@@ -6,12 +6,22 @@ from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import Neighbours
 from recommend.retrievers.new import NEW, New
-from recommend.retrievers.popular import POPULAR, AnyAvailable, PopularEverywhere, PopularInRegion, Trending
+from recommend.retrievers.popular import (
+    AT_TIME,
+    ON_DEVICE,
+    POPULAR,
+    AnyAvailable,
+    PopularEverywhere,
+    PopularInContext,
+    PopularInRegion,
+    Rising,
+    Trending,
+)
 from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
 from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
-    "NEAREST", "NEW", "POPULAR", "RECENTS", "SIMILAR",
+    "AT_TIME", "NEAREST", "NEW", "ON_DEVICE", "POPULAR", "RECENTS", "SIMILAR",
     "AnyAvailable", "AskedFor", "BoughtTogether", "BuyAgain", "Given", "LastBegun", "NearCart", "Nearest", "Neighbours",
-    "New", "PopularEverywhere", "PopularInRegion", "Similar", "Trending", "Unfamiliar",
+    "New", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising", "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rankers import ByPopularity, Cautious, Onnx
 from recommend.rerankers import Diverse, NewSlots
 from recommend.retrievers import (
+    AT_TIME,
+    ON_DEVICE,
     AnyAvailable,
     AskedFor,
     Nearest,
@@ -31,6 +33,8 @@ home = Surface(
         PopularEverywhere(quota=200),
         AskedFor(quota=50),
         Unfamiliar(quota=50),
+        AT_TIME,
+        ON_DEVICE,
     ),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,

@@ -1,9 +1,11 @@
-"""Items that are popular now, everywhere or in a region, of all categories or of one."""
+"""Items that are popular now, or gain fast now, everywhere or in a region, of all categories or of one."""
+
+from dataclasses import replace
 
 from recommend.filters import Available
-from recommend.rankers import EventsNow
+from recommend.rankers import ByVelocity, EventsNow
 from recommend.rerankers import Mmr
-from recommend.retrievers import Trending
+from recommend.retrievers import Rising, Trending
 from recommend.surface import Surface
 
 trending = Surface(
@@ -17,3 +19,6 @@ trending = Surface(
     ranker=EventsNow(),
     rerankers=(Mmr(diversity=0),),
 )
+
+BY = {"popularity": trending, "velocity": replace(trending, retrievers=(Rising(),), ranker=ByVelocity())}
+"""what items are trending by → the surface"""

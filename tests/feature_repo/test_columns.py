@@ -122,7 +122,7 @@ def test_an_item_known_by_its_features_alone_is_not_available() -> None:
 
 
 def test_regions_beyond_what_there_is_room_for_have_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 2 * 8 * 16)
+    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 2 * 16 * 16)
     found = ItemColumns(capacity=16)
     for n in range(5):
         found.put_features(made.feature_row(views.item_region, ("i1", f"r{n}"), popularity=float(n)))
@@ -239,14 +239,16 @@ def test_without_crosses_declared_features_are_left_out() -> None:
 
 
 def test_regions_stay_within_their_limit_as_rows_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 8 * 64 * 4)
+    monkeypatch.setattr("feature_repo.columns.REGIONS_BYTES", 16 * 64 * 4)
     columns = ItemColumns(capacity=16)
     for n in range(16):
         columns.put_features(made.feature_row(views.item_region, ("i0", f"r{n}"), popularity=float(n)))
     assert len(columns.region_popularity) == 16
     for n in range(60):
         columns.row(f"i{n}")
-        assert sum(column.nbytes for column in columns.region_popularity.values()) <= 8 * 64 * 4
+        of_regions = (*columns.region_popularity.values(), *columns.region_recent.values())
+        assert sum(column.nbytes for column in of_regions) <= 16 * 64 * 4
+    assert columns.region_recent.keys() == columns.region_popularity.keys()
     assert sorted(columns.region_popularity) == ["r12", "r13", "r14", "r15"], "those of what is most popular"
     assert columns.most_popular("r15") == 15.0
     assert columns.most_popular("r0") == UNKNOWN_POPULARITY

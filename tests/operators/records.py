@@ -122,7 +122,7 @@ def signals_of(log: list[Record]) -> list[Signal]:
         found.append(
             Signal(
                 event.event_type, event.timestamp, event.item_id or "", str(event.properties["region"]),
-                (), event.session_id or "", item.categories if item else (), (item.brand or "") if item else "",
+                (), (), event.session_id or "", item.categories if item else (), (item.brand or "") if item else "",
                 record.partition, record.offset, None, None if rating is None else float(rating),
             )
         )  # fmt: skip

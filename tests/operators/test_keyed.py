@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from feature_repo import builders, views
 from operators.aggregator import STATE, Aggregator, KeyedState
+from operators.contexts import contexts_of
 from operators.contract import Record, Signal, View
 from operators.cooccurrence import OF_BASKETS
 from operators.decay import Popularity
@@ -192,9 +193,10 @@ def test_items_hear_of_everything_that_was_taken_and_of_nothing_else(log: list[R
             continue
         if isinstance(event, Interaction) and event.item_id:
             region = str(event.properties["region"])
-            expected.append((event.event_type, event.timestamp, event.item_id, region, ()))
+            contexts = contexts_of(event.timestamp, device=event.properties.get("device"))
+            expected.append((event.event_type, event.timestamp, event.item_id, region, (), contexts))
         if isinstance(event, Impression):
-            expected += [("impression", event.timestamp, i, event.region or "", ()) for i in event.items]
+            expected += [("impression", event.timestamp, i, event.region or "", (), ()) for i in event.items]
     own = [signal for signal in signals if signal.event_type not in OF_BASKETS]
     assert [signal[:SENT] for signal in own if list(user_operator().listeners(signal))] == expected
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo import builders, views
+from operators.contexts import time_context
 from operators.contract import Record, Signal
 from operators.keyed import SENT, UserOperator
 from operators.stepping import Emission, apply, event_time, expire, step, timers
@@ -109,7 +110,9 @@ def test_timers_fire_on_the_state_before_the_record() -> None:
     done = step(operator, "u1", "", state, click("e2", T0 + 31 * MINUTE))
     lengths = [e.row.values[[f.name for f in views.user.fields].index("recent_items")] for e in done.emissions]
     assert [len(items) for items in lengths] == [1, 1, 2]
-    assert [signal[:SENT] for signal in done.forwarded] == [("click", T0 + 31 * MINUTE, "i3", "", ())]
+    assert [signal[:SENT] for signal in done.forwarded] == [
+        ("click", T0 + 31 * MINUTE, "i3", "", (), (time_context(T0),))
+    ]
 
 
 def test_a_late_record_is_read_as_of_the_watermark() -> None:

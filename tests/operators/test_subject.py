@@ -36,7 +36,7 @@ def test_profile_is_the_latest(profiles: list[User]) -> None:
     n = len(profiles) - 1
     place = (2, n, T0 + n) if profiles else (-1, -1, 0)
     assert Profile().values(state, T0) == (
-        last.interests, str(last.attributes.get("country", "")), True, False, *place
+        last.interests, *(str(last.attributes.get(name, "")) for name in ("country", "timezone")), True, False, *place
     )  # fmt: skip
     row = dict(zip((f.name for f in Profile().fields), Profile().values(state, T0), strict=True))
     assert Profile().of_row(None, row) == state
@@ -57,13 +57,14 @@ def test_catalogue_is_the_latest_entry(signals: list[Signal]) -> None:
 
 @pytest.mark.parametrize("consent", [True, False])
 def test_a_deleted_profile_loses_all_but_its_consent(consent: bool) -> None:
-    state = applied([User("u1", {"country": "DE"}, ["comedy"], consent), User("u1")], consent, consent)
-    assert Profile().values(state, T0)[:4] == ([], "", consent, consent)
+    said = {"country": "DE", "timezone": "Europe/Berlin"}
+    state = applied([User("u1", said, ["comedy"], consent), User("u1")], consent, consent)
+    assert Profile().values(state, T0)[:5] == ([], "", "", consent, consent)
 
 
 def test_without_consent_nothing_of_a_profile_is_kept_but_its_place() -> None:
-    state = applied([User("u1", {"country": "DE"}, ["comedy"], False)], consent=False)
-    assert Profile().values(state, T0) == ([], "", False, False, 2, 0, T0)
+    state = applied([User("u1", {"country": "DE", "timezone": "Europe/Berlin"}, ["comedy"], False)], consent=False)
+    assert Profile().values(state, T0) == ([], "", "", False, False, 2, 0, T0)
 
 
 def test_values_are_copies() -> None:

@@ -309,7 +309,7 @@ def test_the_trace_says_what_every_stage_did() -> None:
     answer = asked(lambda x: np.arange(len(x), dtype=np.float32))
     assert [(s.step, s.stage, s.candidates_in, s.candidates_out) for s in answer.trace] == [
         ("retrieve", "nearest", 0, 0), ("retrieve", "similar", 0, 0), ("retrieve", "new", 0, 0),
-        ("retrieve", "popular", 0, 10),
+        ("retrieve", "popular", 0, 10), ("retrieve", "popular_at_time", 0, 0),
         ("filter", "unavailable", 10, 10), ("rank", "model", 10, 10), ("rerank", "diverse", 10, 5),
         ("explain", "reasons", 5, 5),
     ]  # fmt: skip

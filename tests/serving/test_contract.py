@@ -18,7 +18,7 @@ from schemas.events import Item
 from serving.app import create_app
 from serving.cursors import LONGEST
 from serving.parameters import FILTER_FORMAT, TOKEN_FORMAT
-from serving.request_parameters import OBJECTIVE_FORMAT
+from serving.request_parameters import OBJECTIVE_FORMAT, TIMEZONE_FORMAT
 from serving.services import Services
 from serving.settings import ServingSettings
 from serving.tokens import EventPlace, Token
@@ -39,6 +39,7 @@ FILTERS = st.sampled_from(
 schemathesis.openapi.format(TOKEN_FORMAT, TOKENS)
 schemathesis.openapi.format(OBJECTIVE_FORMAT, st.sampled_from(["score:1", "score:-0.5", " score : 2e-1"]))
 schemathesis.openapi.format(FILTER_FORMAT, FILTERS)
+schemathesis.openapi.format(TIMEZONE_FORMAT, st.sampled_from(["Europe/Berlin", "America/New_York", "UTC"]))
 
 
 def api() -> Any:

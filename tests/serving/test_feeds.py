@@ -72,8 +72,8 @@ def test_a_full_explanation(api: Api) -> None:
     assert detail["scores"] == {"score": feed["items"][0]["score"]}
     stages = {stage["stage"]: stage for stage in feed["trace"]}
     assert list(stages) == [
-        "nearest", "similar", "new", "popular_in_region", "popular", "unavailable", "seen", "model", "diverse",
-        "reasons",
+        "nearest", "similar", "new", "popular_in_region", "popular", "popular_at_time", "unavailable", "seen",
+        "model", "diverse", "reasons",
     ]  # fmt: skip
     assert (stages["seen"]["candidates_in"], stages["seen"]["removed"]) == (11, 1)
     assert (stages["model"]["candidates_in"], stages["model"]["candidates_out"]) == (10, 10)
@@ -240,13 +240,13 @@ def test_without_a_model_popularity_is_not_sorted_at_each_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sorts: list[int] = []
-    plain = Popular._sorted
+    plain = Popular._of
 
-    def counted(self: Popular, values: Any, code: int, known_only: bool) -> Any:
+    def counted(self: Popular, code: int, allowed: Any) -> Any:
         sorts.append(code)
-        return plain(self, values, code, known_only)
+        return plain(self, code, allowed)
 
-    monkeypatch.setattr(Popular, "_sorted", counted)
+    monkeypatch.setattr(Popular, "_of", counted)
     api = Api(tmp_path / "none")
     api.services.catalogue.put_item(Item("i1"))
     for _ in range(20):

@@ -65,8 +65,8 @@ def signals_of(out: list[Any]) -> Counter[tuple[str, Any]]:
 
 def as_sent(signal: Any) -> tuple[Any, ...]:
     """The fields of a signal that go downstream; decoded ones have lists."""
-    *first, partners = signal[:SENT]
-    return *first, tuple(partners)
+    *first, partners, contexts = signal[:SENT]
+    return *first, tuple(partners), tuple(contexts)
 
 
 def letters(out: list[Any]) -> int:

@@ -28,8 +28,10 @@ def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
 @pytest.mark.parametrize("fields", [None, SENT])
 def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
     sent = [
-        Signal("click", T0, "i1", "DE", ["i2"], "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}),
-        Signal("impression", T0 + 1, "i1", partners=[], categories=[]),
+        Signal(
+            "click", T0, "i1", "DE", ["i2"], [2, 8], "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}
+        ),
+        Signal("impression", T0 + 1, "i1", partners=[], contexts=[], categories=[]),
     ]
     key, message = wire.downstream("i1", sent, fields, 1_767_225_601_234)
     assert key == "i1"
