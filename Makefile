@@ -8,7 +8,7 @@ REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/da
 COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
 JOBS ?= 2
 
-.PHONY: help setup demo up down test unit prove lint typecheck format bench quality curve lock jars-lock docker clean
+.PHONY: help setup demo up down test unit prove lint typecheck format bench quality curve cold-start lock jars-lock docker clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and
 
 curve: setup  ## accuracy against diversity, calibration, coverage and novelty of each re-ranker, on MovieLens-100K
 	$(BIN)/python -m training.rerank_curve
+
+cold-start: setup  ## how good the feed is for new people, after few events, picks, interests or a profile, on MovieLens-100K
+	$(BIN)/python -m training.cold_start
 
 lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feature_repo.columns import Rows
 from operators.contexts import CONTEXTS
 from recommend.candidate_set import CandidateSet
 from recommend.explain_controls import as_asked
@@ -18,6 +19,8 @@ from recommend.wording import reason
 
 RELATED = 0.2
 """least cosine at which one item is called the reason for another"""
+ALIKE = 0.03
+"""least difference, as a cosine, between the taste of people with a profile like the person's and everybody's"""
 LOVED = 0.05
 """least share of a person's attention at which a category is called liked"""
 
@@ -46,6 +49,7 @@ class Reasons(Explainer):
             personal.tolist(),
             _in_context(query, candidates),
             candidates.found_by(*self.by_region).tolist(),
+            _alike(query, rows).tolist(),
             strict=True,
         )
         return [
@@ -54,8 +58,8 @@ class Reasons(Explainer):
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
             or in_context
-            or (reason(query, "popular_in_region") if regional else reason(query, "popular"))
-            for row, of_control, anchor, new, is_personal, in_context, regional in found
+            or _popular(query, alike, regional)
+            for row, of_control, anchor, new, is_personal, in_context, regional, alike in found
         ]
 
 
@@ -89,6 +93,20 @@ def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: 
     found = np.where(by_vector, np.argmax(cosines * pull, axis=1), np.argmax(cosines[:, :RECENTS], axis=1))
     near = cosines[np.arange(len(found)), found] >= RELATED
     return np.where(near & personal, found, -1).tolist()
+
+
+def _alike(query: Query, rows: Rows) -> Mask:
+    """Which of the rows (n,) people with a profile like the person's like more than everybody does, for a person of
+    whom nothing but the profile is known."""
+    if query.difference is None or len(query.user["recent_items"]):
+        return np.zeros(len(rows), np.bool_)
+    return np.asarray(query.vectors(rows) @ query.difference >= ALIKE)
+
+
+def _popular(query: Query, alike: bool, regional: bool) -> Reason:
+    if alike:
+        return reason(query, "popular_with_people_like_you")
+    return reason(query, "popular_in_region") if regional else reason(query, "popular")
 
 
 def _because_item(query: Query, anchor: int) -> Reason | None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
 from recommend.surface import Surface
-from recommend.surfaces import PERSONAL, home, similar, trending
+from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
 from schemas.events import Impression
 from serving import parameters
@@ -59,6 +59,15 @@ TRENDING = (
     explained("none"),
     *COMMON,
 )
+ONBOARDING = (
+    REGION,
+    Parameter(name="category", doc="only items of this category"),
+    FOR_USER,
+    AFTER,
+    how_many(onboarding),
+    explained("none"),
+    *COMMON,
+)
 
 
 class Feeds:
@@ -85,6 +94,10 @@ class Feeds:
             Endpoint(
                 method="GET", path="/v1/trending", name="trending", summary="What is popular now, or gains fast",
                 handler=self.trending, parameters=TRENDING, answer=Related, problems=(403, 422),
+            ),
+            Endpoint(
+                method="GET", path="/v1/onboarding", name="onboarding", summary="Items to ask a new person about",
+                handler=self.onboarding, parameters=ONBOARDING, answer=Related, problems=(403, 422),
             ),
         ]  # fmt: skip
 
@@ -149,6 +162,12 @@ class Feeds:
         """What is popular now, or gains fast: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
         requested = self._requests.check(asked, BY[asked["by"]], TRENDING, asked["user_id"] or "")
+        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
+
+    async def onboarding(self, request: Request) -> Response:
+        """Items of which an answer tells the most about a person; answers are events like any other."""
+        asked = parameters.read(request, ONBOARDING)
+        requested = self._requests.check(asked, onboarding, ONBOARDING, asked["user_id"] or "")
         return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
 
     async def _related(self, requested: Requested, **about: Any) -> Response:

@@ -8,7 +8,7 @@ Features cannot contain anything later than the moment, since no later event has
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.views import MET
 from operators.contract import Record, World
-from operators.time import END, minutes
+from operators.time import END
 from recommend.catalogue import Catalogue
 from recommend.item_space import ItemSpace
 from recommend.model import Model, Parts
@@ -36,13 +36,11 @@ from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
+from training.moments import first_events, sample
 from training.replay import KnownItems, Replay
 
 AHEAD = 20
 """interactions from the moment on that count as what the person wanted: as many as a feed shows"""
-VISIT_GAP = minutes(30)
-FEW = 500
-"""moments that a log gives even if it has fewer visits"""
 RANDOM = 50
 """candidates drawn from the whole catalogue, in addition to those of the home feed's retrievers"""
 OTHERS = 100
@@ -172,35 +170,9 @@ def query_of(people: LivePeople, live: LiveColumns, pipeline: Pipeline, event: I
     )  # fmt: skip
 
 
-def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
-    """Event numbers from `start` on: the beginning of each visit and one moment within it.
-
-    One of each for a visit of any length, so that very active people do not dominate; beginnings as well as
-    middles, since a returning person has no session yet. A short log gives FEW moments even so, the others drawn from
-    all events.
-    """
-    visits: list[list[int]] = []
-    latest: dict[str, tuple[int, list[int]]] = {}
-    for number, event in enumerate(log.interactions):
-        seen = latest.get(event.user_id)
-        if seen and event.timestamp <= seen[0] + VISIT_GAP:
-            visit = seen[1]
-        else:
-            visit = []
-            visits.append(visit)
-        visit.append(number)
-        latest[event.user_id] = event.timestamp, visit
-    chance = np.random.default_rng(seed)
-    begun = [visit for visit in visits if visit[0] >= start]
-    chosen = chance.permutation(len(begun))[: limit // 2]
-    moments = {begun[k][0] for k in chosen}
-    moments |= {int(chance.choice(begun[k][1:])) for k in chosen if len(begun[k]) > 1}
-    left = np.setdiff1d(np.arange(start, len(log.interactions)), list(moments))
-    return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
-
-
-def wanted(log: Log) -> Callable[[int], dict[str, int]]:
-    """For an event's number: item id → grade, over its person's next AHEAD interactions from it on.
+def wanted(log: Log, ahead: int | None = AHEAD) -> Callable[[int], dict[str, int]]:
+    """For an event's number: item id → grade, over its person's next `ahead` interactions from it on, all of them for
+    None.
 
     3 loved, 2 liked, 1 met without a rating, 0 disliked: taste in thirds of a purchase.
     """
@@ -213,7 +185,7 @@ def wanted(log: Log) -> Callable[[int], dict[str, int]]:
     def grades(index: int) -> dict[str, int]:
         own = by_user[log.interactions[index].user_id]
         found: dict[str, int] = {}
-        for later in own[place[index] : place[index] + AHEAD]:
+        for later in own[place[index] : None if ahead is None else place[index] + ahead]:
             event = log.interactions[later]
             if event.item_id and event.event_type in MET:
                 found[event.item_id] = max(found.get(event.item_id, 0), grade(event))
@@ -249,25 +221,31 @@ def examples(
     `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
-    grades = wanted(log)
+    grades, rest = wanted(log), wanted(log, None)
     groups: list[Group] = []
 
-    def look(moment: Moment) -> None:
+    def add(query: Query, values: Mapping[str, int], shown: Sequence[str] = ()) -> None:
         columns = pipeline.columns
         labels = np.zeros(columns.n, np.int64)
-        for item_id, value in grades(moment.number).items():
+        for item_id, value in values.items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(pipeline, moment.query, chance)
+        rows = candidates(pipeline, query, chance)
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
         if labels[rows].any() and not labels[rows].all():
-            positions = stood(moment.shown, columns, rows)
-            groups.append(Group(matrix(moment.request, rows, declared.crosses, positions), labels[rows]))
+            positions = stood(shown, columns, rows)
+            groups.append(Group(matrix(query.ranking, rows, declared.crosses, positions), labels[rows]))
+
+    def look(moment: Moment) -> None:
+        if moment.number in visits:
+            add(moment.query, grades(moment.number), moment.shown)
+        if moment.number in new:
+            add(moment.query, rest(moment.number), moment.shown)
 
     world, pipeline, arrivals = world_of(log, space, declared.reads)
-    moments = sample(log, start, limit, seed)
-    replay(log, world, pipeline, arrivals, moments, look, progress, declared)
+    visits, new = set(sample(log, start, limit, seed)), set(first_events(log, start, limit // 2, seed))
+    replay(log, world, pipeline, arrivals, sorted(visits | new), look, progress, declared)
     return groups
 
 

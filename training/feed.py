@@ -12,14 +12,15 @@ from feature_repo.repository import EMPTY, Repository
 from operators.contract import Record
 from recommend import steps
 from recommend.catalogue import Catalogue
-from recommend.pipeline import Pipeline
+from recommend.pipeline import Answer, Pipeline
 from recommend.query import Query
 from recommend.surface import Surface
 from recommend.surfaces import home
 from schemas.bundle import Bundle
-from schemas.events import Interaction
+from schemas.events import Interaction, User
 from training.accepted import Arrivals, Log
 from training.examples import StageFailed, replay
+from training.newcomers import Newcomers
 from training.replay import KnownItems
 
 PLAIN = replace(home, rerankers=())
@@ -44,6 +45,7 @@ class ReplayedFeed:
         world = KnownItems(log.items, model.user_space)
         self._people, self._live = replay(log, world, self._pipeline, self._arrivals, declared=declared)
         self._regions = regions
+        self._newcomers = Newcomers(world, declared)
 
     def apply(self, event: Interaction) -> None:
         """Applies an event."""
@@ -83,6 +85,30 @@ class ReplayedFeed:
         _whole(trace.degraded)
         ids = query.columns.ids
         return [[ids[row] for row in rows] for rows in found]
+
+    def newcomer(
+        self,
+        surface: Surface,
+        events: Sequence[Interaction],
+        at: int,
+        *,
+        profile: User | None = None,
+        region: str = "",
+        excluded: Sequence[str] = (),
+        n: int = 20,
+    ) -> Answer:
+        """The answer to somebody of whom nothing is known but these events, in order of time, and the profile. What
+        they do changes nothing of the items. `at` as in `recommend`, not before the last of the events.
+
+        Raises StageFailed where a stage fell back.
+        """
+        self._advance(at)
+        user = self._newcomers.row(events, profile, at)
+        rows = np.unique(self._pipeline.columns.rows(excluded))
+        query = self._pipeline.query(at=at, user=user, n=n, region=region, excluded=rows, explain="reason")
+        answer = self._pipeline.recommend(surface, query)
+        _whole(answer.degraded)
+        return answer
 
     def vectors(self, item_ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Vectors (n, dim) of known items in the space of the feed, zeros where an item has none."""

@@ -11,7 +11,7 @@ whole log. The two spaces are rotations of one another; its inputs are cosines, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,16 +20,18 @@ from typing import Any
 
 import hnswlib
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from feature_repo.inputs import NAMES, names
 from feature_repo.repository import EMPTY, Repository
+from recommend.priors import PRIORS
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction, Item, User
 from schemas.manifest import Manifest, Use
 from schemas.publish import publish
-from training import examples, factors, ranker
+from training import examples, factors, priors, ranker
 from training.accepted import Log
 from training.examples import Group
 from training.factors import FittedSpace, Vectors
@@ -56,6 +58,8 @@ class Models:
     metrics: dict[str, float]
     inputs: tuple[str, ...] = NAMES
     """of the ranker, in their order"""
+    priors: Mapping[str, npt.NDArray[Any]] | None = None
+    """arrays of the table of that name"""
 
 
 class Steps:
@@ -160,6 +164,7 @@ def fit(
             "seconds": round(time.perf_counter() - started, 1),
         },
         inputs,
+        priors.fit(log, space),
     )
 
 
@@ -182,7 +187,11 @@ def write(
             SPACE, found.id, found.item_ids, found.vectors, found.origins, found.tokens, found.content, built.save_index
         )
         bundle.ranker(RANKER, models.ranker, models.inputs, {ranker.HEAD: ranker.OUTPUT})
-        bundle.surfaces["home"] = Use(space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0})
+        if models.priors is not None:
+            bundle.table(PRIORS, models.priors)
+        bundle.surfaces["home"] = Use(
+            space=SPACE, ranker=RANKER, objective={ranker.HEAD: 1.0}, tables=list(bundle.tables)
+        )
         for surface in ("similar", "bought_together", "cart"):
             bundle.surfaces[surface] = Use(space=SPACE)
         progress(0.9)

@@ -1,5 +1,6 @@
 """Rankers, one a file. A surface names one, and weighs its heads."""
 
+from recommend.rankers.cautious import Cautious
 from recommend.rankers.cosine import Cosine
 from recommend.rankers.in_order import ByDue, InOrder
 from recommend.rankers.onnx import Onnx
@@ -7,4 +8,7 @@ from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
 from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
-__all__ = ["ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cosine", "EventsNow", "InOrder", "Onnx", "Scored"]
+__all__ = [
+    "ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cautious", "Cosine", "EventsNow", "InOrder",
+    "Onnx", "Scored",
+]  # fmt: skip

@@ -8,6 +8,7 @@ from recommend.surface import Surface
 from recommend.surfaces.bought_together import bought_together
 from recommend.surfaces.cart import cart
 from recommend.surfaces.home import home
+from recommend.surfaces.onboarding import onboarding
 from recommend.surfaces.rank import rank
 from recommend.surfaces.similar import similar
 from recommend.surfaces.trending import trending
@@ -23,4 +24,6 @@ def declared() -> tuple[Surface, ...]:
     return with_own(SURFACES, os.environ.get(SETTING, ""))
 
 
-__all__ = ["PERSONAL", "SURFACES", "bought_together", "cart", "declared", "home", "rank", "similar", "trending"]
+__all__ = [
+    "PERSONAL", "SURFACES", "bought_together", "cart", "declared", "home", "onboarding", "rank", "similar", "trending"
+]  # fmt: skip

@@ -3,7 +3,7 @@
 from recommend.encoders import ModelEncoder
 from recommend.explain import Reasons
 from recommend.filters import Available, NotDisliked, Unseen
-from recommend.rankers import ByPopularity, Onnx
+from recommend.rankers import ByPopularity, Cautious, Onnx
 from recommend.rerankers import Diverse, NewSlots
 from recommend.retrievers import (
     AT_TIME,
@@ -38,7 +38,7 @@ home = Surface(
     ),
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,
-    ranker=Onnx(fallback=ByPopularity()),
+    ranker=Cautious(of=Onnx(), fallback=ByPopularity()),
     rerankers=(Diverse(), NewSlots()),
     explainer=Reasons(),
     fallback=AnyAvailable(),

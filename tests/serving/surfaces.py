@@ -20,6 +20,7 @@ PATHS = {
     **dict.fromkeys(PERSONAL, "/v1/users/u1/feed"),
     "similar": f"/v1/items/{ANCHOR}/similar",
     "trending": "/v1/trending",
+    "onboarding": "/v1/onboarding",
     "bought_together": f"/v1/items/{ANCHOR}/bought-together",
     "cart": "/v1/cart",
 }

@@ -38,6 +38,7 @@ ABOUT: dict[str, Callable[[Api], Any]] = {
     },
     "similar": lambda api: api.get("/v1/items/i00/similar", user_id="u1", n=N),
     "trending": lambda api: api.get("/v1/trending", user_id="u1", n=N),
+    "onboarding": lambda api: api.get("/v1/onboarding", user_id="u1", n=N),
     "bought_together": lambda api: api.get("/v1/items/i00/bought-together", user_id="u1", n=N),
     "rank": lambda api: api.post("/v1/rank", {"items": list(OF), "user_id": "u1"}),
     "cart": lambda api: api.post("/v1/cart", {"items": ["i00"], "user_id": "u1"}, params={"n": N}),

@@ -35,7 +35,8 @@ def _stocked(api: Api) -> None:
 
 
 def test_every_surface_is_called_here() -> None:
-    assert {*CALLS} == {surface.name for surface in SURFACES if not surface.reports}
+    elsewhere = {"onboarding"}  # test_onboarding.py: it trades popularity for what an answer tells
+    assert {*CALLS} | elsewhere == {surface.name for surface in SURFACES if not surface.reports}
 
 
 def shown(api: Api, surface: str, **query: Any) -> list[str]:

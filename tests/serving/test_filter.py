@@ -23,6 +23,7 @@ PATHS = {
     **{name: f"/v1/users/u1/feed?surface={name}" for name in PERSONAL},
     "similar": "/v1/items/i30/similar",
     "trending": "/v1/trending",
+    "onboarding": "/v1/onboarding",
 }
 
 

@@ -18,7 +18,7 @@ from recommend.rankers.popularity import POPULARITY
 from recommend.surfaces import PERSONAL, SURFACES
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from serving.feeds import FEED, SIMILAR, TRENDING
+from serving.feeds import FEED, ONBOARDING, SIMILAR, TRENDING
 from serving.request_parameters import COMMON
 from serving.together import CART
 from serving.together import ITEM as TOGETHER
@@ -56,7 +56,7 @@ def test_every_surface_that_finds_items_is_tried_here() -> None:
     assert set(PATHS) == {surface.name for surface in SURFACES} - {"rank"}
 
 
-@pytest.mark.parametrize("parameters", [FEED, SIMILAR, TRENDING, TOGETHER, CART])
+@pytest.mark.parametrize("parameters", [FEED, SIMILAR, TRENDING, ONBOARDING, TOGETHER, CART])
 def test_every_surface_takes_the_same_parameters(parameters: tuple[Any, ...]) -> None:
     assert set(COMMON) <= set(parameters)
     assert {"n", "explain"} <= {parameter.name for parameter in parameters}

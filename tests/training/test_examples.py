@@ -25,6 +25,7 @@ from recommend.surfaces import home
 from schemas.events import Impression, Interaction, User
 from tests.logs import made_log
 from training import examples, factors
+from training import moments as moments_of
 from training.accepted import Log
 from training.examples import Moment, StageFailed
 from training.factors import FittedSpace
@@ -236,20 +237,20 @@ def test_wanted_starts_at_the_moment_and_looks_ahead_only(log: Log) -> None:
 
 
 def test_each_visit_gives_its_beginning_and_one_moment_within(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examples, "FEW", 0)
+    monkeypatch.setattr(moments_of, "FEW", 0)
     begin = [next(k for k, e in enumerate(log.interactions) if e.user_id == f"u{p}") for p in range(40)]
-    moments = examples.sample(log, 0, 1000, seed=0)
+    moments = moments_of.sample(log, 0, 1000, seed=0)
     assert set(begin) <= set(moments)
     people = [log.interactions[k].user_id for k in moments]
     assert all(people.count(f"u{p}") == 2 for p in range(40))
-    assert len(examples.sample(log, 0, 20, seed=0)) == 20
+    assert len(moments_of.sample(log, 0, 20, seed=0)) == 20
 
 
 def test_a_log_of_few_visits_gives_more_moments_of_each(log: Log) -> None:
-    moments = examples.sample(log, 600, 300, seed=0)
+    moments = moments_of.sample(log, 600, 300, seed=0)
     assert len(set(moments)) == 300
     assert all(k >= 600 for k in moments)
-    assert len(examples.sample(log, 990, 300, seed=0)) == 10
+    assert len(moments_of.sample(log, 990, 300, seed=0)) == 10
 
 
 # -- declared features -----------------------------------------------------------------------------
@@ -342,3 +343,18 @@ def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, spac
     columns = examples.replay(log, *examples.world_of(log, space))[1].columns
     rows = columns.rows(["i1", "i2", "i3"])
     assert examples.stood(["i3", "gone", "i1"], columns, rows).tolist() == [2.0, -1.0, 0.0]
+
+
+def test_new_people_are_learned_from_by_all_that_they_meet_later(log: Log) -> None:
+    start = 600
+    moments = moments_of.first_events(log, start, 1000, seed=0)
+    by_user: dict[str, list[int]] = {}
+    for number, each in enumerate(log.interactions):
+        by_user.setdefault(each.user_id, []).append(number)
+    new = {user: own for user, own in by_user.items() if own[0] >= start}
+    assert new
+    assert moments == sorted(own[k] for own in new.values() for k in moments_of.KNOWN if k < len(own))
+    assert len(moments_of.first_events(log, start, 3, seed=0)) == 3
+    own = next(iter(new.values()))
+    assert set(examples.wanted(log, None)(own[0])) == {log.interactions[k].item_id for k in own}
+    assert len(own) > examples.AHEAD

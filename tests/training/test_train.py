@@ -41,7 +41,8 @@ def test_the_bundle_loads_whole(bundles: Path, log: Log) -> None:
     assert found is not None
     assert found.manifest.rankers["feed"].inputs == list(NAMES)
     assert found.space().part.items == sum(map(len, found.space().item_ids())) == 60
-    assert found.manifest.surfaces["home"] == Use(space="items", ranker="feed", objective={"relevance": 1.0})
+    home = Use(space="items", ranker="feed", objective={"relevance": 1.0}, tables=["priors"])
+    assert found.manifest.surfaces["home"] == home
     assert found.manifest.metrics["events"] == 1000
     assert found.manifest.metrics["examples"] > 100
     space = BundleSpace.of(found, {i.item_id: i for i in log.items}.get)

@@ -1,0 +1,45 @@
+"""What is known of items and people before anything is known of a person: the table "priors" of a bundle.
+
+`popularity` (items,) has, by label of the space of the surface that uses the table, log2 of how many people have ever
+met the item, relative to the item that most have met. `tokens` (k,) are texts `name=value` of attributes of profiles,
+and `vectors` (k, dim) how the taste of people who have them differs from everybody's, in that space. training/priors.py
+fits them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+PRIORS = "priors"
+"""the table's name"""
+POPULARITY, TOKENS, VECTORS = "popularity", "tokens", "vectors"
+AGES = (18, 25, 35, 45, 55, 65)
+"""first years of the classes of `age`"""
+LONGEST = 100
+"""characters of a value; longer ones, such as a text about oneself, are nobody else's"""
+
+Table = Mapping[str, npt.NDArray[Any]]
+
+
+def tokens_of(attributes: Mapping[str, Any]) -> list[str]:
+    """The tokens of a profile's attributes: texts and truth values as they are, `age` by its class. Other numbers and
+    lists have none."""
+    found = []
+    for name, value in sorted(attributes.items()):
+        if isinstance(value, bool) or (isinstance(value, str) and 0 < len(value) <= LONGEST):
+            found.append(f"{name}={value}".casefold())
+        elif name == "age" and isinstance(value, int | float) and math.isfinite(value):
+            found.append(f"{name}={sum(value >= first for first in AGES)}")
+    return found
+
+
+def difference(table: Table, attributes: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+    """How the taste of people with these attributes differs from everybody's (dim,); None where no attribute says
+    anything."""
+    found = np.isin(table[TOKENS], tokens_of(attributes))
+    return np.asarray(table[VECTORS][found].sum(axis=0), np.float32) if found.any() else None

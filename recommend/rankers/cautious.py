@@ -1,0 +1,59 @@
+"""Another ranker's scores with a prior of what anybody likes, which counts for less the more is known of a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from feature_repo.candidates import Candidates
+from feature_repo.columns import Rows
+from feature_repo.inputs import popularity
+from recommend.model import Parts
+from recommend.priors import POPULARITY, PRIORS
+from recommend.query import Query
+from recommend.rankers.onnx import Onnx
+from recommend.stage import Ranker, Scores
+
+HEAD = "prior"
+STRENGTH, HALF = 8.0, 1.0
+LIFT = 10.0
+"""what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cautious(Ranker):
+    """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, half as much for
+    a person with `half` recent events, a third with twice as many … Without priors in the bundle, those of `of` alone.
+
+    The prior is log2 of popularity relative to the most popular item, which is the mean of the decayed one and of how
+    many people have ever met the item; and `lift` times the cosine of the item and the taste that people with a profile
+    like the person's have more than others.
+    """
+
+    name: str = "model"
+    of: Ranker = field(default_factory=Onnx)
+    strength: float = STRENGTH
+    half: float = HALF
+    lift: float = LIFT
+
+    def score(self, query: Query, rows: Rows) -> Scores:
+        found, table, space = self.of.score(query, rows), query.parts.tables.get(PRIORS), query.parts.space
+        if table is None or space is None:
+            return found
+        prior, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
+        known = (labels >= 0) & (labels < len(table[POPULARITY]))
+        prior[known] = (prior[known] + table[POPULARITY][labels[known]]) / 2
+        if query.difference is not None:
+            prior += self.lift * (query.vectors(rows) @ query.difference)
+        prior *= self.strength / (1 + len(query.user["recent_items"]) / self.half)
+        values = np.column_stack([found.values, prior]).astype(np.float32)
+        weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
+        return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
+
+    def heads(self, parts: Parts) -> tuple[str, ...]:
+        own = self.of.heads(parts)
+        return (*own, HEAD) if own and PRIORS in parts.tables and parts.space else own
+
+    def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
+        return self.of.wanted_pairs(query, rows)

@@ -1,0 +1,56 @@
+"""The moments of a log that the ranker learns from, as event numbers: a request just before each of those events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from operators.time import minutes
+from training.accepted import Log
+
+VISIT_GAP = minutes(30)
+FEW = 500
+"""moments that a log gives even if it has fewer visits"""
+KNOWN = (0, 1, 2, 3, 5, 10, 20)
+"""numbers of events after which a new person's later ones are learned"""
+
+
+def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
+    """Event numbers from `start` on: the beginning of each visit and one moment within it.
+
+    One of each for a visit of any length, so that very active people do not dominate; beginnings as well as
+    middles, since a returning person has no session yet. A short log gives FEW moments even so, the others drawn from
+    all events.
+    """
+    visits: list[list[int]] = []
+    latest: dict[str, tuple[int, list[int]]] = {}
+    for number, event in enumerate(log.interactions):
+        seen = latest.get(event.user_id)
+        if seen and event.timestamp <= seen[0] + VISIT_GAP:
+            visit = seen[1]
+        else:
+            visit = []
+            visits.append(visit)
+        visit.append(number)
+        latest[event.user_id] = event.timestamp, visit
+    chance = np.random.default_rng(seed)
+    begun = [visit for visit in visits if visit[0] >= start]
+    chosen = chance.permutation(len(begun))[: limit // 2]
+    moments = {begun[k][0] for k in chosen}
+    moments |= {int(chance.choice(begun[k][1:])) for k in chosen if len(begun[k]) > 1}
+    left = np.setdiff1d(np.arange(start, len(log.interactions)), list(moments))
+    return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
+
+
+def first_events(log: Log, start: int, limit: int, seed: int) -> list[int]:
+    """Event numbers at which people whose first event is from `start` on have had KNOWN[k] events, for each k: at most
+    `limit`, of people at random."""
+    by_user: dict[str, list[int]] = defaultdict(list)
+    for number, event in enumerate(log.interactions):
+        by_user[event.user_id].append(number)
+    new = [own for own in by_user.values() if own[0] >= start]
+    found: list[int] = []
+    for k in np.random.default_rng(seed).permutation(len(new)).tolist():
+        found += [new[k][n] for n in KNOWN if n < len(new[k])]
+    return sorted(found[:limit])
