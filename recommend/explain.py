@@ -11,6 +11,7 @@ from feature_repo.columns import Rows
 from operators.contexts import CONTEXTS
 from recommend.candidate_set import CandidateSet
 from recommend.explain_controls import as_asked
+from recommend.priors import difference_of
 from recommend.query import Query
 from recommend.rerankers.recency import is_new
 from recommend.retrievers import AT_TIME, ON_DEVICE, RECENTS
@@ -98,9 +99,10 @@ def _anchors(query: Query, candidates: CandidateSet, by_vector: Mask, personal: 
 def _alike(query: Query, rows: Rows) -> Mask:
     """Which of the rows (n,) people with a profile like the person's like more than everybody does, for a person of
     whom nothing but the profile is known."""
-    if query.difference is None or len(query.user["recent_items"]):
+    towards = None if len(query.user["recent_items"]) else difference_of(query)
+    if towards is None:
         return np.zeros(len(rows), np.bool_)
-    return np.asarray(query.vectors(rows) @ query.difference >= ALIKE)
+    return np.asarray(query.vectors(rows) @ towards >= ALIKE)
 
 
 def _popular(query: Query, alike: bool, regional: bool) -> Reason:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recommend.query import Query
+
 PRIORS = "priors"
 """the table's name"""
 POPULARITY, TOKENS, VECTORS = "popularity", "tokens", "vectors"
@@ -43,3 +45,9 @@ def difference(table: Table, attributes: Mapping[str, Any]) -> npt.NDArray[np.fl
     anything."""
     found = np.isin(table[TOKENS], tokens_of(attributes))
     return np.asarray(table[VECTORS][found].sum(axis=0), np.float32) if found.any() else None
+
+
+def difference_of(query: Query) -> npt.NDArray[np.float32] | None:
+    """The difference of the query's person (dim,); None where the bundle has no priors or the profile says nothing."""
+    table, attributes = query.parts.tables.get(PRIORS), query.request_values.user["attributes"]
+    return None if table is None or not attributes else difference(table, attributes)

@@ -26,7 +26,6 @@ from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
-from recommend.priors import PRIORS, difference
 from recommend.rules.rule_set import NO_RULES, RuleSet
 from recommend.rules.ruling import Ruling
 from recommend.together import Together, together
@@ -231,13 +230,6 @@ class Query:
     def from_interests(self) -> bool:
         """Whether stated interests replace missing events."""
         return len(self.user["vector"]) == 0 and len(self.user["interests"]) > 0
-
-    @cached_property
-    def difference(self) -> npt.NDArray[np.float32] | None:
-        """How the taste of people with a profile like the person's differs from everybody's (dim,); None where that is
-        not known."""
-        table, attributes = self.parts.tables.get(PRIORS), self.request_values.user["attributes"]
-        return None if table is None or not attributes else difference(table, attributes)
 
     @cached_property
     def ranking(self) -> Request:

@@ -9,14 +9,6 @@ from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
 __all__ = [
-    "ByCooccurrence",
-    "ByDue",
-    "ByPopularity",
-    "ByVelocity",
-    "Cautious",
-    "Cosine",
-    "EventsNow",
-    "InOrder",
-    "Onnx",
-    "Scored",
-]
+    "ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cautious", "Cosine", "EventsNow", "InOrder",
+    "Onnx", "Scored",
+]  # fmt: skip

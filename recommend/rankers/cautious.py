@@ -10,7 +10,7 @@ from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
 from recommend.model import Parts
-from recommend.priors import POPULARITY, PRIORS
+from recommend.priors import POPULARITY, PRIORS, difference_of
 from recommend.query import Query
 from recommend.rankers.onnx import Onnx
 from recommend.stage import Ranker, Scores
@@ -44,8 +44,8 @@ class Cautious(Ranker):
         prior, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         prior[known] = (prior[known] + table[POPULARITY][labels[known]]) / 2
-        if query.difference is not None:
-            prior += self.lift * (query.vectors(rows) @ query.difference)
+        if (towards := difference_of(query)) is not None:
+            prior += self.lift * (query.vectors(rows) @ towards)
         prior *= self.strength / (1 + len(query.user["recent_items"]) / self.half)
         values = np.column_stack([found.values, prior]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights

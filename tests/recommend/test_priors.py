@@ -14,7 +14,7 @@ from recommend.candidate_set import merge
 from recommend.explain import Reasons
 from recommend.model import Tables
 from recommend.pipeline import Pipeline
-from recommend.priors import POPULARITY, PRIORS, TOKENS, VECTORS, difference, tokens_of
+from recommend.priors import POPULARITY, PRIORS, TOKENS, VECTORS, difference, difference_of, tokens_of
 from recommend.query import Query
 from recommend.rankers import Cautious
 from recommend.rankers.cautious import HALF, HEAD, STRENGTH
@@ -70,7 +70,7 @@ def test_without_priors_in_the_bundle_the_scores_are_the_rankers() -> None:
     query = query_of({})
     found = Cautious(of=Flat(name="flat")).score(query, np.arange(4))
     assert found.heads == ("flat",)
-    assert query.difference is None
+    assert difference_of(query) is None
     assert Cautious().heads(query.parts) == Cautious().of.heads(query.parts)
 
 
