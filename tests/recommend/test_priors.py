@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from feature_repo.columns import Rows
 from operators.aggregator import ATTRIBUTES
 from recommend.candidate_set import merge
 from recommend.explain import Reasons
@@ -35,7 +37,7 @@ TABLE = {
 class Flat(Ranker):
     """A ranker to which all candidates are alike."""
 
-    def score(self, query: Query, rows: np.ndarray) -> Scores:
+    def score(self, query: Query, rows: Rows) -> Scores:
         return Scores(np.zeros((len(rows), 1), np.float32), ("flat",))
 
 
@@ -46,7 +48,7 @@ def query_of(tables: Tables, **user: Any) -> Query:
     return Pipeline(of.columns, replace(of.model, surfaces=parts)).query(at=NOW, user=person(**user))
 
 
-def prior_of(query: Query) -> np.ndarray:
+def prior_of(query: Query) -> npt.NDArray[np.float32]:
     found = Cautious(of=Flat(name="flat")).score(query, np.arange(4))
     assert found.heads == ("flat", HEAD)
     return found.values[:, 1]
