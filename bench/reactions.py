@@ -154,13 +154,15 @@ def _new_item(found: Reactions, client: Client, place: Shop, chance: random.Rand
 
 
 def _sold_out(found: Reactions, client: Client, place: Shop, chance: random.Random) -> None:
-    """An item of three lists becomes unavailable, and available again."""
+    """The item that is in most of three lists becomes unavailable, and available again."""
     person, about = f"u{chance.randrange(900) + 1}", chance.choice(place.items).item_id
-    lists = [_feed(person), _similar(about), f"/v1/trending?n={SHOWN}"]
+    lists = {path: client.ids(path) for path in (_feed(person), _similar(about), f"/v1/trending?n={SHOWN}")}
+    counts = Counter(item for ids in lists.values() for item in ids)
     by_id = {item.item_id: item for item in place.items}
-    shown = [path for path in lists if client.ids(path)]
-    candidates = [item for item in client.ids(lists[0]) if item in by_id]
-    gone = by_id[chance.choice(candidates)]
+    gone = by_id[max((item for item in counts if item in by_id), key=lambda item: counts[item])]
+    shown = [path for path, ids in lists.items() if gone.item_id in ids]
+    if len(shown) < 2:
+        found.wrong["sold_out: no item is in two lists"] += 1
     started = time.perf_counter()
     client.post("/v1/items", msgspec.structs.replace(gone, available=False))
     _waited(found, "sold_out", started, lambda: all(gone.item_id not in client.ids(path) for path in shown))

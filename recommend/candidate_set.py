@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,17 @@ from feature_repo.columns import Rows
 
 MAX_RETRIEVERS = 32
 """of one surface: a candidate's sources are the bits of a number"""
+
+
+class Listed(NamedTuple):
+    """What is left of a list that was made at an earlier request, and that this one continues."""
+
+    rows: Rows
+    """(k,), best first as of then"""
+    sources: npt.NDArray[np.uint32]
+    """(k,), as in a CandidateSet of the surface"""
+    relaxed: int = 0
+    """how many of the surface's filters, counted from the last, were given up so that anything was left"""
 
 
 @dataclass(slots=True)

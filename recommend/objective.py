@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommend.query import Query
+from recommend.rankers.cautious import HEAD as PRIOR
 from recommend.stage import Scores, StageError
 from recommend.surface import Surface
 
@@ -24,6 +25,8 @@ def weights_of(surface: Surface, query: Query) -> tuple[Mapping[str, float] | No
     if not heads:
         return None, ""  # there is no model, and the ranker fails for that reason
     known = {head: weight for head, weight in surface.objective.items() if head in heads}
+    if known and PRIOR in heads:
+        known.setdefault(PRIOR, 1.0)  # no surface is declared with it: what it is worth is in it
     missing = ", ".join(head for head in surface.objective if head not in heads)
     if not missing:
         return known, ""

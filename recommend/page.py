@@ -11,8 +11,7 @@ item, scaled to 0 … 1 between the lowest and the highest of the page; s is the
 The discount of a position is that of DCG (Järvelin and Kekäläinen, 2002). The page is worth Σ over p of
 value(r_p) / log2(p + 2) over the places of rows, so that the greedy choice puts the best row where it counts most.
 
-Rules hide, bury and reorder items in every row. Those that they add are in the row "For you" alone: an item that was
-pinned would not be what the title of another row says.
+Rules hide, bury and reorder items in every row. Those that they add are in the row "For you" alone.
 
 Nothing here does I/O. As an answer, a page has two halves, between which a server reads features of pairs.
 """
@@ -47,6 +46,8 @@ VALUED = 2
 """times `per_row`: so many first candidates of a row in an order of its own are scored; others count as the lowest"""
 MOST_FOUND = 200
 """candidates of a row at most"""
+ARRANGED = 4
+"""times `per_row`: candidates of a row that rules arrange, which are all that it has"""
 OF_PERSON = frozenset({"controls", "seen", "disliked", "anchors", "liked", "from_interests"})
 """cached properties of a query that depend on the person alone"""
 
@@ -120,7 +121,10 @@ def begin(
             continue
         found = min((kind.times or rows) * per_row, MOST_FOUND)
         for plan in plans:
-            about = {"n": per_row, "depth": found, **plan.about}
+            # Rules arrange what is shown alone, and rows above may take some of it.
+            n = min(found, ARRANGED * per_row) if query.has_rules else per_row
+            objective = query.objective if kind.is_ranked else None  # of the heads of the person's ranker
+            about = {"n": n, "depth": found, "objective": objective, **plan.about}
             page.begun.append((kind, plan, pipeline.begin(kind.surface, of_same_person(query, **about))))
     return page
 
@@ -143,9 +147,8 @@ def finish(pipeline: Pipeline, page: BegunPage) -> Page:
         begun.query.explain = page.query.explain
         answers.append((answer, kind.surface))
         if len(answer.candidates):
-            whole = answer.candidates.then(answer.rest) if len(answer.rest) else answer.candidates
-            if kind is not FOR_YOU:
-                whole = whole.take(whole.found_by(*(retriever.name for retriever in kind.surface.retrievers)))
+            is_whole = page.query.has_rules or not len(answer.rest)
+            whole = answer.candidates if is_whole else answer.candidates.then(answer.rest)
             found.append((kind, plan, replace(answer, candidates=whole, rest=NOTHING, has_more=False)))
         elif answer.degraded:
             page.failed.add(kind.name)

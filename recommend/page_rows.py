@@ -149,36 +149,42 @@ def _on_sale(query: Query, filters: ItemFilters) -> Sequence[RowPlan]:
         return ()
 
 
+def _like(surface: Surface) -> dict[str, Any]:
+    """The fields of a row that has the parts of a bundle and the rules of a surface. Rules add no items to it: one that
+    was pinned would not be what the title of the row says."""
+    return {"parts_of": surface.name, "rules_of": surface.name, "adds": False}
+
+
 CONTINUE = Surface(
-    name="continue", retrievers=(LastBegun(),), filters=MET, ranker=InOrder(), parts_of=home.name
+    name="continue", retrievers=(LastBegun(),), filters=MET, ranker=InOrder(), **_like(home)
 )  # fmt: skip
 AGAIN = Surface(
-    name="again", personal=True, retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), parts_of=home.name,
+    name="again", personal=True, retrievers=(BuyAgain(),), filters=MET, ranker=ByDue(), **_like(home)
 )  # fmt: skip
 """GET /v1/users/{id}/again"""
 BECAUSE = Surface(
     name="because_item", retrievers=(Neighbours(quota=30),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
-    ranker=similar.ranker, parts_of=similar.name,
+    ranker=similar.ranker, **_like(similar)
 )  # fmt: skip
 NEW = Surface(
     name="new", retrievers=(New(quota=60),), filters=UNMET, ranked=100, ranker=Onnx(fallback=ByPopularity()),
-    parts_of=home.name,
+    **_like(home)
 )  # fmt: skip
 IN_REGION = Surface(
     name="popular_in_region", retrievers=(PopularInRegion(),), filters=UNMET, ranker=EventsNow(),
-    parts_of=trending.name,
+    **_like(trending)
 )  # fmt: skip
 TRENDING = Surface(
-    name="trending", retrievers=(PopularEverywhere(),), filters=UNMET, ranker=InOrder(), parts_of=trending.name
+    name="trending", retrievers=(PopularEverywhere(),), filters=UNMET, ranker=InOrder(), **_like(trending)
 )  # fmt: skip
 """everywhere, also for people of a region, who have IN_REGION besides"""
 CATEGORY = Surface(
     name="category", retrievers=(Trending(quota=50),), filters=UNMET, ranked=100,
-    ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
+    ranker=Onnx(fallback=ByPopularity()), **_like(home)
 )  # fmt: skip
 SALE = Surface(
     name="on_sale", retrievers=(Nearest(quota=50), PopularEverywhere(quota=50)), filters=UNMET, ranked=100,
-    ranker=Onnx(fallback=ByPopularity()), parts_of=home.name,
+    ranker=Onnx(fallback=ByPopularity()), **_like(home)
 )  # fmt: skip
 
 FOR_YOU = RowKind(surface=home, plan=_always("for_you"), is_ranked=True)

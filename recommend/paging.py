@@ -67,9 +67,9 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
     else:
         on_list = np.isin(ranked.rows, query.listed.rows)
         held, new = ranked.take(on_list), ranked.take(~on_list)
-        shown = steps.rerank(surface, query, held, trace)
-        if len(new):  # no more than n were left on the list
-            shown = shown.then(new.first(query.n - len(shown)))
+        # Where there are new ones, no more than n were left on the list.
+        shown = steps.rerank(surface, query, held, trace, new if len(new) else None)
+        if len(new):
             ranked = held.then(new).first(query.length)
     return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
 

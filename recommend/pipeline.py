@@ -160,7 +160,8 @@ class Pipeline:
         trace = Trace()
         begun = Begun(surface, query, trace, merge([], ()))
         try:
-            query.surface = surface.parts_name
+            query.surface, query.rules_of = surface.parts_name, surface.rules_of or surface.name
+            query.adds = surface.adds and not surface.reports
             with trace.step("encode"):
                 query.encoded = steps.encode(surface, query, trace)
             with trace.step("retrieve"):

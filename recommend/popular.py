@@ -55,8 +55,12 @@ class Popular:
 
     def all(self, allowed: Mask | None = None) -> Rows:
         """Every available item, most popular first: for people who have met all that is popular."""
-        if allowed is not None or self._clock is None:
+        if self._clock is None:
             return self._ordered(self.columns.available if allowed is None else allowed)
+        if allowed is not None:
+            rows = self.all()
+            rows = rows[rows < len(allowed)]
+            return rows[allowed.take(rows)]
         now, available = self._clock(), self.columns.available
         made, were, rows = self._everything
         if now - made < self._max_age_s:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recommend.model import Model
 from recommend.query import Query
+from recommend.surface import Surface
 
 PRIORS = "priors"
 """the table's name"""
@@ -45,6 +47,11 @@ def difference(table: Table, attributes: Mapping[str, Any]) -> npt.NDArray[np.fl
     anything."""
     found = np.isin(table[TOKENS], tokens_of(attributes))
     return np.asarray(table[VECTORS][found].sum(axis=0), np.float32) if found.any() else None
+
+
+def reads_profiles(model: Model | None, surface: Surface) -> bool:
+    """Whether the parts of the surface have priors, which read the attributes of the person's profile."""
+    return model is not None and PRIORS in model.parts(surface.parts_name).tables
 
 
 def difference_of(query: Query) -> npt.NDArray[np.float32] | None:

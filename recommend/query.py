@@ -22,6 +22,7 @@ from operators.contexts import contexts_of
 from operators.contract import Vector
 from operators.seen import seen_hashes
 from operators.space import Content
+from recommend.candidate_set import Listed as Listed
 from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
@@ -40,17 +41,6 @@ NO_ROWS: Rows = np.zeros(0, np.int64)
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
 Explain = Literal["none", "reason", "full"]
-
-
-class Listed(NamedTuple):
-    """What is left of a list that was made at an earlier request, and that this one continues."""
-
-    rows: Rows
-    """(k,), best first as of then"""
-    sources: npt.NDArray[np.uint32]
-    """(k,), as in a CandidateSet of the surface"""
-    relaxed: int = 0
-    """how many of the surface's filters, counted from the last, were given up so that anything was left"""
 
 
 class Anchors(NamedTuple):
@@ -131,6 +121,10 @@ class Query:
     explain: Explain = "reason"
     language: str = "en"
     """of the texts of reasons (recommend/wording.py)"""
+    rules_of: str = "home"
+    """the surface whose rules are in force; set by the pipeline"""
+    adds: bool = True
+    """whether rules may add items; set by the pipeline"""
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""
     passing: Mask | None = None
@@ -193,7 +187,7 @@ class Query:
     @cached_property
     def ruling(self) -> Ruling:
         """The rules that are in force for this request."""
-        return self.rules.ruling(self.surface, self.request_values)
+        return self.rules.ruling(self.rules_of, self.request_values)
 
     @cached_property
     def allowed(self) -> Mask:

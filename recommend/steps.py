@@ -5,8 +5,7 @@ Failures of a fallback are handled like those of its stage: a step always has a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +18,13 @@ from recommend.filters.everywhere import filters_of as filters_of  # re-exported
 from recommend.objective import weighed, weights_of
 from recommend.price_level import priced
 from recommend.query import Query
+from recommend.results import of_length, within
 from recommend.rules.stages import ADDED, arranged, with_pinned
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.steer import steered
 from recommend.surface import Surface
 from recommend.trace import Trace
 
-S = TypeVar("S", bound=Sized)
 Values = npt.NDArray[np.float32]
 FILL = "fill"
 """the source of candidates that make up for too few"""
@@ -117,12 +116,17 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     return candidates.take(np.argsort(-values, kind="stable"))
 
 
-def rerank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The first n of the candidates, in the order of the re-rankers."""
+def rerank(
+    surface: Surface, query: Query, candidates: CandidateSet, trace: Trace, after: CandidateSet | None = None
+) -> CandidateSet:
+    """The first n of the candidates, in the order of the re-rankers; those of `after` follow them as they are. Rules
+    have the last word on all."""
     ranked = candidates
     for each in (*surface.rerankers, EXPLORING):
         candidates = _reordered(each, query, candidates, trace)
-    if query.rules.rules:
+    if after is not None:
+        candidates, ranked = candidates.then(after), ranked.then(after)
+    if query.has_rules and not surface.reports:
         candidates = arranged(query, candidates, ranked, trace)
     return candidates.first(query.n)
 
@@ -135,7 +139,7 @@ def explain(surface: Surface, query: Query, candidates: CandidateSet, trace: Tra
         return nothing
 
     def work() -> Sequence[Reason | None]:
-        return _of_length(explainer.explain(query, candidates), len(candidates))
+        return of_length(explainer.explain(query, candidates), len(candidates))
 
     reasons, record = trace.run("explain", explainer, query, work, len(candidates))
     if record:
@@ -153,7 +157,7 @@ def _found(retriever: Retriever, query: Query, trace: Trace) -> Rows:
         rows = np.asarray(retriever.find(query))
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise StageError("what it found are not rows")
-        if len(rows) and not _within(rows, query.columns.n):
+        if len(rows) and not within(rows, query.columns.n):
             raise StageError("it found rows that there are not")
         return rows
 
@@ -174,7 +178,7 @@ def filtered(each: Filter, query: Query, candidates: CandidateSet, trace: Trace,
     rows = candidates.rows
 
     def work() -> Mask:
-        mask = _of_length(np.asarray(each.keep(query, rows)), len(rows))
+        mask = of_length(np.asarray(each.keep(query, rows)), len(rows))
         if mask.dtype != np.bool_:
             raise StageError("what it keeps is not a mask")
         return mask
@@ -273,7 +277,7 @@ def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Tr
 
     def work() -> Rows:
         order = np.asarray(each.order(query, candidates), np.int64)
-        if order.ndim != 1 or (len(order) and not (_within(order, n) and np.bincount(order).max() == 1)):
+        if order.ndim != 1 or (len(order) and not (within(order, n) and np.bincount(order).max() == 1)):
             raise StageError("the order is not one of the candidates, each once")
         return order
 
@@ -288,13 +292,3 @@ def _reordered(each: Reranker, query: Query, candidates: CandidateSet, trace: Tr
         order = np.concatenate([order, np.setdiff1d(np.arange(n), order)])
     record.moved = int(np.count_nonzero(order[:shown] != np.arange(shown)))
     return candidates.take(order)
-
-
-def _within(numbers: Rows, n: int) -> bool:
-    return bool(numbers.min() >= 0 and numbers.max() < n)
-
-
-def _of_length(result: S, n: int) -> S:
-    if len(result) != n:
-        raise StageError(f"the result is of {len(result)} candidates instead of {n}")
-    return result

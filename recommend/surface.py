@@ -62,8 +62,13 @@ class Surface:
     paging: Paging = PAGING
     parts_of: str = ""
     """the surface whose parts of a bundle are used; its own where empty"""
+    rules_of: str = ""
+    """the surface whose rules are in force; its own where empty"""
+    adds: bool = True
+    """whether rules may add items: not where each has to be what the title of the list says"""
     reports: bool = False
-    """whether filters mark the candidates that they would remove, and remove none"""
+    """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and
+    rules neither add nor move any"""
 
     def __post_init__(self) -> None:
         """Raises ValueError where the stages do not fit together, or a number is out of range."""

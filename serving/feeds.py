@@ -173,7 +173,8 @@ class Feeds:
     async def _related(self, requested: Requested, **about: Any) -> Response:
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        answer = requested.answer(requested.query(n=requested.asked["n"], user=user, **about))
+        query = requested.query(n=requested.asked["n"], user=user, user_id=requested.asked["user_id"] or "", **about)
+        answer = requested.answer(query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
         observe(self._services, requested.surface, answer, answer.timings_ms, degraded)
         request_id = secrets.token_hex(12)

@@ -13,7 +13,7 @@ from operators.time import DAY
 from recommend.filtering import FilterError, ItemFilter
 from recommend.model import NO_PARTS
 from recommend.pipeline import Answer, Begun
-from recommend.priors import PRIORS
+from recommend.priors import reads_profiles
 from recommend.query import Listed, Query
 from recommend.rules.rule_set import RuleSet
 from recommend.surface import Surface
@@ -62,10 +62,8 @@ class Requested:
     @property
     def reads_attributes(self) -> bool:
         """Whether the filter, a rule or the surface's priors read attributes of the person's profile."""
-        model, surface = self.variant.pipeline.model, self.surface
-        if model is not None and PRIORS in model.parts(surface.parts_of or surface.name).tables:
-            return True
-        return self.rules.reads_attributes or (self.filter is not None and self.filter.of_attributes is not None)
+        filtered = self.filter is not None and self.filter.of_attributes is not None
+        return filtered or self.rules.reads_attributes or reads_profiles(self.variant.pipeline.model, self.surface)
 
     def query(self, **about: Any) -> Query:
         """The query; `about` has the person, the place, and what the surface is about, as the fields of `Query`."""

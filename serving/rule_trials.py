@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recommend.pipeline import Answer
+from recommend.priors import reads_profiles
 from recommend.rules.rule_set import RuleSet
 from recommend.rules.ruling import RuleEffect
 from schemas import rules
@@ -102,6 +103,7 @@ class RuleTrials:
         surface = services.personal[asked.surface]
         variant = services.variants.chosen(None, asked.user_id, False)
         reads = before.reads_attributes or after.reads_attributes
+        reads = reads or reads_profiles(variant.pipeline.model, surface)
         person = await services.hydrator.person(asked.user_id, None, variant.space(surface.parts_name), reads)
         pipeline, at, answers = variant.pipeline, now_ms(), list[Answer]()
         for each in (before, after):

@@ -188,7 +188,8 @@ class Services:
         await asyncio.to_thread(self.models.check)
 
     def _on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
-        self._quiet_since = time.monotonic()
+        if not self.catalogue.complete:  # afterwards there is always some event, and rules may be missing for good
+            self._quiet_since = time.monotonic()
         self.catalogue.on_record(topic, key, value)
 
     def _on_caught_up(self) -> None:

@@ -65,7 +65,9 @@ class Carts:
         row = row_of(self._services, asked["id"])
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        query = requested.query(n=asked["n"], user=user, item=row, cart=np.array([row], np.int64))
+        query = requested.query(
+            n=asked["n"], user=user, user_id=asked["user_id"] or "", item=row, cart=np.array([row], np.int64)
+        )
         answer = requested.answer(query)
         degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
         observe(self._services, bought_together, answer, answer.timings_ms, degraded)

@@ -87,4 +87,5 @@ class Flushing:
 
     def _interval_of(self, changed: Collection[str]) -> int:
         on_time = self._interval == self._base
-        return self._soon_ms if on_time and not self._soon.isdisjoint(changed) else self._interval
+        soon = on_time and not self._soon.isdisjoint(changed)
+        return min(self._soon_ms, self._interval) if soon else self._interval

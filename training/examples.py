@@ -31,6 +31,7 @@ from recommend.pipeline import Pipeline
 from recommend.query import Query
 from recommend.stage import NONE, Retriever
 from recommend.surfaces import home
+from schemas.controls import FEEDBACK
 from schemas.errors import FreshetError
 from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
@@ -124,14 +125,18 @@ def replay(
     live, people = LiveColumns(driver, pipeline.columns, declared), LivePeople(driver, declared)
     wanted = set(moments)
     shown = profiles = 0
-    lists: dict[str, Impression] = {}
+    lists: dict[str, dict[str, Impression]] = {}
+    """person → request id → the lists of their last answer: the rows of a page are shown at one time"""
 
     def show(until: int) -> None:
         nonlocal shown
         while shown < len(log.impressions) and log.shown_times[shown] <= until:
             impression = log.impressions[shown]
             arrivals.until(log.shown_times[shown])
-            lists[impression.user_id] = impression
+            own = lists.setdefault(impression.user_id, {})
+            if any(each.timestamp != impression.timestamp for each in own.values()):
+                own.clear()
+            own[impression.request_id] = impression
             live.invalidate(driver.feed(Record(impression)))
             shown += 1
 
@@ -146,8 +151,8 @@ def replay(
         show(at)  # what was clicked had been shown before
         arrivals.until(at)
         if number in wanted:
-            last = lists.get(event.user_id)
-            met_in = last.items if last and last.request_id == event.request_id else ()
+            last = lists.get(event.user_id, {}).get(event.request_id or "")
+            met_in = last.items if last else ()
             look(Moment(number, event, query_of(people, live, pipeline, event), met_in))
         live.invalidate(driver.feed(Record(event)))
         if number % 1000 == 0:
@@ -180,7 +185,8 @@ def wanted(log: Log, ahead: int | None = AHEAD) -> Callable[[int], dict[str, int
     place = []
     for index, event in enumerate(log.interactions):
         place.append(len(by_user[event.user_id]))
-        by_user[event.user_id].append(index)
+        if event.event_type != FEEDBACK:
+            by_user[event.user_id].append(index)
 
     def grades(index: int) -> dict[str, int]:
         own = by_user[log.interactions[index].user_id]

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from operators.time import minutes
+from schemas.controls import FEEDBACK
 from training.accepted import Log
 
 VISIT_GAP = minutes(30)
@@ -26,6 +27,8 @@ def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
     visits: list[list[int]] = []
     latest: dict[str, tuple[int, list[int]]] = {}
     for number, event in enumerate(log.interactions):
+        if event.event_type == FEEDBACK:
+            continue
         seen = latest.get(event.user_id)
         if seen and event.timestamp <= seen[0] + VISIT_GAP:
             visit = seen[1]
@@ -48,7 +51,8 @@ def first_events(log: Log, start: int, limit: int, seed: int) -> list[int]:
     `limit`, of people at random."""
     by_user: dict[str, list[int]] = defaultdict(list)
     for number, event in enumerate(log.interactions):
-        by_user[event.user_id].append(number)
+        if event.event_type != FEEDBACK:  # what is known of a person does not grow with controls
+            by_user[event.user_id].append(number)
     new = [own for own in by_user.values() if own[0] >= start]
     found: list[int] = []
     for k in np.random.default_rng(seed).permutation(len(new)).tolist():

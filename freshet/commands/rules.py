@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from freshet.local.client import body_of, connected
 from freshet.settings import Settings
 from schemas import rules
 from schemas.errors import InvalidEvent
+from schemas.rules import NAME_OF_RULE
 
 app = App(name="rules", help="Rules of merchandisers, in force on every server within a second: docs/rules.md.")
 console = Console(highlight=False)
@@ -43,6 +45,7 @@ def show_all() -> int:
 @app.command
 def show(name: str) -> int:
     """Print a rule with the changes before, the latest first, as JSON."""
+    _check(name)
     with connected() as http:
         print(json.dumps(body_of(http.get(f"/v1/rules/{name}")), indent=1, ensure_ascii=False))
     return 0
@@ -58,6 +61,8 @@ def put(file: Path, *, by: By = None) -> int:
         The file; rules that are not in it stay as they are.
     """
     found = _rules(file)
+    for name in found:
+        _check(name)
     with connected() as http:
         for name, rule in found.items():
             if rule is None:
@@ -72,6 +77,7 @@ def put(file: Path, *, by: By = None) -> int:
 @app.command
 def delete(name: str, *, by: By = None) -> int:
     """Delete a rule. Its history stays."""
+    _check(name)
     with connected() as http:
         before = http.get(f"/v1/rules/{name}")
         body_of(before)
@@ -119,6 +125,12 @@ def try_file(
         return 0
     _show_trial(found)
     return 0
+
+
+def _check(name: str) -> None:
+    """Raises InputError where a name is none of a rule: in a URL it could be that of another one."""
+    if not re.match(NAME_OF_RULE, name):
+        raise InputError(f"{name!r} is no name of a rule: lower-case letters, digits, '.', '_' and '-', 64 at most")
 
 
 def _show_trial(found: dict[str, Any]) -> None:

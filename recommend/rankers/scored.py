@@ -26,7 +26,9 @@ class Scored(Ranker):
         if found.heads is None or (place >= len(found)).any() or (found.rows[place] != rows).any():
             raise StageError("a candidate has no score")
         features = None if found.features is None else found.features.take(place, axis=0)
-        ranker = query.parts.ranker
-        own = ranker is not None and found.head_names == tuple(ranker.heads)
-        weights = query.parts.objective if own else None
+        parts, weights = query.parts, None
+        if parts.ranker is not None and found.head_names[: len(parts.ranker.heads)] == tuple(parts.ranker.heads):
+            others = found.head_names[len(parts.ranker.heads) :]  # such as that of priors
+            own = parts.objective or dict.fromkeys(parts.ranker.heads, 1.0)
+            weights = {**own, **dict.fromkeys(others, 1.0)}
         return Scores(found.heads.take(place, axis=0), found.head_names, weights, features, found.feature_names)

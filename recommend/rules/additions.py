@@ -27,7 +27,7 @@ class Ruled(Retriever):
     quota: int = EACH * ADDING
 
     def applies(self, query: Query) -> bool:
-        return bool(query.rules.rules) and query.ruling.plan.arranges
+        return query.has_rules and query.adds and query.ruling.plan.arranges
 
     def find(self, query: Query) -> Rows:
         ruling = query.ruling
@@ -56,7 +56,7 @@ class Ruled(Retriever):
 def pinned(query: Query) -> Rows:
     """Rows of the items that rules pin, and that are available and pass the request's filter; whether the person has
     met them does not count."""
-    if not query.rules.rules or not query.ruling.plan.pins:
+    if not (query.has_rules and query.adds and query.ruling.plan.pins):
         return NO_ROWS
     rows = query.columns.rows(query.ruling.plan.pins)
     return rows[_fitting(query, rows)]

@@ -51,6 +51,12 @@ def test_rows_that_are_waited_for_are_flushed_soon_unless_events_are_late() -> N
     assert items.after(NOW, basket) == items.after(NOW)
 
 
+def test_a_short_interval_is_not_lengthened_for_those_that_are_waited_for() -> None:
+    items = Flushing(100, SPREAD, soon_ms=300, soon=("basket",))
+    items.read(NOW, NOW)
+    assert items.after(NOW, {"basket"}) == items.after(NOW)
+
+
 def test_a_flush_time_of_a_backlog_gives_way_when_that_is_gone() -> None:
     users = Flushing(10)
     users.read(NOW - 60_000, NOW)

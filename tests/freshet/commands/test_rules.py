@@ -60,6 +60,18 @@ def test_rules_are_put_listed_shown_and_deleted(tmp_path: Path, capsys: pytest.C
     assert "No rule has the name 'two'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["one#two", "two/../one", "one?x=1", ""])
+def test_a_name_that_would_be_another_rules_in_a_url_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["rules", "put", written(tmp_path, {"one": HIDE})]) == 0
+    for arguments in (["put", written(tmp_path, {name: HIDE})], ["delete", name], ["show", name]):
+        assert main(["rules", *arguments]) != 0
+    capsys.readouterr()
+    assert main(["rules", "show", "one"]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

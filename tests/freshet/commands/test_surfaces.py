@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from freshet.cli import main
 from freshet.commands import surfaces as command
@@ -37,7 +38,7 @@ def _served(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
         yield SimpleNamespace(get=ask("GET"), post=ask("POST"))
 
     monkeypatch.setattr(command, "connected", server)
-    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setattr(command, "console", Console(highlight=False, width=220))
     monkeypatch.delenv("FRESHET_SURFACES", raising=False)
 
 

@@ -16,12 +16,14 @@ from hypothesis import strategies as st
 from operators.aggregator import ATTRIBUTES
 from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
+from recommend.candidate_set import Listed
 from recommend.filtering import ItemFilter, ItemFilters
 from recommend.pipeline import Answer, Pipeline
 from recommend.popular import LENGTH, Popular
 from recommend.rankers.popularity import POPULARITY
 from recommend.rules.rule_set import RuleSet, compile_all
-from recommend.surfaces import SURFACES, home, trending
+from recommend.surfaces import SURFACES, home, rank, trending
+from recommend.surfaces.email import email
 from schemas import rules
 from schemas.events import Item
 from serving.catalogue import LiveCatalogue
@@ -417,3 +419,35 @@ def test_what_was_known_of_the_same_items_is_right_in_the_next_set(sets: list[An
         assert anew is not None
         rows = np.arange(made.columns.n)
         assert (found.matches.bits(rows).packed == anew.bits(rows).packed).all()
+
+
+def test_rules_of_a_surface_are_in_force_there_and_not_where_its_parts_are_used() -> None:
+    of_email = rule_set(STOCK, a={"kind": "hide", "items": ["i59"], "surfaces": ["email"]})
+    of_home = rule_set(STOCK, a={"kind": "hide", "items": ["i59"], "surfaces": ["home"]})
+    shown = {
+        (surface.name, name): 59 in numbers(ask(found, surface=surface, n=N))
+        for surface in (home, email)
+        for name, found in (("email", of_email), ("home", of_home))
+    }
+    assert shown == {
+        ("home", "email"): True, ("home", "home"): False, ("email", "email"): False, ("email", "home"): True,
+    }  # fmt: skip
+
+
+def test_a_list_of_the_callers_own_stays_whole_whatever_rules_ask_for() -> None:
+    found = rule_set(
+        STOCK, a={"kind": "sponsor", "items": ["i50"], "positions": [0]}, b={"kind": "cap", "by": "brand", "most": 1},
+        c={"kind": "pin", "item_id": "i51", "position": 1}, d={"kind": "promote", "items": ["i52"]},
+    )  # fmt: skip
+    own = STOCK.columns.rows([f"i{k}" for k in range(12)])
+    assert sorted(numbers(ask(found, surface=rank, n=12, given=own))) == list(range(12))
+
+
+def test_a_cap_holds_on_a_page_that_takes_up_what_is_new() -> None:
+    """No more than n are left on the list, so that others are found; they count as well."""
+    found = rule_set(STOCK, a={"kind": "cap", "by": "brand", "most": 1})
+    left = STOCK.columns.rows(["i40", "i41"])
+    listed = Listed(left, np.ones(2, np.uint32))
+    shown = numbers(ask(found, n=6, depth=200, listed=listed))
+    assert len({k % 4 for k in shown}) == len(shown) == 4
+    assert {40, 41} <= set(shown)
