@@ -68,6 +68,8 @@ bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, b
 	$(BIN)/freshet bench feed --items 10000,100000,1000000 --processes 1,2
 	$(BIN)/freshet bench bundles
 	$(BIN)/freshet bench filters
+	$(BIN)/freshet bench rules
+	$(BIN)/freshet bench reactions
 	$(BIN)/freshet bench surfaces
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
