@@ -8,7 +8,7 @@ Features cannot contain anything later than the moment, since no later event has
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ from schemas.events import Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
-from training.moments import first_events, sample
+from training.moments import sample
 from training.replay import KnownItems, Replay
 
 AHEAD = 20
@@ -175,9 +175,8 @@ def query_of(people: LivePeople, live: LiveColumns, pipeline: Pipeline, event: I
     )  # fmt: skip
 
 
-def wanted(log: Log, ahead: int | None = AHEAD) -> Callable[[int], dict[str, int]]:
-    """For an event's number: item id → grade, over its person's next `ahead` interactions from it on, all of them for
-    None.
+def wanted(log: Log) -> Callable[[int], dict[str, int]]:
+    """For an event's number: item id → grade, over its person's next AHEAD interactions from it on.
 
     3 loved, 2 liked, 1 met without a rating, 0 disliked: taste in thirds of a purchase.
     """
@@ -191,7 +190,7 @@ def wanted(log: Log, ahead: int | None = AHEAD) -> Callable[[int], dict[str, int
     def grades(index: int) -> dict[str, int]:
         own = by_user[log.interactions[index].user_id]
         found: dict[str, int] = {}
-        for later in own[place[index] : None if ahead is None else place[index] + ahead]:
+        for later in own[place[index] : place[index] + AHEAD]:
             event = log.interactions[later]
             if event.item_id and event.event_type in MET:
                 found[event.item_id] = max(found.get(event.item_id, 0), grade(event))
@@ -227,31 +226,24 @@ def examples(
     `space` must be fitted without those events, or similarity would leak the labels.
     """
     chance = np.random.default_rng(seed)
-    grades, rest = wanted(log), wanted(log, None)
+    grades = wanted(log)
     groups: list[Group] = []
 
-    def add(query: Query, values: Mapping[str, int], shown: Sequence[str] = ()) -> None:
+    def look(moment: Moment) -> None:
         columns = pipeline.columns
         labels = np.zeros(columns.n, np.int64)
-        for item_id, value in values.items():
+        for item_id, value in grades(moment.number).items():
             if item_id in columns.row_of:
                 labels[columns.row_of[item_id]] = value
-        rows = candidates(pipeline, query, chance)
+        rows = candidates(pipeline, moment.query, chance)
         others = rows[labels[rows] == 0]
         rows = np.concatenate([rows[labels[rows] > 0], chance.permutation(others)[:OTHERS]])
         if labels[rows].any() and not labels[rows].all():
-            positions = stood(shown, columns, rows)
-            groups.append(Group(matrix(query.ranking, rows, declared.crosses, positions), labels[rows]))
-
-    def look(moment: Moment) -> None:
-        if moment.number in visits:
-            add(moment.query, grades(moment.number), moment.shown)
-        if moment.number in new:
-            add(moment.query, rest(moment.number), moment.shown)
+            positions = stood(moment.shown, columns, rows)
+            groups.append(Group(matrix(moment.query.ranking, rows, declared.crosses, positions), labels[rows]))
 
     world, pipeline, arrivals = world_of(log, space, declared.reads)
-    visits, new = set(sample(log, start, limit, seed)), set(first_events(log, start, limit // 2, seed))
-    replay(log, world, pipeline, arrivals, sorted(visits | new), look, progress, declared)
+    replay(log, world, pipeline, arrivals, sample(log, start, limit, seed), look, progress, declared)
     return groups
 
 

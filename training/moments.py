@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 
 from operators.time import minutes
@@ -13,8 +11,6 @@ from training.accepted import Log
 VISIT_GAP = minutes(30)
 FEW = 500
 """moments that a log gives even if it has fewer visits"""
-KNOWN = (0, 1, 2, 3, 5, 10, 20)
-"""numbers of events after which a new person's later ones are learned"""
 
 
 def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
@@ -44,17 +40,3 @@ def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
     moments |= {int(chance.choice(begun[k][1:])) for k in chosen if len(begun[k]) > 1}
     left = np.setdiff1d(np.arange(start, len(log.interactions)), list(moments))
     return sorted([*moments, *chance.permutation(left)[: max(0, min(FEW, limit) - len(moments))].tolist()])
-
-
-def first_events(log: Log, start: int, limit: int, seed: int) -> list[int]:
-    """Event numbers at which people whose first event is from `start` on have had KNOWN[k] events, for each k: at most
-    `limit`, of people at random."""
-    by_user: dict[str, list[int]] = defaultdict(list)
-    for number, event in enumerate(log.interactions):
-        if event.event_type != FEEDBACK:  # what is known of a person does not grow with controls
-            by_user[event.user_id].append(number)
-    new = [own for own in by_user.values() if own[0] >= start]
-    found: list[int] = []
-    for k in np.random.default_rng(seed).permutation(len(new)).tolist():
-        found += [new[k][n] for n in KNOWN if n < len(new[k])]
-    return sorted(found[:limit])

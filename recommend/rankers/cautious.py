@@ -5,26 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
+from recommend.item_space import ItemSpace
 from recommend.model import Parts
-from recommend.priors import POPULARITY, PRIORS, difference_of
+from recommend.priors import POPULARITY, PRIORS, Table, difference_of
 from recommend.query import Query
 from recommend.rankers.onnx import Onnx
 from recommend.stage import Ranker, Scores
 
 HEAD = "prior"
-STRENGTH, HALF = 8.0, 1.0
+STRENGTH, HALF = 8.0, 1.5
+LEAST = 0.01
+"""weight below which the prior is left out: that of a person with 15 events"""
 LIFT = 10.0
 """what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cautious(Ranker):
-    """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, half as much for
-    a person with `half` recent events, a third with twice as many … Without priors in the bundle, those of `of` alone.
+    """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, halved by every
+    `half` recent events of the person, 0 from LEAST on. Without priors in the bundle, those of `of` alone.
 
     The prior is log2 of popularity relative to the most popular item, which is the mean of the decayed one and of how
     many people have ever met the item; and `lift` times the cosine of the item and the taste that people with a profile
@@ -41,15 +45,19 @@ class Cautious(Ranker):
         found, table, space = self.of.score(query, rows), query.parts.tables.get(PRIORS), query.parts.space
         if table is None or space is None:
             return found
-        prior, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
-        known = (labels >= 0) & (labels < len(table[POPULARITY]))
-        prior[known] = (prior[known] + table[POPULARITY][labels[known]]) / 2
-        if (towards := difference_of(query)) is not None:
-            prior += self.lift * (query.vectors(rows) @ towards)
-        prior *= self.strength / (1 + len(query.user["recent_items"]) / self.half)
+        weight = self.strength * 2.0 ** (-len(query.user["recent_items"]) / self.half)
+        prior = weight * self._prior(query, rows, table, space) if weight >= LEAST else np.zeros(len(rows))
         values = np.column_stack([found.values, prior]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
         return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
+
+    def _prior(self, query: Query, rows: Rows, table: Table, space: ItemSpace) -> npt.NDArray[np.float64]:
+        found, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
+        known = (labels >= 0) & (labels < len(table[POPULARITY]))
+        found[known] = (found[known] + table[POPULARITY][labels[known]]) / 2
+        if (towards := difference_of(query)) is not None:
+            found += self.lift * (query.vectors(rows) @ towards)
+        return found
 
     def heads(self, parts: Parts) -> tuple[str, ...]:
         own = self.of.heads(parts)

@@ -80,8 +80,9 @@ def test_the_prior_falls_with_events() -> None:
     new = prior_of(query_of({PRIORS: TABLE}))
     assert np.diff(new).tolist() == pytest.approx([-STRENGTH / 2] * 3)
     events = [("view", f"i{k % 4}") for k in range(20)]
-    known = prior_of(query_of({PRIORS: TABLE}, recent=events))
-    assert known == pytest.approx(new / (1 + len(events) / HALF))
+    known = prior_of(query_of({PRIORS: TABLE}, recent=events[:3]))
+    assert known == pytest.approx(new * 2 ** (-3 / HALF))
+    assert prior_of(query_of({PRIORS: TABLE}, recent=events)).tolist() == [0] * 4, "of whom enough is known"
 
 
 def test_a_profile_moves_the_prior_and_only_where_it_may_be_read() -> None:

@@ -343,18 +343,3 @@ def test_positions_are_those_of_the_list_that_the_event_came_from(log: Log, spac
     columns = examples.replay(log, *examples.world_of(log, space))[1].columns
     rows = columns.rows(["i1", "i2", "i3"])
     assert examples.stood(["i3", "gone", "i1"], columns, rows).tolist() == [2.0, -1.0, 0.0]
-
-
-def test_new_people_are_learned_from_by_all_that_they_meet_later(log: Log) -> None:
-    start = 600
-    moments = moments_of.first_events(log, start, 1000, seed=0)
-    by_user: dict[str, list[int]] = {}
-    for number, each in enumerate(log.interactions):
-        by_user.setdefault(each.user_id, []).append(number)
-    new = {user: own for user, own in by_user.items() if own[0] >= start}
-    assert new
-    assert moments == sorted(own[k] for own in new.values() for k in moments_of.KNOWN if k < len(own))
-    assert len(moments_of.first_events(log, start, 3, seed=0)) == 3
-    own = next(iter(new.values()))
-    assert set(examples.wanted(log, None)(own[0])) == {log.interactions[k].item_id for k in own}
-    assert len(own) > examples.AHEAD
