@@ -21,6 +21,8 @@ HEAD = "prior"
 STRENGTH, HALF = 8.0, 1.5
 LEAST = 0.01
 """weight below which the prior is left out: that of a person with 15 events"""
+SAID = 6
+"""events that stated interests count for: who says what they like sees it"""
 LIFT = 10.0
 """what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
 
@@ -28,7 +30,7 @@ LIFT = 10.0
 @dataclass(frozen=True, kw_only=True)
 class Cautious(Ranker):
     """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, halved by every
-    `half` recent events of the person, 0 from LEAST on. Without priors in the bundle, those of `of` alone.
+    `half` recent events of the person, 0 below LEAST. Without priors in the bundle, those of `of` alone.
 
     The prior is log2 of popularity relative to the most popular item, which is the mean of the decayed one and of how
     many people have ever met the item; and `lift` times the cosine of the item and the taste that people with a profile
@@ -45,7 +47,10 @@ class Cautious(Ranker):
         found, table, space = self.of.score(query, rows), query.parts.tables.get(PRIORS), query.parts.space
         if table is None or space is None:
             return found
-        weight = self.strength * 2.0 ** (-len(query.user["recent_items"]) / self.half)
+        known = len(query.user["recent_items"])
+        if len(query.user["interests"]) or query.controls.interests:
+            known += SAID
+        weight = self.strength * 2.0 ** (-known / self.half)
         prior = weight * self._prior(query, rows, table, space) if weight >= LEAST else np.zeros(len(rows))
         values = np.column_stack([found.values, prior]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights

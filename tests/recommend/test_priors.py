@@ -19,7 +19,7 @@ from recommend.pipeline import Pipeline
 from recommend.priors import POPULARITY, PRIORS, TOKENS, VECTORS, difference, difference_of, tokens_of
 from recommend.query import Query
 from recommend.rankers import Cautious
-from recommend.rankers.cautious import HALF, HEAD, STRENGTH
+from recommend.rankers.cautious import HALF, HEAD, SAID, STRENGTH
 from recommend.stage import Ranker, Scores
 from recommend.surfaces import home
 from schemas.events import Item
@@ -83,6 +83,8 @@ def test_the_prior_falls_with_events() -> None:
     known = prior_of(query_of({PRIORS: TABLE}, recent=events[:3]))
     assert known == pytest.approx(new * 2 ** (-3 / HALF))
     assert prior_of(query_of({PRIORS: TABLE}, recent=events)).tolist() == [0] * 4, "of whom enough is known"
+    said = prior_of(query_of({PRIORS: TABLE}, interests=["a"]))
+    assert said == pytest.approx(new * 2 ** (-SAID / HALF))
 
 
 def test_a_profile_moves_the_prior_and_only_where_it_may_be_read() -> None:
