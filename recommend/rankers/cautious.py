@@ -21,7 +21,7 @@ HEAD = "prior"
 STRENGTH, HALF = 8.0, 1.5
 LEAST = 0.01
 """weight below which the prior is left out: that of a person with 15 events"""
-SAID = 6
+SAID = 10
 """events that stated interests count for: who says what they like sees it"""
 LIFT = 10.0
 """what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
