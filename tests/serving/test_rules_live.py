@@ -81,6 +81,7 @@ def _put(client: httpx.Client, rule: Any, version: int | None) -> httpx.Response
     return client.put("/v1/rules/brand", params={"by": "anna"}, json=rule, headers=headers)
 
 
+@pytest.mark.proof
 @pytest.mark.integration
 def test_a_rule_put_on_one_server_is_in_force_on_another_and_never_half(
     servers: list[httpx.Client],
@@ -122,6 +123,7 @@ def test_a_rule_put_on_one_server_is_in_force_on_another_and_never_half(
     until(lambda: set(_shown(two)) == whole, 5)
 
 
+@pytest.mark.proof
 @pytest.mark.integration
 def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(servers: list[httpx.Client]) -> None:
     one, two = servers
