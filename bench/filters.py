@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -39,6 +39,7 @@ from schemas import bundle
 from schemas.clock import now_ms
 from schemas.events import Item
 
+C = TypeVar("C")
 SHARES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 SOLD_OUT = 0.9
 PEOPLE = 100
@@ -112,9 +113,13 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
             _ask(case, world, chance, clock, WARM_UP)
             case.ms.clear()
         rounds = Rounds(say, attempts)
+
+        def ask(case: Case, at: int) -> list[float]:
+            return _ask(case, world, chance, at, WARM_UP)
+
         for number in range(ROUNDS):
             clock += DAY // 100
-            turns = rounds.measure(f"round {number + 1}", partial(_turns, cases, world, chance, clock, requests))
+            turns = rounds.measure(f"round {number + 1}", partial(in_turns, cases, requests, clock, ask))
             for case, ms in zip(cases, turns, strict=True):
                 case.ms += ms
         for case in cases:
@@ -168,14 +173,12 @@ def _query(case: Case, world: FilteredCatalogue, person: dict[str, Any], clock: 
     return world.pipeline.query(at=clock, user=person, region="DE", filter=chosen)
 
 
-def _turns(
-    cases: Sequence[Case], world: FilteredCatalogue, chance: random.Random, clock: int, requests: int
-) -> list[list[float]]:
-    """Milliseconds of the cases, a few requests of each in turn."""
+def in_turns(cases: Sequence[C], requests: int, clock: int, ask: Callable[[C, int], list[float]]) -> list[list[float]]:
+    """Milliseconds of the cases, WARM_UP requests of each in turn; `ask` gets the case and the time of the first."""
     found: list[list[float]] = [[] for _ in cases]
     for turn in range(max(1, requests // (ROUNDS * WARM_UP))):
         for case, ms in zip(cases, found, strict=True):
-            ms += _ask(case, world, chance, clock + turn * WARM_UP * SECOND, WARM_UP)
+            ms += ask(case, clock + turn * WARM_UP * SECOND)
     return found
 
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bench.filters import FilteredCatalogue, made_world
+from bench.filters import ROUNDS, SECOND, WARM_UP, FilteredCatalogue, in_turns, made_world
 from bench.machine import Rounds
 from bench.report import Report, Target, ratio, summary
 from bench.stacks import Say
@@ -34,9 +34,6 @@ from schemas.clock import now_ms
 from schemas.rules import Rule
 
 RULES = 200
-WARM_UP = 20
-ROUNDS = 4
-SECOND = 1000
 CHANGED = 7
 """items that change before each request of the third case: 500 a second at 75 feeds a second"""
 TARGETS = (Target("p50_ratio", "≤", 1.2), Target("p99_ratio", "≤", 1.2))
@@ -104,23 +101,16 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
             _ask(case, world, chance, clock, WARM_UP)
             case.ms.clear()
         rounds = Rounds(say, attempts)
+
+        def ask(case: RulesCase, at: int) -> list[float]:
+            return _ask(case, world, chance, at, WARM_UP)
+
         for number in range(ROUNDS):
             clock += DAY // 100
-            turns = rounds.measure(f"round {number + 1}", partial(_turns, cases, world, chance, clock, requests))
+            turns = rounds.measure(f"round {number + 1}", partial(in_turns, cases, requests, clock, ask))
             for case, ms in zip(cases, turns, strict=True):
                 case.ms += ms
     return report(cases, items, compiled_ms, rounds)
-
-
-def _turns(
-    cases: Sequence[RulesCase], world: FilteredCatalogue, chance: random.Random, clock: int, requests: int
-) -> list[list[float]]:
-    """Milliseconds of the cases, a few requests of each in turn."""
-    found: list[list[float]] = [[] for _ in cases]
-    for turn in range(max(1, requests // (ROUNDS * WARM_UP))):
-        for case, ms in zip(cases, found, strict=True):
-            ms += _ask(case, world, chance, clock + turn * WARM_UP * SECOND, WARM_UP)
-    return found
 
 
 def _ask(case: RulesCase, world: FilteredCatalogue, chance: random.Random, clock: int, requests: int) -> list[float]:
