@@ -40,7 +40,7 @@ ANCHORS = 20
 NO_ROWS: Rows = np.zeros(0, np.int64)
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
-Explain = Literal["none", "reason", "full"]
+Explain = Literal["none", "reason", "full", "events"]
 
 
 class Anchors(NamedTuple):
@@ -132,6 +132,11 @@ class Query:
     Where it is not set, `allowed` evaluates the filter"""
     encoded: Vector | None = None
     """the person's vector by the model's encoder, where it has one; set by the pipeline"""
+
+    @property
+    def explains_all(self) -> bool:
+        """Whether the answer says what every stage did."""
+        return self.explain in ("full", "events")
 
     # -- the model's parts ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
+from recommend.explain_events import EventEffect, LeftOut
 from recommend.paging import MINIMUM
 from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
@@ -48,7 +49,8 @@ class Minimum(Struct, frozen=True):
 
 
 class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0. `detail` is there with explain=full; `sponsored`, the label to show, for
+    """One item of a feed, rank counted from 0. `detail` is there with explain=full and explain=events, `events` with the
+    latter: those of the person's events that moved the item's score most. `sponsored`, the label to show, is there for
     an item in a sponsored position."""
 
     item_id: str
@@ -58,6 +60,7 @@ class FeedItem(Struct, frozen=True):
     reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
+    events: list[EventEffect] | UnsetType = UNSET
 
 
 class SurfaceAnswer(Struct, frozen=True, kw_only=True):
@@ -65,7 +68,8 @@ class SurfaceAnswer(Struct, frozen=True, kw_only=True):
 
     `unknown_items` are ids of the request that no item has: the answer does without them. `next` is the cursor of the
     page that follows, null where nothing is left. `degraded` names the steps of which a stage failed; `trace`, there
-    with explain=full, says which and why. `filter` and `min_score` are there where the request has them.
+    with explain=full, says which and why. `filter` and `min_score` are there where the request has them, `left_out`
+    with explain=events.
     """
 
     request_id: str
@@ -79,6 +83,7 @@ class SurfaceAnswer(Struct, frozen=True, kw_only=True):
     trace: list[StageTrace] | UnsetType = UNSET
     filter: Filtered | UnsetType = UNSET
     min_score: Minimum | UnsetType = UNSET
+    left_out: LeftOut | UnsetType = UNSET
 
 
 class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
@@ -136,12 +141,12 @@ class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 
 def feed_items(answer: Answer) -> list[FeedItem]:
     """The items of a feed."""
-    ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explain == "full"
+    ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explains_all
     shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
     return [
         FeedItem(
             ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
-            sponsored_of(answer, row),
+            sponsored_of(answer, row), events_of(answer, rank),
         )
         for rank, (row, score, reason) in enumerate(shown)
     ]  # fmt: skip
@@ -150,7 +155,7 @@ def feed_items(answer: Answer) -> list[FeedItem]:
 def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedItem]:
     """The items of a surface that is not personal."""
     query, rows = answer.query, answer.candidates.rows
-    ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    ids, items, full = query.columns.ids, query.columns.items, query.explains_all
     times: Sequence[float | UnsetType] = [UNSET] * len(rows)
     if with_velocity:
         times = of_items(query.columns, rows, query.at, query.region).times.round(3).tolist()
@@ -172,11 +177,11 @@ def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedIt
 def ranked_items(answer: Answer) -> list[RankedItem]:
     """The items of a list of the caller's."""
     query = answer.query
-    ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    ids, items, full = query.columns.ids, query.columns.items, query.explains_all
     return [
         RankedItem(
             ids[row], round(score, 5), rank, items[row], UNSET, answer.detail(rank) if full else UNSET,
-            removed_by=answer.marks.get(row, []),
+            events=events_of(answer, rank), removed_by=answer.marks.get(row, []),
         )
         for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
     ]  # fmt: skip
@@ -198,7 +203,13 @@ def shared(
         "trace": trace_of(answer),
         "filter": filtered(answer),
         "min_score": minimum(answer),
+        "left_out": answer.moved.left_out if answer.moved else UNSET,
     }
+
+
+def events_of(answer: Answer, rank: int) -> list[EventEffect] | UnsetType:
+    """The events that moved the item, with explain=events."""
+    return UNSET if answer.moved is None else answer.moved.effects[rank]
 
 
 def sponsored_of(answer: Answer, row: int) -> str | UnsetType:
@@ -226,5 +237,5 @@ def minimum(answer: Answer) -> Minimum | UnsetType:
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:
-    """The trace, where the request has explain=full."""
-    return answer.trace if answer.query.explain == "full" else UNSET
+    """The trace, where the request has explain=full or events."""
+    return answer.trace if answer.query.explains_all else UNSET

@@ -43,7 +43,7 @@ def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
     """The parameters of the feed, which serves these surfaces."""
     return (
         USER_ID, which_of(surfaces, home.name), how_many_of(surfaces), REGION, DEVICE, TIMEZONE, AFTER,
-        explained("reason"), *COMMON,
+        explained("reason", ("none", "reason", "full", "events")), *COMMON,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from serving.request_parameters import AFTER, AT, DEVICE, FILTER, OBJECTIVE, VAR
 from serving.requested import Requests
 from serving.services import Services
 
-RANK = (REGION, DEVICE, AFTER, explained("none", ("none", "full")), FILTER, OBJECTIVE, AT, VARIANT)
+RANK = (REGION, DEVICE, AFTER, explained("none", ("none", "full", "events")), FILTER, OBJECTIVE, AT, VARIANT)
 
 
 class RankedList(Struct, forbid_unknown_fields=True, frozen=True):

@@ -48,6 +48,7 @@ class Ranker:
     """Scores by a function of the ranker's inputs; by default by the first of them, the similarity."""
 
     heads = ("score",)
+    reads_declared = False
 
     def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
         self._score, self._crosses = score, crosses
