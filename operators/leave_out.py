@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.contract import CellAggregation, Signal, Space, View
+from operators.contract import Aggregation, Signal, Space, View
 from operators.decay import AffinityHead, AffinityShares, AffinitySharesState
 from operators.history import CurrentSession, Recent
 from operators.keyed import UserOperator
@@ -45,7 +45,19 @@ class LeaveOut:
         operator = UserOperator(view, self._world)
         state = operator.of_row(row)
         operator.embed(state, space)  # the row may have been taken into another space than its state is in
-        self._parts: list[tuple[CellAggregation[Any], Any]] = list(zip(view.aggregations, state.parts, strict=True))  # type: ignore[arg-type]
+        # The opposite of an event: read anew for each, and made once, as it takes long to make a declaration.
+        self._opposite: dict[str, float] = {}
+        self._vectors: list[tuple[UserVector, VectorState]] = []
+        self._affinities: list[tuple[AffinityShares, AffinitySharesState]] = []
+        self._sessions: list[CurrentSession] = []
+        for aggregation, state_of in zip(view.aggregations, state.parts, strict=True):
+            if type(aggregation) is UserVector:
+                self._vectors.append((replace(aggregation, weights=self._opposite), state_of))
+            elif type(aggregation) is AffinityShares:
+                aggregation.values(state_of, at)  # sorts the sums once for all events
+                self._affinities.append((replace(aggregation, weights=self._opposite), state_of))
+            elif type(aggregation) is CurrentSession:
+                self._sessions.append(aggregation)
 
     def __len__(self) -> int:
         """How many interactions there are to leave out."""
@@ -60,23 +72,22 @@ class LeaveOut:
         signal = Signal(kind, int(time), item_id, categories=categories, brand=brand)
         left = {name: [*row[name][:place], *row[name][place + 1 :]] for name in RECENTS}
         changed: dict[str, Any] = dict(left)
-        for aggregation, state in self._parts:
-            if isinstance(aggregation, (AffinityShares, UserVector)):
-                if not taste:
-                    continue
-                opposite = replace(aggregation, weights={kind: -float(taste)})  # a rating's stars are in the taste
-                if isinstance(opposite, UserVector):
-                    values = opposite.values(self._vector(opposite, state, signal), self._at)
-                    values = np.asarray(values[0], np.float32), values[1]
-                else:
-                    values = opposite.values(self._affinity(opposite, state, signal), self._at)
-            elif isinstance(aggregation, CurrentSession):
-                if not row["session_start"] or time < row["session_start"]:
-                    continue
-                values = self._session(aggregation, left)
-            else:
-                continue
+
+        def put(aggregation: Aggregation[Any], values: tuple[Any, ...]) -> None:
             changed.update(zip((f.name for f in aggregation.fields), values, strict=True))
+
+        if taste:
+            self._opposite.clear()
+            self._opposite[kind] = -float(taste)  # a rating's stars are in it
+            for vector, sums in self._vectors:
+                numbers, space = vector.values(self._vector(vector, sums, signal), self._at)
+                put(vector, (np.asarray(numbers, np.float32), space))
+            for affinity, shares in self._affinities:
+                if getattr(signal, affinity.of):
+                    put(affinity, affinity.values(self._affinity(affinity, shares, signal), self._at))
+        if row["session_start"] and time >= row["session_start"]:
+            for session in self._sessions:
+                put(session, self._session(session, left))
         return changed
 
     def _vector(self, opposite: UserVector, state: VectorState, signal: Signal) -> VectorState:
@@ -90,9 +101,6 @@ class LeaveOut:
         return found
 
     def _affinity(self, opposite: AffinityShares, state: AffinitySharesState, signal: Signal) -> AffinitySharesState:
-        if state.ranked is None:
-            opposite.values(state, self._at)
-        assert state.ranked is not None or not state.sums
         ranked = None if state.ranked is None else list(state.ranked)
         found = AffinitySharesState(AffinityHead(state.head.origin, {}), dict(state.sums), ranked=ranked)
         opposite.update(found, signal, self._world)

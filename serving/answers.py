@@ -49,9 +49,9 @@ class Minimum(Struct, frozen=True):
 
 
 class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0. `detail` is there with explain=full and explain=events, `events` with the
-    latter: those of the person's events that moved the item's score most. `sponsored`, the label to show, is there for
-    an item in a sponsored position."""
+    """One item of a feed, rank counted from 0. `detail` is there with explain=full and explain=events, and with the
+    latter `events`: those of the person's events that moved the item's score most. `sponsored`, the label to show, is
+    there for an item in a sponsored position."""
 
     item_id: str
     score: float

@@ -98,7 +98,8 @@ def test_an_item_that_was_met_twice_stays_a_recent_one() -> None:
 def test_without_the_only_event_nothing_is_left() -> None:
     row = row_of([event(1)], T0 + 11 * MINUTE)
     found = LeaveOut(views.user, row, WORLD, WORLD.item, T0 + 11 * MINUTE).without(0)  # type: ignore[arg-type]
-    assert len(found["vector"]) == 0 and found["category_affinity"] == found["recent_items"] == []
+    assert len(found["vector"]) == 0
+    assert found["category_affinity"] == found["recent_items"] == []
     assert found["session_start"] == 0
 
 

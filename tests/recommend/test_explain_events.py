@@ -40,7 +40,8 @@ def test_a_delta_is_the_difference_from_a_person_without_the_event(n: int) -> No
     at, of = events[-1].timestamp + MINUTE, world(score=scores)
     answer = ask(of, row_of(events, at), at)
     assert answer.moved is not None
-    assert answer.moved.left_out.events == min(n, LATEST) and answer.moved.left_out.inexact == []
+    assert answer.moved.left_out.events == min(n, LATEST)
+    assert answer.moved.left_out.inexact == []
     shown = answer.candidates.rows
     query = of.query(at=at, user=row_of(events, at))
     query.surface = "home"
@@ -66,7 +67,8 @@ def test_the_events_of_the_largest_effect_are_named_largest_first() -> None:
     assert answer.moved
     for effects in answer.moved.effects:
         sizes = [abs(each.delta) for each in effects]
-        assert len(sizes) <= MOST and sizes == sorted(sizes, reverse=True)
+        assert len(sizes) <= MOST
+        assert sizes == sorted(sizes, reverse=True)
     found = [each.delta for effects in answer.moved.effects for each in effects]
     assert min(found) < 0 < max(found), "events lower scores, too"
 
@@ -76,14 +78,16 @@ def test_it_changes_neither_items_nor_scores_and_is_there_only_where_asked_for()
     of, row, at = world(score=scores), row_of(events, events[-1].timestamp), events[-1].timestamp
     plain, asked = ask(of, row, at, "full"), ask(of, row, at)
     assert plain.moved is None
-    assert plain.item_ids == asked.item_ids and plain.scores == asked.scores
+    assert plain.item_ids == asked.item_ids
+    assert plain.scores == asked.scores
     assert [stage.stage for stage in asked.trace] == [*(stage.stage for stage in plain.trace), "events"]
 
 
 def test_a_person_without_events_is_moved_by_none() -> None:
     answer = ask(world(score=scores), row_of([], 0), event(0).timestamp)
     assert answer.moved is not None
-    assert answer.moved.left_out.events == 0 and not any(answer.moved.effects)
+    assert answer.moved.left_out.events == 0
+    assert not any(answer.moved.effects)
 
 
 def test_what_is_not_exact_is_named() -> None:
@@ -91,16 +95,20 @@ def test_what_is_not_exact_is_named() -> None:
     of, at = world(score=scores), events[-1].timestamp
     of.model.parts("home").ranker.reads_declared = True  # type: ignore[union-attr, misc]
     answer = ask(of, row_of(events, at), at)
-    assert answer.moved and answer.moved.left_out.inexact == [OLDER, DECLARED]
+    assert answer.moved
+    assert answer.moved.left_out.inexact == [OLDER, DECLARED]
 
 
 def test_a_row_of_another_declaration_is_a_failure_with_its_reason() -> None:
     of, at = world(score=scores), event(3).timestamp
     row = row_of([event(k) for k in range(3)], at) | {"state": b"\x00"}
     answer = of.recommend(home, of.query(at=at, user=row, explain="events"))
-    assert answer.moved is None and answer.degraded == ["explain"] and len(answer.item_ids) == 20
+    assert answer.moved is None
+    assert answer.degraded == ["explain"]
+    assert len(answer.item_ids) == 20
     (failed,) = [stage for stage in answer.trace if stage.failed]
-    assert failed.stage == "events" and "events cannot be left out" in str(failed.failed)
+    assert failed.stage == "events"
+    assert "events cannot be left out" in str(failed.failed)
 
 
 def test_the_model_runs_once_for_all_events() -> None:
