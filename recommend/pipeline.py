@@ -158,9 +158,9 @@ class Pipeline:
         """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
         return self.finish(self.begin(surface, query))
 
-    def begin(self, surface: Surface, query: Query) -> Begun:
+    def begin(self, surface: Surface, query: Query, trace: Trace | None = None) -> Begun:
         """The first half of an answer: encode, retrieve, filter. Never raises."""
-        trace = Trace()
+        trace = trace or Trace()
         begun = Begun(surface, query, trace, merge([], ()))
         try:
             query.surface, query.rules_of = surface.parts_name, surface.rules_of or surface.name

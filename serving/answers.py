@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -17,7 +17,6 @@ from recommend.trace import StageTrace
 from recommend.velocity import of_items
 from schemas.events import Item
 from serving.hydrate import Freshness
-from serving.requested import Requested
 
 SCORE = (
     "similar: the cosine of the two items, -1 to 1, or the score of trending where no model has a vector of the item. "
@@ -185,26 +184,6 @@ def ranked_items(answer: Answer) -> list[RankedItem]:
         )
         for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
     ]  # fmt: skip
-
-
-def shared(
-    requested: Requested, answer: Answer, request_id: str, degraded: list[str], timings: dict[str, float]
-) -> dict[str, Any]:
-    """The fields of a SurfaceAnswer by name."""
-    return {
-        "request_id": request_id,
-        "surface": requested.surface.name,
-        "unknown_items": requested.unknown,
-        "next": requested.next(answer),
-        "model_version": requested.variant.version,
-        "variant": requested.variant.name,
-        "degraded": degraded,
-        "timings_ms": timings,
-        "trace": trace_of(answer),
-        "filter": filtered(answer),
-        "min_score": minimum(answer),
-        "left_out": answer.moved.left_out if answer.moved else UNSET,
-    }
 
 
 def events_of(answer: Answer, rank: int) -> list[EventEffect] | UnsetType:

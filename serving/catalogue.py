@@ -74,6 +74,15 @@ class LiveCatalogue(Catalogue):
         with self._lock:
             return super().rows_of(item_ids)
 
+    def hold(self, seconds: float) -> bool:
+        """Keeps other threads from changing anything until `release`, which the same thread calls; as often as it is
+        called. False where that cannot be had within so many seconds."""
+        return self._lock.acquire(timeout=seconds)
+
+    def release(self) -> None:
+        """Ends one `hold`."""
+        self._lock.release()
+
     def set_complete(self) -> None:
         """Marks the catalogue as read: items of a bundle that it lacks become unavailable, unless the catalogue is
         empty."""

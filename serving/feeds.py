@@ -17,7 +17,8 @@ from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
 from schemas.events import Impression
 from serving import parameters
-from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
+from serving.answers import FeedAnswer, Related
+from serving.bodies import body, degraded_of
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
@@ -114,26 +115,26 @@ class Feeds:
             user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
         )
         hydrated = time.perf_counter()
-        query = requested.query(
-            user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
-            timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
-        )  # fmt: skip
-        begun = requested.begin(query)
-        pairs_ms = 0.0
-        if wanted := begun.wanted_pairs():
-            asked_at = time.perf_counter()
-            await person.pairs.prefetch(wanted)
-            pairs_ms = (time.perf_counter() - asked_at) * 1000
-        answer = requested.finish(begun)
-        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
-        timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
         request_id = secrets.token_hex(12)
-        response = document(
-            FeedAnswer(
-                **shared(requested, answer, request_id, degraded, timings),
-                user_id=user_id, items=feed_items(answer), freshness=person.freshness,
+        with services.recorder.recording(request_id, person) as recording:
+            query = requested.query(
+                user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
+                timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+            )  # fmt: skip
+            begun = requested.begin(query, recording)
+            pairs_ms = 0.0
+            if wanted := begun.wanted_pairs():
+                asked_at = time.perf_counter()
+                await person.pairs.prefetch(wanted)
+                pairs_ms = (time.perf_counter() - asked_at) * 1000
+            answer = requested.finish(begun)
+            timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
+            around = requested.around(
+                "feed", answer, request_id, timings, user_id, person, not (person.degraded or person.pairs.degraded)
             )
-        )  # fmt: skip
+            response = document(body(around, answer))
+            recording.take(surface, around, answer, response.body)
+        degraded = degraded_of(around, answer)
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
@@ -173,17 +174,19 @@ class Feeds:
     async def _related(self, requested: Requested, **about: Any) -> Response:
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        query = requested.query(n=requested.asked["n"], user=user, user_id=requested.asked["user_id"] or "", **about)
-        answer = requested.answer(query)
-        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
-        observe(self._services, requested.surface, answer, answer.timings_ms, degraded)
-        request_id = secrets.token_hex(12)
-        return document(
-            Related(
-                **shared(requested, answer, request_id, degraded, answer.timings_ms),
-                items=related_items(answer, with_velocity=requested.asked.get("by") == "velocity"),
-            )
-        )
+        request_id, hydrated = secrets.token_hex(12), not (person and person.degraded)
+        user_id = requested.asked["user_id"]
+        with self._services.recorder.recording(request_id, person) as recording:
+            query = requested.query(n=requested.asked["n"], user=user, user_id=user_id or "", **about)
+            answer = requested.answer(query, recording)
+            around = requested.around(
+                "related", answer, request_id, answer.timings_ms, user_id, person, hydrated,
+                velocity=requested.asked.get("by") == "velocity",
+            )  # fmt: skip
+            response = document(body(around, answer))
+            recording.take(requested.surface, around, answer, response.body)
+        observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around, answer))
+        return response
 
 
 async def person_of(services: Services, requested: Requested) -> Person | None:

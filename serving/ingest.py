@@ -119,6 +119,7 @@ class Ingest:
             stored.append(EventPlace(*place[:3], "" if isinstance(event, Item) else event.user_id))
             if isinstance(event, User) and event.consent is False:
                 self._services.impressions.forget(event.user_id)
+                self._services.recorder.forget(event.user_id)
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)
         token = Token.of(self._services.issuer, stored)
         return Receipt(len(stored), token.encode(), sorted(rejected, key=lambda r: r.index))
