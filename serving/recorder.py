@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,7 @@ class Recorder:
         self._rules: dict[str, bytes] = {}
         """of records that wait"""
         self._pruned = 0
+        self._lock = threading.Lock()
         self._loop = Loop("records", self.flush, EVERY_S, finishes=True)
 
     @property
@@ -180,6 +182,10 @@ class Recorder:
     def flush(self) -> None:
         """Encodes and stores what waits. Raises what the store does; what was taken from the queue is then lost, and
         counted."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
         waiting, rules, now = self._waiting, dict(self._rules), now_ms()
         forgotten = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
         entries: list[StoredRecord] = []

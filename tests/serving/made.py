@@ -224,7 +224,7 @@ class Api:
 
     def __init__(self, bundles: Path, **settings: Any) -> None:
         self.rows, self.log = Rows(), Log()
-        given = ServingSettings(bundles=bundles, **settings)
+        given = ServingSettings(bundles=bundles, **{"records": bundles.parent / "answers.db", **settings})
         app = create_app(given, lambda s: Services.of(s, lambda: self.rows, self.log), follow=False)  # type: ignore[arg-type]
         self.services: Services = app.state.services
         self.log.readers.append(self._follow)

@@ -11,14 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from feature_repo import registry
 from feature_repo.columns import ItemColumns
-from feature_repo.repository import Repository
 from recommend.model import Model
 from recommend.surfaces import SURFACES
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving.answer_record import PLAIN
 from serving.replay import MissingPart, ReplayedAnswer, read, replay
+from serving.settings import ServingSettings
 from tests.serving import made
 from tests.serving.made import Api, person, popular
 from tests.serving.surfaces import ANCHOR, PATHS, ask, stock
@@ -27,13 +28,16 @@ N = 80
 ITEMS = [
     Item(
         f"i{k}", f"Title {k}", [("horror", "comedy", "drama")[k % 3]], f"b{k % 5}", float(k), created_at=1000 + k,
-        available=k != 4, attributes={"year": 1950 + k, "tags": ["a", f"t{k % 7}"]},
+        available=k != 4, attributes={
+            "year": 1950 + k, "tags": ["a", f"t{k % 7}"], "series": f"s{k // 2}",
+            **({"regions": ["FR"]} if k == 33 else {}),
+        },
     )
     for k in range(N)
 ]  # fmt: skip
 VECTORS = {f"i{k}": [1.0, k / 9, (k * 7 % 11) / 5, (k * 5 % 13) / 9] for k in range(N)}
 SURFACES_BY_NAME = {surface.name: surface for surface in SURFACES}
-NOBODY = Repository()
+DECLARED = registry.load(ServingSettings().definitions)
 
 
 def model_of(version: str, columns: ItemColumns) -> Model:
@@ -72,7 +76,7 @@ def again(api: Api, answer: Any, **others: Any) -> ReplayedAnswer:
     assert entry is not None, answer.text[:300]
     found = read(entry.record)
     rules = store.rules(found.rules) if found.rules else None
-    given: dict[str, Any] = {"text_of_rules": rules, "model_of": model_of, "declared": NOBODY} | others
+    given: dict[str, Any] = {"text_of_rules": rules, "model_of": model_of, "declared": DECLARED} | others
     return replay(found, surfaces=SURFACES_BY_NAME, **given)
 
 
@@ -150,8 +154,11 @@ RULES: dict[str, dict[str, Any]] = {
     "gone": {"kind": "hide", "where": 'item.attributes.year == 1960 || "t3" in item.attributes.tags'},
     "first": {"kind": "pin", "item_id": "i20", "position": 1},
     "paid": {"kind": "sponsor", "where": "item.price > 60", "positions": [3], "label": "Ad"},
-    "few": {"kind": "cap", "by": "brand", "n": 3},
-    "young": {"kind": "bury", "where": "item.price > user.attributes.budget"},
+    "few": {"kind": "cap", "by": "brand", "most": 3},
+    "one": {"kind": "dedupe", "by": "series"},
+    "lately": {"kind": "not_again", "days": 3000},
+    "here": {"kind": "region_limit", "attribute": "regions"},
+    "when": {"kind": "bury", "where": "item.year > 2000", "from": 0, "until": 4102444800000},
 }
 
 
@@ -223,13 +230,14 @@ def test_each_missing_part_is_named(api: Api) -> None:
     assert without(text_of_rules=b"{}") == "rules"
     assert without(model_of=gone) == "bundle"
     with pytest.raises(MissingPart, match="surface"):
-        replay(again(api, answer).record, b"", model_of, {}, NOBODY)
+        replay(again(api, answer).record, b"", model_of, {}, DECLARED)
     with pytest.raises(MissingPart, match="record"):
         read(b"nothing")
     found = again(api, answer).record
-    other = msgspec.structs.replace(found.slice, columns={**found.slice.columns, "user:more": found.slice.columns["price"]})
-    with pytest.raises(MissingPart, match="declarations: .*user:more"):
-        replay(msgspec.structs.replace(found, slice=other), b"", model_of, SURFACES_BY_NAME, NOBODY)
+    columns = found.slice.columns
+    other = msgspec.structs.replace(found.slice, columns={**columns, "item:more": columns["price"]})
+    with pytest.raises(MissingPart, match=r"declarations: .*item:more"):
+        replay(msgspec.structs.replace(found, slice=other), b"", model_of, SURFACES_BY_NAME, DECLARED)
 
 
 def test_another_model_under_the_same_name_is_noticed(api: Api) -> None:
