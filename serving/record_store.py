@@ -38,15 +38,15 @@ class RecordStore:
     """One file. Every call opens it, so that any thread may make one."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     @property
     def exists(self) -> bool:
-        return self._path.exists()
+        return self.path.exists()
 
     def write(self, entries: Sequence[StoredRecord], rules: Iterable[tuple[str, bytes]]) -> None:
         """Adds records, and rules by their digest, all or none. Raises sqlite3.Error, or OSError for the folder."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as db, db:
             db.executemany("INSERT OR IGNORE INTO rules VALUES (?, ?)", rules)
             db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", entries)
@@ -89,7 +89,7 @@ class RecordStore:
         return None if found is None else bytes(found[0])
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=WAIT_S)
+        db = sqlite3.connect(self.path, timeout=WAIT_S)
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")

@@ -151,7 +151,7 @@ def test_a_store_that_cannot_be_written_is_retried_for_what_is_to_be_deleted(tmp
     api = started(tmp_path, records=tmp_path / "no" / "answers.db")
     api.services.recorder.stop()
     (tmp_path / "no").write_text("no folder")
-    ask(api, "home")
+    ask(api, "trending")
     api.services.recorder.forget("u1")
     assert not api.services.recorder._loop.run_once()
     assert not api.services.recorder.health.up
