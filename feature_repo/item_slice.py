@@ -18,7 +18,8 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.vocabulary import Vocabulary
 from schemas.events import Item
 
-FROM_ENTRIES = frozenset({"hashes", "categories", "brand"})
+FROM_ENTRIES = frozenset({"hashes", "signatures", "categories", "brand"})
+"""columns that follow from ids and entries; signatures are of one process alone"""
 
 
 class ItemSlice(Struct, frozen=True):
