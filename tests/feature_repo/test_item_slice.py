@@ -92,5 +92,5 @@ def test_arrays_are_packed_as_they_are_and_objects_are_refused() -> None:
     import msgspec
 
     for code, data in ((9, b""), (1, msgspec.msgpack.encode(("|O", [1], b"12345678")))):
-        with pytest.raises(ValueError, match="unpacked|extension"):
+        with pytest.raises(ValueError, match=r"unpacked|extension"):
             packed.unpack(msgspec.msgpack.encode({"a": msgspec.msgpack.Ext(code, data)}), dict[str, object])
