@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
+from feature_repo import item_rows
 from feature_repo.views import item as item_view
 from operators.contract import Row
 from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
 from recommend.rankers.popularity import POPULARITY
+from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Item
+from schemas.topics import ITEM_FEATURES
+from schemas.topics import ITEMS as OF_ITEMS
 from serving import answer_record, recorder
 from serving.record_store import RecordStore, StoredRecord
 from tests.serving.made import Api, person
@@ -202,12 +206,13 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
         chance = random.Random(3)
         while not over.is_set():
             k = chance.randrange(N)
-            with of._lock:
-                of.put_item(Item(f"i{k}", f"T{changes[0]}", [f"c{chance.randrange(5)}"], price=float(chance.random()),
-                                 available=chance.random() < 0.9))  # fmt: skip
-                values = {"popularity": now + chance.random(), "events_7d": [chance.randrange(50)] * 11}
-                named = [values.get(f.name, f.default) for f in item_view.fields]
-                of.columns.put_features(Row(item_view.name, (f"i{chance.randrange(N)}",), tuple(named)))
+            item = Item(f"i{k}", f"T{changes[0]}", [f"c{chance.randrange(5)}"], price=chance.random() * 50,
+                        available=chance.random() < 0.9)  # fmt: skip
+            of.on_record(OF_ITEMS, item.item_id.encode(), codec.encode(item))
+            values = {"popularity": now + chance.random(), "events_7d": [chance.randrange(50)] * 11}
+            named = tuple(values.get(f.name, f.default) for f in item_view.fields)
+            row = Row(item_view.name, (f"i{chance.randrange(N)}",), named)
+            of.on_record(ITEM_FEATURES, b"", item_rows.encode(row))
             changes[0] += 1
 
     thread = threading.Thread(target=change)
@@ -224,7 +229,7 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
     recorded = [each for each in found if each.json()["request_id"] in kept]
     assert changes[0] > ANSWERS
     assert len(recorded) + counted(api, "busy") == ANSWERS
-    assert len(recorded) > ANSWERS // 2
+    assert len(recorded) > 0.9 * ANSWERS
     differ = [each.json()["surface"] for each in recorded if again(api, each).body != each.content]
     assert differ == []
     api.close()
