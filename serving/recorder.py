@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
 PRUNE_MS = 60_000
+RULES_KEPT = 64
+"""sets of rules in memory: as many changes within EVERY_S and more"""
 HOLD_S = 0.005
 """how long a request waits for a thread that is changing the columns"""
 
@@ -62,9 +64,12 @@ class Recording:
         self._broken = False
 
     def before(self, query: Query) -> None:
-        """Called before the first stage."""
+        """Called before the first stage. Never raises."""
         if self._recorder is not None:
-            self._shares = query.popular.shares(query.at)
+            try:
+                self._shares = query.popular.shares(query.at)
+            except Exception:
+                log.exception("the shares of contexts cannot be recorded")
 
     def between(self, begun: Begun) -> None:
         """Called between the halves of the answer."""
@@ -115,7 +120,7 @@ class Recorder:
         self._forgotten: deque[str] = deque()
         self._known: tuple[RuleSet, str, bytes] = NO_RULES, "", b""
         self._rules: dict[str, bytes] = {}
-        """of records that wait"""
+        """the latest, by digest"""
         self._pruned = 0
         self._lock = threading.Lock()
         self._loop = Loop("records", self.flush, EVERY_S, finishes=True)
@@ -176,7 +181,9 @@ class Recorder:
             text = msgspec.json.encode({each.name: each.rule for each in rules.rules}, order="sorted")
             digest = hashlib.sha256(text).hexdigest()
             self._known = rules, digest, text
-        self._rules[digest] = text
+            self._rules[digest] = text
+            while len(self._rules) > RULES_KEPT:
+                self._rules.pop(next(iter(self._rules)))
         return digest
 
     def flush(self) -> None:
@@ -186,7 +193,7 @@ class Recorder:
             self._flush()
 
     def _flush(self) -> None:
-        waiting, rules, now = self._waiting, dict(self._rules), now_ms()
+        waiting, now = self._waiting, now_ms()
         forgotten = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
         entries: list[StoredRecord] = []
         while waiting:
@@ -206,14 +213,13 @@ class Recorder:
             entries.append(StoredRecord(around.request_id, around.user_id or "", now, found.rules, data))
         if entries:
             try:
-                self._store.write(entries, rules.items())
+                # All that are known: one of them may be of a record that comes next, and was pruned meanwhile.
+                self._store.write(entries, list(self._rules.items()))
             except BaseException:
                 self.count("failed", len(entries))
                 self._forgotten.extend(forgotten)
                 raise
             self.count("stored", len(entries))
-            for digest in rules.keys() - {self._known[1]}:
-                self._rules.pop(digest, None)
         if forgotten:
             try:
                 self._store.forget(forgotten)
