@@ -1,0 +1,113 @@
+"""Rotation: what was shown on a surface several times and not taken rests for a while, and comes back.
+
+    shown in visits  1  2  3 ├──────── rest ────────┤ back
+    after=3                  ▲ the third within `rest`: the item rests from here
+
+An item rests where it was shown in `after` visits (half hours, operators/shown.py) of which the first lies within
+`rest` of the last, without being taken since, and the last is no longer ago than `rest`. It counts afresh when it comes
+back, as the visits from before are older than `rest` by then. Taken is what the person did anything with that speaks
+for it: a view, a click, a purchase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.hashes import Hashes, hash64
+from operators.seen import seen_hashes
+from operators.shown import MOST_MS, TIMES, VISIT, showings
+from operators.time import days
+
+OWN = "shown_own"
+"""field of a row with showings that the server knows of before the stream's row has them (`operators.shown.pack`)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """How a surface rotates."""
+
+    after: int = 3
+    """visits in which an item is shown and not taken"""
+    rest: int = days(7)
+    """for how long it rests then, ms"""
+    rate: float = 1.0
+    """by which share of the spread between the best and the worst score of the candidates a resting item is lowered; at
+    1 it comes behind all others"""
+    removes: bool = False
+    """whether resting items are left out, even where fewer are left than were asked for"""
+    of: tuple[str, ...] = ()
+    """the surfaces whose showings count; the surface alone where empty"""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a number is out of range."""
+        if not 1 <= self.after <= TIMES:
+            raise ValueError(f"rotation: after is {self.after}; so many visits of an item are kept: 1 to {TIMES}")
+        if not VISIT <= self.rest <= MOST_MS:
+            raise ValueError(f"rotation: rest is {self.rest} ms; it is from {VISIT} (half an hour) to {MOST_MS}")
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rotation: rate is {self.rate}; it is more than 0, and 1 at most")
+
+    def on(self, surface: str) -> Rotation:
+        """The same with the names of the surfaces whose showings count, for the surface of this name."""
+        return self if self.of else replace(self, of=(surface,))
+
+
+def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
+    """Hashes of the items that rest at `at`, epoch ms, ascending, from a person's row (field name → value), by the
+    showings on the surfaces `rotation.of`.
+
+    Raises StateError where what it has of showings cannot be read.
+    """
+    own = user.get(OWN)
+    found = showings(user, rotation.of, *([own] if own else []))
+    now, rest = at // VISIT, rotation.rest // VISIT
+    # What came after `at` counts for nothing: an answer as of an earlier time is as it was.
+    inside = (found.visits + np.uint32(2 * rest) >= now) & (found.visits <= now)
+    hashes, visits = found.hashes[inside], found.visits[inside]
+    if not len(hashes):
+        return hashes
+    order = np.lexsort((visits, hashes))
+    hashes, visits = hashes[order], visits[order].astype(np.int64)
+    first = np.ones(len(hashes), bool)
+    first[1:] = (hashes[1:] != hashes[:-1]) | (visits[1:] != visits[:-1])
+    hashes, visits = hashes[first], visits[first]
+    kept = visits >= _taken(user, hashes)
+    hashes, visits = hashes[kept], visits[kept]
+    if len(hashes) < rotation.after:
+        return hashes[:0]
+    # Sorted by item and visit: the visit that makes an item rest is `after - 1` places behind its first.
+    ahead = rotation.after - 1
+    last, since = slice(ahead, None), slice(None, len(hashes) - ahead)
+    rests = (hashes[last] == hashes[since]) & (visits[last] - visits[since] <= rest) & (now - visits[last] < rest)
+    return np.unique(hashes[last][rests])
+
+
+def since(user: Mapping[str, Any], start: int, surfaces: Collection[str]) -> Hashes:
+    """Hashes of the items that were shown on the surfaces from `start` on, epoch ms. Raises as `resting`."""
+    own = user.get(OWN)
+    found = showings(user, surfaces, *([own] if own else []))
+    return np.unique(found.hashes[found.visits >= start // VISIT])
+
+
+def _taken(user: Mapping[str, Any], hashes: Hashes) -> npt.NDArray[np.int64]:
+    """The first visit (n,) that counts for each of `hashes` (n,): none before the one in which it was last taken. Of
+    what was taken before the recent interactions, only that it was is known: then those from before these do not
+    count."""
+    found = np.zeros(len(hashes), np.int64)
+    times = user["recent_times"]
+    if not len(times):
+        return found
+    met = seen_hashes(user)
+    if len(met):
+        found[np.isin(hashes, met)] = min(times) // VISIT
+    recents = zip(user["recent_items"], times, user["recent_tastes"], strict=True)
+    last = {hash64(item_id): at // VISIT + 1 for item_id, at, taste in reversed(list(recents)) if taste > 0}
+    if last:
+        for place in np.flatnonzero(np.isin(hashes, np.fromiter(last, np.uint64, len(last)))).tolist():
+            found[place] = last[int(hashes[place])]
+    return found
