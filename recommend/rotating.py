@@ -29,12 +29,12 @@ Values = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Rotating(Stage):
-    """Runs on surfaces whose rotation lowers; where it fails, scores stay as they were."""
+    """Runs where a surface's rotation lowers and anything rests; where it fails, scores stay as they were."""
 
     name: str = "rotation"
 
     def applies(self, query: Query) -> bool:
-        return query.rotation is not None and not query.rotation.removes
+        return query.rotation is not None and not query.rotation.removes and len(query.resting) > 0
 
     def adjusted(self, query: Query, rows: Rows, scores: Values) -> tuple[Values, Mask]:
         """The scores (n,) of `rows` (n,) with those that rest lowered, and which do."""

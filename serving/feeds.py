@@ -21,7 +21,7 @@ from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
 from serving.parameters import Parameter
-from serving.personal import answered, impression, read_person
+from serving.personal import answer_to, impression, read_person
 from serving.problems import NotFound, document
 from serving.request_parameters import (
     AFTER,
@@ -109,11 +109,14 @@ class Feeds:
         user_id, surface = asked["id"], services.personal[asked["surface"]]
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
-        found = await answered(
-            services, requested, user_id, n, region=asked["region"] or "", device=asked["device"] or "",
-            timezone=asked["timezone"] or "", after=asked["after"],
+        person = await read_person(services, requested, user_id, asked["after"])
+        hydrated = time.perf_counter()
+        query = requested.query(
+            user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
+            timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
-        person, answer, degraded = found.person, found.answer, found.degraded
+        found = await answer_to(person, requested, query, (hydrated - started) * 1000)
+        answer, degraded = found.answer, found.degraded
         timings = timings_of(answer, started, found.hydrate_ms)
         request_id = secrets.token_hex(12)
         response = document(

@@ -6,6 +6,7 @@ import time
 from typing import NamedTuple
 
 from recommend.pipeline import Answer
+from recommend.query import Query
 from schemas.events import Impression
 from serving.hydrate import Person
 from serving.requested import Requested
@@ -23,41 +24,28 @@ class Personal(NamedTuple):
     hydrate_ms: float
 
 
-async def read_person(services: Services, requested: Requested, user_id: str, after: Token | None = None) -> Person:
-    """The person as the request reads them, with what this server has shown them lately where the surface rotates."""
+async def read_person(
+    services: Services, requested: Requested, user_id: str, after: Token | None = None, attributes: bool = False
+) -> Person:
+    """The person as the request reads them, with what this server has shown them lately where the surface rotates, and
+    with the attributes of their profile where the request or the caller reads them."""
     person = await services.hydrator.person(
         user_id, after, requested.variant.space(requested.surface.parts_name),
-        requested.reads_attributes, requested.reads_shown,
+        attributes or requested.reads_attributes, requested.reads_shown,
     )  # fmt: skip
     return services.shown.over(user_id, person) if requested.reads_shown else person
 
 
-async def answered(
-    services: Services,
-    requested: Requested,
-    user_id: str,
-    n: int,
-    *,
-    region: str = "",
-    device: str = "",
-    timezone: str = "",
-    after: Token | None = None,
-) -> Personal:
-    """Hydrates the person and answers with n items; features of pairs are read in between."""
-    started = time.perf_counter()
-    person = await read_person(services, requested, user_id, after)
-    hydrate_s = time.perf_counter() - started
-    query = requested.query(
-        user=person.features, n=n, region=region, device=device, timezone=timezone, pairs=person.pairs, user_id=user_id
-    )
+async def answer_to(person: Person, requested: Requested, query: Query, hydrate_ms: float = 0.0) -> Personal:
+    """The answer to a person's query; features of pairs are read in between."""
     begun = requested.begin(query)
     if wanted := begun.wanted_pairs():
         asked_at = time.perf_counter()
         await person.pairs.prefetch(wanted)
-        hydrate_s += time.perf_counter() - asked_at
+        hydrate_ms += (time.perf_counter() - asked_at) * 1000
     answer = requested.finish(begun)
     degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
-    return Personal(person, answer, degraded, hydrate_s * 1000)
+    return Personal(person, answer, degraded, hydrate_ms)
 
 
 def impression(request_id: str, user_id: str, requested: Requested, found: Personal) -> Impression:

@@ -15,7 +15,8 @@ from operators.time import DAY, days
 from recommend.query import Explain
 from recommend.rotation import OWN, Rotation, resting
 from recommend.surface import Surface
-from recommend.surfaces import email, home
+from recommend.surfaces.email import email
+from recommend.surfaces.home import home
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
@@ -128,7 +129,7 @@ def test_where_nothing_else_is_left_what_rests_is_last() -> None:
 
 def test_a_rate_below_one_lowers_by_that_share_of_the_spread() -> None:
     shown = entries(("i0", 1), ("i0", 2))
-    soft = replace(PLAIN, rotation=Rotation(after=2, rate=0.35))
+    soft = replace(PLAIN, rotation=Rotation(after=2, rate=0.9))
     found = answer(soft, row(shown), 12).item_ids
     assert 2 < found.index("i0") < 8
     assert [item for item in found if item != "i0"] == ITEMS[1:]
