@@ -34,8 +34,9 @@ Pair = tuple[Digest, Impression]
 class Outbox:
     """The topics `digests` and `impressions`, for one channel."""
 
-    def __init__(self, connection: Connection, channel: str) -> None:
-        """Fences off other runs of the channel. Raises DigestsError where Kafka does not answer."""
+    def __init__(self, connection: Connection, channel: str, alone: bool = True) -> None:
+        """Fences off other runs of the channel; with `alone` False it does not, and can only read. Raises DigestsError
+        where Kafka does not answer."""
         self._connection, self._channel = connection, channel
         self._producer = Producer(
             {
@@ -49,6 +50,12 @@ class Outbox:
                 "log_level": 2,
             }
         )
+        try:
+            connection.reach()
+        except OSError as error:
+            raise DigestsError(f"Kafka at {connection}: {error}; is it up?") from None
+        if not alone:
+            return
         try:
             self._producer.init_transactions(TIMEOUT_S)
         except KafkaException as error:

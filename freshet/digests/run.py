@@ -9,6 +9,7 @@ before anything is read of them.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,8 @@ from typing import Any, Protocol
 from freshet.digests.files import DigestFile
 from freshet.digests.sent import Sent
 from freshet.errors import DigestsError, InputError
-from recommend.digest import Digest, is_capped, quiet_until, wants, zone_of
+from operators.time import DAY
+from recommend.digest import LONGEST, Digest, is_capped, quiet_until, wants, zone_of
 from recommend.filtering import FilterError, ItemFilter
 from recommend.query import Query
 from recommend.surface import Surface
@@ -39,9 +41,10 @@ LOCALE = "locale"
 """the attribute of a profile with the locale of texts (BCP 47)"""
 
 SENT, CAPPED, NO_CONSENT, OPTED_OUT, UNKNOWN, OTHERS, TOO_FEW, UNAVAILABLE = (
-    "sent already", "capped", "no consent", "opted out", "unknown", "not in the segment", "too few items", "unavailable",
+    "sent already", "capped", "no consent", "opted out", "unknown", "not in the segment", "too few items",
+    "unavailable",
 )  # fmt: skip
-"""why people are skipped; UNAVAILABLE where the store or a stage failed: the next run tries again"""
+"""why people are skipped; UNAVAILABLE where a row cannot be read or a stage failed: the next run tries again"""
 
 
 class Writes(Protocol):
@@ -111,10 +114,14 @@ class DigestRun:
         self.report = Report()
 
     async def run(self, people: Iterable[str]) -> Report:
-        """Sends to the people who are due, each once. Raises DigestsError where Kafka does not store a batch: what was
-        stored before it is sent, and a new run goes on from there."""
+        """Sends to the people who are due, each once. Raises DigestsError where Kafka does not store a batch, or the
+        online store is away: what was stored before is sent, and a new run goes on from there."""
         started = time.perf_counter()
         for user_id in people:
+            await asyncio.sleep(0)  # the store is reopened meanwhile
+            if not self._services.store.healthy:
+                self._commit()
+                raise DigestsError("the online store is away; start the run again once it is back")
             self.report.people += 1
             try:
                 self._batch.append(await self._made(user_id))
@@ -207,8 +214,8 @@ class DigestRun:
             raise InputError(f"--where: {error}") from None
         if found.of_item is not None:
             raise InputError(
-                f"--where: character {found.of_item + 1}: it chooses people, and reads no field of items; rules and the "
-                "surface choose items"
+                f"--where: character {found.of_item + 1}: it chooses people, and reads no field of items; "
+                "the surface and its rules choose items"
             )
         return found
 
@@ -218,9 +225,10 @@ def channel_of(surface: Surface) -> str:
     return (surface.digest.channel if surface.digest else "") or surface.name
 
 
-def horizon(digest: Digest) -> int:
-    """How far back what was sent is read, ms: as long as a cap looks, and a day for the period."""
-    return max([86_400_000, *(cap.within for cap in digest.caps)]) + 86_400_000
+def horizon(digest: Digest, named: bool) -> int:
+    """How far back what was sent is read, ms: as far as a cap looks, and beyond the day of the period; LONGEST where
+    the period is `named`, and may be of any length."""
+    return LONGEST if named else max([DAY, *(cap.within for cap in digest.caps)]) + DAY
 
 
 def check_model(services: Services) -> None:
