@@ -26,16 +26,24 @@ class DigestFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w+b" if anew else "a+b")
-            self._file.seek(0)
-            end = 0
-            for number, line in enumerate(self._file, 1):
-                if not line.endswith(b"\n"):
-                    break
-                self.ids.add(hash(_id_of(line, path, number)))
-                end += len(line)
-            self._file.truncate(end)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
+        try:
+            self._file.truncate(self._read())
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self) -> int:
+        """Notes the ids, and returns where the last whole line ends."""
+        end = 0
+        self._file.seek(0)
+        for number, line in enumerate(self._file, 1):
+            if not line.endswith(b"\n"):
+                break
+            self.ids.add(hash(_id_of(line, self.path, number)))
+            end += len(line)
+        return end
 
     def add(self, digest: Digest) -> None:
         """Appends a digest that the file lacks."""
