@@ -1,12 +1,15 @@
 """Rotation: what was shown on a surface several times and not taken rests for a while, and comes back.
 
     shown in visits  1  2  3 ├──────── rest ────────┤ back
-    after=3                  ▲ the third within `rest`: the item rests from here
+    after=3                  ▲ the third within `rest`: the item rests from the next one on
 
 An item rests where it was shown in `after` visits (half hours, operators/shown.py) of which the first lies within
 `rest` of the last, without being taken since, and the last is no longer ago than `rest`. It counts afresh when it comes
 back, as the visits from before are older than `rest` by then. Taken is what the person did anything with that speaks
 for it: a view, a click, a purchase.
+
+The half hour that goes on counts for nothing on the surface that answers: a list that is asked for again, by a reload
+or since an answer was lost, stays as it was. What other surfaces have shown counts at once.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy.typing as npt
 
 from operators.hashes import Hashes, hash64
 from operators.seen import seen_hashes
-from operators.shown import MOST_MS, TIMES, VISIT, showings
+from operators.shown import MOST_MS, TIMES, VISIT, Showings, showings
 from operators.time import days
 
 OWN = "shown_own"
@@ -41,7 +44,7 @@ class Rotation:
     removes: bool = False
     """whether resting items are left out, even where fewer are left than were asked for"""
     of: tuple[str, ...] = ()
-    """the surfaces whose showings count; the surface alone where empty"""
+    """the surfaces whose showings count beside those of the surface itself"""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a number is out of range."""
@@ -53,8 +56,8 @@ class Rotation:
             raise ValueError(f"rotation: rate is {self.rate}; it is more than 0, and 1 at most")
 
     def on(self, surface: str) -> Rotation:
-        """The same with the names of the surfaces whose showings count, for the surface of this name."""
-        return self if self.of else replace(self, of=(surface,))
+        """The same for the surface of this name: it comes first among those whose showings count."""
+        return replace(self, of=(surface, *(each for each in self.of if each != surface)))
 
 
 def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
@@ -63,12 +66,13 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
 
     Raises StateError where what it has of showings cannot be read.
     """
-    own = user.get(OWN)
-    found = showings(user, rotation.of, *([own] if own else []))
     now, rest = at // VISIT, rotation.rest // VISIT
     # What came after `at` counts for nothing: an answer as of an earlier time is as it was.
-    inside = (found.visits + np.uint32(2 * rest) >= now) & (found.visits <= now)
-    hashes, visits = found.hashes[inside], found.visits[inside]
+    found = _between(user, rotation.of[:1], now - 2 * rest, now - 1)
+    if len(rotation.of) > 1:
+        others = _between(user, rotation.of[1:], now - 2 * rest, now)
+        found = Showings(*(np.concatenate(each) for each in zip(found, others, strict=True)))
+    hashes, visits = found
     if not len(hashes):
         return hashes
     order = np.lexsort((visits, hashes))
@@ -89,9 +93,15 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
 
 def since(user: Mapping[str, Any], start: int, surfaces: Collection[str]) -> Hashes:
     """Hashes of the items that were shown on the surfaces from `start` on, epoch ms. Raises as `resting`."""
+    return np.unique(_between(user, surfaces, start // VISIT).hashes)
+
+
+def _between(user: Mapping[str, Any], surfaces: Collection[str], first: int, last: int = 1 << 40) -> Showings:
+    """The showings on the surfaces in visits from `first` to `last`."""
     own = user.get(OWN)
     found = showings(user, surfaces, *([own] if own else []))
-    return np.unique(found.hashes[found.visits >= start // VISIT])
+    inside = (found.visits >= first) & (found.visits <= last)
+    return Showings(found.hashes[inside], found.visits[inside])
 
 
 def _taken(user: Mapping[str, Any], hashes: Hashes) -> npt.NDArray[np.int64]:

@@ -49,6 +49,13 @@ def test_an_item_rests_after_so_many_visits_and_comes_back_afresh() -> None:
     assert rests(row(entries(("i1", 1)) + entries(("i1", 2), surface="email")), both) == {"i1"}
 
 
+def test_the_half_hour_that_goes_on_counts_for_what_other_surfaces_have_shown_alone() -> None:
+    assert rests(row(entries(("i1", 0), ("i1", 1)))) == set(), "a reload gives the same list"
+    assert rests(row(entries(("i1", 0), ("i1", 1))), at=NOW + VISIT) == {"i1"}
+    both = Rotation(after=2, of=("home", "email"))
+    assert rests(row(entries(("i1", 1)) + entries(("i1", 0), surface="email")), both) == {"i1"}
+
+
 def test_what_was_taken_does_not_rest() -> None:
     shown = entries(("i1", 1), ("i1", 2), ("i2", 1), ("i2", 2))
     assert rests(row(shown, [("click", "i1")])) == {"i2"}
@@ -74,7 +81,7 @@ def plain(shown: list[Entry], after: int, rest: int) -> set[int]:
     found = set()
     now = NOW // VISIT
     for item in {hashed for _, hashed, _ in shown}:
-        visits = sorted({visit for _, hashed, visit in shown if hashed == item and visit <= now})
+        visits = sorted({visit for _, hashed, visit in shown if hashed == item and visit < now})
         for k in range(after - 1, len(visits)):
             if visits[k] - visits[k - after + 1] <= rest // VISIT and now - visits[k] < rest // VISIT:
                 found.add(item)

@@ -30,12 +30,12 @@ def posted(request_id: str, items: list[str], at: int, surface: str = "home") ->
 
 
 def test_what_was_shown_on_three_visits_makes_way_at_once_and_comes_back_when_taken(api: Api) -> None:
-    first = ids(api.get("/v1/users/u1/feed", n=5))
-    now = now_ms()
-    for n in range(2):
+    first, now = ids(api.get("/v1/users/u1/feed", n=5)), now_ms()
+    for n in range(3):
+        assert ids(api.get("/v1/users/u1/feed", n=5)) == first
         assert api.post("/v1/impressions", posted(f"r{n}", first, now - (n + 1) * 3_600_000)).status_code == 202
     answer = api.get("/v1/users/u1/feed", n=5, explain="full")
-    assert not set(first) & set(ids(answer)), "with the first feed it is three visits"
+    assert not set(first) & set(ids(answer)), "the fourth visit"
     (record,) = [each for each in answer.json()["trace"] if each["stage"] == "rotation"]
     assert set(first) <= set(record["rotated"])
     assert len(ids(api.get("/v1/users/u1/feed", n=40))) == 40, "the list is full, those that rest last"
@@ -112,3 +112,9 @@ def test_a_rule_of_not_again_reads_what_was_shown(api: Api) -> None:
     second = ids(api.get("/v1/users/u1/feed", n=5))
     assert not set(first) & set(second)
     assert not {*first, *second} & set(ids(api.get("/v1/users/u1/feed", n=5)))
+
+
+def test_what_was_pushed_is_not_mailed_a_moment_later(api: Api) -> None:
+    pushed = ids(api.get("/v1/users/u1/feed", surface="push"))
+    assert ids(api.get("/v1/users/u1/feed", surface="push")) == pushed, "an answer that was lost can be asked for again"
+    assert not set(pushed) & set(ids(api.get("/v1/users/u1/feed", surface="email")))
