@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import Mask, Rows
-from recommend.filters.known import among
+from recommend.among import among
 from recommend.query import Query
 from recommend.stage import Stage
 from recommend.trace import Trace

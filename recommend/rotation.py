@@ -71,7 +71,7 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
     found = _between(user, rotation.of[:1], now - 2 * rest, now - 1)
     if len(rotation.of) > 1:
         others = _between(user, rotation.of[1:], now - 2 * rest, now)
-        found = Showings(*(np.concatenate(each) for each in zip(found, others, strict=True)))
+        found = Showings(np.concatenate([found.hashes, others.hashes]), np.concatenate([found.visits, others.visits]))
     hashes, visits = found
     if not len(hashes):
         return hashes

@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_repo.columns import Mask, Rows
 from operators.time import DAY
-from recommend.filters.known import among
+from recommend.among import among
 from recommend.query import Query
 from recommend.rotation import since
 from recommend.rules.matches import RowBits
