@@ -21,21 +21,21 @@ LONGEST = days(60)
 """of a cap: the log of what was sent is read as far back"""
 
 
-class Cap(NamedTuple):
+class MessageCap(NamedTuple):
     """At most so many messages within any stretch of so many ms."""
 
     most: int
     within: int
 
 
-ONE_A_DAY = (Cap(1, DAY),)
+ONE_A_DAY = (MessageCap(1, DAY),)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digest:
+class DigestPlan:
     """How a surface is sent as messages."""
 
-    caps: tuple[Cap, ...] = ONE_A_DAY
+    caps: tuple[MessageCap, ...] = ONE_A_DAY
     """of all messages of the channel"""
     quiet: tuple[int, int] | None = (22, 8)
     """local hours from the first to before the second in which nothing is sent, over midnight where it is the larger"""
@@ -68,19 +68,19 @@ def wants(attributes: Mapping[str, Any], channel: str) -> bool:
     return said is True or (isinstance(said, list) and channel in said)
 
 
-def zone_of(digest: Digest, attributes: Mapping[str, Any]) -> str:
+def zone_of(digest: DigestPlan, attributes: Mapping[str, Any]) -> str:
     """The person's time zone."""
     name = attributes.get(TIMEZONE)
     return name if isinstance(name, str) and name and (name == "UTC" or is_zone(name)) else digest.timezone
 
 
-def is_capped(digest: Digest, sent: Sequence[int], now: int) -> bool:
+def is_capped(digest: DigestPlan, sent: Sequence[int], now: int) -> bool:
     """Whether one more message at `now` would be above a cap; `sent` are the times of the channel's messages, all in
     epoch ms."""
     return any(sum(at > now - cap.within for at in sent) >= cap.most for cap in digest.caps)
 
 
-def is_quiet(digest: Digest, now: int, zone: str) -> bool:
+def is_quiet(digest: DigestPlan, now: int, zone: str) -> bool:
     """Whether `now`, epoch ms, is within the quiet hours of the zone."""
     if digest.quiet is None:
         return False
@@ -89,7 +89,7 @@ def is_quiet(digest: Digest, now: int, zone: str) -> bool:
     return start <= hour < end if start < end else hour >= start or hour < end
 
 
-def quiet_until(digest: Digest, now: int, zone: str) -> int | None:
+def quiet_until(digest: DigestPlan, now: int, zone: str) -> int | None:
     """When the quiet hours end that `now` is in, epoch ms; None outside of them. Where clocks are put forward or back
     meanwhile, as those clocks show it."""
     if not is_quiet(digest, now, zone):

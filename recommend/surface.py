@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from recommend.candidate_set import MAX_RETRIEVERS
-from recommend.digest import Digest
+from recommend.digest import DigestPlan
 from recommend.rotation import Rotation
 from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever, Stage
 
@@ -70,7 +70,7 @@ class Surface:
     """the surface whose rules are in force; its own where empty"""
     adds: bool = True
     """whether rules may add items: not where each has to be what the title of the list says"""
-    digest: Digest | None = None
+    digest: DigestPlan | None = None
     """how it is sent as messages (`freshet digests`); None where it is not"""
     reports: bool = False
     """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and

@@ -21,7 +21,7 @@ from schemas.events import NAME_PATTERN
 
 if TYPE_CHECKING:
     from freshet.digests.files import DigestFile
-    from freshet.digests.run import Report
+    from freshet.digests.run import RunReport
     from recommend.surface import Surface
     from serving.services import Services
 
@@ -107,7 +107,7 @@ async def _run(
     where: str,
     out: Path | None,
     dry_run: bool,
-) -> Report:
+) -> RunReport:
     from freshet.digests.files import write_lines
     from freshet.digests.outbox import Outbox
     from freshet.digests.run import DigestRun, channel_of, check_model, horizon, period_of
@@ -220,7 +220,7 @@ def _in_store(settings: Settings) -> Iterator[str]:
         raise DigestsError(f"the online store does not answer: {error}; start the run again") from None
 
 
-def _print(report: Report, surface: str, as_json: bool, dry_run: bool) -> None:
+def _print(report: RunReport, surface: str, as_json: bool, dry_run: bool) -> None:
     first = min((until for _, until in report.deferred), default=None)
     found: dict[str, Any] = {
         "surface": surface, "dry_run": dry_run, "people": report.people, "sent": report.sent, "items": report.items,

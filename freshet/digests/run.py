@@ -21,7 +21,7 @@ from freshet.digests.files import DigestFile
 from freshet.digests.sent import Sent
 from freshet.errors import DigestsError, InputError
 from operators.time import DAY
-from recommend.digest import LONGEST, Digest, is_capped, quiet_until, wants, zone_of
+from recommend.digest import LONGEST, DigestPlan, is_capped, quiet_until, wants, zone_of
 from recommend.filtering import FilterError, ItemFilter
 from recommend.query import Query
 from recommend.surface import Surface
@@ -61,7 +61,7 @@ class _NotSent(Exception):
 
 
 @dataclass
-class Report:
+class RunReport:
     """What came of a run. `deferred` is (person, epoch ms): from when the next run sends theirs."""
 
     people: int = 0
@@ -101,7 +101,7 @@ class DigestRun:
         `clock` gives epoch ms. Raises InputError where the surface is not sent as messages, or the filter cannot be
         used."""
         if surface.digest is None:
-            raise InputError(f"{surface.name} is not sent as messages: give the surface a digest=Digest(…)")
+            raise InputError(f"{surface.name} is not sent as messages: give the surface a digest=DigestPlan(…)")
         self._services, self._surface, self._digest = services, surface, surface.digest
         self.channel = channel_of(surface)
         self._period = period or period_of(clock())
@@ -111,9 +111,9 @@ class DigestRun:
         self._asked: dict[str, Any] = {each.name: each.default for each in self._parameters}
         self._where = self._segment(where) if where else None
         self._batch: list[tuple[digests.Digest, Impression]] = []
-        self.report = Report()
+        self.report = RunReport()
 
-    async def run(self, people: Iterable[str]) -> Report:
+    async def run(self, people: Iterable[str]) -> RunReport:
         """Sends to the people who are due, each once. Raises DigestsError where Kafka does not store a batch, or the
         online store is away: what was stored before is sent, and a new run goes on from there."""
         started = time.perf_counter()
@@ -225,7 +225,7 @@ def channel_of(surface: Surface) -> str:
     return (surface.digest.channel if surface.digest else "") or surface.name
 
 
-def horizon(digest: Digest, named: bool) -> int:
+def horizon(digest: DigestPlan, named: bool) -> int:
     """How far back what was sent is read, ms: as far as a cap looks, and beyond the day of the period; LONGEST where
     the period is `named`, and may be of any length."""
     return LONGEST if named else max([DAY, *(cap.within for cap in digest.caps)]) + DAY

@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operators.time import DAY, HOUR, MINUTE, days
-from recommend.digest import Cap, Digest, is_capped, is_quiet, quiet_until, wants, zone_of
+from recommend.digest import DigestPlan, MessageCap, is_capped, is_quiet, quiet_until, wants, zone_of
 from schemas.local_time import STEP
 
-NIGHT = Digest(quiet=(22, 8))
+NIGHT = DigestPlan(quiet=(22, 8))
 ZONES = (
     "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "UTC",
     "Pacific/Apia", "Africa/Casablanca", "America/Santiago",
@@ -41,7 +41,7 @@ hours = st.tuples(st.integers(0, 23), st.integers(0, 23)).filter(lambda pair: pa
 @example(ms("2026-10-25T00:10:00+00:00"), "Europe/Berlin", (2, 3))
 @example(ms("2026-09-06T03:30:00+00:00"), "America/Santiago", (22, 1))
 def test_nothing_is_sent_in_quiet_hours_and_it_is_as_soon_as_they_are_over(at: int, zone: str, quiet: Any) -> None:
-    digest = Digest(quiet=quiet)
+    digest = DigestPlan(quiet=quiet)
     start, end = quiet
 
     def silent(moment: int) -> bool:
@@ -66,7 +66,7 @@ def test_quiet_hours_end_by_the_clocks_of_the_place() -> None:
     at = ms("2026-10-24T23:00:00+02:00")
     assert quiet_until(NIGHT, at, "Europe/Berlin") == ms("2026-10-25T08:00:00+01:00")
     assert quiet_until(NIGHT, ms("2026-06-01T12:00:00+02:00"), "Europe/Berlin") is None
-    assert quiet_until(Digest(quiet=None), at, "Europe/Berlin") is None
+    assert quiet_until(DigestPlan(quiet=None), at, "Europe/Berlin") is None
 
 
 @given(
@@ -74,7 +74,7 @@ def test_quiet_hours_end_by_the_clocks_of_the_place() -> None:
     st.lists(st.tuples(st.integers(1, 3), st.integers(1, 72)), min_size=1, max_size=3),
 )
 def test_no_cap_is_ever_exceeded(minutes: list[int], caps: list[tuple[int, int]]) -> None:
-    digest = Digest(caps=tuple(Cap(most, n * HOUR) for most, n in caps), quiet=None)
+    digest = DigestPlan(caps=tuple(MessageCap(most, n * HOUR) for most, n in caps), quiet=None)
     sent: list[int] = []
     now = ms("2026-01-01T00:00:00+00:00")
     for wait in minutes:
@@ -101,7 +101,7 @@ def test_who_gets_messages(attributes: dict[str, Any], expected: bool) -> None:
 
 
 def test_the_zone_is_the_profile_s_if_there_is_such_a_one() -> None:
-    berlin = Digest(timezone="Europe/Berlin")
+    berlin = DigestPlan(timezone="Europe/Berlin")
     assert zone_of(berlin, {"timezone": "Asia/Tokyo"}) == "Asia/Tokyo"
     assert zone_of(berlin, {"timezone": "UTC"}) == "UTC"
     for other in ({}, {"timezone": "Mars/Olympus"}, {"timezone": 7}, {"timezone": ""}):
@@ -111,13 +111,13 @@ def test_the_zone_is_the_profile_s_if_there_is_such_a_one() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"caps": (Cap(0, DAY),)}, {"caps": (Cap(1, 0),)}, {"caps": (Cap(1, days(61)),)}, {"quiet": (8, 8)},
-        {"quiet": (0, 24)}, {"quiet": (-1, 8)}, {"timezone": "Mars/Olympus"}, {"least": 0},
+        {"caps": (MessageCap(0, DAY),)}, {"caps": (MessageCap(1, 0),)}, {"caps": (MessageCap(1, days(61)),)},
+        {"quiet": (8, 8)}, {"quiet": (0, 24)}, {"quiet": (-1, 8)}, {"timezone": "Mars/Olympus"}, {"least": 0},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="digest: "):
-        Digest(**wrong)
+        DigestPlan(**wrong)
 
 
 def test_the_standard_library_agrees_on_utc() -> None:

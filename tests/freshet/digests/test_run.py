@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from freshet.digests import run as runs
 from freshet.digests.files import DigestFile
-from freshet.digests.run import DigestRun, Report, period_of
+from freshet.digests.run import DigestRun, RunReport, period_of
 from freshet.digests.sent import Sent
 from freshet.errors import DigestsError, InputError
 from operators.aggregator import ATTRIBUTES
 from operators.hashes import hash64
 from operators.shown import SEALED, VISIT, pack
 from operators.time import DAY, HOUR
-from recommend.digest import Cap, Digest
+from recommend.digest import DigestPlan, MessageCap
 from recommend.surface import Paging, Surface
 from recommend.surfaces.email import email
 from schemas import digests
@@ -34,7 +34,9 @@ from tests.serving.made import Api, met, person
 from tests.serving.surfaces import stock
 
 ITEMS = [f"i{k}" for k in range(30)]
-MAIL = replace(email, digest=Digest(caps=(Cap(1, DAY), Cap(3, 7 * DAY)), quiet=None), paging=Paging(5))
+MAIL = replace(
+    email, digest=DigestPlan(caps=(MessageCap(1, DAY), MessageCap(3, 7 * DAY)), quiet=None), paging=Paging(5)
+)
 
 
 class Outbox:
@@ -71,7 +73,7 @@ class World:
                 [("click", "i1")], last_event_at=self.now, profile_offset=1, vector_space="space-v1", **packed
             )
 
-    def run(self, people: Sequence[str], surface: Surface = MAIL, *, dry_run: bool = False, **others: Any) -> Report:
+    def run(self, people: Sequence[str], surface: Surface = MAIL, *, dry_run: bool = False, **others: Any) -> RunReport:
         """A run of a new process: all that it has of earlier ones is what the topic has."""
         sent = Sent()
         for digest in self.outbox.digests:
@@ -194,7 +196,7 @@ def test_a_segment_is_of_people(world: World) -> None:
 
 
 def test_quiet_hours_defer_to_the_next_run(world: World) -> None:
-    quiet = replace(MAIL, digest=Digest(quiet=(22, 8)))
+    quiet = replace(MAIL, digest=DigestPlan(quiet=(22, 8)))
     world.now = 1_800_054_000_000  # 23:00 UTC
     world.add("berlin", timezone="Europe/Berlin")
     world.add("tokyo", timezone="Asia/Tokyo")
