@@ -23,11 +23,13 @@ import numpy.typing as npt
 
 from operators.hashes import Hashes, hash64
 from operators.seen import seen_hashes
-from operators.shown import MOST_MS, TIMES, VISIT, Showings, showings
+from operators.shown import MOST_MS, SEALED, SHOWN, TIMES, VISIT, Showings, showings
 from operators.time import days
 
 OWN = "shown_own"
 """field of a row with showings that the server knows of before the stream's row has them (`operators.shown.pack`)"""
+
+NOTHING: Hashes = np.zeros(0, np.uint64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,8 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
 
     Raises StateError where what it has of showings cannot be read.
     """
+    if not (user.get(SHOWN) or user.get(SEALED) or user.get(OWN)):
+        return NOTHING
     now, rest = at // VISIT, rotation.rest // VISIT
     # What came after `at` counts for nothing: an answer as of an earlier time is as it was.
     found = _between(user, rotation.of[:1], now - 2 * rest, now - 1)
