@@ -19,6 +19,7 @@ from serving.answers import TogetherAnswer, feed_items, shared
 from serving.body import read_object
 from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
 from serving.feeds import observe, person_of, row_of, timings_of
+from serving.personal import read_person
 from serving.problems import document
 from serving.request_parameters import AFTER, COMMON, explained, how_many
 from serving.requested import Requests
@@ -90,7 +91,7 @@ class Carts:
         variant = requested.variant
         person = None
         if user_id is not None:
-            person = await services.hydrator.person(user_id, None, variant.space(cart.name), requested.reads_attributes)
+            person = await read_person(services, requested, user_id)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids)
@@ -108,7 +109,7 @@ class Carts:
         observe(services, cart, answer, timings, degraded)
         shown = answer.item_ids
         if user_id is not None and person and person.consent and shown and requested.is_logged:
-            services.impressions.put(
+            services.log_shown(
                 Impression(
                     request_id, user_id, requested.now, shown, cart.name, None, None, variant.version, variant.name
                 )
