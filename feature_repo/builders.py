@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from feature_repo.repository import EMPTY, Repository
-from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user, user_controls
+from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user, user_controls, user_shown
 from operators.attribution import Attribution
 from operators.contract import Operator, World
-from operators.keyed import ItemOperator, UserOperator
+from operators.keyed import UserOperator
+from operators.keyed_item import ItemOperator
 from operators.time import DEFAULT_LATENESS
 
 
@@ -31,9 +32,11 @@ def user_operator(
     attribution: Attribution | None = None,
     opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity`, `user_controls` and what is declared of users; with `attribution`, behind
-    examples too. `opt_in` as for `UserOperator`."""
-    return declared.extend_user(UserOperator(user, world, lateness, opt_in, user_controls), world, attribution)
+    """The operator behind `user_activity`, `user_controls`, `user_shown` and what is declared of users; with
+    `attribution`, behind examples too. `opt_in` as for `UserOperator`."""
+    return declared.extend_user(
+        UserOperator(user, world, lateness, opt_in, user_controls, user_shown), world, attribution
+    )
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:

@@ -199,6 +199,9 @@ class UserReader:
         found = [(view.name, feature.name) for view in asked for feature in view.features]
         dtypes = {(v.name, f.name): f.dtype for v in features.DECLARED.values() for f in v.fields}
         own = main, features.user_controls.name
+        shown = features.DECLARED[features.user_shown.name]
+        self._shown = [(field.name, DECODE[field.dtype]) for field in shown.fields]
+        self._shown_hashed = _hashed(self._online, shown.name, (field.name for field in shown.fields))
         self._decoders = [
             (name if view in own else f"{view}:{name}", DECODE[dtypes[view, name]]) for view, name in found
         ]
@@ -216,15 +219,17 @@ class UserReader:
             decoders = [(value.field.name, DECODE[value.field.dtype]) for value in values]
             self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
-    def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None:
+    def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None:
         """Field name → value of `user_activity`, and of `user_controls` where the person has any, and view:field →
         value of what crosses read; None for a person without a row. The attributes of the profile, which may be large,
-        are read where asked for, and else empty.
+        are read where asked for, and else empty; so are the fields of `user_shown`, which else are not there.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
         hashed = [*self._hashed, self._attributes] if attributes else self._hashed
         decoders = [*self._decoders, (ATTRIBUTES, DECODE["bytes"])] if attributes else self._decoders
+        if shown:
+            hashed, decoders = [*hashed, *self._shown_hashed], [*decoders, *self._shown]
         (packed,) = self._read([_entity_key(["user_id"], [user_id])], [hashed])
         row = _unpacked(decoders, packed)
         if "state" not in row:

@@ -13,6 +13,7 @@ from operators.decay import AffinityShares, Popularity
 from operators.history import Applied, CurrentSession, Recent
 from operators.keyed import IMPRESSION
 from operators.seen import Seen
+from operators.shown import FIELDS as SHOWN_FIELDS
 from operators.subject import CatalogueEntry, Profile
 from operators.time import days, hours, minutes
 from operators.vector import UserVector
@@ -70,6 +71,14 @@ user_controls: View[Any] = View(
     doc="a person's controls: hide, less like this, not this category, undo and the like",
 )
 
+user_shown: View[Any] = View(
+    "user_shown",
+    entities=("user",),
+    aggregations=(),
+    extra=SHOWN_FIELDS,
+    doc="what a person was shown, by surface: items and half hours",
+)
+
 VECTOR_AT = user.aggregations.index(USER_VECTOR)
 """position of the user vector's state among the parts of a state of `user`"""
 
@@ -108,5 +117,5 @@ item_cooccurrence: View[Any] = View(
 SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
 """views whose rows servers keep as columns"""
 
-ALL = (user, user_controls, item, item_region, item_cooccurrence)
+ALL = (user, user_controls, user_shown, item, item_region, item_cooccurrence)
 """every view of the main path"""

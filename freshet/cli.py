@@ -40,6 +40,7 @@ COMMANDS = (
         "Look at declared features, try them, apply and backfill them.",
     ),
     (_DATA, "surfaces", "freshet.commands.surfaces:app", "List surfaces, show their stages, and try them on a person."),
+    (_DATA, "digests", "freshet.commands.digests:app", "Send what a surface answers to people, as messages."),
     (_DATA, "rules", "freshet.commands.rules:app", "Look at the rules of merchandisers, change and try them."),
     (_DATA, "explain", "freshet.commands.explain:explain", "Compute a past answer again, and say how it came about."),
     (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),

@@ -8,6 +8,7 @@ FreshetError (the project's root, in schemas)
     ├── NotReady          a component did not become healthy before its deadline
     ├── ComponentError    a step of a component (format, topics, `feast apply`) failed, or none has that name
     ├── FeaturesError     `freshet features` cannot do what it was asked to
+    ├── DigestsError      `freshet digests` cannot send: Kafka or the store is away, or another run took over
     ├── RulesError        `freshet rules` cannot: there is nothing to try
     ├── ServerError       the server does not answer a command, or refuses what it asks
     └── InputError        a file that cannot be read, or an argument that a command cannot do without
@@ -45,6 +46,10 @@ class ComponentError(StackError):
 
 
 class FeaturesError(StackError):
+    pass
+
+
+class DigestsError(StackError):
     pass
 
 

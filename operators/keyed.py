@@ -1,4 +1,4 @@
-"""The two operators of the main path: one keyed by user, one keyed by item.
+"""The operator of the main path that is keyed by user; keyed_item.py has the one that is keyed by item.
 
 Both run the aggregations of a view; the user operator also admits events (no duplicates, none too late or in the
 future), so that what reaches the item operator has been admitted exactly once.
@@ -17,22 +17,18 @@ from operators.aggregator import Aggregator, KeyedState
 from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
 from operators.controls import PART as CONTROLS
 from operators.controls import ControlsOperator, ControlsState
-from operators.cooccurrence import OF_BASKETS, Basket
+from operators.cooccurrence import Basket
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import Applied
+from operators.shown import PART as SHOWN
+from operators.shown import ShownOperator
 from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
 from schemas.controls import FEEDBACK
-from schemas.errors import InvalidEvent, NoConsent, StateError
+from schemas.errors import NoConsent, StateError
 from schemas.events import Impression, Interaction, Item, User
-
-SENT = 6
-"""fields of a signal, from the first, that the item operator reads: type, time, item, region, partners and contexts"""
-
-TOGETHER = "\x01together"
-"""the part of an item with its co-occurrence: no region has a control character"""
 
 
 class _InSpace(NamedTuple):
@@ -43,8 +39,9 @@ class _InSpace(NamedTuple):
 
 
 class UserOperator(Operator[Any]):
-    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator; controls
-    (operators/controls.py) → a row of their own, in a part that people without controls do not have.
+    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator. Controls
+    (operators/controls.py) and what was shown (operators/shown.py) have rows of their own, in parts that people without
+    any do not have.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -65,15 +62,21 @@ class UserOperator(Operator[Any]):
         lateness: int | None = DEFAULT_LATENESS,
         opt_in: bool = False,
         controls: View[Any] | None = None,
+        shown: View[Any] | None = None,
     ) -> None:
         """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
         `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls`, the view
-        of their row, controls are admitted and nothing else."""
+        of their row, controls are admitted and nothing else; so are impressions without `shown`."""
         self.world = world
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
-        self._controls = ControlsOperator(controls) if controls else None
+        self._rows: dict[str, Operator[Any]] = {}
+        """the operators of the parts that have rows of their own"""
+        if controls:
+            self._rows[CONTROLS] = ControlsOperator(controls)
+        if shown:
+            self._rows[SHOWN] = ShownOperator(shown)
         self._opt_in = opt_in
         self._live = lateness is not None
         self._held = tuple(f.name for f in view.extra)
@@ -83,10 +86,10 @@ class UserOperator(Operator[Any]):
         self._basket = self._features.of_kind(Basket)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        event = record.event
-        if type(event) is Interaction and event.event_type == FEEDBACK and self._controls:
-            return "", CONTROLS  # in this order: what is not admitted does not come to the controls
-        return () if type(event) is Signal else ("",)
+        if type(record.event) is Signal:
+            return ()
+        # In this order: what is not admitted does not come to the others.
+        return ("", *(part for part, each in self._rows.items() if each.parts(key, record)))
 
     def consents(self, state: KeyedState) -> bool:
         """Whether the person allows personalization."""
@@ -94,22 +97,22 @@ class UserOperator(Operator[Any]):
 
     def new(self, part: str = "") -> Any:
         if part:
-            return self._of_controls.new()
+            return self._of(part).new("")
         return self._emptied(self._features.new()) if self._opt_in else self._features.new()
 
-    @property
-    def _of_controls(self) -> ControlsOperator:
-        if self._controls is None:
-            raise StateError("the state has controls, which this operator runs without")
-        return self._controls
+    def _of(self, part: str) -> Operator[Any]:
+        found = self._rows.get(part)
+        if found is None:
+            raise StateError(f"the state has {part[1:]}, which this operator runs without")
+        return found
 
     def encode(self, part: str, state: Any) -> dict[str, bytes]:
-        return self._of_controls.encode("", state) if part else self._features.encode(state)
+        return dict(self._of(part).encode("", state)) if part else self._features.encode(state)
 
     def decode(self, part: str, cells: Cells) -> Any:
         """As the contract says; the state of a person without consent, if one was saved before that, is emptied."""
         if part:
-            return self._of_controls.decode("", cells)
+            return self._of(part).decode("", cells)
         state = self._features.decode(cells)
         return state if self.consents(state) else self._emptied(state)
 
@@ -121,7 +124,9 @@ class UserOperator(Operator[Any]):
 
     def controls_of_row(self, row: Mapping[str, Any]) -> ControlsState:
         """The same of the controls."""
-        return self._of_controls.of_row(row)
+        found = self._of(CONTROLS)
+        assert isinstance(found, ControlsOperator)
+        return found.of_row(row)
 
     def embed(self, state: KeyedState, space: Space | None = None) -> None:
         """Takes the user vector into a space, the world's where not given, if it is not there yet."""
@@ -140,7 +145,7 @@ class UserOperator(Operator[Any]):
 
     def row(self, key: str, part: str, state: Any, at: int, cells: Cells | None = None) -> Row:
         if part:
-            return self._of_controls.row(key, "", state, at)
+            return self._of(part).row(key, "", state, at, cells)
         values = self._features.values(state, at)
         found = self._features.encode(state) if cells is None else cells
         return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
@@ -158,10 +163,10 @@ class UserOperator(Operator[Any]):
     def dropped(self, key: str, states: Mapping[str, Any], record: Record | None = None) -> Collection[str]:
         return [part for part in states if part] if self.withholds(states) else ()
 
-    def on_event(self, part: str, state: Any, record: Record) -> list[Signal]:
+    def on_event(self, part: str, state: Any, record: Record) -> list[Signal] | None:
         event = record.event
         if part:
-            return self._of_controls.on_event("", state, record)
+            return self._of(part).on_event("", state, record)
         if type(event) is User:
             self._take_profile(state, record, event)
             return []
@@ -230,71 +235,3 @@ class UserOperator(Operator[Any]):
         place, applied = self._applied
         applied.refuse(state.parts[place], record.partition, record.offset)
         return True
-
-
-class ItemOperator(Operator[KeyedState]):
-    """Signals about items and catalogue entries → the item's row, overall and in each region, and the row of what it is
-    bought together with."""
-
-    name = "item"
-
-    def __init__(
-        self, overall: View[Any], regional: View[Any], world: World, together: View[Any] | None = None
-    ) -> None:
-        """Without `together`, the signals of baskets change nothing."""
-        self.world = world
-        self.together = together
-        self.overall = overall
-        self.regional = regional
-        self._overall = Aggregator(overall)
-        self._regional = Aggregator(regional)
-        self._together = Aggregator(together) if together else None
-
-    def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        event = record.event
-        if type(event) is Signal:
-            if event.item_id != key:
-                return ()
-            if event.event_type in OF_BASKETS:
-                return (TOGETHER,) if self._together else ()
-            return ("", event.region) if event.region else ("",)
-        return ("",)
-
-    def _of(self, part: str) -> Aggregator:
-        if part == TOGETHER and self._together:
-            return self._together
-        return self._regional if part else self._overall
-
-    def new(self, part: str = "") -> KeyedState:
-        return self._of(part).new()
-
-    def encode(self, part: str, state: KeyedState) -> dict[str, bytes]:
-        return self._of(part).encode(state)
-
-    def decode(self, part: str, cells: Cells) -> KeyedState:
-        return self._of(part).decode(cells)
-
-    def watermark(self, state: KeyedState) -> int:
-        return state.watermark
-
-    def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
-        features = self._of(part)
-        return Row(features.view.name, (key, part) if part and part != TOGETHER else (key,), features.values(state, at))
-
-    def due(self, part: str, state: KeyedState, at: int) -> int | None:
-        return self._of(part).due(state, at)
-
-    def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
-        event = record.event
-        if type(event) is Signal:
-            state.watermark = max(state.watermark, event.timestamp)
-            # No more of the event than this reaches the operator where nothing else is declared of items.
-            signal = Signal(
-                event.event_type, event.timestamp, event.item_id, event.region, event.partners, event.contexts
-            )
-        elif type(event) is Item:
-            signal = Signal("catalogue", state.watermark, event.item_id, subject=event)
-        else:
-            raise InvalidEvent(f"a {type(event).__name__} does not belong to an item")
-        self._of(part).update(state, signal, self.world)
-        return []

@@ -165,6 +165,7 @@ class Pipeline:
         try:
             query.surface, query.rules_of = surface.parts_name, surface.rules_of or surface.name
             query.adds = surface.adds and not surface.reports
+            query.rotation = surface.rotation and surface.rotation.on(surface.name)
             with trace.step("encode"):
                 query.encoded = steps.encode(surface, query, trace)
             with trace.step("retrieve"):

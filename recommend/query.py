@@ -16,17 +16,19 @@ import numpy.typing as npt
 from feature_repo import views
 from feature_repo.candidates import Pairs, Request, no_pairs
 from feature_repo.columns import ItemColumns, Mask, Rows
-from feature_repo.item_vectors import NO_VECTORS, ItemVectors
+from feature_repo.item_vectors import NO_VECTORS
 from operators.aggregator import ATTRIBUTES
 from operators.contexts import contexts_of
 from operators.contract import Vector
+from operators.hashes import Hashes
 from operators.seen import seen_hashes
-from operators.space import Content
 from recommend.candidate_set import Listed as Listed
 from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
+from recommend.ranking import ranking_of
+from recommend.rotation import Rotation, resting
 from recommend.rules.rule_set import NO_RULES, RuleSet
 from recommend.rules.ruling import Ruling
 from recommend.together import Together, together
@@ -49,27 +51,6 @@ class Anchors(NamedTuple):
     rows: Rows
     kinds: list[str]
     pull: npt.NDArray[np.float64]
-
-
-def ranking_of(
-    user: Mapping[str, Any],
-    columns: ItemColumns,
-    vectors: ItemVectors,
-    content: Content | None,
-    at: int,
-    region: str = "",
-    device: str = "",
-    text: str = "",
-    pairs: Pairs = no_pairs,
-) -> Request:
-    """The request as the ranker's inputs read it; a new person's vector comes from stated interests. `vectors` and
-    `content` are those of one space; other arguments as the fields of `Query`."""
-    if content and len(user["vector"]) == 0 and len(user["interests"]) > 0:
-        vector = content.bag([f"category:{name.casefold()}" for name in user["interests"]])
-        if vector is not None:
-            user = {**user, "vector": vector, "vector_space": vectors.id}
-    searched = content.text(text) if content and text else None
-    return Request(user, columns, at, region, vectors, device, searched, pairs)
 
 
 @dataclass
@@ -127,6 +108,8 @@ class Query:
     """whether rules may add items; set by the pipeline"""
     surface: str = "home"
     """whose parts of the model are used; set by the pipeline"""
+    rotation: Rotation | None = None
+    """of the surface; set by the pipeline"""
     passing: Mask | None = None
     """which rows (n,) pass the filter, None without one; set by the pipeline, to none where the filter fails.
     Where it is not set, `allowed` evaluates the filter"""
@@ -245,9 +228,14 @@ class Query:
         return together(self.columns, self.cart, self.at, self.user)
 
     @cached_property
-    def seen(self) -> npt.NDArray[np.uint64]:
+    def seen(self) -> Hashes:
         """Hashes of the items that the person has met, ascending."""
         return np.sort(seen_hashes(self.user))
+
+    @cached_property
+    def resting(self) -> Hashes:
+        """Hashes of the items that rest, ascending."""
+        return resting(self.user, self.at, self.rotation) if self.rotation else np.zeros(0, np.uint64)
 
     @cached_property
     def disliked(self) -> Rows:

@@ -20,6 +20,7 @@ from recommend.objective import weighed, weights_of
 from recommend.price_level import priced
 from recommend.query import Query
 from recommend.results import of_length, within
+from recommend.rotating import rotated
 from recommend.rules.stages import ADDED, arranged, with_pinned
 from recommend.stage import NONE, Filter, Mask, Ranker, Reason, Reranker, Retriever, Scores, Stage, StageError
 from recommend.steer import steered
@@ -112,6 +113,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
         scores = Scores(values[:, None], ())
     values = priced(surface, query, candidates.rows, values, trace)
     values = steered(query, candidates.rows, values, trace)
+    values = rotated(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
     return candidates.take(np.argsort(-values, kind="stable"))

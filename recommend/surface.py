@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from recommend.candidate_set import MAX_RETRIEVERS
+from recommend.digest import DigestPlan
+from recommend.rotation import Rotation
 from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever, Stage
 
 FEED = "GET /v1/users/{id}/feed"
@@ -54,6 +56,8 @@ class Surface:
     of which no head is there, leaves the weights to the ranker, as a bundle names those of its own"""
     price_level: float = 0.0
     """-1 … 1: cheaper items are preferred below 0, dearer ones above (recommend/price_level.py)"""
+    rotation: Rotation | None = None
+    """how items that were shown and not taken rest; None shows them for as long as they score well"""
     rerankers: tuple[Reranker, ...] = ()
     explainer: Explainer | None = None
     fallback: Retriever | None = None
@@ -66,6 +70,8 @@ class Surface:
     """the surface whose rules are in force; its own where empty"""
     adds: bool = True
     """whether rules may add items: not where each has to be what the title of the list says"""
+    digest: DigestPlan | None = None
+    """how it is sent as messages (`freshet digests`); None where it is not"""
     reports: bool = False
     """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and
     rules neither add nor move any"""

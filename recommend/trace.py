@@ -34,7 +34,7 @@ class StageTrace(Struct, omit_defaults=True):
     removed: int = 0
     """by a filter, of the candidates that were left by those before it"""
     moved: int = 0
-    """by a re-ranker: items of the answer that stand elsewhere than they did"""
+    """by a re-ranker: items of the answer that stand elsewhere than they did; by rotation: candidates that rest"""
     failed: str | None = None
     """why, in words for callers"""
     fell_back: str | None = None
@@ -42,6 +42,8 @@ class StageTrace(Struct, omit_defaults=True):
     over_budget: bool = False
     rules: list[RuleEffect] = []
     """by the stage `rules`: what each rule did to which items; those that failed, whatever `explain` is"""
+    rotated: list[str] = []
+    """by rotation: ids of the first 50 candidates that rest, with explain=full"""
 
 
 class Trace:

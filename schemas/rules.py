@@ -44,6 +44,8 @@ Days: TypeAlias = Annotated[float, Meta(gt=0, le=3_650)]
 AttributeName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f\"\\]+$(?!\n)")]
 
 TIMES = ("from", "until")
+IMPRESSION = "impression"
+"""what a rule calls the showing of an item among types of events"""
 
 
 class RuleBase(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -138,11 +140,12 @@ class RegionLimit(RuleBase, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 class NotAgain(ItemRule, frozen=True, kw_only=True, omit_defaults=True, tag="not_again"):
     """Removes items that the person has met within so many days, as far as the recent events of the person's row go
-    back; about all items where there are neither `items` nor `where`."""
+    back; with the event IMPRESSION also those that the surface has shown them. About all items where there are neither
+    `items` nor `where`."""
 
     days: Days
     events: Annotated[list[Name], Meta(max_length=16)] = []
-    """types of events that count; empty: all"""
+    """types of events that count, IMPRESSION among them; empty: all but that"""
 
 
 Rule: TypeAlias = Promote | Bury | Hide | Pin | Sponsor | Cap | Dedupe | AgeLimit | RegionLimit | NotAgain

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from schemas.digests import Digest
 from schemas.events import Event, Impression, Interaction, Item, LabelledExample, User
 from schemas.rules import RuleChange
 
@@ -22,6 +23,9 @@ EXAMPLES = "examples"
 RULES = "rules"
 """Compacted, one partition: rules of merchandisers, which servers write and follow."""
 
+DIGESTS = "digests"
+"""Messages to people, which senders of mail and push read."""
+
 REFRESH = {"user": "refresh_users", "item": "refresh_items"}
 """By operator: a key in here is loaded, so that it takes its backfilled state (streams/backfilled.py) and its rows are
 written; values are empty."""
@@ -33,9 +37,14 @@ EVENT_TYPES_OF: dict[str, type[Event]] = {
     ITEMS: Item,
 }
 EVENT_TOPICS = tuple(EVENT_TYPES_OF)
-AvroRecord: TypeAlias = Event | LabelledExample | RuleChange
+AvroRecord: TypeAlias = Event | LabelledExample | RuleChange | Digest
 """what a message holds"""
-TYPES_OF: dict[str, type[AvroRecord]] = {**EVENT_TYPES_OF, EXAMPLES: LabelledExample, RULES: RuleChange}
+TYPES_OF: dict[str, type[AvroRecord]] = {
+    **EVENT_TYPES_OF,
+    EXAMPLES: LabelledExample,
+    RULES: RuleChange,
+    DIGESTS: Digest,
+}
 """whatever is Avro"""
 USER_KEYED = (INTERACTIONS, IMPRESSIONS, USERS)
 COMPACTED = (USERS, ITEMS, ITEM_FEATURES, RULES)

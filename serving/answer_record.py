@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from feature_repo import item_slice, views
 from feature_repo.columns import Rows
 from feature_repo.item_slice import ItemSlice
+from operators.hashes import Hashes
 from operators.seen import SEEN
 from recommend import recorded
 from recommend.candidate_set import CandidateSet
@@ -68,6 +69,8 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     """fields of the person's row that are not the default"""
     seen: Any
     """hashes of those items of the slice that the person has met"""
+    resting: Any
+    """and of those that rest"""
     pairs: dict[str, dict[str, Any]]
     slice: ItemSlice
     vectors: dict[int, Any]
@@ -126,7 +129,7 @@ def capture(
             listed=None if listed is None else RecordedList(
                 np.searchsorted(rows, listed.rows), listed.sources, listed.relaxed
             ),
-            person=_person(query), seen=_seen(query, rows),
+            person=_person(query), seen=_among(query, query.seen, rows), resting=_among(query, query.resting, rows),
             pairs={view: dict(known) for view, known in getattr(query.pairs, "read", {}).items()},
             slice=item_slice.take(columns, rows, query.region, query.cart.tolist()),
             vectors=vectors, shares=shares, n_allowed=query.__dict__.get("n_allowed"),
@@ -178,7 +181,7 @@ def _is_default(name: str, value: Any) -> bool:
     return len(value) == 0 if isinstance(default, list) and not default else bool(np.array_equal(value, default))
 
 
-def _seen(query: Query, rows: Rows) -> npt.NDArray[np.uint64]:
-    """One more where none of the slice is: whether there are any decides whether the filter runs."""
-    found: npt.NDArray[np.uint64] = np.intersect1d(query.seen, query.columns.hashes[rows])
-    return found if len(found) else query.seen[:1]
+def _among(query: Query, hashes: Hashes, rows: Rows) -> Hashes:
+    """Those of the slice; where none is, one that is not: whether there are any decides whether a stage runs."""
+    found: Hashes = np.intersect1d(hashes, query.columns.hashes[rows])
+    return found if len(found) else hashes[:1]

@@ -15,7 +15,6 @@ from recommend.query import STRANGER
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
-from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related
 from serving.bodies import body, degraded_of
@@ -23,6 +22,7 @@ from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
 from serving.parameters import Parameter
+from serving.personal import answer_to, impression, read_person
 from serving.problems import NotFound, document
 from serving.request_parameters import (
     AFTER,
@@ -110,10 +110,7 @@ class Feeds:
         user_id, surface = asked["id"], services.personal[asked["surface"]]
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
-        variant = requested.variant
-        person = await services.hydrator.person(
-            user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
-        )
+        person = await read_person(services, requested, user_id, asked["after"])
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         with services.recorder.recording(request_id, person) as recording:
@@ -121,36 +118,17 @@ class Feeds:
                 user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
                 timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
             )  # fmt: skip
-            begun = requested.begin(query, recording)
-            pairs_ms = 0.0
-            if wanted := begun.wanted_pairs():
-                asked_at = time.perf_counter()
-                await person.pairs.prefetch(wanted)
-                pairs_ms = (time.perf_counter() - asked_at) * 1000
-            answer = requested.finish(begun)
-            timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
-            around = requested.around(
-                "feed", answer, request_id, timings, user_id, person, not (person.degraded or person.pairs.degraded)
-            )
+            found = await answer_to(person, requested, query, (hydrated - started) * 1000, recording)
+            answer, timings = found.answer, timings_of(found.answer, started, found.hydrate_ms)
+            around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer))
             recording.take(surface, around, answer, response.body)
-        degraded = degraded_of(around, answer)
+        degraded = found.degraded
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        shown = answer.item_ids
         # A HEAD shows nobody a list.
-        if shown and person.consent and requested.is_logged and request.method != "HEAD":
-            # What a feed that fell back was made of is nothing to learn from.
-            inputs = None if degraded else answer.features
-            services.impressions.put(
-                Impression(
-                    request_id, user_id, requested.now, shown, surface.name, asked["region"], asked["device"],
-                    variant.version, variant.name,
-                    features=None if inputs is None else inputs.tobytes(),
-                    applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets,
-                )
-            )  # fmt: skip
+        if answer.item_ids and person.consent and requested.is_logged and request.method != "HEAD":
+            services.log_shown(impression(request_id, user_id, requested, found))
         return response
 
     async def similar(self, request: Request) -> Response:
@@ -191,11 +169,10 @@ class Feeds:
 
 async def person_of(services: Services, requested: Requested) -> Person | None:
     """The person whom the parameter `user_id` names; None without it."""
-    asked, surface = requested.asked, requested.surface
+    asked = requested.asked
     if asked["user_id"] is None:
         return None
-    space = requested.variant.space(surface.parts_name)
-    return await services.hydrator.person(asked["user_id"], asked["after"], space, requested.reads_attributes)
+    return await read_person(services, requested, asked["user_id"], asked["after"])
 
 
 def row_of(services: Services, item_id: str) -> int:

@@ -25,6 +25,7 @@ from serving.endpoint import USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness
 from serving.parameters import Whole
+from serving.personal import read_person
 from serving.problems import document
 from serving.request_parameters import AFTER, AT, EXCLUDE, FILTER, VARIANT, explained
 from serving.requested import Requests
@@ -158,9 +159,7 @@ class History:
         asked = parameters.read(request, BUY_AGAIN)
         user_id = asked["id"]
         requested = self._requests.check({**asked, "objective": None}, AGAIN, BUY_AGAIN, user_id)
-        person = await self._services.hydrator.person(
-            user_id, asked["after"], requested.variant.space(AGAIN.parts_of), requested.reads_attributes
-        )
+        person = await read_person(self._services, requested, user_id, asked["after"])
         query = requested.query(user=person.features, n=asked["n"], user_id=user_id)
         answer = requested.answer(query)
         degraded = (["hydrate"] if person.degraded else []) + answer.degraded

@@ -23,7 +23,7 @@ from schemas.clock import now_ms
 from schemas.errors import EventError, StateError
 from schemas.events import User
 from schemas.topics import INTERACTIONS, USERS
-from serving.own_events import OwnEvents
+from serving.own_events import OwnEvents, reached
 from serving.pairs import PersonsPairs
 from serving.store import Store, StoreAway
 from serving.tokens import Token
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
 DEFAULTS = {f.name: f.default for f in views.user.fields}
-REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
-"""by topic, the fields that say up to where a row has it"""
 ROWS_KEPT = 1000
 """people whose last row is kept for when the store is away"""
 ROW_MS = 10 * 60_000
@@ -120,19 +118,24 @@ class Hydrator:
         self._embedded: LRUCache[str, Embedded] = LRUCache(EMBEDDED)
 
     async def person(
-        self, user_id: str, after: Token | None = None, space: Space | None = None, attributes: bool = False
+        self,
+        user_id: str,
+        after: Token | None = None,
+        space: Space | None = None,
+        attributes: bool = False,
+        shown: bool = False,
     ) -> Person:
         """The person's features, those of their events in the token `after` included where that can be; their vector is
         in `space`, that of the model that the request is answered with. Of the store's row, the profile's
-        attributes are read only where asked for.
+        attributes and what was shown are read only where asked for.
 
         Of a person without consent they are a stranger's, and this server drops what it holds of them.
         """
         space = space or self._world.space
-        row, degraded = self._read(user_id, attributes)
+        row, degraded = self._read(user_id, attributes, shown)
         caught_up = after is None or self._covered(user_id, row, after)
         if after is not None and not caught_up and not degraded:
-            row, caught_up, degraded = await self._wait(user_id, row, after, attributes)
+            row, caught_up, degraded = await self._wait(user_id, row, after, attributes, shown)
         now = self._clock()
         pending = self._own.pending(user_id, row)
         features, owed = (
@@ -171,11 +174,11 @@ class Hydrator:
         if row is not None and self._consents(row):
             self._last.pop(user_id, None)
 
-    def _read(self, user_id: str, attributes: bool) -> tuple[Features | None, bool]:
+    def _read(self, user_id: str, attributes: bool, shown: bool) -> tuple[Features | None, bool]:
         """The person's row, and whether the store is away; then the last row that was read is given, if it was read
         within ROW_MS, without attributes."""
         try:
-            row = self._store.read(user_id, attributes)
+            row = self._store.read(user_id, attributes, shown)
         except StoreAway:
             at, last = self._last.get(user_id, (0, None))
             return (last if self._clock() - at <= ROW_MS else None), True
@@ -194,12 +197,12 @@ class Hydrator:
         if mine and self._own.covers(user_id, row):
             return True
         return all(
-            _reached(row, topic, *place) or (mine and topic == USERS and self._own.has_profile(user_id, *place))
+            reached(row, topic, *place) or (mine and topic == USERS and self._own.has_profile(user_id, *place))
             for topic, *place in after.wanted(user_id)
         )
 
     async def _wait(
-        self, user_id: str, row: Features | None, after: Token, attributes: bool
+        self, user_id: str, row: Features | None, after: Token, attributes: bool, shown: bool
     ) -> tuple[Features | None, bool, bool]:
         """The row once it has the token's events or the time is over, whether it has them, and whether the store is
         away."""
@@ -207,7 +210,7 @@ class Hydrator:
         deadline = loop.time() + self._wait_s
         while loop.time() < deadline:
             await asyncio.sleep(self._poll_s)
-            found, degraded = self._read(user_id, attributes)
+            found, degraded = self._read(user_id, attributes, shown)
             if degraded:
                 return row, False, True
             row = found
@@ -281,14 +284,6 @@ class Hydrator:
     def _row(self, user_id: str, state: KeyedState, now: int) -> Features:
         row = self._operator.row(user_id, "", state, now)
         return dict(zip(NAMES, row.values, strict=True))
-
-
-def _reached(row: Features | None, topic: str, partition: int, offset: int) -> bool:
-    """Whether the row reaches so far; of topics that change nobody's features every row does."""
-    if topic not in REACHED:
-        return True
-    of, reached = REACHED[topic]
-    return row is not None and bool(row[of] == partition and row[reached] >= offset)
 
 
 def _grants(event: object) -> bool:

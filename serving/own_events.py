@@ -10,6 +10,7 @@ import msgspec
 
 from operators.contract import Record
 from schemas.events import Interaction, User
+from schemas.topics import INTERACTIONS, USERS
 
 PER_PERSON = 1000
 """as many as one POST may hold"""
@@ -18,6 +19,8 @@ PERSON_BYTES, TOTAL_BYTES = 4 << 20, 64 << 20
 """of events as MessagePack: in memory they take some three times as much"""
 
 NEVER = -1
+REACHED = {INTERACTIONS: ("read_partition", "read_offset"), USERS: ("profile_partition", "profile_offset")}
+"""by topic, the fields that say up to where a row has it"""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -179,3 +182,11 @@ def shown(record: Record, row: Mapping[str, Any] | None) -> bool:
 def _reaches(row: Mapping[str, Any] | None, partition: int, offset: int) -> bool:
     """Whether the interaction at this place had been applied or refused when the row was written."""
     return row is not None and bool(row["read_partition"] == partition and row["read_offset"] >= offset)
+
+
+def reached(row: Mapping[str, Any] | None, topic: str, partition: int, offset: int) -> bool:
+    """Whether the row reaches so far; of topics that change nobody's features every row does."""
+    if topic not in REACHED:
+        return True
+    of, reached = REACHED[topic]
+    return row is not None and bool(row[of] == partition and row[reached] >= offset)

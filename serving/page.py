@@ -23,6 +23,7 @@ from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness, Person
 from serving.parameters import Whole
+from serving.personal import read_person
 from serving.problems import document
 from serving.request_parameters import (
     AFTER,
@@ -116,9 +117,7 @@ class Pages:
         user_id, rows, per_row = asked["id"], asked["rows"], asked["per_row"]
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
-        person = await services.hydrator.person(
-            user_id, asked["after"], variant.space(home.name), requested.reads_attributes
-        )
+        person = await read_person(services, requested, user_id, asked["after"])
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, n=per_row, region=asked["region"] or "", device=asked["device"] or "",
@@ -169,7 +168,7 @@ class Pages:
         for row, entry in zip(page.rows, shown, strict=True):
             # What a page that fell back was made of is nothing to learn from.
             inputs = None if degraded else row.answer.features
-            self._services.impressions.put(
+            self._services.log_shown(
                 Impression(
                     entry.request_id, asked["id"], requested.now, row.answer.item_ids, entry.surface, asked["region"],
                     asked["device"], variant.version, variant.name,

@@ -20,6 +20,7 @@ from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import REGION, Endpoint
 from serving.feeds import observe, timings_of
+from serving.personal import read_person
 from serving.problems import document
 from serving.request_parameters import AFTER, AT, DEVICE, FILTER, OBJECTIVE, VARIANT, explained
 from serving.requested import Requests
@@ -62,9 +63,7 @@ class Ranking:
         requested = self._requests.check(asked, rank, RANK, user_id or "", items=ids)
         variant, person = requested.variant, None
         if user_id is not None:
-            person = await services.hydrator.person(
-                user_id, asked["after"], variant.space(rank.parts_of), requested.reads_attributes
-            )
+            person = await read_person(services, requested, user_id, asked["after"])
         hydrated = time.perf_counter()
         about = {} if person is None else {"user": person.features, "pairs": person.pairs}
         request_id = secrets.token_hex(12)

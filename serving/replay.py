@@ -156,9 +156,10 @@ def _query(found: AnswerRecord, pipeline: Pipeline) -> Query:
     listed = found.listed
     about["listed"] = None if listed is None else Listed(listed.rows, listed.sources, listed.relaxed)
     pairs: Pairs = recorded.held_pairs(found.pairs)
-    user = {f.name: f.default for f in (*views.user.fields, *views.user_controls.fields)} | found.person
+    fields = (*views.user.fields, *views.user_controls.fields, *views.user_shown.fields)
+    user = {f.name: f.default for f in fields} | found.person
     made = pipeline.query(user=user, item=found.item, pairs=pairs, **about)
-    made.__dict__["seen"] = found.seen
+    made.__dict__ |= {"seen": found.seen, "resting": found.resting}
     if found.n_allowed is not None:
         made.__dict__["n_allowed"] = found.n_allowed
     return made

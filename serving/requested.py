@@ -68,6 +68,11 @@ class Requested:
         filtered = self.filter is not None and self.filter.of_attributes is not None
         return filtered or self.rules.reads_attributes or reads_profiles(self.variant.pipeline.model, self.surface)
 
+    @property
+    def reads_shown(self) -> bool:
+        """Whether rotation or a rule reads what the person was shown."""
+        return self.surface.rotation is not None or self.rules.reads_shown
+
     def query(self, **about: Any) -> Query:
         """The query; `about` has the person, the place, and what the surface is about, as the fields of `Query`."""
         asked, cursor = self.asked, self.cursor

@@ -104,7 +104,9 @@ class RuleTrials:
         variant = services.variants.chosen(None, asked.user_id, False)
         reads = before.reads_attributes or after.reads_attributes
         reads = reads or reads_profiles(variant.pipeline.model, surface)
-        person = await services.hydrator.person(asked.user_id, None, variant.space(surface.parts_name), reads)
+        shown = before.reads_shown or after.reads_shown or surface.rotation is not None
+        space = variant.space(surface.parts_name)
+        person = await services.hydrator.person(asked.user_id, None, space, reads, shown)
         pipeline, at, answers = variant.pipeline, now_ms(), list[Answer]()
         for each in (before, after):
             query = pipeline.query(

@@ -18,6 +18,7 @@ from recommend import discovery
 from recommend.pipeline import Pipeline
 from recommend.surface import Surface
 from recommend.surfaces import SURFACES
+from schemas.events import Impression
 from schemas.topics import ITEM_FEATURES, ITEMS, RULES
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
@@ -26,6 +27,7 @@ from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
+from serving.own_shown import OwnShown
 from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
@@ -49,6 +51,7 @@ class Services:
     hydrator: Hydrator
     events: EventProducer
     impressions: ImpressionLog
+    shown: OwnShown
     metrics: Metrics
     issuer: str
     declared: Repository
@@ -97,8 +100,8 @@ class Services:
             settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s, lambda: rules.in_force
         )
         return cls(
-            settings, catalogue, store, own, hydrator, events, impressions, metrics, issuer, declared, models, rules,
-            recorder, surfaces,
+            settings, catalogue, store, own, hydrator, events, impressions, OwnShown(settings.own_events_s), metrics,
+            issuer, declared, models, rules, recorder, surfaces,
         )  # fmt: skip
 
     @cached_property
@@ -155,6 +158,16 @@ class Services:
             "freshet_rules_unfit": len(self.rules.in_force.faults),
             "freshet_attributes_left_out": self.catalogue.columns.filterable.left_out,
         }
+
+    def log_shown(self, shown: Impression) -> None:
+        """Logs what a person was shown, and remembers it until the stream's row has it."""
+        self.shown.add(shown)
+        self.impressions.put(shown)
+
+    def forget_shown(self, user_id: str) -> None:
+        """Drops what is held of a person's impressions, since the person has withdrawn consent."""
+        self.shown.forget(user_id)
+        self.impressions.forget(user_id)
 
     async def start(self, follow: bool = True) -> None:
         """Opens all services; those that fail are retried in the background."""

@@ -22,9 +22,9 @@ PROBE = "freshet-probe"
 
 class UserRows(Protocol):
     """Reads a person's row: field name → value as in `user_activity`, declared features as view:field; None for a
-    person without one. The attributes of the profile are empty unless asked for."""
+    person without one. The attributes of the profile are empty unless asked for, and `user_shown` is left out."""
 
-    def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None: ...
+    def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None: ...
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]
@@ -77,15 +77,16 @@ class Store:
         self._thread.shutdown(wait=False)
         self._readers.shutdown(wait=False)
 
-    def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None:
-        """The person's row, with the attributes of their profile where asked for. Raises StoreAway, immediately while
-        the circuit is open. A read that times out is retried once, so that a single slow read does not open the circuit
-        for all requests.
+    def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None:
+        """The person's row, with the attributes of their profile and with what they were shown where asked for.
+
+        Raises StoreAway, immediately while the circuit is open. A read that times out is retried once, so that a single
+        slow read does not open the circuit for all requests.
 
         It blocks for a round trip to the store on purpose: handing a read of a third of a millisecond to a
         thread and back costs more than the wait, and the socket's timeout bounds it.
         """
-        return self._ask(lambda rows: rows.read(user_id, attributes))
+        return self._ask(lambda rows: rows.read(user_id, attributes, shown))
 
     def read_pairs(self, user_id: str, view: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """The person's rows in a view of pairs. Raises and blocks as `read`."""

@@ -20,6 +20,7 @@ from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
 from serving.feeds import observe, person_of, row_of, timings_of
+from serving.personal import read_person
 from serving.problems import document
 from serving.request_parameters import AFTER, COMMON, explained, how_many
 from serving.requested import Requests
@@ -91,7 +92,7 @@ class Carts:
         variant = requested.variant
         person = None
         if user_id is not None:
-            person = await services.hydrator.person(user_id, None, variant.space(cart.name), requested.reads_attributes)
+            person = await read_person(services, requested, user_id)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         with services.recorder.recording(request_id, person) as recording:
@@ -108,7 +109,7 @@ class Carts:
         observe(services, cart, answer, timings, degraded_of(around, answer))
         shown = answer.item_ids
         if user_id is not None and person and person.consent and shown and requested.is_logged:
-            services.impressions.put(
+            services.log_shown(
                 Impression(
                     request_id, user_id, requested.now, shown, cart.name, None, None, variant.version, variant.name
                 )

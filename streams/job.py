@@ -131,6 +131,9 @@ class Job:
             " `offset` BIGINT NOT NULL METADATA VIRTUAL,"
             " arrived TIMESTAMP_LTZ(3) NOT NULL METADATA FROM 'timestamp' VIRTUAL) WITH ("
             f"{self._kafka(topics)}, 'properties.group.id' = '{JOB_GROUP}-{name}',"
+            # Digests and their impressions are written in transactions (freshet/digests): of one that was aborted
+            # nothing is read.
+            " 'properties.isolation.level' = 'read_committed',"
             " 'scan.startup.mode' = 'earliest-offset', 'key.format' = 'raw', 'key.fields' = 'k',"
             f" 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'{bounded})"
         )

@@ -14,6 +14,8 @@ from operators.contract import Operator, Record, Signal, Space
 from operators.controls import NAMES as CONTROL_NAMES
 from operators.controls import PART as CONTROLS
 from operators.driver import Driver, Emit, States
+from operators.shown import NAMES as SHOWN_NAMES
+from operators.shown import PART as SHOWN
 from operators.space import EmptySpace
 from operators.time import END as END
 from recommend.controls import with_interests
@@ -103,13 +105,14 @@ class Replay:
         self._items.forget(at)
 
     def user_row(self, user_id: str, at: int) -> dict[str, Any]:
-        """Field name → value as of `at`, of the user's controls too where there are any; the defaults of a user without
-        events."""
+        """Field name → value as of `at`, with the user's controls and what they were shown where there is any; the
+        defaults of a user without events."""
         state = self.users.get((user_id, "")) or self.user_operator.new("")
         row = self.user_operator.row(user_id, "", state, at)
         found = dict(zip(self._names, row.values, strict=True))
-        controls = self.users.get((user_id, CONTROLS))
-        if controls is None:
-            return found
-        row = self.user_operator.row(user_id, CONTROLS, controls, at)
-        return {**with_interests(found | dict(zip(CONTROL_NAMES, row.values, strict=True)))}
+        for part, names in ((CONTROLS, CONTROL_NAMES), (SHOWN, SHOWN_NAMES)):
+            own = self.users.get((user_id, part))
+            if own is not None:
+                row = self.user_operator.row(user_id, part, own, at)
+                found |= dict(zip(names, row.values, strict=True))
+        return {**with_interests(found)}

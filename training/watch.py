@@ -16,7 +16,7 @@ from feature_repo.columns import ItemColumns
 from feature_repo.inputs import INPUTS, NAMES, matrix
 from feature_repo.item_vectors import HeldVectors
 from operators.contract import Vector
-from recommend.query import ranking_of
+from recommend.ranking import ranking_of
 from schemas.events import Impression
 from training.in_force import Served
 from training.live import LivePeople

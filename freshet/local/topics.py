@@ -11,6 +11,7 @@ _ITEM_PARTITIONS = 4
 _REFRESH_MS = 3_600_000
 _EXAMPLES_MS = 7 * 86_400_000
 _RULES_MS = 86_400_000
+_DIGESTS_MS = 90 * 86_400_000
 
 
 def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -36,6 +37,8 @@ def layout(partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
     found[topics.RULES] = (1, {**kept, "cleanup.policy": "compact", "min.compaction.lag.ms": str(_RULES_MS)})
     # Files keep them for good.
     found[topics.EXAMPLES] = (partitions, {**kept, "retention.ms": str(_EXAMPLES_MS)})
+    # Longer than any cap of a digest: what was sent is read from here.
+    found[topics.DIGESTS] = (partitions, {**kept, "retention.ms": str(_DIGESTS_MS)})
     for topic in topics.EVENT_TOPICS:
         found[topics.dlq(topic)] = (1, dict(kept))
     return found

@@ -8,7 +8,7 @@ from feature_repo.columns import ItemColumns
 from recommend.filtering import FilterError, ItemFilter, ItemFilters
 from recommend.rules.matches import NamedItems, Passing, Test
 from schemas.errors import InvalidEvent
-from schemas.rules import AgeLimit, Cap, Dedupe, ItemRule, Pin, RegionLimit, Rule
+from schemas.rules import IMPRESSION, AgeLimit, Cap, Dedupe, ItemRule, NotAgain, Pin, RegionLimit, Rule
 
 OF_ITEMS = ("brand", "category")
 """what items may be grouped by besides attributes"""
@@ -30,6 +30,11 @@ class CompiledRule:
     def is_limit(self) -> bool:
         """Whether it is a policy, which fails closed."""
         return isinstance(self.rule, (AgeLimit, RegionLimit))
+
+    @property
+    def reads_shown(self) -> bool:
+        """Whether it reads what the person was shown."""
+        return isinstance(self.rule, NotAgain) and IMPRESSION in self.rule.events
 
     @property
     def reads_attributes(self) -> bool:

@@ -1,4 +1,4 @@
-"""Removes the items that rules hide, that policies do not allow, and that the person has met lately."""
+"""Removes the items that rules hide, that policies do not allow, and that the person has met or was shown lately."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 
 from feature_repo.columns import Mask, Rows
 from operators.time import DAY
+from recommend.among import among
 from recommend.query import Query
+from recommend.rotation import since
 from recommend.rules.matches import RowBits
 from recommend.rules.plan import PlacedRule
 from recommend.rules.ruling import Ruling
 from recommend.stage import Filter
-from schemas.rules import NotAgain
+from schemas.rules import IMPRESSION, NotAgain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +70,13 @@ def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: RowBits) ->
 
 
 def _again(query: Query, each: PlacedRule, rows: Rows, bits: RowBits) -> Mask:
-    """Which rows (n,) a rule is about, and the person has met within its days."""
+    """Which rows (n,) a rule is about, and the person has met, or was shown on the surface, within its days."""
     rule, user = each.rule, query.user
     assert isinstance(rule, NotAgain)
-    since, events = query.at - rule.days * DAY, set(rule.events)
+    start, events = query.at - rule.days * DAY, set(rule.events)
     recent = zip(user["recent_items"], user["recent_types"], user["recent_times"], strict=False)
-    met = [item for item, kind, at in recent if at >= since and (not events or kind in events)]
-    found: Mask = np.isin(rows, query.columns.rows(met)) & query.ruling.about(each, rows, bits)
-    return found
+    met = [item for item, kind, at in recent if at >= start and (not events or kind in events)]
+    found: Mask = np.isin(rows, query.columns.rows(met))
+    if IMPRESSION in events:
+        found |= among(query.columns.hashes.take(rows), since(user, int(start), (query.rules_of,)))
+    return found & query.ruling.about(each, rows, bits)

@@ -32,6 +32,8 @@ class RuleSet:
     """of the columns that it was compiled against"""
     reads_attributes: bool = False
     """whether any of the rules reads attributes of the person's profile"""
+    reads_shown: bool = False
+    """whether any of the rules reads what the person was shown"""
     _conditional: dict[str, list[PlacedRule]] = field(default_factory=dict)
     """by surface"""
     _plans: LRUCache[Hashable, RulePlan] = field(default_factory=lambda: LRUCache(PLANS))
@@ -111,4 +113,7 @@ def compile_all(
     ]
     before = known.matches if known.shape == shape else None
     matches = Matches(columns, list(places), before) if places else None
-    return RuleSet(tuple(placed), matches, faults, shape, any(each.reads_attributes for each in found))
+    return RuleSet(
+        tuple(placed), matches, faults, shape,
+        any(each.reads_attributes for each in found), any(each.reads_shown for each in found),
+    )  # fmt: skip

@@ -1,7 +1,10 @@
 """A few items for a mail to a person: what they have met is left out, even where fewer are left."""
 
+from operators.time import DAY, days
+from recommend.digest import DigestPlan, MessageCap
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rerankers import Diverse
+from recommend.rotation import Rotation
 from recommend.surface import Paging, Surface
 from recommend.surfaces.home import home
 
@@ -20,6 +23,9 @@ email = Surface(
     # No places for new items: a mail has too few, and is read too late for what people make of it to help others.
     rerankers=(Diverse(),),
     explainer=home.explainer,
+    # What was sent is not sent again for a month, by mail or by push.
+    rotation=Rotation(after=1, rest=days(30), removes=True, of=("email", "push")),
+    digest=DigestPlan(caps=(MessageCap(1, DAY), MessageCap(3, days(7))), least=3),
     paging=Paging(10),
     parts_of=home.name,
 )

@@ -17,6 +17,7 @@ from recommend.retrievers import (
     Similar,
     Unfamiliar,
 )
+from recommend.rotation import Rotation
 from recommend.surface import Surface
 
 home = Surface(
@@ -39,6 +40,8 @@ home = Surface(
     filters=(Available(), NotDisliked(), Unseen()),
     ranked=500,
     ranker=Cautious(of=Onnx(), fallback=ByPopularity()),
+    # What was shown on three visits of a week and not taken makes way for a week.
+    rotation=Rotation(after=3),
     rerankers=(Diverse(), NewSlots()),
     explainer=Reasons(),
     fallback=AnyAvailable(),

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from operators.time import DAY, days
+from recommend.digest import DigestPlan, MessageCap
 from recommend.surface import Paging
 from recommend.surfaces.email import email
 
@@ -12,5 +14,6 @@ push = replace(
     doc="The few items worth a notification to a person, none that they have met, and fewer rather than filler.",
     # A notification is for one tap.
     objective={"click": 3.0, "watch": 1.0, "buy": 1.0},
+    digest=DigestPlan(caps=(MessageCap(1, DAY), MessageCap(2, days(7))), quiet=(20, 9), least=1),
     paging=Paging(3),
 )

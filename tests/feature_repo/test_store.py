@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from feature_repo import builders, features, on_demand, registry, store, views
 from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
+from feature_repo.people import people
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
 from freshet.features import feast
@@ -187,6 +188,23 @@ def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -
         floats = {f.name for f in views.user.fields if f.dtype.startswith("float")}
         for name, value in expected.items():
             assert found[name] == (pytest.approx(value, rel=1e-6) if name in floats else value), name
+
+
+def test_what_was_shown_is_read_where_it_is_asked_for(writer: Writer, reader: UserReader) -> None:
+    shown = dict(zip([f.name for f in views.user_shown.fields], ROWS["user_shown", "u0"].values, strict=True))
+    found = reader.read("u0", shown=True)
+    assert found is not None
+    assert {name: found[name] for name in shown} == shown
+    left = reader.read("u0")
+    assert left is not None
+    assert not set(shown) & set(left)
+
+
+def test_all_people_are_found_and_nothing_else(writer: Writer, config: Path) -> None:
+    found = set(people(config))
+    assert {f"u{n}" for n in range(5)} <= found
+    assert not {key[0] for view, *key in ROWS if views.item.name == view} & found
+    assert any(row.view == "user_category_features" for row in ROWS.values()), "there are rows of pairs, too"
 
 
 def test_the_servers_reader_gives_what_the_feature_service_gives(

@@ -22,6 +22,7 @@ from operators.aggregator import ATTRIBUTES, FORMAT
 from operators.contract import Row
 from operators.hashes import HashLog, hash64
 from operators.seen import KEEP, seen_slots
+from operators.shown import NAMES as SHOWN_NAMES
 from operators.space import Content
 from recommend.index import ItemIndex
 from recommend.item_space import ItemSpace
@@ -166,12 +167,16 @@ class Rows:
         self.error: Exception | None = None
         self.reads = self.reads_of_pairs = 0
 
-    def read(self, user_id: str, attributes: bool = False) -> dict[str, Any] | None:
+    def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> dict[str, Any] | None:
         self.reads += 1
         if self.error:
             raise self.error
         row = self.of.get(user_id)
-        return row if row is None or attributes else {**row, ATTRIBUTES: b""}
+        if row is None:
+            return None
+        left_out = set() if shown else set(SHOWN_NAMES)
+        found = {name: value for name, value in row.items() if name not in left_out}
+        return found if attributes else {**found, ATTRIBUTES: b""}
 
     def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
         self.reads_of_pairs += 1

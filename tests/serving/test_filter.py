@@ -125,9 +125,9 @@ def test_attributes_are_read_from_the_store_only_for_a_filter_that_reads_them(
     asked: list[bool] = []
     read = shown.rows.read
 
-    def spy(user_id: str, attributes: bool = False) -> Any:
+    def spy(user_id: str, attributes: bool = False, shown: bool = False) -> Any:
         asked.append(attributes)
-        return read(user_id, attributes)
+        return read(user_id, attributes, shown)
 
     monkeypatch.setattr(shown.rows, "read", spy)
     for text in (None, "item.price > 3", 'user.user_id == "u1"', "user.age > 3"):

@@ -84,7 +84,7 @@ def test_a_slow_read_is_tried_once_more(slow: int) -> None:
         answers = [TimeoutError("slow")] * slow
 
         class Slow(Rows):
-            def read(self, user_id: str, attributes: bool = False) -> object:
+            def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> object:
                 if answers:
                     raise answers.pop()
                 return rows.read(user_id)
@@ -128,7 +128,7 @@ def test_what_is_probed_for_is_nobody() -> None:
         asked: list[str] = []
 
         class Spy(Rows):
-            def read(self, user_id: str, attributes: bool = False) -> None:
+            def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> None:
                 asked.append(user_id)
 
         store = Store(Spy, RETRY_S)

@@ -25,7 +25,7 @@ from operators.features import Count, Decay, InteractedWith, Rate, Vector, event
 from operators.keyed import UserOperator
 from operators.space import BundleSpace
 from operators.time import DAY, HOUR, MINUTE, days, minutes
-from recommend.query import ranking_of
+from recommend.ranking import ranking_of
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, User
 from schemas.topics import IMPRESSIONS, INTERACTIONS, USERS

@@ -85,7 +85,7 @@ def test_each_pair_has_a_part(log: list[Record]) -> None:
             expected[name] = expected.get(name, 0) + 1
     found = {}
     for part, state in states.items():
-        if part:
+        if owner(part):
             row = operator.row("u1", part, state, state.watermark)
             assert (row.view, row.key[0]) == ("user_category_features", "u1")
             found[row.key[1]] = row.values[0]

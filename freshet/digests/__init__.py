@@ -1,0 +1,1 @@
+"""Digests: messages to all or some people, from what a surface answers them."""

@@ -1,0 +1,70 @@
+"""A personal surface's answer, as the server gives it at a request and a digest run for each person."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from recommend.pipeline import Answer
+from recommend.query import Query
+from schemas.events import Impression
+from serving.hydrate import Person
+from serving.recorder import NOT_RECORDED, Recording
+from serving.requested import Requested
+from serving.services import Services
+from serving.tokens import Token
+
+
+class Personal(NamedTuple):
+    """A person and the answer to them."""
+
+    person: Person
+    answer: Answer
+    degraded: list[str]
+    """steps of which a stage failed, with hydration"""
+    hydrate_ms: float
+    hydrated: bool
+    """whether the person's features and pairs were read"""
+
+
+async def read_person(
+    services: Services, requested: Requested, user_id: str, after: Token | None = None, attributes: bool = False
+) -> Person:
+    """The person as the request reads them, with what this server has shown them lately where the surface rotates, and
+    with the attributes of their profile where the request or the caller reads them."""
+    person = await services.hydrator.person(
+        user_id, after, requested.variant.space(requested.surface.parts_name),
+        attributes or requested.reads_attributes, requested.reads_shown,
+    )  # fmt: skip
+    return services.shown.over(user_id, person) if requested.reads_shown else person
+
+
+async def answer_to(
+    person: Person,
+    requested: Requested,
+    query: Query,
+    hydrate_ms: float = 0.0,
+    recording: Recording = NOT_RECORDED,
+) -> Personal:
+    """The answer to a person's query; features of pairs are read in between."""
+    begun = requested.begin(query, recording)
+    if wanted := begun.wanted_pairs():
+        asked_at = time.perf_counter()
+        await person.pairs.prefetch(wanted)
+        hydrate_ms += (time.perf_counter() - asked_at) * 1000
+    answer = requested.finish(begun)
+    hydrated = not (person.degraded or person.pairs.degraded)
+    return Personal(person, answer, ([] if hydrated else ["hydrate"]) + answer.degraded, hydrate_ms, hydrated)
+
+
+def impression(request_id: str, user_id: str, requested: Requested, found: Personal) -> Impression:
+    """The list as it was shown. What an answer that fell back was made of is nothing to learn from."""
+    asked, variant, person = requested.asked, requested.variant, found.person
+    inputs = None if found.degraded else found.answer.features
+    return Impression(
+        request_id, user_id, requested.now, found.answer.item_ids, requested.surface.name, asked.get("region"),
+        asked.get("device"), variant.version, variant.name,
+        features=None if inputs is None else inputs.tobytes(),
+        applied_offset=None if inputs is None else person.row_offset,
+        own_offsets=None if inputs is None else person.own_offsets,
+    )  # fmt: skip

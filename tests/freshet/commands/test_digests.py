@@ -1,0 +1,133 @@
+"""`freshet digests`: what it asks for, and a run over the whole stack."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from freshet.cli import main
+from freshet.commands import digests as command
+from freshet.digests.outbox import Outbox
+from schemas.clock import now_ms
+from tests.serving.conftest import Live, ids, until
+from tests.serving.conftest import live as live  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "console", Console(highlight=False, width=200))
+
+
+def test_list_has_the_surfaces_that_are_messages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["digests", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["surface", "email", "push"]
+    assert "1 in 24h, 3 in 7d" in lines[1]
+    assert "22:00 to 8:00" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--surface", "home", "--all"], "no surface called home is sent as messages; there are email, push"),
+        (["--surface", "email"], "--users FILE, or --all"),
+        (["--surface", "email", "--all", "--users", "x"], "--users FILE, or --all"),
+        (["--surface", "email", "--all", "--period", "a/b"], "--period"),
+        (["--surface", "email", "--all", "--period", ".."], "--period"),
+    ],
+)
+def test_what_cannot_be_is_an_error_that_names_the_fix(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["digests", "run", *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_of_people_has_one_id_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "people.txt"
+    path.write_text("u1\n\n u2 \n")
+    assert list(command._of_file(path)) == ["u1", "u2"]
+    path.write_text("u1\n" + "x" * 300 + "\n")
+    with pytest.raises(command.InputError, match="line 2"):
+        list(command._of_file(path))
+    with pytest.raises(command.InputError, match=r"none\.txt"):
+        list(command._of_file(tmp_path / "none.txt"))
+
+
+def test_digests_of_the_running_stack(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sent once, to those who want it, and not again: the job has the impressions of what was sent."""
+    settings = live.stack.settings
+    for name, value in {
+        "HOME": settings.home, "KAFKA_PORT": settings.kafka_port, "REDIS_PORT": settings.redis_port,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"FRESHET_{name}", str(value))
+    noon = f"Etc/GMT{time.gmtime().tm_hour - 12:+d}"  # POSIX: what is added to local time
+    people = [f"digested{n}" for n in range(6)]
+    live.post(
+        "users",
+        [
+            {
+                "user_id": user_id,
+                "attributes": {"timezone": noon} | ({"digests": False} if user_id == people[5] else {}),
+            }
+            for user_id in people
+        ],
+    )
+    items = [item.item_id for item in live.log.items[:6]]
+    live.post("events", [live.event(user_id, "click", item) for user_id in people for item in items])
+    until(lambda: all(len(live.features(user_id)["recent"]) == 6 for user_id in people), 30)
+    names = tmp_path / "people.txt"
+    names.write_text("\n".join(people))
+    out = tmp_path / "out"
+
+    def run(*words: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert (
+            main(["digests", "run", "--surface", "email", "--users", str(names), "--out", str(out), "--json", *words])
+            == 0
+        )
+        return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+    dry = run("--dry-run")
+    assert (dry["sent"], dry["skipped"]) == (5, {"opted out": 1})
+    first = run()
+    assert (first["sent"], first["skipped"], first["deferred"]) == (5, {"opted out": 1}, 0)
+    assert run()["skipped"] == {"opted out": 1, "sent already": 5}
+    (path,) = out.glob("digests-email-*[0-9].jsonl")
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each["user_id"] for each in written] == people[:5]
+    in_topic = {
+        each.digest_id: each.items
+        for each in Outbox(settings.connection, "email", alone=False).sent(now_ms() - 3_600_000)
+        if each.user_id in people
+    }
+    assert in_topic == {each["digest_id"]: each["items"] for each in written}
+
+    # The file is lost: the next run makes it again from the topic.
+    path.unlink()
+    assert run()["sent"] == 0
+    assert [json.loads(line)["user_id"] for line in path.read_text().splitlines()] != []
+    assert {json.loads(line)["digest_id"] for line in path.read_text().splitlines()} >= set(in_topic)
+
+    # What was sent is not on the surface again, once the job has its impression.
+    for each in written:
+        until(
+            lambda each=each: (
+                not set(each["items"]) & set(ids(live.feed(each["user_id"], surface="email", dry_run=True)))
+            ),
+            30,
+        )
+    # An event that names the digest is one of the list that was sent.
+    clicked = written[0]
+    live.post("events", live.event(people[0], "click", clicked["items"][0], request_id=clicked["digest_id"]))
+
+
+def test_everybody_in_the_store_is_found(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {f"u{n}" for n in range(40)} <= set(command._in_store(live.stack.settings))

@@ -1,0 +1,85 @@
+"""Transactions of digests with their impressions, over a real Kafka."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from confluent_kafka import Producer
+
+from follow import to_end
+from freshet.digests.outbox import Outbox
+from freshet.errors import DigestsError
+from freshet.local.ports import free_ports
+from freshet.local.stack import Stack
+from freshet.settings import Settings
+from schemas import codec
+from schemas.clock import now_ms
+from schemas.digests import Digest, digest_id
+from schemas.events import Impression
+from schemas.topics import DIGESTS, IMPRESSIONS, key_of
+
+HOUR = 3_600_000
+
+
+def pair(channel: str, user_id: str) -> tuple[Digest, Impression]:
+    id, at = digest_id(channel, "p", user_id), now_ms()
+    digest = Digest(id, user_id, channel, "email", "p", at, ["i1", "i2"], ["A", "B"], [0.5, 0.25], ["", "why"])
+    return digest, Impression(id, user_id, at, ["i1", "i2"], "email")
+
+
+def sent(outbox: Outbox, channel: str) -> list[str]:
+    return sorted(each.user_id for each in outbox.sent(now_ms() - HOUR) if each.channel == channel)
+
+
+@pytest.mark.integration
+def test_a_batch_is_stored_whole_with_its_impressions_and_read_back(stack: Stack) -> None:
+    connection, channel = stack.settings.connection, f"digested-{uuid.uuid4().hex[:8]}"
+    outbox = Outbox(connection, channel)
+    batch = [pair(channel, f"{channel}-{n}") for n in range(20)]
+    outbox.commit(batch)
+    found = [each for each in outbox.sent(now_ms() - HOUR) if each.channel == channel]
+    assert sorted(found, key=lambda each: each.user_id) == sorted(
+        (digest for digest, _ in batch), key=lambda each: each.user_id
+    )
+    assert list(outbox.sent(now_ms() + HOUR)) == []
+    # A reader that counts by positions comes to the end over the marks of transactions.
+    shown = {codec.decode(IMPRESSIONS, each.value or b"").request_id for each in to_end.read(connection, [IMPRESSIONS])}
+    assert {impression.request_id for _, impression in batch} <= shown
+
+
+@pytest.mark.integration
+def test_a_new_run_ends_an_older_one_and_what_that_left_open_was_never_sent(stack: Stack) -> None:
+    connection, channel = stack.settings.connection, f"digested-{uuid.uuid4().hex[:8]}"
+    older = Outbox(connection, channel)
+    older.commit([pair(channel, "a")])
+    # Crashed within a transaction: it has sent a digest, and not committed.
+    older._producer.begin_transaction()
+    lost, _ = pair(channel, "b")
+    older._producer.produce(DIGESTS, codec.encode(lost), key_of(lost))
+    older._producer.flush(10)
+    newer = Outbox(connection, channel)
+    assert sent(newer, channel) == ["a"]
+    newer.commit([pair(channel, "b")])
+    assert sent(newer, channel) == ["a", "b"]
+    with pytest.raises(DigestsError, match=r"another run|nothing of it"):
+        older.commit([pair(channel, "c")])
+    assert sent(newer, channel) == ["a", "b"]
+
+
+@pytest.mark.integration
+def test_what_is_no_digest_is_left_out(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    connection, channel = stack.settings.connection, f"digested-{uuid.uuid4().hex[:8]}"
+    stranger = Producer(connection.librdkafka())
+    stranger.produce(DIGESTS, b"hello", b"u1")
+    stranger.flush(10)
+    outbox = Outbox(connection, channel)
+    outbox.commit([pair(channel, "a")])
+    assert sent(outbox, channel) == ["a"]
+    assert "is no digest" in caplog.text
+
+
+def test_a_broker_that_is_not_there_is_named() -> None:
+    settings = Settings(**free_ports())
+    with pytest.raises(DigestsError, match=settings.kafka):
+        Outbox(settings.connection, "email")
