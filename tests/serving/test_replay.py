@@ -13,10 +13,12 @@ import pytest
 
 from feature_repo import registry
 from feature_repo.columns import ItemColumns
+from operators.shown import SEALED, entries_of, pack
+from operators.time import HOUR
 from recommend.model import Model
 from recommend.surfaces import SURFACES
 from schemas.clock import now_ms
-from schemas.events import Item
+from schemas.events import Impression, Item
 from serving.answer_record import PLAIN
 from serving.replay import MissingPart, ReplayedAnswer, read, replay
 from serving.settings import ServingSettings
@@ -145,6 +147,22 @@ def test_by_velocity_and_in_a_region(api: Api) -> None:
     same(api, api.get("/v1/trending", by="velocity"))
     same(api, api.get("/v1/trending", region="DE", category="comedy"))
     same(api, api.get("/v1/trending", user_id="u1"))
+
+
+@pytest.mark.parametrize("surface", ["home", "email"])
+def test_what_rests_is_what_rested_then(api: Api, surface: str) -> None:
+    first = [entry["item_id"] for entry in ask(api, surface, n=10).json()["items"]]
+    now, entries = now_ms(), []
+    for visit in range(1, 5):
+        entries += entries_of(Impression(f"r{visit}", "u1", now - visit * HOUR, first, surface))
+    api.rows.of["u1"] = {**api.rows.of["u1"], SEALED: pack(entries)}
+    for explain in ("reason", "full"):
+        answer = ask(api, surface, n=10, explain=explain)
+        assert not {entry["item_id"] for entry in answer.json()["items"]} & set(first)
+        found = same(api, answer)
+        assert len(found.answer.query.resting)
+    api.rows.of["u1"] = person()
+    same(api, answer)
 
 
 RULES: dict[str, dict[str, Any]] = {
