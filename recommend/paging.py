@@ -18,6 +18,7 @@ from recommend import steps
 from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
+from recommend.slots import explored
 from recommend.stage import NONE, Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
@@ -60,7 +61,8 @@ def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateS
 def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
     if not query.depth:
-        return steps.rerank(surface, query, ranked, trace), ranked.first(0)
+        shown = steps.rerank(surface, query, ranked, trace)
+        return explored(surface.exploration, surface.name, query, shown, ranked, trace), ranked.first(0)
     if query.listed is None:
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)
@@ -71,6 +73,7 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
         shown = steps.rerank(surface, query, held, trace, new if len(new) else None)
         if len(new):
             ranked = held.then(new).first(query.length)
+    shown = explored(surface.exploration, surface.name, query, shown, ranked, trace)
     return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
 
 
@@ -79,9 +82,8 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     length, aside = query.length, Trace()
     if len(ranked) <= length:
         return ranked
-    asked = [
-        aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in (*surface.rerankers, ARRANGED)
-    ]
+    reserving = (*surface.rerankers, ARRANGED, *([surface.exploration] if surface.exploration else []))
+    asked = [aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in reserving]
     for record in aside.stages:
         record.fell_back = "no place is reserved"
     trace.include(aside.stages)

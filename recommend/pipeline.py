@@ -18,13 +18,14 @@ from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
 from recommend import paging, steps
-from recommend.candidate_set import CandidateSet, merge
+from recommend.candidate_set import CandidateSet, DrawnPlaces, merge
 from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
 from recommend.query import NO_ROWS, Query
 from recommend.rules.rule_set import RuleSet, no_rules
 from recommend.rules.stages import ALLOWED, show_effects
+from recommend.slots import with_reasons
 from recommend.stage import Reason
 from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
@@ -79,6 +80,22 @@ class Answer:
         """The scores of the items; re-rankers may put a lower one first."""
         found = self.candidates.scores
         return [] if found is None else found.tolist()
+
+    @property
+    def drawn(self) -> DrawnPlaces | None:
+        """What exploration slots drew; None where nothing was left to chance."""
+        return self.query.drawn
+
+    @property
+    def propensities(self) -> list[float] | None:
+        """The probability that each item would stand where it stands; None where nothing was left to chance."""
+        drawn = self.query.drawn
+        if drawn is None:
+            return None
+        found = [1.0] * len(self.candidates)
+        for position, propensity in zip(drawn.positions, drawn.propensities, strict=True):
+            found[position] = propensity
+        return found
 
     @property
     def features(self) -> npt.NDArray[np.float32] | None:
@@ -195,9 +212,10 @@ class Pipeline:
                     pages = query.depth > 0 and len(begun.candidates) == query.n
                     has_more = pages and (len(rest) > 0 or is_full)
                 with trace.step("explain"):
-                    reasons = steps.explain(surface, query, begun.candidates, trace)
+                    reasons = with_reasons(query, steps.explain(surface, query, begun.candidates, trace))
             except Exception:
                 self._fail(begun)
+                query.drawn = None
                 reasons, rest, has_more = [], NOTHING, False
         show_effects(query, trace)
         found = begun.candidates

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from recommend.candidate_set import MAX_RETRIEVERS
+from recommend.slots import ExplorationSlots
 from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever, Stage
 
 FEED = "GET /v1/users/{id}/feed"
@@ -55,6 +56,8 @@ class Surface:
     price_level: float = 0.0
     """-1 … 1: cheaper items are preferred below 0, dearer ones above (recommend/price_level.py)"""
     rerankers: tuple[Reranker, ...] = ()
+    exploration: ExplorationSlots | None = None
+    """places that a bandit policy fills, after the re-rankers (docs/exploration.md)"""
     explainer: Explainer | None = None
     fallback: Retriever | None = None
     """fills the answer up where fewer than n candidates pass the filters. By the way they are made, its rows meet every
@@ -101,4 +104,6 @@ class Surface:
         found += [("filter", each) for each in self.filters]
         found.append(("rank", self.ranker))
         found += [("rerank", reranker) for reranker in self.rerankers]
+        if self.exploration:
+            found.append(("rerank", self.exploration))
         return [*found, ("explain", self.explainer)] if self.explainer else found

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
+from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
@@ -19,6 +20,7 @@ from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
+from serving.explored import explored_fields
 from serving.features import PersonFeatures
 from serving.hydrate import Person
 from serving.parameters import Parameter
@@ -114,9 +116,13 @@ class Feeds:
             user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
         )
         hydrated = time.perf_counter()
+        request_id = secrets.token_hex(12)
+        # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
+        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
         query = requested.query(
             user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
             timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+            seed=seed_of(request_id) if is_logged else None,
         )  # fmt: skip
         begun = requested.begin(query)
         pairs_ms = 0.0
@@ -127,7 +133,6 @@ class Feeds:
         answer = requested.finish(begun)
         degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
         timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
-        request_id = secrets.token_hex(12)
         response = document(
             FeedAnswer(
                 **shared(requested, answer, request_id, degraded, timings),
@@ -137,8 +142,7 @@ class Feeds:
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         shown = answer.item_ids
-        # A HEAD shows nobody a list.
-        if shown and person.consent and requested.is_logged and request.method != "HEAD":
+        if shown and is_logged:
             # What a feed that fell back was made of is nothing to learn from.
             inputs = None if degraded else answer.features
             services.impressions.put(
@@ -147,7 +151,7 @@ class Feeds:
                     variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets,
+                    own_offsets=None if inputs is None else person.own_offsets, **explored_fields(answer),
                 )
             )  # fmt: skip
         return response

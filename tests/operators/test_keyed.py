@@ -21,7 +21,8 @@ from operators.contract import Record, Signal, View
 from operators.cooccurrence import OF_BASKETS
 from operators.decay import Popularity
 from operators.features import WithFeatures
-from operators.keyed import SENT, ItemOperator, UserOperator
+from operators.item import SENT, ItemOperator
+from operators.keyed import UserOperator
 from operators.seen import seen_hashes
 from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE, minutes
