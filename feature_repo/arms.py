@@ -17,7 +17,7 @@ MOST_MODELS = 256
 """linear models that are kept: anybody who posts impressions can name surfaces"""
 
 
-class Counts(NamedTuple):
+class ArmTotals(NamedTuple):
     """How often each of k arms was shown and taken, (k,) each, decayed."""
 
     shown: Floats
@@ -56,14 +56,14 @@ class ArmColumns:
             return
         self._models[policy] = as_of, LinearSums(np.array(gram, float).reshape(d, d), np.array(response, float))
 
-    def counts(self, rows: Sequence[int], at: int) -> Counts:
+    def counts(self, rows: Sequence[int], at: int) -> ArmTotals:
         """Counts of the items at `rows` (k,) in exploration slots, as of `at`, epoch ms."""
         nothing = UNKNOWN, UNKNOWN
         logs = np.array([self._slots.get(row, nothing) for row in rows], float).reshape(-1, 2)
         shown, taken = np.exp2(logs - _age(at, views.EXPLORED.half_life)).T
-        return Counts(shown, np.minimum(taken, shown))
+        return ArmTotals(shown, np.minimum(taken, shown))
 
-    def pictures(self, row: int, pictures: Sequence[str], segment: str, at: int) -> tuple[Counts, Counts]:
+    def pictures(self, row: int, pictures: Sequence[str], segment: str, at: int) -> tuple[ArmTotals, ArmTotals]:
         """Counts of the pictures (k,) of an item, in a segment and in all of them, as of `at`, epoch ms."""
         total, known = self._pictures.get(row, (UNKNOWN, {}))
         unit = 2.0 ** (total - _age(at, views.EXPLORED.half_life))
@@ -91,5 +91,5 @@ def _age(at: int, half_life: int) -> float:
     return (at - POPULARITY_ORIGIN) / half_life
 
 
-def _counts(of: Floats) -> Counts:
-    return Counts(of[0], np.minimum(of[1], of[0]))
+def _counts(of: Floats) -> ArmTotals:
+    return ArmTotals(of[0], np.minimum(of[1], of[0]))

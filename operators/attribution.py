@@ -3,10 +3,11 @@
     impression  t ├──────── window ────────┤── late ──┤ ─► one example for each item shown
     interactions    ×        ×                 ×(its time is within the window, it came late)
 
-A part of the user operator's key, behind its gate: it hears of every record that was let in, once, and of no other.
-Of what a bandit policy chose, it sends signals downstream at once (operators/bandit_counts.py). Time is the person's own, as at the gate: an impression is closed by the next of their events that lies beyond its
-window and the allowance for late ones, so that a replay of the log closes it at the same event. Where the person does
-nothing more, the clock closes it, as long after it was taken (`on_timer`).
+A part of the user operator's key, behind its gate: it takes every record that was admitted, once, and no other. Of
+what a bandit policy chose, it sends signals downstream at once (operators/bandit_counts.py). Time is the person's own,
+as at the gate: an impression is closed by the next of their events that lies beyond its window and the allowance for
+late ones, so that a replay of the log closes it at the same event. Where the person does nothing more, the clock closes
+it, as long after it was taken (`on_timer`).
 """
 
 from __future__ import annotations

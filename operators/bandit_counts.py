@@ -5,8 +5,8 @@
 
 An arm is an item in an exploration slot, or one of the pictures of an item. SHOWN is sent with the impression, TAKEN
 with the first of its interactions that counts; both have the time of the impression, so that they decay alike, and an
-arm is never taken more often than it is shown. Sums decay forward (Cormode et al., ICDE 2009, as in operators/decay.py):
-neither the order of arrival nor the passage of time matters.
+arm is never taken more often than it is shown. Sums decay forward (Cormode et al., ICDE 2009, as in
+operators/decay.py): neither the order of arrival nor the passage of time matters.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class Explored(CellAggregation[ExploredState]):
 
     half_life: int
     keep: int = 64
-    """pairs of a segment and a picture that are kept; those that were shown least are dropped"""
+    """pairs of a segment and a picture that stay in the state when there are a quarter more; those that were shown
+    least are dropped"""
     state: type[ExploredState] = ExploredState
 
     @property
@@ -105,7 +106,7 @@ class Explored(CellAggregation[ExploredState]):
     def update(self, state: ExploredState, signal: Signal, world: World) -> None:
         if signal.event_type not in OF_ARMS:
             return
-        if not state.shown and not state.pictures:
+        if not (state.shown or state.taken or state.pictures):
             state.origin = signal.timestamp
         age = (signal.timestamp - state.origin) / self.half_life
         if age > REBASE_AFTER:
@@ -125,9 +126,9 @@ class Explored(CellAggregation[ExploredState]):
                 return
             was_shown, was_taken = state.pictures.get(name, (0.0, 0.0))
             state.pictures[name] = (was_shown, was_taken + gain) if taken else (was_shown + gain, was_taken)
-            if len(state.pictures) > self.keep:
-                least = min(state.pictures, key=lambda each: (state.pictures[each], each))
-                del state.pictures[least]
+            if len(state.pictures) > self.keep + self.keep // 4:
+                for least in sorted(state.pictures, key=lambda each: (state.pictures[each], each))[: -self.keep]:
+                    del state.pictures[least]
 
     def values(self, state: ExploredState, at: int) -> tuple[Any, ...]:
         since = (state.origin - POPULARITY_ORIGIN) / self.half_life

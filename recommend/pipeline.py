@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from feature_repo.columns import ItemColumns
 from recommend import paging, steps
-from recommend.candidate_set import CandidateSet, DrawnPlaces, merge
+from recommend.candidate_set import CandidateSet, merge
 from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
@@ -80,22 +80,6 @@ class Answer:
         """The scores of the items; re-rankers may put a lower one first."""
         found = self.candidates.scores
         return [] if found is None else found.tolist()
-
-    @property
-    def drawn(self) -> DrawnPlaces | None:
-        """What exploration slots drew; None where nothing was left to chance."""
-        return self.query.drawn
-
-    @property
-    def propensities(self) -> list[float] | None:
-        """The probability that each item would stand where it stands; None where nothing was left to chance."""
-        drawn = self.query.drawn
-        if drawn is None:
-            return None
-        found = [1.0] * len(self.candidates)
-        for position, propensity in zip(drawn.positions, drawn.propensities, strict=True):
-            found[position] = propensity
-        return found
 
     @property
     def features(self) -> npt.NDArray[np.float32] | None:

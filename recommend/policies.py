@@ -26,7 +26,7 @@ class KnownArms(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy(ABC):
+class SlotPolicy(ABC):
     """The probability of each arm to be chosen."""
 
     reads_context: ClassVar[bool] = False
@@ -51,7 +51,7 @@ class Policy(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uniform(Policy):
+class Uniform(SlotPolicy):
     """Every arm alike."""
 
     def unmixed(self, arms: KnownArms) -> Floats:
@@ -59,7 +59,7 @@ class Uniform(Policy):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpsilonGreedy(Policy):
+class EpsilonGreedy(SlotPolicy):
     """The arm with the largest rate, another one with probability epsilon."""
 
     epsilon: float = 0.1
@@ -70,7 +70,7 @@ class EpsilonGreedy(Policy):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ucb1(Policy):
+class Ucb1(SlotPolicy):
     """The arm with the largest upper bound of its rate."""
 
     width: float = 0.1
@@ -80,7 +80,7 @@ class Ucb1(Policy):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thompson(Policy):
+class Thompson(SlotPolicy):
     """Each arm as often as its rate is the largest, by Beta posteriors."""
 
     prior: tuple[float, float] = (1.0, 20.0)
@@ -91,7 +91,7 @@ class Thompson(Policy):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Linear(Policy):
+class _Linear(SlotPolicy):
     """One ridge regression of rewards on contexts, which all arms share: what is learned of one says something of the
     others."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from operators.bandit_counts import POLICY, policy_key
 from operators.hashes import hash64
 from recommend.candidate_set import CandidateSet, DrawnPlaces
 from recommend.exploration import ArmCounts, Floats
-from recommend.policies import KnownArms, Policy, Thompson
+from recommend.policies import KnownArms, SlotPolicy, Thompson
 from recommend.query import Query
 from recommend.rules.standing import standing
 from recommend.slot_context import CONTEXT_ID, contexts
@@ -55,7 +55,7 @@ class ExplorationSlots(Stage):
     answer is not logged, and none for `diversity=0`, which asks for relevance alone."""
 
     name: str = "exploration"
-    policy: Policy = field(default_factory=Thompson)
+    policy: SlotPolicy = field(default_factory=Thompson)
     share: float = 0.05
     """of the places, rounded: one of 20"""
     pool: int = 20
@@ -148,6 +148,21 @@ def explored(
     record.moved = int(np.count_nonzero(found.rows != shown.rows))
     ids, places = query.columns.ids, zip(choice.drawn.positions, choice.drawn.propensities, strict=True)
     record.explored = {ids[int(found.rows[position])]: round(p, 6) for position, p in places}
+    return found
+
+
+def logged(query: Query, n: int) -> dict[str, Any]:
+    """Fields of the impression of an answer with n items that say what was drawn and how probable it was; none where
+    nothing was left to chance, so that such an impression costs no more."""
+    drawn = query.drawn
+    if drawn is None:
+        return {}
+    propensities = [1.0] * n
+    for position, propensity in zip(drawn.positions, drawn.propensities, strict=True):
+        propensities[position] = propensity
+    found: dict[str, Any] = {"propensities": propensities, "explored": drawn.positions}
+    if drawn.contexts is not None:
+        found |= {"contexts": drawn.contexts.astype("<f4").tobytes(), "context_id": CONTEXT_ID}
     return found
 
 

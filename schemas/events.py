@@ -168,7 +168,7 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     """positions that a bandit policy filled, ascending (docs/exploration.md)"""
     contexts: bytes | None = None
     """float32 (len(explored), columns), little-endian: what a linear policy had; `context_id` names the columns"""
-    context_id: Name | None = None
+    context_id: Id | None = None
     images: list[Image | None] | None = None
     """which picture of each item was shown; None for an item without a choice"""
     segment: Name | None = None

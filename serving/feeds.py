@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
-from recommend.slots import seed_of
+from recommend.slots import logged, seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
@@ -20,7 +20,6 @@ from schemas.events import Impression
 from serving import parameters
 from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
-from serving.explored import explored_fields
 from serving.features import PersonFeatures
 from serving.hydrate import Person
 from serving.parameters import Parameter
@@ -151,7 +150,7 @@ class Feeds:
                     variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets, **explored_fields(answer),
+                    own_offsets=None if inputs is None else person.own_offsets, **logged(query, len(shown)),
                 )
             )  # fmt: skip
         return response
