@@ -58,7 +58,7 @@ class ExplorationSlots(Stage):
     policy: SlotPolicy = field(default_factory=Thompson)
     share: float = 0.05
     """of the places, rounded: one of 20"""
-    pool: int = 20
+    pool: int = 10
     """arms of each slot: the best by rank that are not shown anyway"""
     few: float | None = FEW
     """only items with fewer events in seven days; None is any item"""

@@ -221,6 +221,8 @@ def observe(
         metrics.of_stage(name, step).observe(milliseconds / 1000)
     for step in degraded:
         metrics.degraded.labels(step).inc()
+    if answer.query.drawn is not None:
+        metrics.explored.labels(name).inc(len(answer.query.drawn.positions))
     for stage in answer.trace:
         if stage.removed:
             metrics.removed.labels(name, stage.stage).inc(stage.removed)

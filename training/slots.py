@@ -1,9 +1,9 @@
 """Simulates exploration slots through the whole pipeline: `python -m training.slots`.
 
-A catalogue of items that nobody knows yet, behind a list that everybody gets; people like one category each, and an item
-is clicked with a rate of its own, and more often by those who like its category. Every request is answered by the
-pipeline, with a seed of its own; what came of the slots is counted by the aggregations that the job runs, whose rows are
-put into the columns after each batch, as a server gets them.
+A catalogue of items that nobody knows yet, behind a list that everybody gets; people like one category each, and an
+item is clicked with a rate of its own, and more often by those who like its category. Every request is answered by the
+pipeline, with a seed of its own; what came of the slots is counted by the aggregations that the job runs, whose rows
+are put into the columns after each batch, as a server gets them.
 
 `clicks` is what the slots earned, `best` what they would have with the best arm of each slot. From the logged answers
 the value of the uniform policy is estimated by inverse propensity weighting (Horvitz and Thompson, JASA 1952).
@@ -74,8 +74,8 @@ class ClickWorld(NamedTuple):
 
 
 class SlotRun(NamedTuple):
-    """One policy over all requests: clicks that the slots earned, those that the best arms would have, and of the uniform
-    policy the truth, the estimate, both clicks a slot."""
+    """One policy over all requests: clicks that the slots earned, those that the best arms would have, and of the
+    uniform policy the truth and the estimate, both in clicks a slot."""
 
     clicks: float
     best: float

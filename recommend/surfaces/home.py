@@ -17,6 +17,7 @@ from recommend.retrievers import (
     Similar,
     Unfamiliar,
 )
+from recommend.slots import ExplorationSlots
 from recommend.surface import Surface
 
 home = Surface(
@@ -40,6 +41,7 @@ home = Surface(
     ranked=500,
     ranker=Cautious(of=Onnx(), fallback=ByPopularity()),
     rerankers=(Diverse(), NewSlots()),
+    exploration=ExplorationSlots(),
     explainer=Reasons(),
     fallback=AnyAvailable(),
 )
