@@ -10,6 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recommend.pictures import pictures
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
 from recommend.slots import logged, seed_of
@@ -132,10 +133,11 @@ class Feeds:
         answer = requested.finish(begun)
         degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
         timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
+        chosen = pictures(query, answer.candidates.rows, query.seed)
         response = document(
             FeedAnswer(
                 **shared(requested, answer, request_id, degraded, timings),
-                user_id=user_id, items=feed_items(answer), freshness=person.freshness,
+                user_id=user_id, items=feed_items(answer, chosen), freshness=person.freshness,
             )
         )  # fmt: skip
         observe(services, surface, answer, timings, degraded)
@@ -150,7 +152,7 @@ class Feeds:
                     variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets, **logged(query, len(shown)),
+                    own_offsets=None if inputs is None else person.own_offsets, **logged(query, len(shown)), **chosen.logged(),
                 )
             )  # fmt: skip
         return response

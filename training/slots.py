@@ -75,12 +75,13 @@ class ClickWorld(NamedTuple):
 
 class SlotRun(NamedTuple):
     """One policy over all requests: clicks that the slots earned, those that the best arms would have, and of the
-    uniform policy the truth and the estimate, both in clicks a slot."""
+    uniform policy the truth, the estimate and its standard error, in clicks a slot."""
 
     clicks: float
     best: float
     truth: float
     estimate: float
+    error: float
 
 
 def surface_of(policy: SlotPolicy) -> Surface:
@@ -122,8 +123,8 @@ def run(policy: SlotPolicy, seed: int, repeat: int, requests: int = REQUESTS, ba
     visits, clicks = np.random.default_rng((seed, repeat, 1)), np.random.default_rng((seed, repeat, 2))
     surface, learned, columns = surface_of(policy), Learned(world.pipeline), world.pipeline.columns
     everything = np.arange(columns.n)
-    earned = best = truth = estimate = 0.0
-    slots = 0
+    earned = best = truth = 0.0
+    weighted: list[float] = []
     for n in range(requests):
         at, request_id = START + n * 1000, f"{seed}-{repeat}-{n}"
         segment = int(visits.integers(len(CATEGORIES)))
@@ -141,14 +142,15 @@ def run(policy: SlotPolicy, seed: int, repeat: int, requests: int = REQUESTS, ba
             rates = world.rates[segment, arms]
             clicked = clicks.random() < world.rates[segment, columns.row_of[shown.items[position]]]
             earned, best, truth = earned + clicked, best + rates.max(), truth + rates.mean()
-            estimate += clicked / len(arms) / shown.propensities[position]
-            slots += 1
+            weighted.append(clicked / len(arms) / shown.propensities[position])
             if clicked:
                 taken.add(position)
         learned.take(shown, taken)
         if n % batch == batch - 1:
             learned.flush(at)
-    return SlotRun(earned, best, truth / slots, estimate / slots)
+    slots = len(weighted)
+    error = float(np.std(weighted) / np.sqrt(slots))
+    return SlotRun(earned, best, truth / slots, float(np.mean(weighted)), error)
 
 
 def measure(requests: int = REQUESTS, repeats: int = REPEATS, seed: int = 1) -> dict[str, dict[str, Any]]:

@@ -90,3 +90,29 @@ def test_a_model_of_a_policy_is_no_item(api: Api) -> None:
     assert sums.gram.tolist() == [[pytest.approx(2, rel=0.001), 0], [0, pytest.approx(2, rel=0.001)]]
     assert arms.model("home/basic1", 3, now_ms()) is None
     assert api.services.catalogue.columns.n == n
+
+
+# -- pictures -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [FEED, "/v1/users/u1/page"])
+def test_an_item_with_several_pictures_is_shown_with_the_one_that_is_logged(api: Api, path: str) -> None:
+    for item in ITEMS[10:]:
+        images = {"images": ["red.jpg", "blue.jpg"]}
+        api.services.catalogue.put_item(Item(item.item_id, item.title, item.categories, attributes=images))
+    answer = api.get(path).json()
+    entries = [entry for row in answer.get("rows", [answer]) for entry in row["items"]]
+    said = {entry["item_id"]: entry.get("image") for entry in entries}
+    assert {image for item, image in said.items() if int(item[1:]) >= 10} == {"red.jpg", "blue.jpg"}
+    assert {image for item, image in said.items() if int(item[1:]) < 10} <= {None}
+    found = logged(api)
+    for shown in found:
+        images_shown = shown.images or [None] * len(shown.items)
+        assert images_shown == [said[item] for item in shown.items]
+    assert any(shown.images for shown in found)
+
+
+def test_a_catalogue_without_pictures_logs_none(api: Api) -> None:
+    feed = api.get(FEED, n=10).json()
+    assert not any("image" in entry for entry in feed["items"])
+    assert [shown.images for shown in logged(api)] == [None]
