@@ -152,7 +152,8 @@ class Feeds:
                     variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets, **logged(query, len(shown)), **chosen.logged(),
+                    own_offsets=None if inputs is None else person.own_offsets,
+                    **logged(query, len(shown)), **chosen.logged(),
                 )
             )  # fmt: skip
         return response

@@ -80,13 +80,13 @@ def test_the_segment_is_the_category_that_is_liked_best(made: Pipeline) -> None:
 def test_what_other_segments_prefer_is_where_a_segment_starts_from(made: Pipeline) -> None:
     names = [f"drama\0{RED}", f"drama\0{BLUE}", f"drama\0{GREEN}"]
     since = (NOW - 1_577_836_800_000) / views.EXPLORED.half_life
-    values = (-1e9, -1e9, np.log2(1000) + since, names, [1.0, 1.0, 1.0], [0.05, 0.5, 0.05])
+    values = (-1e9, -1e9, np.log2(1000) + since, names, [1.0, 1.0, 1.0], [0.05, 0.3, 0.05])
     made.columns.put_features(Row(views.item_exploration.name, ("a",), values))
     shares = {
         name: Counter(chosen(made, seed, liking(name)) for seed in range(300))[BLUE] / 300 for name in ("drama", "war")
     }
-    assert shares["drama"] == 1
-    assert 0.9 < shares["war"] < 1
+    assert shares["drama"] > 0.99
+    assert 0.8 < shares["war"] < shares["drama"]
     assert chosen(made, None, liking("war")) == BLUE
 
 
