@@ -163,7 +163,8 @@ def measure(
     world: ClickRates, rounds: int = ROUNDS, batch: int = BATCH, repeats: int = REPEATS, seed: int = SEED
 ) -> dict[str, dict[str, Any]]:
     """Policy → its regret in expected clicks, the difference to epsilon-greedy's of the same repeat, and for each
-    estimated policy the mean of the estimates from the repeats' logs; with 95 % intervals over repeats, the estimates' jointly.
+    estimated policy the mean of the estimates from the repeats' logs; with 95 % intervals over repeats, jointly for all
+    estimates.
     `within` says whether the interval has the truth; `logs_within` for which share of the logs that of one log has,
     which the normal distribution makes too narrow where propensities are small and clicks few."""
     truth = {
