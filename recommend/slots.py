@@ -69,10 +69,10 @@ class ExplorationSlots(Stage):
             raise ValueError(f"{self.name}: share is from 0 to 0.5, and pool at least 1")
 
     def applies(self, query: Query) -> bool:
-        return query.seed is not None and query.diversity != 0 and self._count(query.n) > 0
+        return query.diversity != 0 and self._count(query.n) > 0
 
     def reserved(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
-        """As of a re-ranker: the arms of one slot."""
+        """As of a re-ranker: the arms of one slot. Whatever the seed: a list has the same items with and without."""
         return self._unsure(query, candidates, np.ones(len(candidates), bool))[: self.pool]
 
     def choose(self, surface: str, query: Query, shown: CandidateSet, ranked: CandidateSet) -> _Choice | None:
@@ -129,7 +129,7 @@ def explored(
 ) -> CandidateSet:
     """The candidates that are shown, with the slots filled; as they were where that fails. `query.drawn` says what was
     drawn."""
-    if slots is None:
+    if slots is None or query.seed is None:
         return shown
 
     def work() -> _Choice | None:
