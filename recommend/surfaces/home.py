@@ -41,7 +41,7 @@ home = Surface(
     ranked=500,
     ranker=Cautious(of=Onnx(), fallback=ByPopularity()),
     rerankers=(Diverse(), NewSlots()),
-    exploration=ExplorationSlots(),
+    exploration=ExplorationSlots(few=None),
     explainer=Reasons(),
     fallback=AnyAvailable(),
 )
