@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from feature_repo.arms import ArmColumns
 from feature_repo.attribute_columns import AttributeColumns
+from feature_repo.contents import Contents, Signatures
 from feature_repo.newest import Newest
 from feature_repo.paged import Mask as Mask  # re-exported
 from feature_repo.paged import Rows as Rows
 from feature_repo.partners import Partners
+from feature_repo.postings import Postings
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_cooccurrence as together_view
@@ -31,12 +33,9 @@ from operators.contexts import CONTEXTS
 from operators.contract import Row
 from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
-from operators.space import tokens
 from schemas.events import Item
 
 UNKNOWN_POPULARITY = -1e9
-CONTENTS = 20_000
-"""items whose tokens are kept, about 1 kB each"""
 REGIONS_BYTES = 512 << 20
 """limit of the columns of regions, 16 bytes an item each: anybody who posts events can name regions. Regions beyond it
 have no column, and what is popular everywhere stands in."""
@@ -50,6 +49,7 @@ def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
         **{value.key: np.full(capacity, value.field.default, np.float64) for value in reads.item},
         **{_attribute(name): np.zeros((capacity, MAX_CATEGORIES), np.int64) for name in reads.attributes},
         "hashes": np.zeros(capacity, np.uint64),
+        "signatures": np.zeros(capacity, np.uint64),
         "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
         "brand": np.zeros(capacity, np.int64),
         "price": np.full(capacity, np.nan),
@@ -74,10 +74,13 @@ class ItemColumns:
         self.row_of: dict[str, int] = {}
         self.ids: list[str] = []
         self.items: list[Item | None] = []
+        self.contents = Contents(self.items)
+        """the tokens of the items' catalogue entries"""
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
+        self._by_category, self._by_brand = Postings(), Postings()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self.region_recent: dict[str, npt.NDArray[np.float64]] = {}
         """`popularity_recent` by region, of the same regions"""
@@ -85,15 +88,13 @@ class ItemColumns:
         """rows of the newest items; not part of a `subset`"""
         self.partners = Partners()
         """what items are bought together with; not part of a `subset`"""
-        self.arms = ArmColumns()
-        """what bandit policies learn from; not part of a `subset`"""
+        self.arms = ArmColumns()  # not part of a `subset` either
         self.basket_lines = 0.0
         """sum of 2^baskets over all items"""
         self.leaders: dict[str, float] = {}
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
         self._arrays = _unknown(capacity, reads)
-        self._contents: dict[int, tuple[Item, frozenset[str]]] = {}
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), or (n, 8) for `categories` and (n, 12) for `contexts`."""
@@ -102,17 +103,26 @@ class ItemColumns:
         except KeyError:
             raise AttributeError(name) from None
 
-    def content(self, row: int) -> frozenset[str]:
-        """The tokens of the item's catalogue entry; none without one."""
-        item = self.items[row]
-        if item is None:
-            return frozenset()
-        held = self._contents.get(row)
-        if held is None or held[0] is not item:
-            if len(self._contents) >= CONTENTS:
-                self._contents.clear()
-            held = self._contents[row] = item, frozenset(tokens(item))
-        return held[1]
+    def of_category(self, code: int) -> Rows:
+        """The rows (n,) of the items of a category, by its code, ascending."""
+        rows = self._by_category.of(code)
+        if not len(rows):
+            return rows
+        codes = self._arrays["categories"].take(rows, axis=0)
+        found, name = (codes == code).any(axis=1), self.category_codes.names[code]
+        for place in np.flatnonzero(~found & (codes[:, -1] > 0)).tolist():  # of items with more than there are columns
+            item = self.items[int(rows[place])]
+            found[place] = item is not None and name in item.categories
+        return rows[found]
+
+    def of_brand(self, code: int) -> Rows:
+        """The rows (n,) of the items of a brand, by its code, ascending."""
+        rows = self._by_brand.of(code)
+        return rows[self._arrays["brand"].take(rows) == code]
+
+    def signatures(self, rows: Rows) -> Signatures:
+        """The signatures (n,) of the contents of `rows` (n,)."""
+        return self.contents.complete(self._arrays["signatures"], rows)
 
     def value(self, key: str) -> npt.NDArray[np.float64]:
         """The column (n,) of a declared feature's value."""
@@ -152,9 +162,12 @@ class ItemColumns:
         """Sets the columns of a catalogue entry. Returns its row."""
         row = self.row(item.item_id)
         arrays = self._arrays
-        codes = [self.category_codes.code(c) for c in item.categories[:MAX_CATEGORIES]]
-        arrays["categories"][row] = codes + [0] * (MAX_CATEGORIES - len(codes))
-        arrays["brand"][row] = self.brand_codes.code(item.brand) if item.brand else 0
+        was, codes = self.items[row], [self.category_codes.code(c) for c in item.categories]
+        self._by_category.put(row, [self.category_codes.code(c) for c in was.categories] if was else (), codes)
+        arrays["categories"][row] = (codes + [0] * MAX_CATEGORIES)[:MAX_CATEGORIES]
+        brand = self.brand_codes.code(item.brand) if item.brand else 0
+        self._by_brand.put(row, (int(arrays["brand"][row]),), (brand,))
+        arrays["brand"][row] = brand
         arrays["price"][row] = np.nan if item.price is None else item.price
         created_at = np.nan if item.created_at is None else item.created_at
         arrays["created_at"][row] = created_at
@@ -167,6 +180,7 @@ class ItemColumns:
             arrays[_attribute(name)][row] = found + [0] * (MAX_CATEGORIES - len(found))
         self.filterable.put(row, self.items[row], item)
         self.items[row] = item
+        arrays["signatures"][row] = 0
         self.filterable.changed(row)
         return row
 
@@ -241,7 +255,7 @@ class ItemColumns:
             made.row(item_id)
         for name, old in self._arrays.items():
             made._arrays[name][: len(rows)] = old[rows]
-        made.items = [self.items[row] for row in rows.tolist()]
+        made.items[:] = [self.items[row] for row in rows.tolist()]
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
         made.attribute_codes = self.attribute_codes
         made.region_popularity = {region: old[rows] for region, old in self.region_popularity.items()}

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from operators.bandit_counts import POLICY, policy_key
 from operators.hashes import hash64
+from recommend.among import among
 from recommend.candidate_set import CandidateSet, DrawnPlaces
 from recommend.exploration import ArmCounts, Floats
 from recommend.policies import KnownArms, SlotPolicy, Thompson
@@ -79,7 +80,7 @@ class ExplorationSlots(Stage):
         """Draws the slots of an answer of the surface; `ranked` are all candidates, best first. None where there is no
         arm or no place."""
         assert query.seed is not None
-        arms = self._unsure(query, ranked, np.isin(ranked.rows, shown.rows, invert=True))
+        arms = self._unsure(query, ranked, ~among(ranked.rows, np.sort(shown.rows)))
         arms = arms[: self.pool * self._count(len(shown))]
         rules = standing(query, shown.rows, ranked.rows.take(arms))
         arms, places = arms[rules.free], np.flatnonzero(~rules.placed)
