@@ -28,8 +28,8 @@ from bench.machine import Rounds
 from bench.report import Report, Target, ratio, summary
 from bench.stacks import Say
 from operators.time import DAY
-from recommend.catalogue import Catalogue
 from recommend.among import among
+from recommend.catalogue import Catalogue
 from recommend.pipeline import Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
