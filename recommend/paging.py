@@ -67,6 +67,7 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
     if query.listed is None:
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)
+        held = ranked
     else:
         on_list = among(ranked.rows, np.sort(query.listed.rows))
         held, new = ranked.take(on_list), ranked.take(~on_list)
@@ -74,7 +75,8 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
         shown = steps.rerank(surface, query, held, trace, new if len(new) else None)
         if len(new):
             ranked = held.then(new).first(query.length)
-    shown = explored(surface.exploration, surface.name, query, shown, ranked, trace)
+    # What is explored comes from the list, so that the last page of it has all that is left.
+    shown = explored(surface.exploration, surface.name, query, shown, held, trace)
     return shown, ranked.take(~among(ranked.rows, np.sort(shown.rows)))
 
 

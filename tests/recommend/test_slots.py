@@ -153,6 +153,14 @@ def test_pages_have_slots_of_their_own_and_repeat_nothing(made: Pipeline) -> Non
     assert later.query.drawn is not None
 
 
+def test_the_last_page_of_a_list_has_all_that_is_left_of_it(made: Pipeline) -> None:
+    listed = Listed(np.arange(20, 20 + N), np.ones(N, np.uint32))
+    for seed in range(20):
+        answer = ask(made, seed, depth=30, listed=listed)
+        assert numbers(answer) == list(range(20, 20 + N))
+        assert answer.query.drawn is None
+
+
 def test_arms_have_places_on_the_list_that_pages_are_cut_from(made: Pipeline) -> None:
     made.columns.events_7d[:30] = 20
     answer = ask(made, depth=15)
