@@ -70,7 +70,8 @@ class ExplorationSlots(Stage):
             raise ValueError(f"{self.name}: share is from 0 to 0.5, and pool at least 1")
 
     def applies(self, query: Query) -> bool:
-        return query.diversity != 0 and self._count(query.n) > 0
+        # A person who asks for something new has slots of their own (recommend/explore.py).
+        return query.diversity != 0 and self._count(query.n) > 0 and not query.controls.explores
 
     def reserved(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
         """As of a re-ranker: the arms of one slot. Whatever the seed: a list has the same items with and without."""

@@ -17,7 +17,6 @@ from recommend.retrievers import (
     Similar,
     Unfamiliar,
 )
-from recommend.slots import ExplorationSlots
 from recommend.surface import Surface
 
 home = Surface(
@@ -41,7 +40,6 @@ home = Surface(
     ranked=500,
     ranker=Cautious(of=Onnx(), fallback=ByPopularity()),
     rerankers=(Diverse(), NewSlots()),
-    exploration=ExplorationSlots(few=None),
     explainer=Reasons(),
     fallback=AnyAvailable(),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from feature_repo import item_rows, views
 from operators.bandit_counts import UNKNOWN
 from operators.contract import Row
 from operators.decay import POPULARITY_ORIGIN
+from recommend.slots import ExplorationSlots
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
 from schemas.topics import ITEM_FEATURES, features_key
@@ -24,6 +26,12 @@ FEED = "/v1/users/u1/feed"
 def _stocked(api: Api) -> None:
     api.stock(ITEMS, {f"i{k}": [1, k / 10, 0, 0] for k in range(30)})
     popular(api.services.catalogue, {f"i{k}": float(k) for k in range(30)})
+    exploring = tuple(
+        replace(each, exploration=ExplorationSlots(few=None)) if each.name == "home" else each
+        for each in api.services.surfaces
+    )
+    object.__setattr__(api.services, "surfaces", exploring)
+    api.services.__dict__.pop("personal", None)
 
 
 def logged(api: Api) -> list[Impression]:
