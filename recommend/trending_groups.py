@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from cachetools import LRUCache
 
-from feature_repo.columns import ItemColumns
+from feature_repo.columns import UNKNOWN_POPULARITY, ItemColumns
 from recommend import velocity
 from recommend.popular import MAX_AGE_S
 from recommend.shrinkage import Numbers
@@ -25,7 +25,7 @@ class Trend(NamedTuple):
 
     name: str
     popularity: float
-    """decayed, weighted events of its items"""
+    """decayed, weighted events of its items; 0 where they are too long ago to be told from none"""
     velocity: float
     """how many times its own baseline it gains events now"""
     items: int
@@ -37,6 +37,8 @@ class _Sums:
     """By code in the columns, each (codes,); the first is of items without a name."""
 
     popularity: Numbers
+    relative: Numbers
+    """popularity in units of the most popular item's: also of a log whose events are all years ago"""
     times: Numbers
     at_least: Numbers
     items: Numbers
@@ -57,7 +59,7 @@ class TrendingGroups:
         their own baseline with a probability of 95 %, the fastest first. None without events is among them. An item of
         several categories counts in each of them."""
         sums = self._sums(kind, at, region)
-        order = sums.at_least if by == "velocity" else sums.popularity
+        order = sums.at_least if by == "velocity" else sums.relative
         codes = np.flatnonzero(order > (1.0 if by == "velocity" else 0.0))
         codes = codes[codes > 0]
         codes = codes[np.lexsort((codes, -order[codes]))][:n]
@@ -81,22 +83,25 @@ class TrendingGroups:
         rows = np.flatnonzero(columns.available)
         values = columns.popular_in(region) if region else columns.popularity
         rows = rows[: np.searchsorted(rows, len(values))] if values is not None else rows[:0]
+        logs = columns.popularity[:0] if values is None else values.take(rows)
+        some = logs > UNKNOWN_POPULARITY
+        rows, logs = rows[some], logs[some]
         popular, recent = velocity.counts(columns, rows, at, region)
-        some = popular > 0
-        rows, popular, recent = rows[some], popular[some], recent[some]
+        relative = np.exp2(logs - logs.max(initial=UNKNOWN_POPULARITY))
         if kind == "brands":
             codes = columns.brand.take(rows)[:, None]
         else:
             codes = columns.categories.take(rows, axis=0)
         size = int(codes.max(initial=0)) + 1
-        all_of, recent_of, items = np.zeros(size), np.zeros(size), np.zeros(size)
+        all_of, relative_of, recent_of, items = np.zeros((4, size))
         for column in codes.T:
             named = np.flatnonzero(column)
             if not len(named):  # the first columns are filled first
                 break
             of = column.take(named)
             all_of += np.bincount(of, popular.take(named), size)
+            relative_of += np.bincount(of, relative.take(named), size)
             recent_of += np.bincount(of, recent.take(named), size)
             items += np.bincount(of, minlength=size)
         found = velocity.velocity(all_of, recent_of)
-        return _Sums(all_of, found.times, found.at_least, items)
+        return _Sums(all_of, relative_of, found.times, found.at_least, items)

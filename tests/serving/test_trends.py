@@ -168,3 +168,14 @@ def test_a_time_zone_that_there_is_not_is_refused(api: Api) -> None:
     assert answer.json()["errors"] == [
         {"name": "timezone", "detail": "must be the IANA name of a time zone, such as Europe/Berlin or UTC"}
     ]
+
+
+def test_groups_of_a_log_that_ended_years_ago_have_their_order(api: Api) -> None:
+    stock(api)
+    groups = TrendingGroups(api.services.catalogue.columns, lambda: 0.0)
+    now = now_ms()
+    order = [trend.name for trend in groups.best("categories", now, 10)]
+    late = TrendingGroups(api.services.catalogue.columns, lambda: 0.0).best("categories", now + 40 * 365 * DAY, 10)
+    assert [trend.name for trend in late] == order
+    assert [trend.popularity for trend in late] == [0.0] * len(order)
+    assert [trend.velocity for trend in groups.best("categories", now, 10, "velocity")]
