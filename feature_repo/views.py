@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
+from operators.bandit_counts import Explored, LinearModel
 from operators.context_popularity import ContextPopularity
 from operators.contract import CellAggregation, View
 from operators.controls import FIELDS
@@ -113,9 +114,26 @@ item_cooccurrence: View[Any] = View(
     doc="what one item is bought together with",
 )
 
+EXPLORED = Explored(half_life=days(28))
+LINEAR = LinearModel(half_life=days(28))
 
-SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
+item_exploration: View[Any] = View(
+    "item_exploration",
+    entities=("item",),
+    aggregations=(EXPLORED,),
+    doc="how often one item, and each of its pictures, was shown by a bandit policy and taken",
+)
+
+policy_model: View[Any] = View(
+    "policy_model",
+    entities=("policy",),
+    aggregations=(LINEAR,),
+    doc="the linear model of one bandit policy, named surface/context_id",
+)
+
+OF_SERVERS = (item, item_region, item_cooccurrence, item_exploration, policy_model)
+SERVED = frozenset(view.name for view in OF_SERVERS)
 """views whose rows servers keep as columns"""
 
-ALL = (user, user_controls, user_shown, item, item_region, item_cooccurrence)
+ALL = (user, user_controls, user_shown, *OF_SERVERS)
 """every view of the main path"""

@@ -1,4 +1,4 @@
-"""The operator of the main path that is keyed by user; keyed_item.py has the one that is keyed by item.
+"""The operator of the main path that is keyed by user; the other one is in operators/item.py.
 
 Both run the aggregations of a view; the user operator also admits events (no duplicates, none too late or in the
 future), so that what reaches the item operator has been admitted exactly once.

@@ -22,6 +22,7 @@ from operators.contexts import contexts_of
 from operators.contract import Vector
 from operators.hashes import Hashes
 from operators.seen import seen_hashes
+from recommend.candidate_set import DrawnPlaces
 from recommend.candidate_set import Listed as Listed
 from recommend.controls import PersonControls, asked
 from recommend.filtering import ItemFilter, RequestValues
@@ -115,6 +116,10 @@ class Query:
     Where it is not set, `allowed` evaluates the filter"""
     encoded: Vector | None = None
     """the person's vector by the model's encoder, where it has one; set by the pipeline"""
+    seed: int | None = None
+    """of the draws for this request (recommend/slots.py); None where nothing is explored"""
+    drawn: DrawnPlaces | None = None
+    """what the exploration slots drew; set by the pipeline"""
 
     # -- the model's parts ---------------------------------------------------------------------------
 

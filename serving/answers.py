@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
 from recommend.paging import MINIMUM
+from recommend.pictures import Pictures
 from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
 from recommend.stage import Reason
@@ -49,7 +50,7 @@ class Minimum(Struct, frozen=True):
 
 class FeedItem(Struct, frozen=True):
     """One item of a feed, rank counted from 0. `detail` is there with explain=full; `sponsored`, the label to show, for
-    an item in a sponsored position."""
+    an item in a sponsored position; `image`, the picture to show, for one with several in `attributes.images`."""
 
     item_id: str
     score: float
@@ -58,6 +59,7 @@ class FeedItem(Struct, frozen=True):
     reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
+    image: str | UnsetType = UNSET
 
 
 class SurfaceAnswer(Struct, frozen=True, kw_only=True):
@@ -134,16 +136,17 @@ class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
     freshness: Freshness | None
 
 
-def feed_items(answer: Answer) -> list[FeedItem]:
-    """The items of a feed."""
+def feed_items(answer: Answer, chosen: Pictures | None = None) -> list[FeedItem]:
+    """The items of a feed, with the pictures that were chosen for them."""
+    images = chosen.images if chosen else [None] * len(answer.candidates)
     ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explain == "full"
-    shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
+    shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, images, strict=True)
     return [
         FeedItem(
             ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
-            sponsored_of(answer, row),
+            sponsored_of(answer, row), image or UNSET,
         )
-        for rank, (row, score, reason) in enumerate(shown)
+        for rank, (row, score, reason, image) in enumerate(shown)
     ]  # fmt: skip
 
 

@@ -41,7 +41,7 @@ from serving.together import Carts
 from serving.trends import Trends
 
 STATIC = Path(__file__).parent / "static"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:"
 READS, WRITES = Pace(requests=1, turns=4), Pace(requests=16, turns=1)
 """A small write takes a fraction of a millisecond of the event loop, a feed several."""
 CORS: dict[str, Any] = {

@@ -10,8 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recommend.pictures import pictures
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
+from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
@@ -111,25 +113,28 @@ class Feeds:
         requested = self._requests.check(asked, surface, self._feed, user_id)
         person = await read_person(services, requested, user_id, asked["after"])
         hydrated = time.perf_counter()
+        request_id = secrets.token_hex(12)
+        # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
+        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
         query = requested.query(
             user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
             timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+            seed=seed_of(request_id) if is_logged else None,
         )  # fmt: skip
         found = await answer_to(person, requested, query, (hydrated - started) * 1000)
         answer, degraded = found.answer, found.degraded
         timings = timings_of(answer, started, found.hydrate_ms)
-        request_id = secrets.token_hex(12)
+        chosen = pictures(query, answer.candidates.rows, query.seed)
         response = document(
             FeedAnswer(
                 **shared(requested, answer, request_id, degraded, timings),
-                user_id=user_id, items=feed_items(answer), freshness=person.freshness,
+                user_id=user_id, items=feed_items(answer, chosen), freshness=person.freshness,
             )
         )  # fmt: skip
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        # A HEAD shows nobody a list.
-        if answer.item_ids and person.consent and requested.is_logged and request.method != "HEAD":
-            services.log_shown(impression(request_id, user_id, requested, found))
+        if answer.item_ids and is_logged:
+            services.log_shown(impression(request_id, user_id, requested, found, chosen))
         return response
 
     async def similar(self, request: Request) -> Response:
@@ -197,6 +202,8 @@ def observe(
         metrics.of_stage(name, step).observe(milliseconds / 1000)
     for step in degraded:
         metrics.degraded.labels(step).inc()
+    if answer.query.drawn is not None:
+        metrics.explored.labels(name).inc(len(answer.query.drawn.positions))
     for stage in answer.trace:
         if stage.removed:
             metrics.removed.labels(name, stage.stage).inc(stage.removed)

@@ -41,6 +41,9 @@ class Metrics:
         self.rule_failures = Counter(
             "freshet_rule_failures", "Answers in which a rule failed, by rule", ("rule",), registry=self.registry
         )
+        self.explored = Counter(
+            "freshet_explored", "Places that exploration slots filled, by surface", ("surface",), registry=self.registry
+        )
         self.over_budget = Counter(
             "freshet_stage_over_budget", "Runs of a stage that took longer than its budget, by surface",
             ("surface", "stage"), registry=self.registry,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
+from recommend.slots import logged
 from schemas.events import Impression
 from serving.hydrate import Person
 from serving.requested import Requested
@@ -48,8 +50,11 @@ async def answer_to(person: Person, requested: Requested, query: Query, hydrate_
     return Personal(person, answer, degraded, hydrate_ms)
 
 
-def impression(request_id: str, user_id: str, requested: Requested, found: Personal) -> Impression:
-    """The list as it was shown. What an answer that fell back was made of is nothing to learn from."""
+def impression(
+    request_id: str, user_id: str, requested: Requested, found: Personal, chosen: Pictures = NO_PICTURES
+) -> Impression:
+    """The list as it was shown, with the pictures `chosen`. What an answer that fell back was made of is nothing to
+    learn from."""
     asked, variant, person = requested.asked, requested.variant, found.person
     inputs = None if found.degraded else found.answer.features
     return Impression(
@@ -58,4 +63,5 @@ def impression(request_id: str, user_id: str, requested: Requested, found: Perso
         features=None if inputs is None else inputs.tobytes(),
         applied_offset=None if inputs is None else person.row_offset,
         own_offsets=None if inputs is None else person.own_offsets,
+        **logged(found.answer.query, len(found.answer.item_ids)), **chosen.logged(),
     )  # fmt: skip

@@ -82,6 +82,8 @@ SERVICE = {
     "item_stats": "item_activity",
     "item_region_stats": "item_region_activity",
     "item_together": "item_cooccurrence",
+    "item_explored": "item_exploration",
+    "policy_state": "policy_model",
 }
 
 
