@@ -164,7 +164,7 @@ AGAIN = Surface(
 """GET /v1/users/{id}/again"""
 BECAUSE = Surface(
     name="because_item", retrievers=(Neighbours(quota=30),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
-    ranker=similar.ranker, **_like(similar)
+    ranker=similar.ranker, objective=similar.objective, **_like(similar)
 )  # fmt: skip
 NEW = Surface(
     name="new", retrievers=(New(quota=60),), filters=UNMET, ranked=100, ranker=Onnx(fallback=ByPopularity()),

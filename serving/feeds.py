@@ -48,7 +48,7 @@ def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
 
 
 FEED = feed_parameters(PERSONAL)
-SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
+SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("reason"), *COMMON)
 TRENDING = (
     TRENDING_BY,
     REGION,
