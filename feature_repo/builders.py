@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from feature_repo.repository import EMPTY, Repository
-from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user, user_controls
+from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user, user_controls, user_follows
 from operators.attribution import Attribution
 from operators.contract import Operator, World
 from operators.keyed import ItemOperator, UserOperator
@@ -31,9 +31,11 @@ def user_operator(
     attribution: Attribution | None = None,
     opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity`, `user_controls` and what is declared of users; with `attribution`, behind
-    examples too. `opt_in` as for `UserOperator`."""
-    return declared.extend_user(UserOperator(user, world, lateness, opt_in, user_controls), world, attribution)
+    """The operator behind `user_activity`, `user_controls`, `user_follows` and what is declared of users; with
+    `attribution`, behind examples too. `opt_in` as for `UserOperator`."""
+    return declared.extend_user(
+        UserOperator(user, world, lateness, opt_in, user_controls, user_follows), world, attribution
+    )
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:

@@ -75,11 +75,15 @@ def feature_view(view: View[Any]) -> FeatureView:
 user, item, region = entity("user"), entity("item"), entity("region")
 user_activity = feature_view(views.user)
 user_controls = feature_view(views.user_controls)
+user_follows = feature_view(views.user_follows)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
 item_cooccurrence = feature_view(views.item_cooccurrence)
 
-VIEWS = {v.name: v for v in (user_activity, user_controls, item_activity, item_region_activity, item_cooccurrence)}
+VIEWS = {
+    v.name: v
+    for v in (user_activity, user_controls, user_follows, item_activity, item_region_activity, item_cooccurrence)
+}
 DECLARED = {v.name: v for v in views.ALL}
 
 # Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
@@ -107,6 +111,7 @@ user_feed = FeatureService(
     features=[
         user_activity[[f.name for f in views.user.fields if f.name != ATTRIBUTES]],  # read where a filter reads them
         user_controls,
+        user_follows,
         *projections(_declared.reads.user),
     ],
     description="what a feed request reads of a person",

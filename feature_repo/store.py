@@ -198,7 +198,7 @@ class UserReader:
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections
         found = [(view.name, feature.name) for view in asked for feature in view.features]
         dtypes = {(v.name, f.name): f.dtype for v in features.DECLARED.values() for f in v.fields}
-        own = main, features.user_controls.name
+        own = main, features.user_controls.name, features.user_follows.name
         self._decoders = [
             (name if view in own else f"{view}:{name}", DECODE[dtypes[view, name]]) for view, name in found
         ]
@@ -217,9 +217,9 @@ class UserReader:
             self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
     def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None:
-        """Field name → value of `user_activity`, and of `user_controls` where the person has any, and view:field →
-        value of what crosses read; None for a person without a row. The attributes of the profile, which may be large,
-        are read where asked for, and else empty.
+        """Field name → value of `user_activity`, of `user_controls` and `user_follows` where the person has any, and
+        view:field → value of what crosses read; None for a person without a row. The attributes of the profile, which
+        may be large, are read where asked for, and else empty.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """

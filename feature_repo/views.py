@@ -7,9 +7,10 @@ from typing import Any
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
 from operators.context_popularity import ContextPopularity
 from operators.contract import CellAggregation, View
-from operators.controls import FIELDS
+from operators.controls import FIELDS as OF_CONTROLS
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity
+from operators.follows import FIELDS as OF_FOLLOWS
 from operators.history import Applied, CurrentSession, Recent
 from operators.keyed import IMPRESSION
 from operators.seen import Seen
@@ -66,8 +67,16 @@ user_controls: View[Any] = View(
     "user_controls",
     entities=("user",),
     aggregations=(),
-    extra=FIELDS,
+    extra=OF_CONTROLS,
     doc="a person's controls: hide, less like this, not this category, undo and the like",
+)
+
+user_follows: View[Any] = View(
+    "user_follows",
+    entities=("user",),
+    aggregations=(),
+    extra=OF_FOLLOWS,
+    doc="whom a person follows",
 )
 
 VECTOR_AT = user.aggregations.index(USER_VECTOR)
@@ -108,5 +117,5 @@ item_cooccurrence: View[Any] = View(
 SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
 """views whose rows servers keep as columns"""
 
-ALL = (user, user_controls, item, item_region, item_cooccurrence)
+ALL = (user, user_controls, user_follows, item, item_region, item_cooccurrence)
 """every view of the main path"""

@@ -15,18 +15,16 @@ from operators.aggregator import STATE as STATE
 from operators.aggregator import STATE_FIELD as STATE_FIELD
 from operators.aggregator import Aggregator, KeyedState
 from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
-from operators.controls import PART as CONTROLS
-from operators.controls import ControlsOperator, ControlsState
 from operators.cooccurrence import OF_BASKETS, Basket
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import Applied
+from operators.own_rows import OwnRows
 from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
-from schemas.controls import FEEDBACK
-from schemas.errors import InvalidEvent, NoConsent, StateError
-from schemas.events import Impression, Interaction, Item, User
+from schemas.errors import InvalidEvent, NoConsent
+from schemas.events import NO_BEHAVIOUR, Impression, Interaction, Item, User
 
 SENT = 6
 """fields of a signal, from the first, that the item operator reads: type, time, item, region, partners and contexts"""
@@ -44,7 +42,8 @@ class _InSpace(NamedTuple):
 
 class UserOperator(Operator[Any]):
     """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator; controls
-    (operators/controls.py) → a row of their own, in a part that people without controls do not have.
+    (operators/controls.py) and follows (operators/follows.py) → rows of their own, in parts that people without any do
+    not have.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -65,15 +64,16 @@ class UserOperator(Operator[Any]):
         lateness: int | None = DEFAULT_LATENESS,
         opt_in: bool = False,
         controls: View[Any] | None = None,
+        follows: View[Any] | None = None,
     ) -> None:
         """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
-        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls`, the view
-        of their row, controls are admitted and nothing else."""
+        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls` and
+        `follows`, the views of their rows, such events are admitted and nothing else."""
         self.world = world
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
-        self._controls = ControlsOperator(controls) if controls else None
+        self._own_rows = OwnRows(controls, follows)
         self._opt_in = opt_in
         self._live = lateness is not None
         self._held = tuple(f.name for f in view.extra)
@@ -84,8 +84,9 @@ class UserOperator(Operator[Any]):
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         event = record.event
-        if type(event) is Interaction and event.event_type == FEEDBACK and self._controls:
-            return "", CONTROLS  # in this order: what is not admitted does not come to the controls
+        if type(event) is Interaction and event.event_type in NO_BEHAVIOUR:
+            # In this order: what is not admitted does not come to them.
+            return "", *self._own_rows.parts(key, record)
         return () if type(event) is Signal else ("",)
 
     def consents(self, state: KeyedState) -> bool:
@@ -94,22 +95,16 @@ class UserOperator(Operator[Any]):
 
     def new(self, part: str = "") -> Any:
         if part:
-            return self._of_controls.new()
+            return self._own_rows.of(part).new()
         return self._emptied(self._features.new()) if self._opt_in else self._features.new()
 
-    @property
-    def _of_controls(self) -> ControlsOperator:
-        if self._controls is None:
-            raise StateError("the state has controls, which this operator runs without")
-        return self._controls
-
     def encode(self, part: str, state: Any) -> dict[str, bytes]:
-        return self._of_controls.encode("", state) if part else self._features.encode(state)
+        return self._own_rows.of(part).encode("", state) if part else self._features.encode(state)
 
     def decode(self, part: str, cells: Cells) -> Any:
         """As the contract says; the state of a person without consent, if one was saved before that, is emptied."""
         if part:
-            return self._of_controls.decode("", cells)
+            return self._own_rows.of(part).decode("", cells)
         state = self._features.decode(cells)
         return state if self.consents(state) else self._emptied(state)
 
@@ -119,9 +114,9 @@ class UserOperator(Operator[Any]):
         state = self._features.of_row(row)
         return state if self.consents(state) else self._emptied(state)
 
-    def controls_of_row(self, row: Mapping[str, Any]) -> ControlsState:
-        """The same of the controls."""
-        return self._of_controls.of_row(row)
+    def parts_of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The same of what has a row of its own, by part."""
+        return self._own_rows.of_row(row)
 
     def embed(self, state: KeyedState, space: Space | None = None) -> None:
         """Takes the user vector into a space, the world's where not given, if it is not there yet."""
@@ -140,7 +135,7 @@ class UserOperator(Operator[Any]):
 
     def row(self, key: str, part: str, state: Any, at: int, cells: Cells | None = None) -> Row:
         if part:
-            return self._of_controls.row(key, "", state, at)
+            return self._own_rows.of(part).row(key, "", state, at)
         values = self._features.values(state, at)
         found = self._features.encode(state) if cells is None else cells
         return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
@@ -161,7 +156,7 @@ class UserOperator(Operator[Any]):
     def on_event(self, part: str, state: Any, record: Record) -> list[Signal]:
         event = record.event
         if part:
-            return self._of_controls.on_event("", state, record)
+            return self._own_rows.of(part).on_event("", state, record)
         if type(event) is User:
             self._take_profile(state, record, event)
             return []
@@ -169,7 +164,7 @@ class UserOperator(Operator[Any]):
             self._check_consent(state, record)
         signals = self._gate.take(state, record)
         if type(event) is Interaction:
-            if event.event_type == FEEDBACK:  # says nothing of behaviour: no session, count or taste has it
+            if event.event_type in NO_BEHAVIOUR:  # says nothing of behaviour: no session, count or taste has it
                 if self._applied:
                     place, applied = self._applied
                     applied.update(state.parts[place], signals[0], self.world)

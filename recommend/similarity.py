@@ -27,7 +27,7 @@ Values = npt.NDArray[np.float32]
 ONES = np.ones(MAX_CATEGORIES, np.float32)
 
 
-class Similarity(NamedTuple):
+class Likeness(NamedTuple):
     """Of the query's item and n others."""
 
     behaviour: Values
@@ -40,7 +40,7 @@ class Similarity(NamedTuple):
     """(n,): whether behaviour is part of both vectors"""
 
 
-def similarity(query: Query, rows: Rows) -> Similarity:
+def similarity(query: Query, rows: Rows) -> Likeness:
     """How alike the query's item, which has a vector, and the rows (n,) are."""
     space, both = query.parts.space, np.concatenate([[query.item], rows])
     vectors = query.vectors(both)
@@ -52,7 +52,7 @@ def similarity(query: Query, rows: Rows) -> Similarity:
     if learned[0]:
         overlap = _overlap(query, rows)
         content = np.where(learned[1:] & (overlap >= 0), overlap, cosine)
-    return Similarity(behaviour, content, confidence, learned[1:] & learned[0])
+    return Likeness(behaviour, content, confidence, learned[1:] & learned[0])
 
 
 def _overlap(query: Query, rows: Rows) -> Values:
