@@ -71,6 +71,11 @@ user_controls: View[Any] = View(
     doc="a person's controls: hide, less like this, not this category, undo and the like",
 )
 
+OF_OTHERS = (
+    "consent", "consent_given", "recent_items", "recent_times", "recent_tastes", "vector", "vector_space",
+)  # fmt: skip
+"""fields of `user_activity` that answers for somebody else are made from"""
+
 user_follows: View[Any] = View(
     "user_follows",
     entities=("user",),

@@ -66,6 +66,8 @@ class Surface:
     """the surface whose rules are in force; its own where empty"""
     adds: bool = True
     """whether rules may add items: not where each has to be what the title of the list says"""
+    reads: frozenset[str] = frozenset()
+    """whose favourites its stages read (recommend/favourites.py), which are hydrated for it alone"""
     reports: bool = False
     """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and
     rules neither add nor move any"""

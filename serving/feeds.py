@@ -21,6 +21,7 @@ from serving.answers import FeedAnswer, Related, feed_items, related_items, shar
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
+from serving.others import OtherPeople
 from serving.parameters import Parameter
 from serving.problems import NotFound, document
 from serving.request_parameters import (
@@ -77,6 +78,7 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
+        self._others = OtherPeople(services)
         self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
@@ -113,10 +115,11 @@ class Feeds:
         person = await services.hydrator.person(
             user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
         )
+        others = await self._others.of(surface.reads, person.features)
         hydrated = time.perf_counter()
         query = requested.query(
-            user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
-            timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+            user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
+            device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
         begun = requested.begin(query)
         pairs_ms = 0.0
@@ -125,7 +128,8 @@ class Feeds:
             await person.pairs.prefetch(wanted)
             pairs_ms = (time.perf_counter() - asked_at) * 1000
         answer = requested.finish(begun)
-        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
+        is_short = person.degraded or person.pairs.degraded or others.degraded
+        degraded = (["hydrate"] if is_short else []) + answer.degraded
         timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
         request_id = secrets.token_hex(12)
         response = document(

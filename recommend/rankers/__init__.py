@@ -2,6 +2,7 @@
 
 from recommend.rankers.blended import Blended
 from recommend.rankers.cautious import Cautious
+from recommend.rankers.favour import ByFavour
 from recommend.rankers.in_order import ByDue, InOrder
 from recommend.rankers.onnx import Onnx
 from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
@@ -9,6 +10,6 @@ from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
 __all__ = [
-    "Blended", "ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cautious", "EventsNow", "InOrder",
+    "Blended", "ByCooccurrence", "ByDue", "ByFavour", "ByPopularity", "ByVelocity", "Cautious", "EventsNow", "InOrder",
     "Onnx", "Scored",
 ]  # fmt: skip

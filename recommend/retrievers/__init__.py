@@ -2,6 +2,7 @@
 
 from recommend.retrievers.again import BuyAgain, LastBegun
 from recommend.retrievers.asked import AskedFor, Unfamiliar
+from recommend.retrievers.favoured import Favoured, Otherwise
 from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
 from recommend.retrievers.neighbours import BoughtWithItem, Neighbours
@@ -22,7 +23,7 @@ from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
     "AT_TIME", "NEAREST", "NEW", "ON_DEVICE", "POPULAR", "RECENTS", "SIMILAR", "AnyAvailable", "AskedFor",
-    "BoughtTogether", "BoughtWithItem", "BuyAgain", "Given", "LastBegun", "NearCart", "Nearest", "Neighbours",
-    "New", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising",
+    "BoughtTogether", "BoughtWithItem", "BuyAgain", "Favoured", "Given", "LastBegun", "NearCart", "Nearest",
+    "Neighbours", "New", "Otherwise", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising",
     "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip
