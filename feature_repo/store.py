@@ -29,7 +29,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.redis_access import RedisAccess
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.values import DECODE, ENCODE
-from feature_repo.views import OF_OTHERS
+from feature_repo.views import MET_BEFORE, OF_OTHERS
 from operators.aggregator import ATTRIBUTES
 from operators.contract import Row
 
@@ -210,8 +210,9 @@ class UserReader:
         ]
         (self._attributes,) = _hashed(self._online, main, [ATTRIBUTES])
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
-        self._others = [(name, DECODE[dtypes[main, name]]) for name in OF_OTHERS]
-        self._hashed_others = _hashed(self._online, main, OF_OTHERS)
+        of_main = {f.name: f.dtype for f in features.DECLARED[main].fields}
+        self._others = [(name, DECODE[of_main[name]]) for name in (*OF_OTHERS, *MET_BEFORE)]
+        self._hashed_others = _hashed(self._online, main, [name for name, _ in self._others])
         self._pairs = {}
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
@@ -234,14 +235,16 @@ class UserReader:
             return None
         return {**self._defaults, **row}
 
-    def read_people(self, user_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, of those who have one, in one round trip: user id → field name
-        → value. Raises as `read`."""
+    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
+        trip: user id → field name → value. Raises as `read`."""
+        n = len(self._others) if met else len(OF_OTHERS)
+        fields, hashed = self._others[:n], self._hashed_others[:n]
         keys = [_entity_key(["user_id"], [user_id]) for user_id in user_ids]
-        packed = self._read(keys, [self._hashed_others] * len(keys)) if keys else []
-        rows = (_unpacked(self._others, each) for each in packed)
+        packed = self._read(keys, [hashed] * len(keys)) if keys else []
+        rows = (_unpacked(fields, each) for each in packed)
         return {
-            user_id: {**{name: self._defaults[name] for name in OF_OTHERS}, **row}
+            user_id: {**{name: self._defaults[name] for name, _ in fields}, **row}
             for user_id, row in zip(user_ids, rows, strict=True)
             if row
         }

@@ -76,6 +76,9 @@ OF_OTHERS = (
 )  # fmt: skip
 """fields of `user_activity` that answers for somebody else are made from"""
 
+MET_BEFORE: tuple[str, ...] = tuple(field.name for field in Seen(MET).cells)
+"""fields of `user_activity` that say what a person has met: `operators.seen.seen_hashes` reads them"""
+
 user_follows: View[Any] = View(
     "user_follows",
     entities=("user",),

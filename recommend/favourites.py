@@ -9,7 +9,7 @@ counts, and each person once for an item.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,24 +39,30 @@ class Favourites(NamedTuple):
 NO_FAVOURITES = Favourites(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
-def favourites(columns: ItemColumns, people: Iterable[tuple[Mapping[str, Any], float]], at: int) -> Favourites:
-    """What these people liked, as of `at`, epoch ms. A person is a row of `user_activity` (field name → value), of
-    which the recent interactions are read, and a weight above 0."""
+Likes = Sequence[tuple[str, int]]
+"""items that a person liked, each once, and when, epoch ms"""
+
+
+def likes(row: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """What a person liked, newest first, from the recent interactions of a row of `user_activity` (field name →
+    value)."""
+    found: dict[str, int | None] = {}
+    for item_id, time, taste in zip(row["recent_items"], row["recent_times"], row["recent_tastes"], strict=True):
+        if not 0 <= taste < LIKED:
+            found.setdefault(item_id, int(time) if taste > 0 else None)
+    return [(item_id, time) for item_id, time in found.items() if time is not None]
+
+
+def favourites(columns: ItemColumns, people: Iterable[tuple[Likes, float]], at: int) -> Favourites:
+    """What these people liked lately, as of `at`, epoch ms; each has a weight above 0."""
     scores: dict[int, float] = {}
     counts: dict[int, int] = {}
-    for row, weight in people:
-        met: set[str] = set()
-        recents = zip(row["recent_items"], row["recent_times"], row["recent_tastes"], strict=True)
-        for item_id, time, taste in recents:
-            if item_id in met or at - time > LATELY:
-                continue
-            if 0 <= taste < LIKED:
-                continue
-            met.add(item_id)
-            place = columns.row_of.get(item_id) if taste > 0 else None
-            if place is not None:
-                scores[place] = scores.get(place, 0.0) + weight * 2.0 ** (-max(0, at - time) / HALF_LIFE)
-                counts[place] = counts.get(place, 0) + 1
+    for liked, weight in people:
+        for item_id, time in liked:
+            row = columns.row_of.get(item_id)
+            if row is not None and at - time <= LATELY:
+                scores[row] = scores.get(row, 0.0) + weight * 2.0 ** (-max(0, at - time) / HALF_LIFE)
+                counts[row] = counts.get(row, 0) + 1
     if not scores:
         return NO_FAVOURITES
     rows = np.fromiter(scores, np.int64, len(scores))

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from recommend.explain import LOVED
 from recommend.explain_favoured import FavourReasons
-from recommend.favourites import FRIENDS
+from recommend.favourites import ALIKE, FRIENDS
 from recommend.filtering import FilterError, ItemFilters
 from recommend.filters import Available, NotDisliked, NotItself, Unseen
 from recommend.query import Query
@@ -195,9 +195,12 @@ SALE = Surface(
     ranker=Onnx(fallback=ByPopularity()), **_like(home)
 )  # fmt: skip
 
-FRIENDS_ROW = Surface(
-    name="friends", retrievers=(Favoured(whose=FRIENDS),), filters=UNMET, ranker=ByFavour(whose=FRIENDS),
-    explainer=FavourReasons(whose=FRIENDS), **_like(home)
+OF_FRIENDS, OF_ALIKE = (
+    Surface(
+        name=whose, retrievers=(Favoured(whose=whose),), filters=UNMET, ranker=ByFavour(whose=whose),
+        explainer=FavourReasons(whose=whose), **_like(home)
+    )
+    for whose in (FRIENDS, ALIKE)
 )  # fmt: skip
 
 FOR_YOU = RowKind(surface=home, plan=_always("for_you"), is_ranked=True)
@@ -206,7 +209,8 @@ KINDS = (
     RowKind(surface=CONTINUE, plan=_with_recents("continue"), least=1),
     RowKind(surface=AGAIN, plan=_with_recents("again"), least=1, by_own_score=True),
     RowKind(surface=BECAUSE, plan=_of_anchors, times=4),
-    RowKind(surface=FRIENDS_ROW, plan=_of_others(FRIENDS), least=1),
+    RowKind(surface=OF_FRIENDS, plan=_of_others(FRIENDS), least=1),
+    RowKind(surface=OF_ALIKE, plan=_of_others(ALIKE)),
     RowKind(surface=NEW, plan=_always("new"), is_ranked=True),
     RowKind(surface=CATEGORY, plan=_of_categories, is_ranked=True),
     RowKind(surface=IN_REGION, plan=_of_region),

@@ -115,7 +115,7 @@ class Feeds:
         person = await services.hydrator.person(
             user_id, asked["after"], variant.space(surface.parts_name), requested.reads_attributes
         )
-        others = await self._others.of(surface.reads, person.features)
+        others = await self._others.of(surface.reads, user_id, person.features)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, others=others.favourites, n=n, region=asked["region"] or "",

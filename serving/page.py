@@ -121,7 +121,7 @@ class Pages:
         person = await services.hydrator.person(
             user_id, asked["after"], variant.space(home.name), requested.reads_attributes
         )
-        others = await self._others.of(pages.READS, person.features)
+        others = await self._others.of(pages.READS, user_id, person.features)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",

@@ -27,8 +27,9 @@ class UserRows(Protocol):
 
     def read(self, user_id: str, attributes: bool = False) -> Mapping[str, Any] | None: ...
 
-    def read_people(self, user_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, all in one round trip; missing rows are left out."""
+    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, all in one round trip; missing rows
+        are left out."""
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]
@@ -102,10 +103,10 @@ class Store:
         loop. Raises as `read`."""
         return await self._ask_aside(lambda rows: rows.read_pairs(user_id, asked))
 
-    async def people(self, user_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, of those who have one, in one round trip that does not block
-        the event loop. Raises as `read`."""
-        return await self._ask_aside(lambda rows: rows.read_people(user_ids))
+    async def people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
+        trip that does not block the event loop. Raises as `read`."""
+        return await self._ask_aside(lambda rows: rows.read_people(user_ids, met))
 
     async def _ask_aside(self, read: Callable[[UserRows], Found]) -> Found:
         if self._rows is None or self._recovering is not None:

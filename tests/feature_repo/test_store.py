@@ -257,6 +257,9 @@ def test_rows_of_several_people_are_read_at_once(writer: Writer, reader: UserRea
         assert set(row) == set(OF_OTHERS)
         assert all(np.array_equal(whole[name], value) for name, value in row.items())
     assert reader.read_people([]) == {}
+    (met,) = reader.read_people(["u1"], met=True).values()
+    assert list(seen_hashes(met)) == list(seen_hashes(reader.read("u1") or {}))
+    assert len(seen_hashes(met))
 
 
 def test_a_person_never_heard_of(writer: Writer, reader: UserReader) -> None:

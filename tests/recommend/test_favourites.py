@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.time import HOUR
-from recommend.favourites import HALF_LIFE, LATELY, LIKED, favourites
+from recommend.favourites import HALF_LIFE, LATELY, LIKED, favourites, likes
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue
 
@@ -27,7 +27,7 @@ def person(*recents: tuple[str, float, int]) -> dict[str, Any]:
 
 
 def found(*people: tuple[dict[str, Any], float]) -> dict[str, tuple[float, int]]:
-    made = favourites(OF.columns, people, NOW)
+    made = favourites(OF.columns, [(likes(row), weight) for row, weight in people], NOW)
     assert sorted(made.scores, reverse=True) == list(made.scores), "best first"
     ids = [OF.columns.ids[row] for row in made.rows]
     return {item: (float(score), int(n)) for item, score, n in zip(ids, made.scores, made.counts, strict=True)}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, names, stack
-from feature_repo.views import OF_OTHERS, TASTE, item_region, user
+from feature_repo.views import MET_BEFORE, OF_OTHERS, TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.aggregator import ATTRIBUTES, FORMAT
 from operators.contract import Row
@@ -172,12 +172,15 @@ class Rows:
         row = self.of.get(user_id)
         return row if row is None or attributes else {**row, ATTRIBUTES: b""}
 
-    def read_people(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def read_people(self, user_ids: Sequence[str], met: bool = False) -> dict[str, dict[str, Any]]:
         self.reads_of_people += 1
         if self.error:
             raise self.error
         found = {user_id: self.of[user_id] for user_id in user_ids if user_id in self.of}
-        return {user_id: {name: row[name] for name in OF_OTHERS} for user_id, row in found.items()}
+        return {
+            user_id: {name: row[name] for name in (*OF_OTHERS, *(MET_BEFORE if met else ()))}
+            for user_id, row in found.items()
+        }
 
     def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
         self.reads_of_pairs += 1

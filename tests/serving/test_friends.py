@@ -166,7 +166,7 @@ def test_a_person_who_withdraws_follows_nobody(api: Api) -> None:
 def test_a_store_that_fails_between_is_degraded_and_not_empty(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     send(api, "follow", "ann")
 
-    def fail(user_ids: Any) -> Any:
+    def fail(*given: Any) -> Any:
         raise ConnectionError("refused")
 
     monkeypatch.setattr(api.rows, "read_people", fail)
