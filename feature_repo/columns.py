@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.attribute_columns import AttributeColumns
+from feature_repo.contents import Contents, Signatures
 from feature_repo.newest import Newest
 from feature_repo.paged import Mask as Mask  # re-exported
 from feature_repo.paged import Rows as Rows
@@ -28,12 +29,9 @@ from operators.contexts import CONTEXTS
 from operators.contract import Row
 from operators.cooccurrence import UNKNOWN
 from operators.history import hash64
-from operators.space import tokens
 from schemas.events import Item
 
 UNKNOWN_POPULARITY = -1e9
-CONTENTS = 20_000
-"""items whose tokens are kept, about 1 kB each"""
 REGIONS_BYTES = 512 << 20
 """limit of the columns of regions, 16 bytes an item each: anybody who posts events can name regions. Regions beyond it
 have no column, and what is popular everywhere stands in."""
@@ -47,6 +45,7 @@ def _unknown(capacity: int, reads: Reads) -> dict[str, npt.NDArray[Any]]:
         **{value.key: np.full(capacity, value.field.default, np.float64) for value in reads.item},
         **{_attribute(name): np.zeros((capacity, MAX_CATEGORIES), np.int64) for name in reads.attributes},
         "hashes": np.zeros(capacity, np.uint64),
+        "signatures": np.zeros(capacity, np.uint64),
         "categories": np.zeros((capacity, MAX_CATEGORIES), np.int64),
         "brand": np.zeros(capacity, np.int64),
         "price": np.full(capacity, np.nan),
@@ -71,6 +70,8 @@ class ItemColumns:
         self.row_of: dict[str, int] = {}
         self.ids: list[str] = []
         self.items: list[Item | None] = []
+        self.contents = Contents(self.items)
+        """the tokens of the items' catalogue entries"""
         self.category_codes = Vocabulary()
         self.brand_codes = Vocabulary()
         self.filterable = AttributeColumns()
@@ -88,7 +89,6 @@ class ItemColumns:
         """popularity of the most popular item, "" everywhere and by region. Kept as rows are put, since a request that
         looked for it in a large catalogue would do little else."""
         self._arrays = _unknown(capacity, reads)
-        self._contents: dict[int, tuple[Item, frozenset[str]]] = {}
 
     def __getattr__(self, name: str) -> npt.NDArray[Any]:
         """A column, shape (n,), or (n, 8) for `categories` and (n, 12) for `contexts`."""
@@ -97,17 +97,9 @@ class ItemColumns:
         except KeyError:
             raise AttributeError(name) from None
 
-    def content(self, row: int) -> frozenset[str]:
-        """The tokens of the item's catalogue entry; none without one."""
-        item = self.items[row]
-        if item is None:
-            return frozenset()
-        held = self._contents.get(row)
-        if held is None or held[0] is not item:
-            if len(self._contents) >= CONTENTS:
-                self._contents.clear()
-            held = self._contents[row] = item, frozenset(tokens(item))
-        return held[1]
+    def signatures(self, rows: Rows) -> Signatures:
+        """The signatures (n,) of the contents of `rows` (n,)."""
+        return self.contents.complete(self._arrays["signatures"], rows)
 
     def value(self, key: str) -> npt.NDArray[np.float64]:
         """The column (n,) of a declared feature's value."""
@@ -162,6 +154,7 @@ class ItemColumns:
             arrays[_attribute(name)][row] = found + [0] * (MAX_CATEGORIES - len(found))
         self.filterable.put(row, self.items[row], item)
         self.items[row] = item
+        arrays["signatures"][row] = 0
         self.filterable.changed(row)
         return row
 
@@ -231,7 +224,7 @@ class ItemColumns:
             made.row(item_id)
         for name, old in self._arrays.items():
             made._arrays[name][: len(rows)] = old[rows]
-        made.items = [self.items[row] for row in rows.tolist()]
+        made.items[:] = [self.items[row] for row in rows.tolist()]
         made.category_codes, made.brand_codes = self.category_codes, self.brand_codes
         made.attribute_codes = self.attribute_codes
         made.region_popularity = {region: old[rows] for region, old in self.region_popularity.items()}

@@ -16,6 +16,7 @@ import numpy as np
 
 from recommend import steps
 from recommend.candidate_set import CandidateSet
+from recommend.filters.known import among
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
 from recommend.stage import NONE, Stage
@@ -40,7 +41,7 @@ def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> Candid
         return candidates
     more = steps.filter(surface, query, steps.retrieve(surface, query, trace), trace)
     trace.relaxed = max(trace.relaxed, relaxed)
-    return candidates.then(more.take(np.isin(more.rows, listed.rows, invert=True)))
+    return candidates.then(more.take(~among(more.rows, np.sort(listed.rows))))
 
 
 def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
@@ -65,13 +66,13 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)
     else:
-        on_list = np.isin(ranked.rows, query.listed.rows)
+        on_list = among(ranked.rows, np.sort(query.listed.rows))
         held, new = ranked.take(on_list), ranked.take(~on_list)
         # Where there are new ones, no more than n were left on the list.
         shown = steps.rerank(surface, query, held, trace, new if len(new) else None)
         if len(new):
             ranked = held.then(new).first(query.length)
-    return shown, ranked.take(np.isin(ranked.rows, shown.rows, invert=True))
+    return shown, ranked.take(~among(ranked.rows, np.sort(shown.rows)))
 
 
 def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> CandidateSet:

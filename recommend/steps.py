@@ -15,6 +15,7 @@ from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
 from recommend.explore import EXPLORING
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
+from recommend.filters.known import among
 from recommend.objective import weighed, weights_of
 from recommend.price_level import priced
 from recommend.query import Query
@@ -229,10 +230,11 @@ def _passing(
     """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make the list full.
     They are taken bit by bit, since `more` may be the whole catalogue."""
     bit, wanted = np.uint32(1 << candidates.names.index(FILL)), query.length - len(candidates)
+    known = np.sort(candidates.rows)
     found, aside, taken, size = candidates.first(0), Trace(), 0, wanted + query.n
     while taken < len(more) and len(found) < wanted:
         rows = more[taken : taken + size]
-        rows = rows[np.isin(rows, candidates.rows, invert=True)]
+        rows = rows[~among(rows, known)]
         kept = CandidateSet(rows, np.full(len(rows), bit), candidates.names)
         for each in filters:
             if each.name not in broken:  # its rows meet what a broken filter would have asked of them

@@ -82,7 +82,7 @@ def together(columns: ItemColumns, cart: Rows, at: int, user: Mapping[str, Any] 
     because[place[order]] = cart[found.sources[order]]  # the last one written is the largest
     scores[bought_before] += REPURCHASE * 2.0 ** (-ages / REPURCHASE_HALF_LIFE)
     best = np.argsort(-scores, kind="stable")
-    best = best[~np.isin(rows[best], cart)]
+    best = best[(rows[best][:, None] != cart).all(axis=1)]
     lifted = _lifted(found, cart, own, lines, of_rows[place])
     return Together(rows[best], scores[best].astype(np.float32), because[best], lifted)
 
@@ -103,8 +103,7 @@ def _bought(columns: ItemColumns, user: Mapping[str, Any] | None, at: int) -> tu
     latest: dict[int, int] = {}
     if user is not None:
         for item_id, kind, time in zip(user["recent_items"], user["recent_types"], user["recent_times"], strict=False):
-            row = columns.row_of.get(item_id)
-            if row is not None and kind in BOUGHT:
+            if kind in BOUGHT and (row := columns.row_of.get(item_id)) is not None:
                 latest[row] = max(time, latest.get(row, 0))
     ages = np.maximum(0.0, at - np.array(list(latest.values()), np.float64))
     return np.array(list(latest), np.int64), ages

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_repo.columns import Rows
+from feature_repo.contents import shared_at_most
 from recommend.query import Query
 from recommend.stage import Filter, Mask
 
@@ -38,21 +39,17 @@ class Complements(Filter):
     alike: float = ALIKE
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        content_of, lifted = query.columns.content, query.together.lifted
-        # |a ∩ b|² ≥ alike² · |a| · |b|: without a root, since this runs for each pair.
-        cart = [
-            (row, content, self.alike**2 * len(content)) for row in query.cart.tolist() if (content := content_of(row))
-        ]
-        known = {token for _, content, _ in cart for token in content}
-        kept = np.ones(len(rows), bool)
-        for place, row in enumerate(rows.tolist()):
-            content = content_of(row)
-            if known.isdisjoint(content):
-                continue
-            size = len(content)
-            for of_cart, other, least in cart:
+        columns, kept = query.columns, np.ones(len(rows), bool)
+        signatures = columns.signatures(rows)
+        for of_cart in query.cart.tolist():
+            content = columns.contents.of(of_cart)
+            # |a ∩ b|² ≥ alike² · |a| · |b| and |b| ≥ |a ∩ b| give |a ∩ b| ≥ alike² · |a|.
+            least = self.alike**2 * len(content)
+            alike = shared_at_most(content, signatures) >= least
+            for place in np.flatnonzero(alike & kept).tolist() if content else ():
+                row = int(rows[place])
+                other = columns.contents.of(row)
                 common = len(content & other)
-                if common * common >= least * size and (of_cart, row) not in lifted:
+                if common and common * common >= least * len(other) and (of_cart, row) not in query.together.lifted:
                     kept[place] = False
-                    break
         return kept
