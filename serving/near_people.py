@@ -7,6 +7,7 @@ who withdraws consent or is deleted. Where a model with another space comes into
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -145,7 +146,7 @@ class NearPeople(Looping):
         if row is None or vector is None:
             people.remove(user_id)
             return
-        people.put(user_id, vector, likes(row)[:MOST_LIKES])
+        people.put(user_id, vector, [(sys.intern(item_id), at) for item_id, at in likes(row)[:MOST_LIKES]])
         with self._lock:
             is_held = user_id in self._held
         if is_held:  # they have withdrawn while they were read
