@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from operators.hashes import hash64
 from operators.seen import seen_hashes
-from recommend.people import Near
 from schemas.errors import StateError
 from serving import parameters
 from serving.endpoint import ITEM_ID, USER_ID, Endpoint
 from serving.feeds import row_of
 from serving.parameters import Whole
+from serving.people_space import Near
 from serving.problems import Forbidden, document
 from serving.services import Services
 from serving.store import StoreAway

@@ -17,10 +17,11 @@ from typing import Any
 from follow.loop import Loop, Looping
 from recommend.favourites import likes
 from recommend.item_space import ItemSpace
-from recommend.people import Near, PeopleSpace, vector_of
+from recommend.people import vector_of
 from schemas import messages
 from schemas.events import User
 from schemas.topics import INTERACTIONS, USERS
+from serving.people_space import Near, PeopleSpace
 
 EVERY_S = 0.05
 BATCH = 40
