@@ -29,7 +29,7 @@ from bench.report import Report, Target, ratio, summary
 from bench.stacks import Say
 from operators.time import DAY
 from recommend.catalogue import Catalogue
-from recommend.filters.known import among
+from recommend.among import among
 from recommend.pipeline import Pipeline
 from recommend.popular import Popular
 from recommend.query import Query

@@ -20,6 +20,7 @@ from feature_repo.newest import Newest
 from feature_repo.paged import Mask as Mask  # re-exported
 from feature_repo.paged import Rows as Rows
 from feature_repo.partners import Partners
+from feature_repo.postings import Postings
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_cooccurrence as together_view
@@ -76,6 +77,7 @@ class ItemColumns:
         self.brand_codes = Vocabulary()
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
+        self._by_category, self._by_brand = Postings(), Postings()
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self.region_recent: dict[str, npt.NDArray[np.float64]] = {}
         """`popularity_recent` by region, of the same regions"""
@@ -96,6 +98,23 @@ class ItemColumns:
             return self.__dict__["_arrays"][name][: self.n]
         except KeyError:
             raise AttributeError(name) from None
+
+    def of_category(self, code: int) -> Rows:
+        """The rows (n,) of the items of a category, by its code, ascending."""
+        rows = self._by_category.of(code)
+        if not len(rows):
+            return rows
+        codes = self._arrays["categories"].take(rows, axis=0)
+        found, name = (codes == code).any(axis=1), self.category_codes.names[code]
+        for place in np.flatnonzero(~found & (codes[:, -1] > 0)).tolist():  # of items with more than there are columns
+            item = self.items[int(rows[place])]
+            found[place] = item is not None and name in item.categories
+        return rows[found]
+
+    def of_brand(self, code: int) -> Rows:
+        """The rows (n,) of the items of a brand, by its code, ascending."""
+        rows = self._by_brand.of(code)
+        return rows[self._arrays["brand"].take(rows) == code]
 
     def signatures(self, rows: Rows) -> Signatures:
         """The signatures (n,) of the contents of `rows` (n,)."""
@@ -139,9 +158,12 @@ class ItemColumns:
         """Sets the columns of a catalogue entry. Returns its row."""
         row = self.row(item.item_id)
         arrays = self._arrays
-        codes = [self.category_codes.code(c) for c in item.categories[:MAX_CATEGORIES]]
-        arrays["categories"][row] = codes + [0] * (MAX_CATEGORIES - len(codes))
-        arrays["brand"][row] = self.brand_codes.code(item.brand) if item.brand else 0
+        was, codes = self.items[row], [self.category_codes.code(c) for c in item.categories]
+        self._by_category.put(row, [self.category_codes.code(c) for c in was.categories] if was else (), codes)
+        arrays["categories"][row] = (codes + [0] * MAX_CATEGORIES)[:MAX_CATEGORIES]
+        brand = self.brand_codes.code(item.brand) if item.brand else 0
+        self._by_brand.put(row, (int(arrays["brand"][row]),), (brand,))
+        arrays["brand"][row] = brand
         arrays["price"][row] = np.nan if item.price is None else item.price
         created_at = np.nan if item.created_at is None else item.created_at
         arrays["created_at"][row] = created_at

@@ -12,14 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from feature_repo.columns import MAX_CATEGORIES, ItemColumns, Mask, Rows
+from feature_repo.columns import ItemColumns, Mask, Rows
 from operators.controls import IDS, Control, entries_of, in_force
 from operators.time import HOUR
+from recommend.among import among
 from schemas import controls as names
 
-Codes = npt.NDArray[np.int64]
 EXPLORE_MS = HOUR
 """for how long "explore something new" is in force"""
 OF_CATEGORY = frozenset({names.NOT_CATEGORY, names.MORE_CATEGORY, names.INTEREST})
@@ -100,37 +99,24 @@ class PersonControls:
         if not self.removes:
             return available
         kept = available.copy()
-        n = len(kept)
-        kept[self.hidden[self.hidden < n]] = False
-        if self.refuses:
-            kept[self._refused(self.columns.categories[:n], self.columns.brand[:n], None)] = False
+        for rows in (self.hidden, *self._refused_lists):
+            kept[rows[rows < len(kept)]] = False
         return kept
 
     def refused(self, rows: Rows) -> Mask:
         """Which of `rows` (n,) are of items of a refused category or brand."""
         found = np.zeros(len(rows), bool)
-        columns = self.columns
-        found[self._refused(columns.categories.take(rows, axis=0), columns.brand.take(rows), rows)] = True
+        for refused in self._refused_lists:
+            found |= among(rows, refused)
         return found
 
-    def _refused(self, categories: Codes, brands: Codes, rows: Rows | None) -> Rows:
-        """Places of what is refused among codes (n, 8) and (n,), those of `rows` (n,) or of all rows where None."""
-        out = [np.zeros(0, np.int64)]
-        if self.refused_categories:
-            flags = _table(self.columns.category_codes, self.refused_categories)
-            out.append(np.flatnonzero(flags.take(categories.ravel(), mode="clip")) // MAX_CATEGORIES)
-            # The columns have the first categories of an item alone.
-            full = np.flatnonzero(categories[:, -1])
-            of_full = full if rows is None else rows.take(full)
-            out.append(full[[self._is_refused(row) for row in of_full.tolist()]] if len(full) else full)
-        if self.refused_brands:
-            flags = _table(self.columns.brand_codes, self.refused_brands)
-            out.append(np.flatnonzero(flags.take(brands, mode="clip")))
-        return np.concatenate(out)
-
-    def _is_refused(self, row: int) -> bool:
-        item = self.columns.items[row]
-        return item is not None and not self.refused_categories.isdisjoint(item.categories)
+    @cached_property
+    def _refused_lists(self) -> list[Rows]:
+        """Rows, ascending, of each refused category and brand that any item has."""
+        columns = self.columns
+        categories = codes_of(columns.category_codes, self.refused_categories)
+        brands = codes_of(columns.brand_codes, self.refused_brands)
+        return [columns.of_category(code) for code in categories] + [columns.of_brand(code) for code in brands]
 
     # -- what is moved -------------------------------------------------------------------------------
 
@@ -164,9 +150,6 @@ class PersonControls:
         return any(control.kind == names.EXPLORE for control in self.found)
 
 
-def _table(codes: Mapping[Any, int], wanted: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """For each code whether it is of a wanted name. The last entry stands for codes of names that another thread adds
-    meanwhile: of none of these."""
-    table = np.zeros(len(codes) + 2, bool)
-    table[[code for name in wanted if (code := codes.get(name)) is not None]] = True
-    return table
+def codes_of(codes: Mapping[Any, int], wanted: Iterable[str]) -> list[int]:
+    """Codes of the names that any item has."""
+    return [code for name in wanted if (code := codes.get(name)) is not None]

@@ -15,8 +15,8 @@ from functools import partial
 import numpy as np
 
 from recommend import steps
+from recommend.among import among
 from recommend.candidate_set import CandidateSet
-from recommend.filters.known import among
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
 from recommend.stage import NONE, Stage

@@ -139,10 +139,12 @@ class Popular:
 
     def _of(self, code: int, allowed: Mask | None) -> Rows:
         """The allowed or available rows, ascending, of a category where one is given."""
-        rows = np.flatnonzero(self.columns.available if allowed is None else allowed)
-        if code:
-            rows = rows[(self.columns.categories.take(rows, axis=0) == code).any(axis=1)]
-        return rows
+        mask = self.columns.available if allowed is None else allowed
+        if not code:
+            return np.flatnonzero(mask)
+        rows = self.columns.of_category(code)
+        rows = rows[rows < len(mask)]
+        return rows[mask.take(rows)]
 
 
 def _best(values: npt.NDArray[np.float64], rows: Rows, known_only: bool) -> Rows:

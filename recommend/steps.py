@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from feature_repo.columns import Rows
 from operators.contract import Vector
+from recommend.among import among
 from recommend.candidate_set import CandidateSet, merge
 from recommend.explore import EXPLORING
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
-from recommend.filters.known import among
 from recommend.objective import weighed, weights_of
 from recommend.price_level import priced
 from recommend.query import Query

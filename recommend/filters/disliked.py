@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from feature_repo.columns import Rows
-from recommend.filters.known import among
+from recommend.among import among
 from recommend.query import Query
 from recommend.stage import Filter, Mask
 

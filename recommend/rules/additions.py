@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_repo.columns import Mask, Rows
-from recommend.filters.known import among
+from recommend.among import among
 from recommend.query import NO_ROWS, Query
 from recommend.rules.plan import ADDING, EACH, wanted
 from recommend.stage import Retriever
