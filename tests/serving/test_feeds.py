@@ -60,7 +60,9 @@ def test_without_reasons(api: Api) -> None:
 def test_a_surface_that_there_is_not_is_refused_with_those_there_are(api: Api) -> None:
     answer = api.get("/v1/users/u1/feed", surface="cart")
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"name": "surface", "detail": "must be one of: email, friends, home, people_like_you, push"}]
+    assert answer.json()["errors"] == [
+        {"name": "surface", "detail": "must be one of: email, friends, home, people_like_you, push"}
+    ]
 
 
 def test_a_full_explanation(api: Api) -> None:
