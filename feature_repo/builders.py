@@ -15,6 +15,7 @@ from feature_repo.views import (
     policy_model,
     user,
     user_controls,
+    user_follows,
     user_shown,
 )
 from operators.attribution import Attribution
@@ -42,10 +43,10 @@ def user_operator(
     attribution: Attribution | None = None,
     opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity`, `user_controls`, `user_shown` and what is declared of users; with
+    """The operator behind `user_activity`, the other views of people, and what is declared of users; with
     `attribution`, behind examples too. `opt_in` as for `UserOperator`."""
     return declared.extend_user(
-        UserOperator(user, world, lateness, opt_in, user_controls, user_shown), world, attribution
+        UserOperator(user, world, lateness, opt_in, user_controls, user_follows, user_shown), world, attribution
     )
 
 

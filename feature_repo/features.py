@@ -76,6 +76,7 @@ user, item, region = entity("user"), entity("item"), entity("region")
 user_activity = feature_view(views.user)
 user_controls = feature_view(views.user_controls)
 user_shown = feature_view(views.user_shown)
+user_follows = feature_view(views.user_follows)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
 item_cooccurrence = feature_view(views.item_cooccurrence)
@@ -86,7 +87,7 @@ policy_model = feature_view(views.policy_model)
 VIEWS = {
     v.name: v
     for v in (
-        user_activity, user_controls, user_shown, item_activity, item_region_activity, item_cooccurrence,
+        user_activity, user_controls, user_follows, user_shown, item_activity, item_region_activity, item_cooccurrence,
         item_exploration, policy_model,
     )
 }  # fmt: skip
@@ -117,6 +118,7 @@ user_feed = FeatureService(
     features=[
         user_activity[[f.name for f in views.user.fields if f.name != ATTRIBUTES]],  # read where a filter reads them
         user_controls,
+        user_follows,
         *projections(_declared.reads.user),
     ],
     description="what a feed request reads of a person",

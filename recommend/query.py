@@ -25,6 +25,7 @@ from operators.seen import seen_hashes
 from recommend.candidate_set import DrawnPlaces
 from recommend.candidate_set import Listed as Listed
 from recommend.controls import PersonControls, asked
+from recommend.favourites import Favourites
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
@@ -96,6 +97,8 @@ class Query:
     """of merchandisers, the same ones throughout"""
     user_id: str = ""
     """whose `user` is; empty where the answer is nobody's"""
+    others: Mapping[str, Favourites] = field(default_factory=dict)
+    """whose favourites (recommend/favourites.py) → what they liked"""
     pairs: Pairs = no_pairs
     """the person's features of pairs, read where the ranker asks for them"""
     diversity: float | None = None

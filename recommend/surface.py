@@ -75,6 +75,8 @@ class Surface:
     """whether rules may add items: not where each has to be what the title of the list says"""
     digest: DigestPlan | None = None
     """how it is sent as messages (`freshet digests`); None where it is not"""
+    reads: frozenset[str] = frozenset()
+    """whose favourites its stages read (recommend/favourites.py), which are hydrated for it alone"""
     reports: bool = False
     """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and
     rules neither add nor move any"""

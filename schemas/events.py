@@ -18,13 +18,17 @@ from schemas.errors import InvalidEvent
 from schemas.faults import ID_PATTERN as ID_PATTERN
 from schemas.faults import NO_CONTROL as NO_CONTROL
 from schemas.faults import entry_of, field_of
+from schemas.follows import FOLLOWS, check_follow
 
 EventType: TypeAlias = Literal[
-    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback"
-]
-EVENT_TYPES: tuple[str, ...] = tuple(name for name in EventType.__args__ if name != FEEDBACK)  # type: ignore[attr-defined]
-"""what people do. A feedback is not among them: it is a control (schemas/controls.py), and says nothing of behaviour"""
-WITHOUT_ITEM = frozenset({"search", FEEDBACK})
+    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback",
+    "follow", "unfollow",
+]  # fmt: skip
+NO_BEHAVIOUR = frozenset({FEEDBACK}) | FOLLOWS
+"""controls (schemas/controls.py) and follows (schemas/follows.py), which are no behaviour"""
+EVENT_TYPES: tuple[str, ...] = tuple(name for name in EventType.__args__ if name not in NO_BEHAVIOUR)  # type: ignore[attr-defined]
+"""what people do with items"""
+WITHOUT_ITEM = NO_BEHAVIOUR | {"search"}
 """event types that may have no item"""
 
 EARLIEST_MS = 631_152_000_000
@@ -98,7 +102,8 @@ TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency"
 
 
 class Interaction(Struct, forbid_unknown_fields=True, frozen=True):
-    """One thing a person did. `item_id` is None only for a search, and for a feedback that is not about an item."""
+    """One thing a person did. `item_id` is None only for a search, a follow, an unfollow, and for a feedback that is
+    not about an item."""
 
     event_id: Id
     event_type: EventType
@@ -233,11 +238,13 @@ def check(event: Event) -> None:
     """The rules that types alone do not say. Raises InvalidEvent naming the field."""
     if type(event) is Interaction:
         if event.item_id is None and event.event_type not in WITHOUT_ITEM:
-            raise InvalidEvent("is required unless event_type is search or feedback", "item_id")
+            raise InvalidEvent("is required unless event_type is search, feedback, follow or unfollow", "item_id")
         if event.properties:
             _check_properties(event.properties)
         if event.event_type == FEEDBACK:
             check_control(event.event_id, event.item_id, event.properties)
+        elif event.event_type in FOLLOWS:
+            check_follow(event.event_type, event.user_id, event.item_id, event.properties)
     elif type(event) is Item:
         if event.price is not None and not math.isfinite(event.price):
             raise InvalidEvent("must be a finite number", "price")

@@ -20,7 +20,8 @@ from serving.hydrate import Freshness
 from serving.requested import Requested
 
 SCORE = (
-    "similar: the cosine of the two items, -1 to 1, or the score of trending where no model has a vector of the item. "
+    "similar: how alike the two items are, by behaviour and by content, -1 to 1, or the score of trending where no "
+    "model has a vector of the item. "
     "trending: how many events the item has now, each worth half as much after every "
     f"{label(POPULARITY.half_life)} and weighed by its type: "
     + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
@@ -92,12 +93,14 @@ class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and its score. `detail` and `sponsored` as in a feed; `velocity` is there with by=velocity."""
+    """An item and its score. `reason` is there for similar items; `detail` and `sponsored` as in a feed; `velocity` is
+    there with by=velocity."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
     rank: int
     item: Item | None
+    reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
     velocity: Annotated[float, Meta(description=VELOCITY)] | UnsetType = UNSET
@@ -157,18 +160,19 @@ def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedIt
     times: Sequence[float | UnsetType] = [UNSET] * len(rows)
     if with_velocity:
         times = of_items(query.columns, rows, query.at, query.region).times.round(3).tolist()
-    shown = zip(rows.tolist(), answer.scores, times, strict=True)
+    shown = zip(rows.tolist(), answer.scores, answer.reasons, times, strict=True)
     return [
         RelatedItem(
             ids[row],
             round(score, 5),
             rank,
             items[row],
+            reason or UNSET,
             answer.detail(rank) if full else UNSET,
             sponsored=sponsored_of(answer, row),
             velocity=velocity,
         )
-        for rank, (row, score, velocity) in enumerate(shown)
+        for rank, (row, score, reason, velocity) in enumerate(shown)
     ]
 
 

@@ -27,6 +27,7 @@ from serving.health import HealthChecks
 from serving.history import History
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.near import NearEndpoints
 from serving.page import Pages
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
@@ -63,6 +64,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),
+        *NearEndpoints(services).endpoints(),
         *RuleTrials(services).endpoints(),
         *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),

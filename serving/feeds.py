@@ -22,6 +22,7 @@ from serving.answers import FeedAnswer, Related, feed_items, related_items, shar
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
+from serving.others import OtherPeople
 from serving.parameters import Parameter
 from serving.personal import answer_to, impression, read_person
 from serving.problems import NotFound, document
@@ -50,7 +51,7 @@ def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
 
 
 FEED = feed_parameters(PERSONAL)
-SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
+SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("reason"), *COMMON)
 TRENDING = (
     TRENDING_BY,
     REGION,
@@ -79,6 +80,7 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
+        self._others = OtherPeople(services)
         self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
@@ -112,16 +114,17 @@ class Feeds:
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
         person = await read_person(services, requested, user_id, asked["after"])
+        others = await self._others.of(surface.reads, user_id, person.features)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
         is_logged = person.consent and requested.is_logged and request.method != "HEAD"
         query = requested.query(
-            user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
-            timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+            user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
+            device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
             seed=seed_of(request_id) if is_logged else None,
         )  # fmt: skip
-        found = await answer_to(person, requested, query, (hydrated - started) * 1000)
+        found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded)
         answer, degraded = found.answer, found.degraded
         timings = timings_of(answer, started, found.hydrate_ms)
         chosen = pictures(query, answer.candidates.rows, query.seed)

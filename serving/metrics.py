@@ -76,6 +76,7 @@ class Metrics:
             for name, doc in (
                 ("freshet_store_up", "1 while the online store answers"),
                 ("freshet_items", "Items in the columns"),
+                ("freshet_people", "People who are kept to find people alike"),
                 ("freshet_rules", "Rules that are compiled"),
                 ("freshet_rules_unfit", "Rules that do not fit the attributes that items have"),
                 ("freshet_attributes_left_out", "Attributes of items (name and type) that filters cannot read"),

@@ -24,6 +24,7 @@ from serving.answers import FeedItem, Filtered, feed_items, trace_of
 from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness, Person
+from serving.others import OtherPeople
 from serving.parameters import Whole
 from serving.personal import read_person
 from serving.problems import document
@@ -100,6 +101,7 @@ class Pages:
     def __init__(self, services: Services, requests: Requests) -> None:
         self._services = services
         self._requests = requests
+        self._others = OtherPeople(services)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -120,10 +122,11 @@ class Pages:
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
         person = await read_person(services, requested, user_id, asked["after"])
+        others = await self._others.of(pages.READS, user_id, person.features)
         hydrated = time.perf_counter()
         query = requested.query(
-            user=person.features, n=per_row, region=asked["region"] or "", device=asked["device"] or "",
-            pairs=person.pairs, user_id=user_id,
+            user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",
+            device=asked["device"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
         begun = pages.begin(variant.pipeline, query, rows, per_row)
         pairs_ms = 0.0
@@ -133,7 +136,8 @@ class Pages:
             pairs_ms = (time.perf_counter() - asked_at) * 1000
         page = pages.finish(variant.pipeline, begun)
         ended = time.perf_counter()
-        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + page.degraded
+        is_short = person.degraded or person.pairs.degraded or others.degraded
+        degraded = (["hydrate"] if is_short else []) + page.degraded
         timings = {
             "hydrate": round((hydrated - started) * 1000 + pairs_ms, 3),
             "rows": round((ended - hydrated) * 1000 - pairs_ms, 3),

@@ -38,15 +38,18 @@ async def read_person(
     return services.shown.over(user_id, person) if requested.reads_shown else person
 
 
-async def answer_to(person: Person, requested: Requested, query: Query, hydrate_ms: float = 0.0) -> Personal:
-    """The answer to a person's query; features of pairs are read in between."""
+async def answer_to(
+    person: Person, requested: Requested, query: Query, hydrate_ms: float = 0.0, is_short: bool = False
+) -> Personal:
+    """The answer to a person's query; features of pairs are read in between. `is_short` says that other people could
+    not be read."""
     begun = requested.begin(query)
     if wanted := begun.wanted_pairs():
         asked_at = time.perf_counter()
         await person.pairs.prefetch(wanted)
         hydrate_ms += (time.perf_counter() - asked_at) * 1000
     answer = requested.finish(begun)
-    degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + answer.degraded
+    degraded = (["hydrate"] if is_short or person.degraded or person.pairs.degraded else []) + answer.degraded
     return Personal(person, answer, degraded, hydrate_ms)
 
 
