@@ -6,11 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 from feature_repo.repository import EMPTY, Repository
-from feature_repo.views import SERVED, item, item_cooccurrence, item_region, user, user_controls, user_shown
+from feature_repo.views import (
+    SERVED,
+    item,
+    item_cooccurrence,
+    item_exploration,
+    item_region,
+    policy_model,
+    user,
+    user_controls,
+    user_follows,
+    user_shown,
+)
 from operators.attribution import Attribution
 from operators.contract import Operator, World
+from operators.item import ItemOperator
 from operators.keyed import UserOperator
-from operators.keyed_item import ItemOperator
 from operators.time import DEFAULT_LATENESS
 
 
@@ -32,17 +43,17 @@ def user_operator(
     attribution: Attribution | None = None,
     opt_in: bool = False,
 ) -> Operator[Any]:
-    """The operator behind `user_activity`, `user_controls`, `user_shown` and what is declared of users; with
+    """The operator behind `user_activity`, the other views of people, and what is declared of users; with
     `attribution`, behind examples too. `opt_in` as for `UserOperator`."""
     return declared.extend_user(
-        UserOperator(user, world, lateness, opt_in, user_controls, user_shown), world, attribution
+        UserOperator(user, world, lateness, opt_in, user_controls, user_follows, user_shown), world, attribution
     )
 
 
 def item_operator(world: World, declared: Repository = EMPTY) -> Operator[Any]:
-    """The operator of `item_activity`, `item_region_activity`, `item_cooccurrence` and the declared features of all
-    other entities."""
-    return declared.extend_item(ItemOperator(item, item_region, world, item_cooccurrence), world)
+    """The operator of all views of `views.OF_SERVERS` and the declared features of all other entities."""
+    operator = ItemOperator(item, item_region, world, item_cooccurrence, item_exploration, policy_model)
+    return declared.extend_item(operator, world)
 
 
 def declared_alone(world: World, declared: Repository, opt_in: bool = False) -> tuple[Operator[Any], Operator[Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feature_repo.arms import ArmColumns
 from feature_repo.attribute_columns import AttributeColumns
 from feature_repo.contents import Contents, Signatures
 from feature_repo.newest import Newest
@@ -24,7 +25,9 @@ from feature_repo.postings import Postings
 from feature_repo.reads import NO_READS, Reads
 from feature_repo.views import item as item_view
 from feature_repo.views import item_cooccurrence as together_view
+from feature_repo.views import item_exploration as explored_view
 from feature_repo.views import item_region as region_view
+from feature_repo.views import policy_model as policy_view
 from feature_repo.vocabulary import Vocabulary
 from operators.contexts import CONTEXTS
 from operators.contract import Row
@@ -85,6 +88,7 @@ class ItemColumns:
         """rows of the newest items; not part of a `subset`"""
         self.partners = Partners()
         """what items are bought together with; not part of a `subset`"""
+        self.arms = ArmColumns()  # not part of a `subset` either
         self.basket_lines = 0.0
         """sum of 2^baskets over all items"""
         self.leaders: dict[str, float] = {}
@@ -181,7 +185,10 @@ class ItemColumns:
         return row
 
     def put_features(self, row: Row) -> None:
-        """Sets the columns of a row of `item_activity`, `item_region_activity` or `item_cooccurrence`."""
+        """Sets the columns of a row of one of the views `views.OF_SERVERS`."""
+        if row.view == policy_view.name:
+            self.arms.put_model(row.key[0], row.values)
+            return
         at = self.row(row.key[0])
         if row.view == item_view.name:
             self._put_popularity("", self._arrays["popularity"], at, row.values[_POPULARITY])
@@ -205,6 +212,8 @@ class ItemColumns:
             self.partners.put(at, [self.row(partner) for partner in partners], shares)
             self.basket_lines += 2.0**baskets - 2.0 ** self._arrays["baskets"][at]
             self._arrays["baskets"][at] = baskets
+        elif row.view == explored_view.name:
+            self.arms.put_item(at, row.values)
 
     def put_values(self, item_id: str, values: Mapping[str, Any]) -> None:
         """Sets an item's declared features, by field name; those that no cross reads are ignored."""

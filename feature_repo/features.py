@@ -76,14 +76,21 @@ user, item, region = entity("user"), entity("item"), entity("region")
 user_activity = feature_view(views.user)
 user_controls = feature_view(views.user_controls)
 user_shown = feature_view(views.user_shown)
+user_follows = feature_view(views.user_follows)
 item_activity = feature_view(views.item)
 item_region_activity = feature_view(views.item_region)
 item_cooccurrence = feature_view(views.item_cooccurrence)
+item_exploration = feature_view(views.item_exploration)
+policy = entity("policy")
+policy_model = feature_view(views.policy_model)
 
 VIEWS = {
-    view.name: view
-    for view in (user_activity, user_controls, user_shown, item_activity, item_region_activity, item_cooccurrence)
-}
+    v.name: v
+    for v in (
+        user_activity, user_controls, user_follows, user_shown, item_activity, item_region_activity, item_cooccurrence,
+        item_exploration, policy_model,
+    )
+}  # fmt: skip
 DECLARED = {v.name: v for v in views.ALL}
 
 # Feast finds what a module holds by a name. Each declared view has a service, called as the view is, of what is not in
@@ -111,6 +118,7 @@ user_feed = FeatureService(
     features=[
         user_activity[[f.name for f in views.user.fields if f.name != ATTRIBUTES]],  # read where a filter reads them
         user_controls,
+        user_follows,
         *projections(_declared.reads.user),
     ],
     description="what a feed request reads of a person",
@@ -126,6 +134,12 @@ item_region_stats = FeatureService(
 )
 item_together = FeatureService(
     name="item_together", features=[item_cooccurrence], description="what one item is bought together with"
+)
+item_explored = FeatureService(
+    name="item_explored", features=[item_exploration], description="how often one item was explored, and taken"
+)
+policy_state = FeatureService(
+    name="policy_state", features=[policy_model], description="the linear model of one bandit policy"
 )
 
 

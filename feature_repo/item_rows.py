@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from feature_repo.views import item, item_cooccurrence, item_region
+from feature_repo.views import OF_SERVERS
 from operators.contract import Field, Row
 from schemas.errors import FreshetError
 
@@ -37,7 +37,7 @@ def layout_of(fields: Sequence[Field]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-LAYOUTS: Mapping[str, str] = {view.name: layout_of(view.fields) for view in (item, item_region, item_cooccurrence)}
+LAYOUTS: Mapping[str, str] = {view.name: layout_of(view.fields) for view in OF_SERVERS}
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[Any]).decode
 _read = msgspec.msgpack.Decoder(tuple[str, tuple[str, ...], str, list[Any] | dict[str, Any]]).decode

@@ -29,6 +29,7 @@ from feature_repo.reads import NO_READS, Reads
 from feature_repo.redis_access import RedisAccess
 from feature_repo.repository import EMPTY, Repository
 from feature_repo.values import DECODE, ENCODE
+from feature_repo.views import MET_BEFORE, OF_OTHERS
 from operators.aggregator import ATTRIBUTES
 from operators.contract import Row
 
@@ -198,7 +199,7 @@ class UserReader:
         asked = self._store.get_feature_service(features.user_feed.name).feature_view_projections
         found = [(view.name, feature.name) for view in asked for feature in view.features]
         dtypes = {(v.name, f.name): f.dtype for v in features.DECLARED.values() for f in v.fields}
-        own = main, features.user_controls.name
+        own = main, features.user_controls.name, features.user_follows.name
         shown = features.DECLARED[features.user_shown.name]
         self._shown = [(field.name, DECODE[field.dtype]) for field in shown.fields]
         self._shown_hashed = _hashed(self._online, shown.name, (field.name for field in shown.fields))
@@ -212,6 +213,9 @@ class UserReader:
         ]
         (self._attributes,) = _hashed(self._online, main, [ATTRIBUTES])
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
+        of_main = {f.name: f.dtype for f in features.DECLARED[main].fields}
+        self._others = [(name, DECODE[of_main[name]]) for name in (*OF_OTHERS, *MET_BEFORE)]
+        self._hashed_others = _hashed(self._online, main, [name for name, _ in self._others])
         self._pairs = {}
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
@@ -220,9 +224,10 @@ class UserReader:
             self._pairs[name] = joins, decoders, _hashed(self._online, name, fields)
 
     def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None:
-        """Field name → value of `user_activity`, and of `user_controls` where the person has any, and view:field →
-        value of what crosses read; None for a person without a row. The attributes of the profile, which may be large,
-        are read where asked for, and else empty; so are the fields of `user_shown`, which else are not there.
+        """Field name → value of `user_activity`, of `user_controls` and `user_follows` where the person has any, and
+        view:field → value of what crosses read; None for a person without a row. The attributes of the profile, which
+        may be large, are read where asked for, and else empty; so are the fields of `user_shown`, which else are not
+        there.
 
         Raises redis.exceptions.RedisError where the store does not answer in time.
         """
@@ -235,6 +240,20 @@ class UserReader:
         if "state" not in row:
             return None
         return {**self._defaults, **row}
+
+    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
+        trip: user id → field name → value. Raises as `read`."""
+        n = len(self._others) if met else len(OF_OTHERS)
+        fields, hashed = self._others[:n], self._hashed_others[:n]
+        keys = [_entity_key(["user_id"], [user_id]) for user_id in user_ids]
+        packed = self._read(keys, [hashed] * len(keys)) if keys else []
+        rows = (_unpacked(fields, each) for each in packed)
+        return {
+            user_id: {**{name: self._defaults[name] for name, _ in fields}, **row}
+            for user_id, row in zip(user_ids, rows, strict=True)
+            if row
+        }
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]

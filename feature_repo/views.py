@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
+from operators.bandit_counts import Explored, LinearModel
 from operators.context_popularity import ContextPopularity
 from operators.contract import CellAggregation, View
-from operators.controls import FIELDS
+from operators.controls import FIELDS as OF_CONTROLS
 from operators.cooccurrence import Basket, Cooccurrence
 from operators.decay import AffinityShares, Popularity
+from operators.follows import FIELDS as OF_FOLLOWS
 from operators.history import Applied, CurrentSession, Recent
 from operators.keyed import IMPRESSION
 from operators.seen import Seen
@@ -67,7 +69,7 @@ user_controls: View[Any] = View(
     "user_controls",
     entities=("user",),
     aggregations=(),
-    extra=FIELDS,
+    extra=OF_CONTROLS,
     doc="a person's controls: hide, less like this, not this category, undo and the like",
 )
 
@@ -77,6 +79,22 @@ user_shown: View[Any] = View(
     aggregations=(),
     extra=SHOWN_FIELDS,
     doc="what a person was shown, by surface: items and half hours",
+)
+
+OF_OTHERS = (
+    "consent", "consent_given", "recent_items", "recent_times", "recent_tastes", "vector", "vector_space",
+)  # fmt: skip
+"""fields of `user_activity` that answers for somebody else are made from"""
+
+MET_BEFORE: tuple[str, ...] = tuple(field.name for field in Seen(MET).cells)
+"""fields of `user_activity` that say what a person has met: `operators.seen.seen_hashes` reads them"""
+
+user_follows: View[Any] = View(
+    "user_follows",
+    entities=("user",),
+    aggregations=(),
+    extra=OF_FOLLOWS,
+    doc="whom a person follows",
 )
 
 VECTOR_AT = user.aggregations.index(USER_VECTOR)
@@ -113,9 +131,26 @@ item_cooccurrence: View[Any] = View(
     doc="what one item is bought together with",
 )
 
+EXPLORED = Explored(half_life=days(28))
+LINEAR = LinearModel(half_life=days(28))
 
-SERVED = frozenset({item.name, item_region.name, item_cooccurrence.name})
+item_exploration: View[Any] = View(
+    "item_exploration",
+    entities=("item",),
+    aggregations=(EXPLORED,),
+    doc="how often one item, and each of its pictures, was shown by a bandit policy and taken",
+)
+
+policy_model: View[Any] = View(
+    "policy_model",
+    entities=("policy",),
+    aggregations=(LINEAR,),
+    doc="the linear model of one bandit policy, named surface/context_id",
+)
+
+OF_SERVERS = (item, item_region, item_cooccurrence, item_exploration, policy_model)
+SERVED = frozenset(view.name for view in OF_SERVERS)
 """views whose rows servers keep as columns"""
 
-ALL = (user, user_controls, user_shown, item, item_region, item_cooccurrence)
+ALL = (user, user_controls, user_follows, user_shown, *OF_SERVERS)
 """every view of the main path"""

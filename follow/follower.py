@@ -24,7 +24,7 @@ OnRecord = Callable[[str, bytes, bytes | None], object]
 
 
 class Follower(Looping):
-    """Feeds every record of `topics` to `on_record`, from the first, in a thread of its own.
+    """Feeds every record of `topics` to `on_record`, from the first or the `last` ones, in a thread of its own.
 
     It goes on after any error. One of the connection: it connects again after a pause and resumes where it was. One of
     `on_record`: the record is skipped and counted. `health` says so.
@@ -37,13 +37,16 @@ class Follower(Looping):
         on_record: OnRecord,
         on_caught_up: Callable[[], object] = lambda: None,
         poll_ms: int = POLL_MS,
+        last: int | None = None,
     ) -> None:
-        """`on_caught_up` is called once, in the same thread, when every record that existed at the start is read."""
+        """`on_caught_up` is called once, in the same thread, when every record that existed at the start is read; with
+        `last`, only about so many of each topic's, the latest."""
         self._connection = connection
         self._topics = topics
         self._on_record = on_record
         self._on_caught_up = on_caught_up
         self._poll_ms = poll_ms
+        self._last = last
         self._consumer: KafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
@@ -89,8 +92,12 @@ class Follower(Looping):
         self._complete = not missing
         if set(found) != consumer.assignment():
             consumer.assign(found)
+            ends = consumer.end_offsets(found) if self._last is not None else {}
             for partition in found:
-                consumer.seek(partition, self._positions.get(partition, 0))
+                # Of partitions that are added later, all is read: they are new.
+                new = self._last is not None and not self.caught_up.is_set() and partition not in self._positions
+                first = max(0, ends[partition] - (self._last or 0) // len(found)) if new else 0
+                consumer.seek(partition, self._positions.get(partition, first))
         ends = consumer.end_offsets(found)
         if not self.caught_up.is_set():
             self._ends = {partition: self._ends.get(partition, end) for partition, end in ends.items()}

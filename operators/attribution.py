@@ -3,10 +3,11 @@
     impression  t ├──────── window ────────┤── late ──┤ ─► one example for each item shown
     interactions    ×        ×                 ×(its time is within the window, it came late)
 
-A part of the user operator's key, behind its gate: it hears of every record that was let in, once, and of no other.
-Time is the person's own, as at the gate: an impression is closed by the next of their events that lies beyond its
-window and the allowance for late ones, so that a replay of the log closes it at the same event. Where the person does
-nothing more, the clock closes it, as long after it was taken (`on_timer`).
+A part of the user operator's key, behind its gate: it takes every record that was admitted, once, and no other. Of
+what a bandit policy chose, it sends signals downstream at once (operators/bandit_counts.py). Time is the person's own,
+as at the gate: an impression is closed by the next of their events that lies beyond its window and the allowance for
+late ones, so that a replay of the log closes it at the same event. Where the person does nothing more, the clock closes
+it, as long after it was taken (`on_timer`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from operators.bandit_counts import REWARDED, signals_of
 from operators.contract import NO_ROW, Cells, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.controls import FEEDBACK
@@ -64,6 +66,8 @@ class Attributed(Struct, array_like=True):
     pending: list[Open]
     early: list[Early]
     closed: list[LabelledExample]
+    signals: list[Signal] = []
+    """leave with the event that they are of, and are never saved"""
 
 
 def held(state: Attributed) -> Iterator[Open | Early]:
@@ -125,7 +129,8 @@ class Attribution(Operator[Attributed]):
             self._showed(state, event)
         else:
             return None
-        return []
+        found, state.signals = state.signals, []
+        return found
 
     def on_timer(self, part: str, state: Attributed, at: int) -> list[LabelledExample]:
         """Hands out the examples of all that is closed by `at`, epoch ms. How long something is held counts from when
@@ -166,9 +171,11 @@ class Attribution(Operator[Attributed]):
 
     def _showed(self, state: Attributed, shown: Impression) -> None:
         new = Open(shown)
+        if shown.explored or shown.images:
+            state.signals += [s for place in range(len(shown.items)) for s in signals_of(shown, place, taken=False)]
         for each in state.early:
             if each.request_id == shown.request_id:
-                self._label(new, each)
+                self._label(state, new, each)
         state.early = [each for each in state.early if each.request_id != shown.request_id]
         insort(state.pending, new, key=lambda each: each.at)
         count = sum(len(each.shown.items) for each in state.pending)
@@ -188,16 +195,16 @@ class Attribution(Operator[Attributed]):
         for each in reversed(state.pending):
             shown = each.shown
             if shown.request_id == did.request_id:
-                self._label(each, did)
+                self._label(state, each, did)
                 return
             if not did.request_id and each.at <= did.at and item_id in shown.items:
-                self._label(each, did)
+                self._label(state, each, did)
                 return
         if did.request_id:
             state.early.append(did)
             del state.early[:-MOST_EARLY]
 
-    def _label(self, each: Open, did: Early) -> None:
+    def _label(self, state: Attributed, each: Open, did: Early) -> None:
         """Counts it, unless the list does not show the item or its window had ended. What names a list came after it,
         whatever the clock of the person's device says."""
         shown = each.shown
@@ -205,6 +212,8 @@ class Attribution(Operator[Attributed]):
             return
         position = shown.items.index(did.item_id)
         counts = each.labels.setdefault(position, {})
+        if did.event_type in REWARDED and not REWARDED & counts.keys():
+            state.signals += signals_of(shown, position, taken=True)
         counts[did.event_type] = counts.get(did.event_type, 0) + 1
         if did.watched is not None:
             each.watched[position] = min(each.watched.get(position, 0.0) + did.watched, MOST_WATCHED_S)

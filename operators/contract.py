@@ -68,6 +68,8 @@ class Signal(NamedTuple):
     properties: Mapping[str, Any] = NO_PROPERTIES
     item_attributes: Mapping[str, Any] = NO_PROPERTIES
     user_attributes: Mapping[str, Any] = NO_PROPERTIES
+    context: tuple[float, ...] | list[float] = ()
+    """what a linear bandit had of an arm (operators/bandit_counts.py)"""
 
 
 NEVER = 2**53

@@ -1,4 +1,4 @@
-"""The operator of the main path that is keyed by user; keyed_item.py has the one that is keyed by item.
+"""The operator of the main path that is keyed by user; the other one is in operators/item.py.
 
 Both run the aggregations of a view; the user operator also admits events (no duplicates, none too late or in the
 future), so that what reaches the item operator has been admitted exactly once.
@@ -15,20 +15,16 @@ from operators.aggregator import STATE as STATE
 from operators.aggregator import STATE_FIELD as STATE_FIELD
 from operators.aggregator import Aggregator, KeyedState
 from operators.contract import Cells, Operator, Record, Row, Signal, Space, View, World
-from operators.controls import PART as CONTROLS
-from operators.controls import ControlsOperator, ControlsState
 from operators.cooccurrence import Basket
 from operators.gate import IMPRESSION as IMPRESSION  # re-exported: views name it from here
 from operators.gate import Gate
 from operators.history import Applied
-from operators.shown import PART as SHOWN
-from operators.shown import ShownOperator
+from operators.own_rows import OwnRows
 from operators.subject import Profile
 from operators.time import DEFAULT_LATENESS
 from operators.vector import UserVector
-from schemas.controls import FEEDBACK
-from schemas.errors import NoConsent, StateError
-from schemas.events import Impression, Interaction, Item, User
+from schemas.errors import NoConsent
+from schemas.events import NO_BEHAVIOUR, Impression, Interaction, Item, User
 
 
 class _InSpace(NamedTuple):
@@ -39,9 +35,9 @@ class _InSpace(NamedTuple):
 
 
 class UserOperator(Operator[Any]):
-    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator. Controls
-    (operators/controls.py) and what was shown (operators/shown.py) have rows of their own, in parts that people without
-    any do not have.
+    """Interactions, impressions and profiles of one user → the user's row, and signals for the item operator; controls,
+    follows and what was shown → rows of their own (operators/own_rows.py), in parts that people without any do not
+    have.
 
     The watermark is the user's own: the latest event time of that key. It depends on nothing but
     the order of the user's events in their partition, so a replay of the log comes to the very
@@ -62,21 +58,17 @@ class UserOperator(Operator[Any]):
         lateness: int | None = DEFAULT_LATENESS,
         opt_in: bool = False,
         controls: View[Any] | None = None,
+        follows: View[Any] | None = None,
         shown: View[Any] | None = None,
     ) -> None:
         """`view.extra` is `state_fields` of its aggregations; `lateness` is the allowed lateness in ms, None as for
-        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls`, the view
-        of their row, controls are admitted and nothing else; so are impressions without `shown`."""
+        `Gate`; `opt_in` says that a person who has not spoken of consent has not given it. Without `controls`,
+        `follows` or `shown`, the views of their rows, such events are admitted and nothing else."""
         self.world = world
         self.view = view
         self._features = Aggregator(view, split=True)
         self._gate = Gate(world, lateness)
-        self._rows: dict[str, Operator[Any]] = {}
-        """the operators of the parts that have rows of their own"""
-        if controls:
-            self._rows[CONTROLS] = ControlsOperator(controls)
-        if shown:
-            self._rows[SHOWN] = ShownOperator(shown)
+        self._own_rows = OwnRows(controls, follows, shown)
         self._opt_in = opt_in
         self._live = lateness is not None
         self._held = tuple(f.name for f in view.extra)
@@ -86,10 +78,12 @@ class UserOperator(Operator[Any]):
         self._basket = self._features.of_kind(Basket)
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
-        if type(record.event) is Signal:
-            return ()
-        # In this order: what is not admitted does not come to the others.
-        return ("", *(part for part, each in self._rows.items() if each.parts(key, record)))
+        event = record.event
+        kind = type(event)
+        if kind is Impression or (type(event) is Interaction and event.event_type in NO_BEHAVIOUR):
+            # In this order: what is not admitted does not come to them.
+            return "", *self._own_rows.parts(key, record)
+        return () if kind is Signal else ("",)
 
     def consents(self, state: KeyedState) -> bool:
         """Whether the person allows personalization."""
@@ -97,22 +91,16 @@ class UserOperator(Operator[Any]):
 
     def new(self, part: str = "") -> Any:
         if part:
-            return self._of(part).new("")
+            return self._own_rows.of(part).new()
         return self._emptied(self._features.new()) if self._opt_in else self._features.new()
 
-    def _of(self, part: str) -> Operator[Any]:
-        found = self._rows.get(part)
-        if found is None:
-            raise StateError(f"the state has {part[1:]}, which this operator runs without")
-        return found
-
     def encode(self, part: str, state: Any) -> dict[str, bytes]:
-        return dict(self._of(part).encode("", state)) if part else self._features.encode(state)
+        return self._own_rows.of(part).encode("", state) if part else self._features.encode(state)
 
     def decode(self, part: str, cells: Cells) -> Any:
         """As the contract says; the state of a person without consent, if one was saved before that, is emptied."""
         if part:
-            return self._of(part).decode("", cells)
+            return self._own_rows.of(part).decode("", cells)
         state = self._features.decode(cells)
         return state if self.consents(state) else self._emptied(state)
 
@@ -122,11 +110,9 @@ class UserOperator(Operator[Any]):
         state = self._features.of_row(row)
         return state if self.consents(state) else self._emptied(state)
 
-    def controls_of_row(self, row: Mapping[str, Any]) -> ControlsState:
-        """The same of the controls."""
-        found = self._of(CONTROLS)
-        assert isinstance(found, ControlsOperator)
-        return found.of_row(row)
+    def parts_of_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The same of what has a row of its own, by part."""
+        return self._own_rows.of_row(row)
 
     def embed(self, state: KeyedState, space: Space | None = None) -> None:
         """Takes the user vector into a space, the world's where not given, if it is not there yet."""
@@ -145,7 +131,7 @@ class UserOperator(Operator[Any]):
 
     def row(self, key: str, part: str, state: Any, at: int, cells: Cells | None = None) -> Row:
         if part:
-            return self._of(part).row(key, "", state, at, cells)
+            return self._own_rows.of(part).row(key, "", state, at, cells)
         values = self._features.values(state, at)
         found = self._features.encode(state) if cells is None else cells
         return Row(self.view.name, (key,), (*values, *map(found.get, self._held, repeat(b""))))
@@ -166,7 +152,7 @@ class UserOperator(Operator[Any]):
     def on_event(self, part: str, state: Any, record: Record) -> list[Signal] | None:
         event = record.event
         if part:
-            return self._of(part).on_event("", state, record)
+            return self._own_rows.of(part).on_event("", state, record)
         if type(event) is User:
             self._take_profile(state, record, event)
             return []
@@ -174,7 +160,7 @@ class UserOperator(Operator[Any]):
             self._check_consent(state, record)
         signals = self._gate.take(state, record)
         if type(event) is Interaction:
-            if event.event_type == FEEDBACK:  # says nothing of behaviour: no session, count or taste has it
+            if event.event_type in NO_BEHAVIOUR:  # says nothing of behaviour: no session, count or taste has it
                 if self._applied:
                     place, applied = self._applied
                     applied.update(state.parts[place], signals[0], self.world)

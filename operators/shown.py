@@ -146,8 +146,7 @@ class ShownOperator(Operator[ShownState]):
             return None
         state.watermark, state.cell = max(state.watermark, event.timestamp), None
         if len(state.recent) >= FULL:
-            known = _entries(_unpack(state.sealed)) if state.sealed else []
-            state.sealed = _pack(packed(trimmed({*known, *state.recent}, state.watermark)))
+            state.sealed = sealed(state.sealed, state.recent, state.watermark)
             state.recent.clear()
         return []
 
@@ -158,20 +157,48 @@ def entries_of(shown: Impression) -> list[Entry]:
     return [(shown.surface, hash64(item_id), visit) for item_id in shown.items[:MOST_LIST]]
 
 
-def trimmed(entries: Collection[Entry], at: int) -> list[Entry]:
-    """Of the entries those that are kept at `at`, epoch ms, newest first."""
-    oldest = (at - MOST_MS) // VISIT
-    kept: list[Entry] = []
-    of_surface: dict[str, int] = {}
-    of_item: dict[tuple[str, int], int] = {}
-    for entry in sorted(entries, key=lambda each: (-each[2], each[0], each[1])):
-        surface, hashed, visit = entry
-        n, times = of_surface.get(surface, 0), of_item.get((surface, hashed), 0)
-        if visit < oldest or times >= TIMES or n >= KEEP or (not n and len(of_surface) >= SURFACES):
-            continue
-        of_surface[surface], of_item[surface, hashed] = n + 1, times + 1
-        kept.append(entry)
-    return kept
+def sealed(cell: bytes, recent: Collection[Entry], at: int) -> bytes:
+    """The cell of the sealed entries with the recent ones: each once, newest first, those that are kept at `at`, epoch
+    ms. Raises ValueError or IndexError where the cell has columns of different lengths or codes without a surface."""
+    old, new = _unpack(cell) if cell else _NOTHING, packed(recent)
+    surfaces = sorted({*old.surfaces, *new.surfaces})
+    found = []
+    for each in (old, new):
+        codes, *others = _columns(each)
+        found.append((np.array([surfaces.index(name) for name in each.surfaces], np.uint8)[codes], *others))
+    of_entry, hashes, visits = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    order = np.lexsort((hashes, of_entry, -visits.astype(np.int64)))
+    of_entry, hashes, visits = of_entry[order], hashes[order], visits[order]
+    kept = visits >= (at - MOST_MS) // VISIT
+    kept[1:] &= (of_entry[1:] != of_entry[:-1]) | (hashes[1:] != hashes[:-1]) | (visits[1:] != visits[:-1])
+    at_kept = np.flatnonzero(kept)
+    at_kept = at_kept[_turns(of_entry[at_kept], hashes[at_kept]) < TIMES]
+    at_kept = at_kept[_turns(of_entry[at_kept]) < KEEP]
+    first_of = np.unique(of_entry[at_kept], return_index=True)
+    newest = first_of[0][np.argsort(first_of[1])][:SURFACES]
+    at_kept = at_kept[np.isin(of_entry[at_kept], newest)]
+    codes = np.zeros(len(surfaces), np.uint8)
+    codes[newest] = np.arange(len(newest))
+    return _pack(
+        Packed(
+            [surfaces[code] for code in newest.tolist()],
+            codes[of_entry[at_kept]].tobytes(),
+            hashes[at_kept].tobytes(),
+            visits[at_kept].tobytes(),
+        )
+    )
+
+
+def _turns(*groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many entries of the same group stand before each one (n,), where arrays (n,) say together which it is of."""
+    n = len(groups[0])
+    order = np.lexsort(groups)
+    first = np.ones(n, bool)
+    first[1:] = np.logical_or.reduce([group[order][1:] != group[order][:-1] for group in groups]) if n else False
+    starts = np.maximum.accumulate(np.where(first, np.arange(n), 0))
+    found = np.empty(n, np.int64)
+    found[order] = np.arange(n) - starts
+    return found
 
 
 def packed(entries: Collection[Entry]) -> Packed:

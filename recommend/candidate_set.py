@@ -26,6 +26,15 @@ class Listed(NamedTuple):
     """how many of the surface's filters, counted from the last, were given up so that anything was left"""
 
 
+class DrawnPlaces(NamedTuple):
+    """What the exploration slots of one answer drew: positions in it, ascending, and the propensity of each."""
+
+    positions: list[int]
+    propensities: list[float]
+    contexts: npt.NDArray[np.float32] | None = None
+    """(slots, columns), where the policy reads them (recommend/slot_context.py)"""
+
+
 @dataclass(slots=True)
 class CandidateSet:
     """n candidates, each once. Stages read it; only the pipeline makes new ones."""

@@ -100,7 +100,7 @@ class LinearArms:
 def epsilon_greedy(arms: ArmCounts, epsilon: float) -> Floats:
     """The arm with the largest mean reward, arms that were never shown first; of equal ones each alike."""
     means = np.where(arms.shown > 0, arms.rewarded / np.maximum(arms.shown, 1e-12), np.inf)
-    return floored(_largest(means), epsilon)
+    return floored(largest(means), epsilon)
 
 
 def ucb1(arms: ArmCounts, width: float = 1.0) -> Floats:
@@ -108,7 +108,7 @@ def ucb1(arms: ArmCounts, width: float = 1.0) -> Floats:
     shown = np.maximum(arms.shown, 1e-12)
     t = max(float(arms.shown.sum()), 1.0)
     bounds = arms.rewarded / shown + width * np.sqrt(2 * np.log(t) / shown)
-    return _largest(np.where(arms.shown > 0, bounds, np.inf))
+    return largest(np.where(arms.shown > 0, bounds, np.inf))
 
 
 def thompson(arms: ArmCounts, prior: tuple[float, float] = (1.0, 1.0)) -> Floats:
@@ -121,22 +121,26 @@ def thompson(arms: ArmCounts, prior: tuple[float, float] = (1.0, 1.0)) -> Floats
     mean = a / (a + b)
     deviation = np.sqrt(mean * (1 - mean) / (a + b + 1))
     x = _grid(mean, deviation).clip(1e-12, 1 - 1e-12)
-    return _chance_of_being_largest(x, (a - 1)[:, None] * np.log(x) + (b - 1)[:, None] * np.log1p(-x))
+    return _chance_of_beinglargest(x, (a - 1)[:, None] * np.log(x) + (b - 1)[:, None] * np.log1p(-x))
 
 
 def lin_ucb(arms: LinearArms, context: Floats, width: float = 1.0) -> Floats:
     """The arm with the largest predicted mean + width * standard deviation in the context (d,)."""
     mean, deviation = arms.predicted(context)
-    return _largest(mean + width * deviation)
+    return largest(mean + width * deviation)
 
 
 def linear_thompson(arms: LinearArms, context: Floats, noise: float = 1.0) -> Floats:
     """The probability that each arm's reward in the context (d,) is the largest, rewards being independent Gaussians
     with the predicted means and noise * standard deviation."""
     mean, deviation = arms.predicted(context)
-    deviation = noise * deviation
+    return gaussian_thompson(mean, noise * deviation)
+
+
+def gaussian_thompson(mean: Floats, deviation: Floats) -> Floats:
+    """The probability (k,) that each of k independent Gaussians is the largest."""
     x = _grid(mean, deviation)
-    return _chance_of_being_largest(x, -0.5 * ((x - mean[:, None]) / deviation[:, None]) ** 2)
+    return _chance_of_beinglargest(x, -0.5 * ((x - mean[:, None]) / deviation[:, None]) ** 2)
 
 
 def floored(probabilities: Floats, epsilon: float) -> Floats:
@@ -145,6 +149,12 @@ def floored(probabilities: Floats, epsilon: float) -> Floats:
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon is {epsilon}; it is from 0 to 1")
     return (1 - epsilon) * probabilities + epsilon / max(len(probabilities), 1)
+
+
+def largest(values: Floats) -> Floats:
+    """The probability (k,) of each arm where the largest is chosen, and one of equal ones at random."""
+    best = values == values.max(initial=-np.inf)
+    return best / max(best.sum(), 1)
 
 
 # -- choosing --------------------------------------------------------------------------------------
@@ -190,12 +200,6 @@ def _fill(
         _fill(found, slot + 1, lists[drawn == at], np.delete(left, at), policy, arms, generator)
 
 
-def _largest(values: Floats) -> Floats:
-    """The probability (k,) of each arm where the largest is chosen, and one of equal ones at random."""
-    best = values == values.max(initial=-np.inf)
-    return best / max(best.sum(), 1)
-
-
 def _grid(mean: Floats, deviation: Floats) -> Floats:
     """Ascending points, evenly over all arms and around each."""
     low, high = (mean - WIDTH * deviation).min(initial=np.inf), (mean + WIDTH * deviation).max(initial=-np.inf)
@@ -203,7 +207,7 @@ def _grid(mean: Floats, deviation: Floats) -> Floats:
     return np.unique(np.concatenate([np.linspace(low, high, GRID) if len(mean) else mean, around.ravel()]))
 
 
-def _chance_of_being_largest(x: Floats, log_density: Floats) -> Floats:
+def _chance_of_beinglargest(x: Floats, log_density: Floats) -> Floats:
     """The probability (k,) that each of k independent variables is the largest, from logarithms (k, points) of their
     densities at x (points,), up to a factor each: integral of f_i times the product of the other F_j, by trapezoids."""
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))

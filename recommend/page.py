@@ -30,6 +30,7 @@ import numpy.typing as npt
 from feature_repo.columns import Mask, Rows
 from recommend import steps
 from recommend.candidate_set import CandidateSet, merge
+from recommend.favourites import ALIKE, FRIENDS
 from recommend.page_rows import FOR_YOU, KINDS, RowKind, RowPlan
 from recommend.pipeline import NOTHING, Answer, Begun, Pipeline
 from recommend.query import NO_ROWS, Query
@@ -44,6 +45,8 @@ SAME = 0.7
 """what a row is worth for each row of its kind above it"""
 VALUED = 2
 """times `per_row`: so many first candidates of a row in an order of its own are scored; others count as the lowest"""
+READS = frozenset({FRIENDS, ALIKE})
+"""whose favourites rows are made from"""
 MOST_FOUND = 200
 """candidates of a row at most"""
 ARRANGED = 4

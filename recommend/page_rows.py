@@ -15,12 +15,15 @@ import numpy as np
 from msgspec import Struct
 
 from recommend.explain import LOVED
+from recommend.explain_favoured import FavourReasons
+from recommend.favourites import ALIKE, FRIENDS
 from recommend.filtering import FilterError, ItemFilters
 from recommend.filters import Available, NotDisliked, NotItself, Unseen
 from recommend.query import Query
-from recommend.rankers import ByDue, ByPopularity, EventsNow, InOrder, Onnx
+from recommend.rankers import ByDue, ByFavour, ByPopularity, EventsNow, InOrder, Onnx
 from recommend.retrievers import (
     BuyAgain,
+    Favoured,
     LastBegun,
     Nearest,
     Neighbours,
@@ -29,6 +32,7 @@ from recommend.retrievers import (
     PopularInRegion,
     Trending,
 )
+from recommend.retrievers.favoured import has_favourites
 from recommend.surface import Surface
 from recommend.surfaces import home, similar, trending
 from recommend.wording import reason
@@ -89,6 +93,10 @@ def _always(code: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
 
 def _with_recents(code: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
     return lambda query, filters: (RowPlan(_titled(query, code)),) if len(query.user["recent_items"]) else ()
+
+
+def _of_others(whose: str) -> Callable[[Query, ItemFilters], Sequence[RowPlan]]:
+    return lambda query, filters: (RowPlan(_titled(query, whose)),) if has_favourites(query, whose) else ()
 
 
 def _titled(query: Query, code: str) -> Title:
@@ -164,7 +172,7 @@ AGAIN = Surface(
 """GET /v1/users/{id}/again"""
 BECAUSE = Surface(
     name="because_item", retrievers=(Neighbours(quota=30),), filters=(*UNMET, NotItself()), ranked=similar.ranked,
-    ranker=similar.ranker, **_like(similar)
+    ranker=similar.ranker, objective=similar.objective, **_like(similar)
 )  # fmt: skip
 NEW = Surface(
     name="new", retrievers=(New(quota=60),), filters=UNMET, ranked=100, ranker=Onnx(fallback=ByPopularity()),
@@ -187,12 +195,22 @@ SALE = Surface(
     ranker=Onnx(fallback=ByPopularity()), **_like(home)
 )  # fmt: skip
 
+OF_FRIENDS, OF_ALIKE = (
+    Surface(
+        name=whose, retrievers=(Favoured(whose=whose),), filters=UNMET, ranker=ByFavour(whose=whose),
+        explainer=FavourReasons(whose=whose), **_like(home)
+    )
+    for whose in (FRIENDS, ALIKE)
+)  # fmt: skip
+
 FOR_YOU = RowKind(surface=home, plan=_always("for_you"), is_ranked=True)
 KINDS = (
     FOR_YOU,
     RowKind(surface=CONTINUE, plan=_with_recents("continue"), least=1),
     RowKind(surface=AGAIN, plan=_with_recents("again"), least=1, by_own_score=True),
     RowKind(surface=BECAUSE, plan=_of_anchors, times=4),
+    RowKind(surface=OF_FRIENDS, plan=_of_others(FRIENDS), least=1),
+    RowKind(surface=OF_ALIKE, plan=_of_others(ALIKE)),
     RowKind(surface=NEW, plan=_always("new"), is_ranked=True),
     RowKind(surface=CATEGORY, plan=_of_categories, is_ranked=True),
     RowKind(surface=IN_REGION, plan=_of_region),

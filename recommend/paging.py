@@ -19,7 +19,8 @@ from recommend.among import among
 from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
-from recommend.stage import NONE, Stage
+from recommend.slots import ExplorationSlots, explored
+from recommend.stage import NONE, Reranker, Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -61,10 +62,12 @@ def drop_low(query: Query, candidates: CandidateSet, trace: Trace) -> CandidateS
 def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> tuple[CandidateSet, CandidateSet]:
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
     if not query.depth:
-        return steps.rerank(surface, query, ranked, trace), ranked.first(0)
+        shown = steps.rerank(surface, query, ranked, trace)
+        return explored(surface.exploration, surface.name, query, shown, ranked, trace), ranked.first(0)
     if query.listed is None:
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)
+        held = ranked
     else:
         on_list = among(ranked.rows, np.sort(query.listed.rows))
         held, new = ranked.take(on_list), ranked.take(~on_list)
@@ -72,6 +75,8 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
         shown = steps.rerank(surface, query, held, trace, new if len(new) else None)
         if len(new):
             ranked = held.then(new).first(query.length)
+    # What is explored comes from the list, so that the last page of it has all that is left.
+    shown = explored(surface.exploration, surface.name, query, shown, held, trace)
     return shown, ranked.take(~among(ranked.rows, np.sort(shown.rows)))
 
 
@@ -80,9 +85,10 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     length, aside = query.length, Trace()
     if len(ranked) <= length:
         return ranked
-    asked = [
-        aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in (*surface.rerankers, ARRANGED)
-    ]
+    reserving: list[Reranker | ExplorationSlots] = [*surface.rerankers, ARRANGED]
+    if surface.exploration:
+        reserving.append(surface.exploration)
+    asked = [aside.run("rerank", r, query, partial(r.reserved, query, ranked))[0] for r in reserving]
     for record in aside.stages:
         record.fell_back = "no place is reserved"
     trace.include(aside.stages)

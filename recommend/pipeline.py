@@ -26,6 +26,7 @@ from recommend.popular import Popular
 from recommend.query import NO_ROWS, Query
 from recommend.rules.rule_set import RuleSet, no_rules
 from recommend.rules.stages import ALLOWED, show_effects
+from recommend.slots import with_reasons
 from recommend.stage import Reason
 from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
@@ -199,10 +200,11 @@ class Pipeline:
                     pages = query.depth > 0 and len(begun.candidates) == query.n
                     has_more = pages and (len(rest) > 0 or is_full)
                 with trace.step("explain"):
-                    reasons = steps.explain(surface, query, begun.candidates, trace)
+                    reasons = with_reasons(query, steps.explain(surface, query, begun.candidates, trace))
                     moved = moved_by(surface, query, begun.candidates, trace)
             except Exception:
                 self._fail(begun)
+                query.drawn = None
                 reasons, rest, has_more, moved = [], NOTHING, False, None
         show_effects(query, trace)
         found = begun.candidates

@@ -22,8 +22,10 @@ from operators.contexts import contexts_of
 from operators.contract import Vector
 from operators.hashes import Hashes
 from operators.seen import seen_hashes
+from recommend.candidate_set import DrawnPlaces
 from recommend.candidate_set import Listed as Listed
 from recommend.controls import PersonControls, asked
+from recommend.favourites import Favourites
 from recommend.filtering import ItemFilter, RequestValues
 from recommend.model import NO_PARTS, Model, Parts
 from recommend.popular import Popular
@@ -95,6 +97,8 @@ class Query:
     """of merchandisers, the same ones throughout"""
     user_id: str = ""
     """whose `user` is; empty where the answer is nobody's"""
+    others: Mapping[str, Favourites] = field(default_factory=dict)
+    """whose favourites (recommend/favourites.py) → what they liked"""
     pairs: Pairs = no_pairs
     """the person's features of pairs, read where the ranker asks for them"""
     diversity: float | None = None
@@ -115,6 +119,10 @@ class Query:
     Where it is not set, `allowed` evaluates the filter"""
     encoded: Vector | None = None
     """the person's vector by the model's encoder, where it has one; set by the pipeline"""
+    seed: int | None = None
+    """of the draws for this request (recommend/slots.py); None where nothing is explored"""
+    drawn: DrawnPlaces | None = None
+    """what the exploration slots drew; set by the pipeline"""
 
     @property
     def explains_all(self) -> bool:

@@ -25,11 +25,13 @@ from operators.hashes import Hashes, hash64
 from operators.seen import seen_hashes
 from operators.shown import MOST_MS, SEALED, SHOWN, TIMES, VISIT, Showings, showings
 from operators.time import days
+from recommend.among import among
 
 OWN = "shown_own"
 """field of a row with showings that the server knows of before the stream's row has them (`operators.shown.pack`)"""
 
 NOTHING: Hashes = np.zeros(0, np.uint64)
+NO_PLACES = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +85,10 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
     hashes, visits = hashes[order], visits[order].astype(np.int64)
     first = np.ones(len(hashes), bool)
     first[1:] = (hashes[1:] != hashes[:-1]) | (visits[1:] != visits[:-1])
-    hashes, visits = hashes[first], visits[first]
-    kept = visits >= _taken(user, hashes)
-    hashes, visits = hashes[kept], visits[kept]
+    hashes, visits = _often(hashes[first], visits[first], rotation.after)
+    if len(hashes):  # most people have been shown nothing so often
+        kept = visits >= _taken(user, hashes)
+        hashes, visits = hashes[kept], visits[kept]
     if len(hashes) < rotation.after:
         return hashes[:0]
     # Sorted by item and visit: the visit that makes an item rest is `after - 1` places behind its first.
@@ -108,6 +111,14 @@ def _between(user: Mapping[str, Any], surfaces: Collection[str], first: int, las
     return Showings(found.hashes[inside], found.visits[inside])
 
 
+def _often(hashes: Hashes, visits: npt.NDArray[np.int64], least: int) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """Of entries sorted by item those of the items that have `least` at least."""
+    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]])) if len(hashes) else NO_PLACES
+    counts = np.diff(np.append(starts, len(hashes)))
+    kept = np.repeat(counts >= least, counts)
+    return hashes[kept], visits[kept]
+
+
 def _taken(user: Mapping[str, Any], hashes: Hashes) -> npt.NDArray[np.int64]:
     """The first visit (n,) that counts for each of `hashes` (n,): none before the one in which it was last taken. Of
     what was taken before the recent interactions, only that it was is known: then those from before these do not
@@ -118,7 +129,7 @@ def _taken(user: Mapping[str, Any], hashes: Hashes) -> npt.NDArray[np.int64]:
         return found
     met = seen_hashes(user)
     if len(met):
-        found[np.isin(hashes, met)] = min(times) // VISIT
+        found[among(hashes, np.sort(met))] = min(times) // VISIT
     recents = zip(user["recent_items"], times, user["recent_tastes"], strict=True)
     last = {hash64(item_id): at // VISIT + 1 for item_id, at, taste in reversed(list(recents)) if taste > 0}
     if last:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from recommend.candidate_set import MAX_RETRIEVERS
 from recommend.digest import DigestPlan
 from recommend.rotation import Rotation
+from recommend.slots import ExplorationSlots
 from recommend.stage import Encoder, Explainer, Filter, Ranker, Reranker, Retriever, Stage
 
 FEED = "GET /v1/users/{id}/feed"
@@ -59,6 +60,8 @@ class Surface:
     rotation: Rotation | None = None
     """how items that were shown and not taken rest; None shows them for as long as they score well"""
     rerankers: tuple[Reranker, ...] = ()
+    exploration: ExplorationSlots | None = None
+    """places that a bandit policy fills, after the re-rankers (docs/exploration.md)"""
     explainer: Explainer | None = None
     fallback: Retriever | None = None
     """fills the answer up where fewer than n candidates pass the filters. By the way they are made, its rows meet every
@@ -72,6 +75,8 @@ class Surface:
     """whether rules may add items: not where each has to be what the title of the list says"""
     digest: DigestPlan | None = None
     """how it is sent as messages (`freshet digests`); None where it is not"""
+    reads: frozenset[str] = frozenset()
+    """whose favourites its stages read (recommend/favourites.py), which are hydrated for it alone"""
     reports: bool = False
     """whether the list is the caller's own: filters mark the candidates that they would remove, and remove none, and
     rules neither add nor move any"""
@@ -107,4 +112,6 @@ class Surface:
         found += [("filter", each) for each in self.filters]
         found.append(("rank", self.ranker))
         found += [("rerank", reranker) for reranker in self.rerankers]
+        if self.exploration:
+            found.append(("rerank", self.exploration))
         return [*found, ("explain", self.explainer)] if self.explainer else found

@@ -40,6 +40,8 @@ class StageTrace(Struct, omit_defaults=True):
     fell_back: str | None = None
     """what happened instead"""
     over_budget: bool = False
+    explored: dict[str, float] = {}
+    """by the stage `exploration`: the items that it drew, and their propensities"""
     rules: list[RuleEffect] = []
     """by the stage `rules`: what each rule did to which items; those that failed, whatever `explain` is"""
     rotated: list[str] = []

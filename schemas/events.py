@@ -18,13 +18,17 @@ from schemas.errors import InvalidEvent
 from schemas.faults import ID_PATTERN as ID_PATTERN
 from schemas.faults import NO_CONTROL as NO_CONTROL
 from schemas.faults import entry_of, field_of
+from schemas.follows import FOLLOWS, check_follow
 
 EventType: TypeAlias = Literal[
-    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback"
-]
-EVENT_TYPES: tuple[str, ...] = tuple(name for name in EventType.__args__ if name != FEEDBACK)  # type: ignore[attr-defined]
-"""what people do. A feedback is not among them: it is a control (schemas/controls.py), and says nothing of behaviour"""
-WITHOUT_ITEM = frozenset({"search", FEEDBACK})
+    "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback",
+    "follow", "unfollow",
+]  # fmt: skip
+NO_BEHAVIOUR = frozenset({FEEDBACK}) | FOLLOWS
+"""controls (schemas/controls.py) and follows (schemas/follows.py), which are no behaviour"""
+EVENT_TYPES: tuple[str, ...] = tuple(name for name in EventType.__args__ if name not in NO_BEHAVIOUR)  # type: ignore[attr-defined]
+"""what people do with items"""
+WITHOUT_ITEM = NO_BEHAVIOUR | {"search"}
 """event types that may have no item"""
 
 EARLIEST_MS = 631_152_000_000
@@ -57,10 +61,13 @@ Attributes: TypeAlias = Annotated[
 ]
 Names: TypeAlias = Annotated[list[Name], Meta(max_length=64)]
 Propensity: TypeAlias = Annotated[float, Meta(gt=0, le=1)]
+Image: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
 
 FLOAT_BYTES = 4
 MAX_INPUTS = 1024
 """of a ranker, an item: what is logged of them is kept in state until its window ends"""
+MAX_CONTEXT = 16
+"""numbers that a linear policy has of an item: its state is quadratic in them"""
 
 MOST_WATCHED_S = 1e9
 """thirty years; sums of larger values would end in infinity"""
@@ -95,7 +102,8 @@ TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency"
 
 
 class Interaction(Struct, forbid_unknown_fields=True, frozen=True):
-    """One thing a person did. `item_id` is None only for a search, and for a feedback that is not about an item."""
+    """One thing a person did. `item_id` is None only for a search, a follow, an unfollow, and for a feedback that is
+    not about an item."""
 
     event_id: Id
     event_type: EventType
@@ -161,6 +169,15 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     own lists; None is what an app made"""
     own_offsets: list[Annotated[int, Meta(ge=0)]] | None = None
     """those of the person's later interactions that the server applied before the row had them, in their order"""
+    explored: list[Annotated[int, Meta(ge=0)]] | None = None
+    """positions that a bandit policy filled, ascending (docs/exploration.md)"""
+    contexts: bytes | None = None
+    """float32 (len(explored), columns), little-endian: what a linear policy had; `context_id` names the columns"""
+    context_id: Id | None = None
+    images: list[Image | None] | None = None
+    """which picture of each item was shown; None for an item without a choice"""
+    segment: Name | None = None
+    """the segment of people that the pictures were chosen for"""
 
 
 SERVERS_OWN = ("applied_offset", "own_offsets")
@@ -221,11 +238,13 @@ def check(event: Event) -> None:
     """The rules that types alone do not say. Raises InvalidEvent naming the field."""
     if type(event) is Interaction:
         if event.item_id is None and event.event_type not in WITHOUT_ITEM:
-            raise InvalidEvent("is required unless event_type is search or feedback", "item_id")
+            raise InvalidEvent("is required unless event_type is search, feedback, follow or unfollow", "item_id")
         if event.properties:
             _check_properties(event.properties)
         if event.event_type == FEEDBACK:
             check_control(event.event_id, event.item_id, event.properties)
+        elif event.event_type in FOLLOWS:
+            check_follow(event.event_type, event.user_id, event.item_id, event.properties)
     elif type(event) is Item:
         if event.price is not None and not math.isfinite(event.price):
             raise InvalidEvent("must be a finite number", "price")
@@ -240,6 +259,9 @@ def _check_shown(event: Impression) -> None:
     n = len(event.items)
     if event.propensities is not None and len(event.propensities) != n:
         raise InvalidEvent(f"must be {n}, one an item", "propensities")
+    if event.images is not None and len(event.images) != n:
+        raise InvalidEvent(f"must be {n}, one an item", "images")
+    _check_explored(event, n)
     if event.features is None:
         return
     width, rest = divmod(len(event.features), n * FLOAT_BYTES)
@@ -247,6 +269,19 @@ def _check_shown(event: Impression) -> None:
         raise InvalidEvent(f"must be float32, as many for each of the {n} items, at most {MAX_INPUTS}", "features")
     if event.model_version is None:
         raise InvalidEvent("is required where there are features: it says which", "model_version")
+
+
+def _check_explored(event: Impression, n: int) -> None:
+    explored = event.explored or []
+    if explored != sorted(set(explored)) or any(position >= n for position in explored):
+        raise InvalidEvent(f"must be positions of the {n} items, ascending", "explored")
+    if event.contexts is None:
+        return
+    width, rest = divmod(len(event.contexts), max(len(explored), 1) * FLOAT_BYTES)
+    if rest or not explored or not 1 <= width <= MAX_CONTEXT:
+        raise InvalidEvent(f"must be float32, as many for each of `explored`, at most {MAX_CONTEXT}", "contexts")
+    if event.context_id is None:
+        raise InvalidEvent("is required where there are contexts: it names their columns", "context_id")
 
 
 def _check_properties(properties: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ MOST_BYTES = 1 << 20
 """of one record, compressed; larger ones are dropped, and counted"""
 PLAIN = (
     "at", "n", "depth", "min_score", "objective", "region", "device", "timezone", "text", "category", "user_id",
-    "diversity", "explain", "language",
+    "diversity", "explain", "language", "seed",
 )  # fmt: skip
 """fields of a query that are recorded as they are"""
 OF_ROWS = ("given", "cart", "excluded")

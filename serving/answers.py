@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from operators.time import label
 from recommend.explain_events import EventEffect, LeftOut
 from recommend.paging import MINIMUM
+from recommend.pictures import Pictures
 from recommend.pipeline import Answer, Detail
 from recommend.rankers.popularity import POPULARITY
 from recommend.stage import Reason
@@ -19,7 +20,8 @@ from schemas.events import Item
 from serving.hydrate import Freshness
 
 SCORE = (
-    "similar: the cosine of the two items, -1 to 1, or the score of trending where no model has a vector of the item. "
+    "similar: how alike the two items are, by behaviour and by content, -1 to 1, or the score of trending where no "
+    "model has a vector of the item. "
     "trending: how many events the item has now, each worth half as much after every "
     f"{label(POPULARITY.half_life)} and weighed by its type: "
     + ", ".join(f"{name} {weight:g}" for name, weight in POPULARITY.weights.items())
@@ -50,7 +52,8 @@ class Minimum(Struct, frozen=True):
 class FeedItem(Struct, frozen=True):
     """One item of a feed, rank counted from 0. `detail` is there with explain=full and explain=events, and with the
     latter `events`: those of the person's events that moved the item's score most. `sponsored`, the label to show, is
-    there for an item in a sponsored position."""
+    there for an item in a sponsored position; `image`, the picture to show, for one with several in
+    `attributes.images`."""
 
     item_id: str
     score: float
@@ -59,6 +62,7 @@ class FeedItem(Struct, frozen=True):
     reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
+    image: str | UnsetType = UNSET
     events: list[EventEffect] | UnsetType = UNSET
 
 
@@ -94,12 +98,14 @@ class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 
 
 class RelatedItem(Struct, frozen=True):
-    """An item and its score. `detail` and `sponsored` as in a feed; `velocity` is there with by=velocity."""
+    """An item and its score. `reason` is there for similar items; `detail` and `sponsored` as in a feed; `velocity` is
+    there with by=velocity."""
 
     item_id: str
     score: Annotated[float, Meta(description=SCORE)]
     rank: int
     item: Item | None
+    reason: Reason | UnsetType = UNSET
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
     velocity: Annotated[float, Meta(description=VELOCITY)] | UnsetType = UNSET
@@ -138,16 +144,17 @@ class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
     freshness: Freshness | None
 
 
-def feed_items(answer: Answer) -> list[FeedItem]:
-    """The items of a feed."""
+def feed_items(answer: Answer, chosen: Pictures | None = None) -> list[FeedItem]:
+    """The items of a feed, with the pictures that were chosen for them."""
+    images = chosen.images if chosen else [None] * len(answer.candidates)
     ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explains_all
-    shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, strict=True)
+    shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, images, strict=True)
     return [
         FeedItem(
             ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
-            sponsored_of(answer, row), events_of(answer, rank),
+            sponsored_of(answer, row), image or UNSET, events_of(answer, rank),
         )
-        for rank, (row, score, reason) in enumerate(shown)
+        for rank, (row, score, reason, image) in enumerate(shown)
     ]  # fmt: skip
 
 
@@ -158,18 +165,19 @@ def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedIt
     times: Sequence[float | UnsetType] = [UNSET] * len(rows)
     if with_velocity:
         times = of_items(query.columns, rows, query.at, query.region).times.round(3).tolist()
-    shown = zip(rows.tolist(), answer.scores, times, strict=True)
+    shown = zip(rows.tolist(), answer.scores, answer.reasons, times, strict=True)
     return [
         RelatedItem(
             ids[row],
             round(score, 5),
             rank,
             items[row],
+            reason or UNSET,
             answer.detail(rank) if full else UNSET,
             sponsored=sponsored_of(answer, row),
             velocity=velocity,
         )
-        for rank, (row, score, velocity) in enumerate(shown)
+        for rank, (row, score, reason, velocity) in enumerate(shown)
     ]
 
 

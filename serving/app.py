@@ -27,6 +27,7 @@ from serving.health import HealthChecks
 from serving.history import History
 from serving.ingest import Ingest
 from serving.metrics import Metrics
+from serving.near import NearEndpoints
 from serving.page import Pages
 from serving.people import People
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
@@ -41,7 +42,7 @@ from serving.together import Carts
 from serving.trends import Trends
 
 STATIC = Path(__file__).parent / "static"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: https:"
 READS, WRITES = Pace(requests=1, turns=4), Pace(requests=16, turns=1)
 """A small write takes a fraction of a millisecond of the event loop, a feed several."""
 CORS: dict[str, Any] = {
@@ -63,6 +64,7 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
         *People(services).endpoints(),
+        *NearEndpoints(services).endpoints(),
         *RuleTrials(services).endpoints(),
         *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),

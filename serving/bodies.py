@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from recommend.explain_events import LeftOut
+from recommend.pictures import Pictures
 from recommend.pipeline import Answer
 from recommend.trace import StageTrace
 from serving.answers import (
@@ -51,8 +52,10 @@ def degraded_of(around: Around, answer: Answer) -> list[str]:
     return ([] if around.hydrated else ["hydrate"]) + answer.degraded
 
 
-def body(around: Around, answer: Answer, trace: list[StageTrace] | None = None) -> SurfaceAnswer:
-    """The body, with another `trace` than the answer's where one is given."""
+def body(
+    around: Around, answer: Answer, trace: list[StageTrace] | None = None, chosen: Pictures | None = None
+) -> SurfaceAnswer:
+    """The body, with another `trace` than the answer's where one is given, and with the pictures that were chosen."""
     left_out: LeftOut | UnsetType = answer.moved.left_out if answer.moved else UNSET
     shared: dict[str, Any] = {
         "request_id": around.request_id,
@@ -74,7 +77,7 @@ def body(around: Around, answer: Answer, trace: list[StageTrace] | None = None) 
         assert around.user_id is not None
         assert around.freshness is not None
         return FeedAnswer(
-            **shared, user_id=around.user_id, items=feed_items(answer), freshness=around.freshness
+            **shared, user_id=around.user_id, items=feed_items(answer, chosen), freshness=around.freshness
         )  # fmt: skip
     person: dict[str, Any] = {"user_id": around.user_id, "freshness": around.freshness}
     if around.kind == "rank":

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_repo import views
+from operators.follows import following
 from operators.seen import seen_hashes
 from recommend.controls import asked
 from schemas.clock import now_ms
@@ -69,6 +70,8 @@ class FeaturesAnswer(Struct, frozen=True):
     """of the profile and of controls"""
     controls: list[ControlInForce]
     """newest first"""
+    follows: list[str]
+    """the people whom the person follows, the latest first"""
     seen: int
     has_vector: bool
     freshness: Freshness
@@ -114,6 +117,7 @@ class PersonFeatures:
                 ],
                 list(row["interests"]),
                 [ControlInForce(each.id, each.kind, each.target, each.at) for each in asked(row, now_ms())],
+                following(row),
                 len(seen_hashes(row)),
                 len(row["vector"]) > 0,
                 person.freshness,

@@ -10,8 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recommend.pictures import pictures
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
+from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
@@ -21,6 +23,7 @@ from serving.bodies import body, degraded_of
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
+from serving.others import OtherPeople
 from serving.parameters import Parameter
 from serving.personal import answer_to, impression, read_person
 from serving.problems import NotFound, document
@@ -49,7 +52,7 @@ def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
 
 
 FEED = feed_parameters(PERSONAL)
-SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("none"), *COMMON)
+SIMILAR = (ITEM_ID, FOR_USER, AFTER, how_many(similar), explained("reason"), *COMMON)
 TRENDING = (
     TRENDING_BY,
     REGION,
@@ -78,6 +81,7 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
+        self._others = OtherPeople(services)
         self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
@@ -111,24 +115,28 @@ class Feeds:
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
         person = await read_person(services, requested, user_id, asked["after"])
+        others = await self._others.of(surface.reads, user_id, person.features)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
+        # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
+        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
         with services.recorder.recording(request_id, person) as recording:
             query = requested.query(
-                user=person.features, n=n, region=asked["region"] or "", device=asked["device"] or "",
-                timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+                user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
+                device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+                seed=seed_of(request_id) if is_logged else None,
             )  # fmt: skip
-            found = await answer_to(person, requested, query, (hydrated - started) * 1000, recording)
+            found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
             answer, timings = found.answer, timings_of(found.answer, started, found.hydrate_ms)
+            chosen = pictures(query, answer.candidates.rows, query.seed)
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
-            response = document(body(around, answer))
-            recording.take(surface, around, answer, response.body)
+            response = document(body(around, answer, chosen=chosen))
+            recording.take(surface, around, answer, response.body, chosen)
         degraded = found.degraded
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        # A HEAD shows nobody a list.
-        if answer.item_ids and person.consent and requested.is_logged and request.method != "HEAD":
-            services.log_shown(impression(request_id, user_id, requested, found))
+        if answer.item_ids and is_logged:
+            services.log_shown(impression(request_id, user_id, requested, found, chosen))
         return response
 
     async def similar(self, request: Request) -> Response:
@@ -198,6 +206,8 @@ def observe(
         metrics.of_stage(name, step).observe(milliseconds / 1000)
     for step in degraded:
         metrics.degraded.labels(step).inc()
+    if answer.query.drawn is not None:
+        metrics.explored.labels(name).inc(len(answer.query.drawn.positions))
     for stage in answer.trace:
         if stage.removed:
             metrics.removed.labels(name, stage.stage).inc(stage.removed)

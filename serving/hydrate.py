@@ -12,10 +12,9 @@ from cachetools import LRUCache
 from msgspec import Struct
 
 from feature_repo import views
+from operators import own_rows
 from operators.aggregator import ATTRIBUTES, REBUILD, STATE, KeyedState, readable
 from operators.contract import Record, Space, World
-from operators.controls import NAMES as CONTROL_NAMES
-from operators.controls import PART as CONTROLS
 from operators.keyed import UserOperator
 from operators.time import DEFAULT_LATENESS
 from recommend.controls import with_interests
@@ -110,7 +109,7 @@ class Hydrator:
         self._issuer = issuer
         self._wait_s, self._poll_s = wait_ms / 1000, poll_ms / 1000
         self._opt_in = opt_in
-        self._operator = UserOperator(views.user, world, lateness, opt_in, views.user_controls)
+        self._operator = UserOperator(views.user, world, lateness, opt_in, views.user_controls, views.user_follows)
         self._clock = clock or now_ms
         self._on_unreadable = on_unreadable
         self._last: LRUCache[str, tuple[int, Features]] = LRUCache(ROWS_KEPT)
@@ -230,7 +229,7 @@ class Hydrator:
             assert row is not None
             return row, []
         taken = []
-        states = {"": state, CONTROLS: operator.controls_of_row(row or {})}
+        states = {"": state, **operator.parts_of_row(row or {})}
         for record in pending:
             try:
                 for part in operator.parts(user_id, record):
@@ -244,9 +243,10 @@ class Hydrator:
                     states[part] = operator.new(part)
         operator.embed(state, space)
         # Declared features are as fresh as the store: their states are the stream's alone.
-        controls = operator.row(user_id, CONTROLS, states[CONTROLS], now).values
         found = {**(row or {}), **self._row(user_id, state, now)}
-        return found | dict(zip(CONTROL_NAMES, controls, strict=True)), taken
+        for part, names in own_rows.NAMES.items():
+            found.update(zip(names, operator.row(user_id, part, states[part], now).values, strict=True))
+        return found, taken
 
     def _in_space(self, user_id: str, row: Features | None, space: Space) -> Features | None:
         """The row with its vector in `space`. A bundle can be newer than the person's last event, and several serve."""

@@ -41,6 +41,9 @@ class Metrics:
         self.rule_failures = Counter(
             "freshet_rule_failures", "Answers in which a rule failed, by rule", ("rule",), registry=self.registry
         )
+        self.explored = Counter(
+            "freshet_explored", "Places that exploration slots filled, by surface", ("surface",), registry=self.registry
+        )
         self.over_budget = Counter(
             "freshet_stage_over_budget", "Runs of a stage that took longer than its budget, by surface",
             ("surface", "stage"), registry=self.registry,
@@ -77,6 +80,7 @@ class Metrics:
             for name, doc in (
                 ("freshet_store_up", "1 while the online store answers"),
                 ("freshet_items", "Items in the columns"),
+                ("freshet_people", "People who are kept to find people alike"),
                 ("freshet_rules", "Rules that are compiled"),
                 ("freshet_rules_unfit", "Rules that do not fit the attributes that items have"),
                 ("freshet_attributes_left_out", "Attributes of items (name and type) that filters cannot read"),

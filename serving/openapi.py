@@ -23,6 +23,7 @@ from schemas.events import (
     Interaction,
     Range,
 )
+from schemas.follows import FOLLOWS
 from schemas.json_reader import TIME_FIELDS
 from schemas.rules import RULE_TYPES, TIMES
 from serving.endpoint import Endpoint
@@ -79,6 +80,19 @@ def _narrow_interaction(component: dict[str, Any] | None) -> None:
             "required": ["item_id"],
         },
         *(_feedback(control, takes) for control, takes in TAKES.items()),
+        {
+            "properties": {
+                "event_type": {"enum": sorted(FOLLOWS)},
+                "item_id": {"type": "null"},
+                "properties": {
+                    "properties": {
+                        "followed": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": ID_PATTERN}
+                    },
+                    "required": ["followed"],
+                },
+            },
+            "required": ["properties"],
+        },
     ]
     numbers = {name: _range(bounds) for name, bounds in NUMERIC_PROPERTIES.items()}
     texts: dict[str, Any] = {name: {"type": "string", "pattern": TEXT_PATTERN} for name in TEXT_PROPERTIES}
@@ -124,6 +138,11 @@ def _narrow_impression(component: dict[str, Any] | None) -> None:
         "needs `model_version`"
     )
     fields["propensities"]["description"] = "one for each of `items`"
+    fields["explored"]["description"] = "positions that a bandit policy filled, ascending"
+    fields["contexts"]["description"] = (
+        "what a linear policy had of each of `explored`: little-endian float32, base64, row by row; needs `context_id`"
+    )
+    fields["images"]["description"] = "which picture was shown: one, or null, for each of `items`"
     component["dependentSchemas"] = {
         "features": {
             "anyOf": [

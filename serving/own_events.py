@@ -123,6 +123,11 @@ class OwnEvents:
             for record in own.records
         )
 
+    def has_withdrawn(self, user_id: str) -> bool:
+        """Whether the last profile that states the person's consent, of those here, withdrew it."""
+        own = self._of.get(user_id)
+        return own is not None and own.withdrawn != NEVER
+
     def withdraw(self, user_id: str) -> None:
         """Drops a person's interactions: their row says that they have not consented."""
         own = self._of.get(user_id)

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from recommend import page as pages
 from recommend.page import Page, PageRow
 from recommend.page_rows import Title
+from recommend.pictures import Pictures, pictures
+from recommend.slots import seed_of
 from recommend.surfaces import home
 from recommend.trace import StageTrace
 from schemas.events import Impression
@@ -22,6 +24,7 @@ from serving.answers import FeedItem, Filtered, feed_items, trace_of
 from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness, Person
+from serving.others import OtherPeople
 from serving.parameters import Whole
 from serving.personal import read_person
 from serving.problems import document
@@ -98,6 +101,7 @@ class Pages:
     def __init__(self, services: Services, requests: Requests) -> None:
         self._services = services
         self._requests = requests
+        self._others = OtherPeople(services)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -118,10 +122,11 @@ class Pages:
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
         person = await read_person(services, requested, user_id, asked["after"])
+        others = await self._others.of(pages.READS, user_id, person.features)
         hydrated = time.perf_counter()
         query = requested.query(
-            user=person.features, n=per_row, region=asked["region"] or "", device=asked["device"] or "",
-            pairs=person.pairs, user_id=user_id,
+            user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",
+            device=asked["device"] or "", pairs=person.pairs, user_id=user_id,
         )  # fmt: skip
         begun = pages.begin(variant.pipeline, query, rows, per_row)
         pairs_ms = 0.0
@@ -131,14 +136,26 @@ class Pages:
             pairs_ms = (time.perf_counter() - asked_at) * 1000
         page = pages.finish(variant.pipeline, begun)
         ended = time.perf_counter()
-        degraded = (["hydrate"] if person.degraded or person.pairs.degraded else []) + page.degraded
+        is_short = person.degraded or person.pairs.degraded or others.degraded
+        degraded = (["hydrate"] if is_short else []) + page.degraded
         timings = {
             "hydrate": round((hydrated - started) * 1000 + pairs_ms, 3),
             "rows": round((ended - hydrated) * 1000 - pairs_ms, 3),
             "total": round((ended - started) * 1000, 3),
         }
         request_id = secrets.token_hex(12)
-        shown = [row_of(row, number, request_id) for number, row in enumerate(page.rows)]
+        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
+        chosen = [
+            pictures(
+                row.answer.query,
+                row.answer.candidates.rows,
+                seed_of(id_of_row(request_id, number)) if is_logged else None,
+            )
+            for number, row in enumerate(page.rows)
+        ]
+        shown = [
+            row_of(row, number, request_id, of) for number, (row, of) in enumerate(zip(page.rows, chosen, strict=True))
+        ]
         response = document(
             PageAnswer(
                 request_id=request_id, surface=SURFACE, user_id=user_id, rows=shown, unknown_items=requested.unknown,
@@ -148,8 +165,8 @@ class Pages:
         )  # fmt: skip
         self._observe(page, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        if person.consent and requested.is_logged and request.method != "HEAD":
-            self._log(requested, person, page, shown, bool(degraded))
+        if is_logged:
+            self._log(requested, person, page, shown, chosen, bool(degraded))
         return response
 
     def _observe(self, page: Page, timings: dict[str, float], degraded: Sequence[str]) -> None:
@@ -162,10 +179,16 @@ class Pages:
             observe(self._services, surface, answer, answer.timings_ms, [])
 
     def _log(
-        self, requested: Requested, person: Person, page: Page, shown: Sequence[RowAnswer], degraded: bool
+        self,
+        requested: Requested,
+        person: Person,
+        page: Page,
+        shown: Sequence[RowAnswer],
+        chosen: Sequence[Pictures],
+        degraded: bool,
     ) -> None:
         asked, variant = requested.asked, requested.variant
-        for row, entry in zip(page.rows, shown, strict=True):
+        for row, entry, of in zip(page.rows, shown, chosen, strict=True):
             # What a page that fell back was made of is nothing to learn from.
             inputs = None if degraded else row.answer.features
             self._services.log_shown(
@@ -174,18 +197,23 @@ class Pages:
                     asked["device"], variant.version, variant.name,
                     features=None if inputs is None else inputs.tobytes(),
                     applied_offset=None if inputs is None else person.row_offset,
-                    own_offsets=None if inputs is None else person.own_offsets,
+                    own_offsets=None if inputs is None else person.own_offsets, **of.logged(),
                 )
             )  # fmt: skip
 
 
-def row_of(row: PageRow, number: int, request_id: str) -> RowAnswer:
+def id_of_row(request_id: str, number: int) -> str:
+    """The request id of a row's own impression."""
+    return f"{request_id}-{number}"
+
+
+def row_of(row: PageRow, number: int, request_id: str, chosen: Pictures) -> RowAnswer:
     """The answer's row at place `number`."""
     anchor = row.answer.query.columns.ids[row.plan.anchor] if row.plan.anchor >= 0 else None
     return RowAnswer(
-        row=number, request_id=f"{request_id}-{number}", surface=f"{SURFACE}:{row.kind.name}",
+        row=number, request_id=id_of_row(request_id, number), surface=f"{SURFACE}:{row.kind.name}",
         algorithm=row.kind.name, title=row.plan.title, anchor=anchor, value=round(row.value, 5),
-        items=feed_items(row.answer), trace=trace_of(row.answer),
+        items=feed_items(row.answer, chosen), trace=trace_of(row.answer),
     )  # fmt: skip
 
 

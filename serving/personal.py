@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
+from recommend.slots import logged
 from schemas.events import Impression
 from serving.hydrate import Person
 from serving.recorder import NOT_RECORDED, Recording
@@ -44,21 +46,26 @@ async def answer_to(
     requested: Requested,
     query: Query,
     hydrate_ms: float = 0.0,
+    is_short: bool = False,
     recording: Recording = NOT_RECORDED,
 ) -> Personal:
-    """The answer to a person's query; features of pairs are read in between."""
+    """The answer to a person's query; features of pairs are read in between. `is_short` says that other people could
+    not be read."""
     begun = requested.begin(query, recording)
     if wanted := begun.wanted_pairs():
         asked_at = time.perf_counter()
         await person.pairs.prefetch(wanted)
         hydrate_ms += (time.perf_counter() - asked_at) * 1000
     answer = requested.finish(begun)
-    hydrated = not (person.degraded or person.pairs.degraded)
+    hydrated = not (is_short or person.degraded or person.pairs.degraded)
     return Personal(person, answer, ([] if hydrated else ["hydrate"]) + answer.degraded, hydrate_ms, hydrated)
 
 
-def impression(request_id: str, user_id: str, requested: Requested, found: Personal) -> Impression:
-    """The list as it was shown. What an answer that fell back was made of is nothing to learn from."""
+def impression(
+    request_id: str, user_id: str, requested: Requested, found: Personal, chosen: Pictures = NO_PICTURES
+) -> Impression:
+    """The list as it was shown, with the pictures `chosen`. What an answer that fell back was made of is nothing to
+    learn from."""
     asked, variant, person = requested.asked, requested.variant, found.person
     inputs = None if found.degraded else found.answer.features
     return Impression(
@@ -67,4 +74,5 @@ def impression(request_id: str, user_id: str, requested: Requested, found: Perso
         features=None if inputs is None else inputs.tobytes(),
         applied_offset=None if inputs is None else person.row_offset,
         own_offsets=None if inputs is None else person.own_offsets,
+        **logged(found.answer.query, len(found.answer.item_ids)), **chosen.logged(),
     )  # fmt: skip

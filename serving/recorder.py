@@ -22,6 +22,7 @@ import numpy.typing as npt
 from feature_repo.columns import Rows
 from follow.loop import Loop, LoopHealth
 from operators.time import DAY
+from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer, Begun
 from recommend.query import NO_ROWS, Query
 from recommend.recorded import RecordingTrace
@@ -76,11 +77,21 @@ class Recording:
         if self._recorder is not None:
             self._kept, self._broken = begun.candidates.rows, begun.broken
 
-    def take(self, surface: Surface, around: Around, answer: Answer, body: bytes | memoryview) -> None:
-        """Called with the answer and its body. Never raises."""
+    def take(
+        self,
+        surface: Surface,
+        around: Around,
+        answer: Answer,
+        body: bytes | memoryview,
+        chosen: Pictures = NO_PICTURES,
+    ) -> None:
+        """Called with the answer, its body and the pictures in it. Never raises."""
         if self._recorder is None:
             return
         try:
+            if answer.query.drawn is not None or answer.query.others or any(chosen.images):
+                self._recorder.count("unsupported", 1)  # a record has neither counts of bandits nor other people
+                return
             shares = answer.query.popular.shares(answer.query.at)
             if self._shares is None or self._broken or not np.array_equal(shares, self._shares):
                 self._recorder.count("failed", 1)
@@ -112,7 +123,8 @@ class Recorder:
         count: Callable[[str, int], object],
     ) -> None:
         """`share` of the answers is recorded, 0 … 1; `queue` of them wait at most; they are kept for `days`, and
-        `most_bytes` of them. `count(result, n)` is called with stored, dropped, busy, too_large or failed."""
+        `most_bytes` of them. `count(result, n)` is called with stored, dropped, busy, unsupported, too_large or
+        failed."""
         self._store, self._columns, self._share = store, columns, share
         self._size, self._days, self._most_bytes = queue, days, most_bytes
         self.count = count

@@ -6,26 +6,29 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from feature_repo import registry
 from feature_repo.repository import Repository
 from follow.follower import Follower
 from follow.loop import LoopHealth
 from recommend import discovery
+from recommend.item_space import ItemSpace
 from recommend.pipeline import Pipeline
 from recommend.surface import Surface
 from recommend.surfaces import SURFACES
 from schemas.events import Impression
-from schemas.topics import ITEM_FEATURES, ITEMS, RULES
+from schemas.topics import INTERACTIONS, ITEM_FEATURES, ITEMS, RULES, USERS
 from serving.catalogue import LiveCatalogue
 from serving.hydrate import Hydrator
 from serving.hydrated_once import HydratedOnce
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
+from serving.near_people import LAST, NearPeople
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
 from serving.producer import EventProducer
@@ -38,6 +41,9 @@ from serving.store import Store, UserRows
 from serving.variants import Variants
 
 log = logging.getLogger(__name__)
+
+READ_S = 5.0
+"""longest wait of a background thread for the store"""
 
 
 @dataclass
@@ -63,9 +69,12 @@ class Services:
     """the other server processes on the port; None where there are none"""
     _follower: Follower | None = None
     _rules_follower: Follower | None = None
+    _people_follower: Follower | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
     _quiet_since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self.people = NearPeople(self.settings.people, self._user_space, self._read_people, self.is_shown)
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -119,6 +128,21 @@ class Services:
         """The pipeline of the model in force."""
         return self.variants.default.pipeline
 
+    def is_shown(self, user_id: str, row: Mapping[str, Any]) -> bool:
+        """Whether answers for others may be made from this person: whether they consent, by fields of their row and by
+        what was posted to this server since."""
+        consents = row["consent"] and (row["consent_given"] or not self.settings.opt_in)
+        return bool(consents) and not self.own.has_withdrawn(user_id)
+
+    def _user_space(self) -> ItemSpace | None:
+        model = self.pipeline.model
+        return model.user_space if model else None
+
+    def _read_people(self, user_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Reads rows from another thread than the event loop's."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(self.store.people(user_ids), self._loop).result(READ_S)
+
     @property
     def ready(self) -> bool:
         """Whether the catalogue and the rules have been read, or reading them has timed out."""
@@ -142,10 +166,12 @@ class Services:
     @property
     def background(self) -> list[LoopHealth]:
         """The health of each background thread."""
-        followers = [each for each in (self._follower, self._rules_follower) if each]
+        followers = [each for each in (self._follower, self._rules_follower, self._people_follower) if each]
         followed = [each.health for each in followers]
         if self._rules_follower:
             followed.append(self.rules.health)
+        if self._people_follower:
+            followed.append(self.people.health)
         recorded = [self.recorder.health] if self.recorder.is_used else []
         return [*followed, self.models.health, self.impressions.health, *recorded]
 
@@ -154,6 +180,7 @@ class Services:
             "freshet_items": self.catalogue.columns.n,
             "freshet_store_up": self.store.healthy,
             "freshet_item_rows_refused": self.catalogue.refused,
+            "freshet_people": len(self.people),
             "freshet_rules": len(self.rules.in_force.rules),
             "freshet_rules_unfit": len(self.rules.in_force.faults),
             "freshet_attributes_left_out": self.catalogue.columns.filterable.left_out,
@@ -171,6 +198,7 @@ class Services:
 
     async def start(self, follow: bool = True) -> None:
         """Opens all services; those that fail are retried in the background."""
+        self._loop = asyncio.get_running_loop()
         await self.store.start()
         await self.refresh_model()
         self.impressions.start()
@@ -184,6 +212,11 @@ class Services:
             self._rules_follower = Follower(
                 self.settings.connection, [RULES], self.rules.on_record, self.rules.set_complete
             ).start()
+            if self.settings.people:
+                self.people.start()
+                self._people_follower = Follower(
+                    self.settings.connection, [INTERACTIONS, USERS], self.people.on_record, last=LAST
+                ).start()
 
     async def stop(self) -> None:
         """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
@@ -191,6 +224,8 @@ class Services:
         threads = [self.models.stop, self.recorder.stop, *([self._follower.stop] if self._follower else [])]
         if self._rules_follower:
             threads += [self._rules_follower.stop, self.rules.stop]
+        if self._people_follower:
+            threads += [self._people_follower.stop, self.people.stop]
         ended = await asyncio.gather(
             self._write_out(), self.store.stop(), *(asyncio.to_thread(stop) for stop in threads), return_exceptions=True
         )

@@ -87,6 +87,9 @@ class ServingSettings(LatenessSettings, ConsentSettings):
     list_users: bool = Field(
         False, description="GET /v1/users lists profiles, and filters read their attributes, although no API key is set"
     )
+    people: int = Field(
+        50_000, ge=0, description="people, those who were active last, who are kept to find people alike; 0: none"
+    )
     impressions_queue: int = Field(10_000, ge=1, description="impressions that wait for Kafka at most")
     record_share: float = Field(
         0, ge=0, le=1, description="share of the answers that are recorded, for `freshet explain`"

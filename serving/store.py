@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 READERS = 4
-"""threads that read pairs: a read waits for a round trip, and takes the interpreter for most of its time"""
+"""threads that read pairs and other people: a read waits for a round trip, and takes the interpreter for most of its
+time"""
 PROBE = "freshet-probe"
 """a person whom nobody is: reading them says whether the store answers"""
 
@@ -25,6 +26,10 @@ class UserRows(Protocol):
     person without one. The attributes of the profile are empty unless asked for, and `user_shown` is left out."""
 
     def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None: ...
+
+    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, all in one round trip; missing rows
+        are left out."""
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]
@@ -97,10 +102,18 @@ class Store:
     ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
         """The person's rows in views of pairs, by view and second key, in one round trip that does not block the event
         loop. Raises as `read`."""
+        return await self._ask_aside(lambda rows: rows.read_pairs(user_id, asked))
+
+    async def people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
+        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
+        trip that does not block the event loop. Raises as `read`."""
+        return await self._ask_aside(lambda rows: rows.read_people(user_ids, met))
+
+    async def _ask_aside(self, read: Callable[[UserRows], Found]) -> Found:
         if self._rows is None or self._recovering is not None:
             raise StoreAway("the online store is away")
         rows, loop = self._rows, asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._readers, lambda: _tried(rows, lambda r: r.read_pairs(user_id, asked)))
+        answer = await loop.run_in_executor(self._readers, lambda: _tried(rows, read))
         return self._checked(answer)
 
     def _ask(self, read: Callable[[UserRows], Found]) -> Found:

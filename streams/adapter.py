@@ -26,7 +26,7 @@ from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 from feature_repo import registry
 from feature_repo.repository import Repository
 from operators.contract import NO_ROW, Operator, Record, Row, Signal, World, owner
-from operators.keyed_item import SENT
+from operators.item import SENT
 from operators.stepping import LINGERS, apply, deleted, refuse
 from schemas.clock import now_ms
 from schemas.errors import EventError, NoConsent

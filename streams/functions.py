@@ -11,7 +11,7 @@ from feature_repo import registry
 from feature_repo.builders import item_operator, served, user_operator
 from feature_repo.repository import Repository
 from operators.contract import Operator, Record, Row, World
-from operators.keyed_item import TOGETHER
+from operators.item import TOGETHER
 from schemas.events import Interaction, User
 from streams import archive, interpreter, wire, world
 from streams.adapter import OperatorFunction

@@ -48,9 +48,9 @@ SIGNALS_AT_ONCE = 1000
 
 
 def downstream(key: str, signals: list[Signal], fields: int | None, arrived: int) -> FlinkRow:
-    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all;
-    `arrived` as in MESSAGE."""
-    payload = _pack([signal[:fields] for signal in signals])
+    """Downstream signals of one key as a MESSAGE to the next operator: the first `fields` of each signal, or all, as of
+    a signal with a context; `arrived` as in MESSAGE."""
+    payload = _pack([signal if signal.context else signal[:fields] for signal in signals])
     return FlinkRow(key, FlinkRow(key, payload, "", 0, 0, arrived))
 
 

@@ -31,9 +31,8 @@ from recommend.pipeline import Pipeline
 from recommend.query import Query
 from recommend.stage import NONE, Retriever
 from recommend.surfaces import home
-from schemas.controls import FEEDBACK
 from schemas.errors import FreshetError
-from schemas.events import Impression, Interaction
+from schemas.events import NO_BEHAVIOUR, Impression, Interaction
 from training.accepted import Arrivals, Log
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
@@ -184,7 +183,7 @@ def wanted(log: Log) -> Callable[[int], dict[str, int]]:
     place = []
     for index, event in enumerate(log.interactions):
         place.append(len(by_user[event.user_id]))
-        if event.event_type != FEEDBACK:
+        if event.event_type not in NO_BEHAVIOUR:
             by_user[event.user_id].append(index)
 
     def grades(index: int) -> dict[str, int]:

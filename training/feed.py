@@ -14,6 +14,7 @@ from recommend import steps
 from recommend.catalogue import Catalogue
 from recommend.pipeline import Answer, Pipeline
 from recommend.query import Query
+from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import home
 from schemas.bundle import Bundle
@@ -23,7 +24,7 @@ from training.examples import StageFailed, replay
 from training.newcomers import Newcomers
 from training.replay import KnownItems
 
-PLAIN = replace(home, rerankers=())
+PLAIN = replace(home, rerankers=(), exploration=None)
 """the surface without re-ranking, to see what it costs"""
 
 
@@ -120,7 +121,7 @@ class ReplayedFeed:
         self._advance(at)
         return self._pipeline.query(
             at=at, user=self._people.row(user_id, at), n=n, region=self._regions.get(user_id, ""),
-            pairs=self._people.pairs(user_id, at), explain="none",
+            pairs=self._people.pairs(user_id, at), explain="none", seed=seed_of(f"{user_id} {at}"),
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.time import minutes
-from schemas.controls import FEEDBACK
+from schemas.events import NO_BEHAVIOUR
 from training.accepted import Log
 
 VISIT_GAP = minutes(30)
@@ -23,7 +23,7 @@ def sample(log: Log, start: int, limit: int, seed: int) -> list[int]:
     visits: list[list[int]] = []
     latest: dict[str, tuple[int, list[int]]] = {}
     for number, event in enumerate(log.interactions):
-        if event.event_type == FEEDBACK:
+        if event.event_type in NO_BEHAVIOUR:
             continue
         seen = latest.get(event.user_id)
         if seen and event.timestamp <= seen[0] + VISIT_GAP:

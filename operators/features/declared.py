@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from operators.attribution import Attribution
+from operators.bandit_counts import NO_INTERACTIONS
 from operators.contract import MARK as MARK
 from operators.contract import WITHDRAWN, Cells, Operator, Record, Row, Signal, owner
-from operators.cooccurrence import OF_BASKETS
 from operators.features.entity import Entity
 from operators.features.entity_operator import EntityOperator
 from operators.features.short_lived import ShortLivedIds
@@ -61,7 +61,7 @@ class WithFeatures:
         found = self._operator.parts(key, record)
         if type(record.event) is not Signal:
             return found + self._after
-        if not self._features or record.event.event_type in OF_BASKETS:  # those are no interactions of their own
+        if not self._features or record.event.event_type in NO_INTERACTIONS:  # no interactions of their own
             return found
         return found + tuple(
             part_of(name, second) for name, operator in self._features.items() for second in operator.parts(key, record)
@@ -89,7 +89,7 @@ class WithFeatures:
         if not self._others:
             return self._operator.listeners(signal)
         found = dict.fromkeys(self._operator.listeners(signal))
-        if signal.event_type in OF_BASKETS:
+        if signal.event_type in NO_INTERACTIONS:
             return found
         for entity in self._others:
             found |= dict.fromkeys(keys[0] for keys in entity.keys_of(signal))

@@ -18,16 +18,15 @@ from typing import Any, Literal, TypeAlias
 
 from operators.contract import Signal
 from operators.gate import IMPRESSION
-from schemas.controls import FEEDBACK
 from schemas.errors import FeatureError
-from schemas.events import EVENT_TYPES
+from schemas.events import EVENT_TYPES, NO_BEHAVIOUR
 
 Kind: TypeAlias = Literal["text", "texts", "int", "number", "flag"]
 Read: TypeAlias = Callable[[Signal], Any]
 Decide: TypeAlias = Callable[[str], bool | None]
 
 KINDS: dict[type, Kind] = {str: "text", list: "texts", int: "int", float: "number", bool: "flag"}
-TYPES_OF_EVENTS = (*EVENT_TYPES, FEEDBACK, IMPRESSION)
+TYPES_OF_EVENTS = (*EVENT_TYPES, *sorted(NO_BEHAVIOUR), IMPRESSION)
 
 
 def undecided(event_type: str) -> bool | None:

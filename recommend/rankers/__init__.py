@@ -1,7 +1,8 @@
 """Rankers, one a file. A surface names one, and weighs its heads."""
 
+from recommend.rankers.blended import Blended
 from recommend.rankers.cautious import Cautious
-from recommend.rankers.cosine import Cosine
+from recommend.rankers.favour import ByFavour
 from recommend.rankers.in_order import ByDue, InOrder
 from recommend.rankers.onnx import Onnx
 from recommend.rankers.popularity import ByPopularity, ByVelocity, EventsNow
@@ -9,6 +10,6 @@ from recommend.rankers.scored import Scored
 from recommend.rankers.together import ByCooccurrence
 
 __all__ = [
-    "ByCooccurrence", "ByDue", "ByPopularity", "ByVelocity", "Cautious", "Cosine", "EventsNow", "InOrder",
+    "Blended", "ByCooccurrence", "ByDue", "ByFavour", "ByPopularity", "ByVelocity", "Cautious", "EventsNow", "InOrder",
     "Onnx", "Scored",
 ]  # fmt: skip

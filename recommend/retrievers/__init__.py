@@ -2,9 +2,10 @@
 
 from recommend.retrievers.again import BuyAgain, LastBegun
 from recommend.retrievers.asked import AskedFor, Unfamiliar
+from recommend.retrievers.favoured import Favoured, Otherwise
 from recommend.retrievers.given import Given
 from recommend.retrievers.nearest import NEAREST, Nearest
-from recommend.retrievers.neighbours import Neighbours
+from recommend.retrievers.neighbours import BoughtWithItem, Neighbours
 from recommend.retrievers.new import NEW, New
 from recommend.retrievers.popular import (
     AT_TIME,
@@ -21,7 +22,8 @@ from recommend.retrievers.similar import RECENTS, SIMILAR, Similar
 from recommend.retrievers.together import BoughtTogether, NearCart
 
 __all__ = [
-    "AT_TIME", "NEAREST", "NEW", "ON_DEVICE", "POPULAR", "RECENTS", "SIMILAR",
-    "AnyAvailable", "AskedFor", "BoughtTogether", "BuyAgain", "Given", "LastBegun", "NearCart", "Nearest", "Neighbours",
-    "New", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising", "Similar", "Trending", "Unfamiliar",
+    "AT_TIME", "NEAREST", "NEW", "ON_DEVICE", "POPULAR", "RECENTS", "SIMILAR", "AnyAvailable", "AskedFor",
+    "BoughtTogether", "BoughtWithItem", "BuyAgain", "Favoured", "Given", "LastBegun", "NearCart", "Nearest",
+    "Neighbours", "New", "Otherwise", "PopularEverywhere", "PopularInContext", "PopularInRegion", "Rising",
+    "Similar", "Trending", "Unfamiliar",
 ]  # fmt: skip

@@ -64,6 +64,7 @@ export class FeedList {
     const title = titleOf(entry);
     const reason = el("p", { class: "reason" });
     const place = el("span", { class: "rank", "aria-hidden": "true" });
+    const picture = el("img", { class: "picture", alt: "", loading: "lazy", hidden: "" });
     const change = el("span", { class: "change" });
     const buttons = [...ACTIONS, MORE, ...CONTROLS].map(({ type, label }) =>
       el("button", {
@@ -75,18 +76,21 @@ export class FeedList {
     const element = el("li", { class: "card", tabindex: "0", "data-item": entry.item_id, "aria-label": title },
       place,
       el("div", { class: "body" },
+        picture,
         el("h3", {}, title, change),
         el("ul", { class: "genres", "aria-label": "Genres" },
           ...(entry.item?.categories ?? []).map((name) => el("li", {}, name))),
         reason),
       el("div", { class: "actions" }, ...buttons));
-    return { element, reason, place, change };
+    return { element, reason, place, change, picture };
   }
 
   #update(card, entry, ranks) {
     const old = ranks.get(entry.item_id);
     card.rank = entry.rank;
     card.place.textContent = String(entry.rank + 1);
+    card.picture.hidden = !entry.image;
+    if (entry.image && card.picture.getAttribute("src") !== entry.image) card.picture.src = entry.image;
     card.reason.textContent = entry.reason?.text ?? "";
     card.reason.dataset.code = entry.reason?.code ?? "";
     card.reason.dataset.because = entry.reason?.item_id ?? "";

@@ -72,7 +72,10 @@ def test_services() -> None:
     # What profiles hold is read for filters alone.
     fed = [name for name in everything if name != "profile_attributes"]
     of_controls = [f.name for f in views.user_controls.fields]
-    assert of(features.user_feed) == {"user_activity": fed, "user_controls": of_controls, **read}
+    of_follows = [f.name for f in views.user_follows.fields]
+    assert of(features.user_feed) == {
+        "user_activity": fed, "user_controls": of_controls, "user_follows": of_follows, **read,
+    }  # fmt: skip
     assert of(features.item_stats) == {"item_activity": [f.name for f in views.item.fields]}
     assert of(features.item_region_stats) == {"item_region_activity": [f.name for f in views.item_region.fields]}
     assert set(everything) - set(of(features.user_session)["user_activity"]) == {

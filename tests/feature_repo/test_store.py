@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 import yaml
@@ -27,6 +28,7 @@ from feature_repo.columns import ItemColumns
 from feature_repo.people import people
 from feature_repo.store import UserReader, Writer
 from feature_repo.values import ENCODE
+from feature_repo.views import OF_OTHERS
 from freshet.features import feast
 from freshet.local.ports import free_ports
 from freshet.local.redis import Redis
@@ -72,6 +74,8 @@ def rows() -> dict[tuple[str, ...], Row]:
         said = {"control": "not_category", "category": f"c{n}"}
         event = Interaction(f"c{n}", "feedback", f"u{n}", T0 + 60 * MINUTE, properties=said)
         replay.feed(Record(event, "interactions", n, 60 + n))
+        event = Interaction(f"f{n}", "follow", f"u{n}", T0 + 61 * MINUTE, properties={"followed": f"u{(n + 1) % 5}"})
+        replay.feed(Record(event, "interactions", n, 65 + n))
     return {(row.view, *row.key): row for row in emitted}
 
 
@@ -82,6 +86,8 @@ SERVICE = {
     "item_stats": "item_activity",
     "item_region_stats": "item_region_activity",
     "item_together": "item_cooccurrence",
+    "item_explored": "item_exploration",
+    "policy_state": "policy_model",
 }
 
 
@@ -180,7 +186,10 @@ def test_the_servers_reader_reads_the_same(writer: Writer, reader: UserReader) -
         expected = dict(zip([f.name for f in views.user.fields], ROWS["user_activity", f"u{n}"].values, strict=True))
         controls = ROWS["user_controls", f"u{n}"].values
         expected |= dict(zip([f.name for f in views.user_controls.fields], controls, strict=True))
+        follows = ROWS["user_follows", f"u{n}"].values
+        expected |= dict(zip([f.name for f in views.user_follows.fields], follows, strict=True))
         assert expected["control_targets"] == [f"c{n}"]
+        assert expected["follow_ids"] == [f"u{(n + 1) % 5}"]
         assert {name for name in found if ":" not in name} == set(expected)
         for value in DECLARED.reads.user:
             row, names = ROWS[value.entity.view, f"u{n}"], [f.name for f in DECLARED.view(value.entity).fields]
@@ -257,6 +266,20 @@ def test_a_stock_client_computes_the_rankers_declared_inputs(
         candidates = Candidates(Request(person, columns, T0), columns.rows([row["item_id"]]))
         for cross in able:
             assert found[cross.name][n] == pytest.approx(cross(candidates)[0])
+
+
+def test_rows_of_several_people_are_read_at_once(writer: Writer, reader: UserReader) -> None:
+    found = reader.read_people(["u1", "nobody", "u3"])
+    assert set(found) == {"u1", "u3"}
+    for user_id, row in found.items():
+        whole = reader.read(user_id)
+        assert whole is not None
+        assert set(row) == set(OF_OTHERS)
+        assert all(np.array_equal(whole[name], value) for name, value in row.items())
+    assert reader.read_people([]) == {}
+    (met,) = reader.read_people(["u1"], met=True).values()
+    assert list(seen_hashes(met)) == list(seen_hashes(reader.read("u1") or {}))
+    assert len(seen_hashes(met))
 
 
 def test_a_person_never_heard_of(writer: Writer, reader: UserReader) -> None:

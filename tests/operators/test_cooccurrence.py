@@ -19,7 +19,7 @@ from operators.cooccurrence import BASKET, OF_BASKETS, PARTNER, UNKNOWN, Basket,
 from operators.decay import POPULARITY_ORIGIN
 from operators.features import Count
 from operators.features import item as item_entity
-from operators.keyed_item import TOGETHER
+from operators.item import TOGETHER
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import StateError
 from schemas.events import Impression, Interaction, User

@@ -21,8 +21,8 @@ from operators.contract import Record, Signal, View
 from operators.cooccurrence import OF_BASKETS
 from operators.decay import Popularity
 from operators.features import WithFeatures
+from operators.item import SENT, ItemOperator
 from operators.keyed import UserOperator
-from operators.keyed_item import SENT, ItemOperator
 from operators.seen import seen_hashes
 from operators.subject import CatalogueEntry
 from operators.time import DAY, HOUR, MINUTE, minutes

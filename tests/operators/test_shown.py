@@ -23,12 +23,13 @@ from operators.shown import (
     SURFACES,
     TIMES,
     VISIT,
+    Entry,
     ShownOperator,
     ShownState,
     entries_of,
     pack,
+    sealed,
     showings,
-    trimmed,
 )
 from operators.time import DAY, HOUR
 from schemas.errors import Duplicate, NoConsent, StateError
@@ -129,10 +130,45 @@ def test_memory_is_bounded_by_surface_and_one_does_not_push_out_another() -> Non
     row = row_of(state)
     assert len(read(row, "home")) <= KEEP + FULL
     assert {hashed for hashed, _ in read(row, "email")} == {hash64("m1"), hash64("m2")}
-    many = trimmed({(f"s{n}", n, 1000 + n) for n in range(20)}, 0)
-    assert {surface for surface, _, _ in many} == {f"s{n}" for n in range(20 - SURFACES, 20)}
+    many = {"shown_before": sealed(b"", [(f"s{n}", n, 1000 + n) for n in range(20)], 0)}
+    assert [n for n in range(20) if read(many, f"s{n}")] == list(range(20 - SURFACES, 20))
     long_ago = T0 - MOST_MS - DAY
-    assert trimmed({("home", 1, long_ago // VISIT)}, T0) == []
+    assert not read({"shown_before": sealed(b"", [("home", 1, long_ago // VISIT)], T0)}, "home")
+
+
+def plainly_kept(entries: set[Entry], at: int) -> set[Entry]:
+    """What is kept, as plain as it can be."""
+    kept: list[Entry] = []
+    for entry in sorted(entries, key=lambda each: (-each[2], each[0], each[1])):
+        surface, hashed, visit = entry
+        surfaces = [each[0] for each in kept]
+        if (
+            visit >= (at - MOST_MS) // VISIT
+            and sum(each[:2] == (surface, hashed) for each in kept) < TIMES
+            and surfaces.count(surface) < KEEP
+            and (surface in surfaces or len(set(surfaces)) < SURFACES)
+        ):
+            kept.append(entry)
+    return set(kept)
+
+
+entries = st.lists(
+    st.tuples(
+        st.sampled_from([f"s{n}" for n in range(12)]),
+        st.integers(0, 6),
+        st.integers((T0 - MOST_MS - 3 * DAY) // VISIT, T0 // VISIT),
+    ),
+    max_size=120,
+)
+
+
+@given(entries, entries)
+def test_what_is_sealed_is_what_is_to_be_kept(before: list[Entry], recent: list[Entry]) -> None:
+    old = plainly_kept(set(before), T0)
+    cell = sealed(pack(sorted(old)) if old else b"", dict.fromkeys(recent), T0)
+    for surface in {each[0] for each in (*before, *recent)}:
+        expected = {each[1:] for each in plainly_kept(old | set(recent), T0) if each[0] == surface}
+        assert read({"shown_before": cell}, surface) == expected
 
 
 def test_cells_of_a_server_are_read_with_a_row() -> None:

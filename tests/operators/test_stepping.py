@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from feature_repo import builders, views
 from operators.contexts import time_context
 from operators.contract import Record, Signal
+from operators.item import SENT
 from operators.keyed import UserOperator
-from operators.keyed_item import SENT
 from operators.stepping import Emission, apply, event_time, expire, step, timers
 from operators.time import DAY, HOUR, MINUTE
 from schemas.errors import EventError, InvalidEvent, TooLate

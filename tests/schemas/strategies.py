@@ -77,11 +77,14 @@ def _impressions(draw: st.DrawFn) -> Impression:
     shown = draw(st.lists(ids, min_size=1, max_size=5))
     n = len(shown)
     width = draw(st.integers(1, 3))
+    explored = sorted(draw(st.sets(st.integers(0, n - 1))))
+    contexts = draw(st.binary(min_size=4 * len(explored), max_size=4 * len(explored))) if explored else None
     return Impression(
         draw(ids), draw(ids), draw(times), shown, draw(names), draw(optional), draw(optional), draw(names),
         draw(optional), draw(st.none() | st.lists(st.floats(0, 1, exclude_min=True), min_size=n, max_size=n)),
         draw(st.none() | st.binary(min_size=4 * n * width, max_size=4 * n * width)),
-        draw(st.none() | st.integers(-1, 2**63 - 1)),
+        draw(st.none() | st.integers(-1, 2**63 - 1)), explored=explored, contexts=contexts, context_id=draw(names),
+        images=draw(st.none() | st.lists(st.none() | names, min_size=n, max_size=n)), segment=draw(optional),
     )  # fmt: skip
 
 

@@ -99,7 +99,8 @@ EXAMPLES: dict[str, list[Event]] = {
     "impressions": [codec.default().decode("impressions", apache(declared("impressions"), {
         "request_id": "r1", "user_id": "u1", "timestamp": T0, "items": ["i1"], "surface": "home",
         "region": None, "device": None, "model_version": None, "variant": None, "propensities": [0.5],
-        "features": None, "applied_offset": 7, "own_offsets": [8, 11]}))],
+        "features": None, "applied_offset": 7, "own_offsets": [8, 11], "explored": [0], "contexts": bytes(8),
+        "context_id": "basic1", "images": ["red.jpg"], "segment": "drama"}))],
 }  # fmt: skip
 
 
@@ -141,6 +142,28 @@ def test_a_first_version_is_read_by_todays_code(tmp_path: Path) -> None:
 def test_an_impression_from_before_it_could_hold_features_is_read() -> None:
     event = Impression("r1", "u1", T0, ["i1", "i2"], region="DE")
     assert codec.decode("impressions", apache(declared("impressions.1"), structs.asdict(event))) == event
+
+
+def test_an_impression_from_before_anything_was_explored_is_read() -> None:
+    event = Impression("r1", "u1", T0, ["i1", "i2"], propensities=[0.5, 1.0], applied_offset=3, own_offsets=[4])
+    assert codec.decode("impressions", apache(declared("impressions.3"), structs.asdict(event))) == event
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("explored", [1, 0]), ("explored", [0, 0]), ("explored", [2]), ("explored", [-1]), ("explored", []),
+        ("contexts", b""), ("contexts", bytes(12)), ("contexts", bytes(8 * 17)), ("context_id", None),
+        ("images", ["a.jpg"]), ("images", ["a.jpg", ""]),
+    ],
+)  # fmt: skip
+def test_what_is_logged_of_chance_fits_the_list(field: str, value: Any) -> None:
+    event = Impression("r1", "u1", T0, ["i1", "i2"], explored=[0, 1], contexts=bytes(16), context_id="basic1",
+                       images=[None, "b.jpg"], segment="drama")  # fmt: skip
+    assert codec.decode("impressions", codec.encode(event)) == event
+    with pytest.raises(InvalidEvent) as raised:
+        codec.decode("impressions", codec.encode(structs.replace(event, **{field: value})))
+    assert raised.value.field.startswith(field if (field, value) != ("explored", []) else "contexts")
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,12 @@ def fitting(body: Any) -> Any:
         said = event.get("properties")
         if isinstance(said, dict) and isinstance(said.get("of"), str) and said["of"] == event.get("event_id"):
             said["of"] = "another"
-        if isinstance(event.get("features"), str):
-            del event["features"]
+        for name in ("features", "contexts"):
+            if isinstance(event.get(name), str):
+                del event[name]
+        for name in ("explored", "images"):
+            if isinstance(event.get(name), list):
+                del event[name]
         given = event.get("propensities")
         if isinstance(given, list) and all(isinstance(p, (int, float)) and 0 < p <= 1 for p in given):
             del event["propensities"]

@@ -16,6 +16,7 @@ from recommend.rankers.popularity import POPULARITY
 from recommend.trace import STEPS
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
+from tests.recommend.test_together import bought
 from tests.serving.made import Api, popular
 
 ITEMS = [Item(f"i{k}", f"Title {k}", ["even" if k % 2 == 0 else "odd"], available=k != 3) for k in range(12)]
@@ -59,7 +60,9 @@ def test_without_reasons(api: Api) -> None:
 def test_a_surface_that_there_is_not_is_refused_with_those_there_are(api: Api) -> None:
     answer = api.get("/v1/users/u1/feed", surface="cart")
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"name": "surface", "detail": "must be one of: email, home, push"}]
+    assert answer.json()["errors"] == [
+        {"name": "surface", "detail": "must be one of: email, friends, home, people_like_you, push"}
+    ]
 
 
 def test_a_full_explanation(api: Api) -> None:
@@ -162,12 +165,60 @@ def test_features_as_people_read_them(api: Api) -> None:
 
 
 def test_similar_items(api: Api) -> None:
-    answer = api.get("/v1/items/i2/similar", n=4)
+    answer = api.get("/v1/items/i2/similar", n=4, objective="behaviour:1")
     assert ids(answer)[0] == "i1"
     assert not {"i2", "i3"} & set(ids(answer)), "neither itself nor what cannot be had"
     scores = [entry["score"] for entry in answer.json()["items"]]
     assert scores == sorted(scores, reverse=True)
     assert answer.json()["degraded"] == []
+
+
+def test_a_new_item_is_similar_by_content_and_an_established_one_by_behaviour(api: Api) -> None:
+    """An established item: near what the same people met, and alike by its category, or both; new ones by content."""
+    content = {"category:even": [0, 1, 0.5, 0], "category:odd": [1, 0, 0, 0.5]}
+    api.stock(ITEMS, VECTORS, content=content, version="v2")
+    api.services.catalogue.put_item(Item("fresh", "Fresh", ["odd"]))
+    of_new = api.get("/v1/items/fresh/similar", n=5).json()["items"]
+    assert {entry["reason"]["code"] for entry in of_new} == {"similar_by_content"}
+    assert of_new[0]["reason"] == {"code": "similar_by_content", "text": "Much like Fresh", "item_id": "fresh"}
+    found = api.get("/v1/items/i4/similar", n=20, explain="full").json()["items"]
+    codes = {entry["item_id"]: entry["reason"]["code"] for entry in found}
+    assert codes["i5"] == "similar_by_behaviour", "the same people, another category"
+    assert codes["i6"] == "similar_by_both"
+    assert codes["fresh"] == "similar_by_content"
+    scores = {entry["item_id"]: entry["detail"]["scores"] for entry in found}
+    assert scores["i6"]["content"] == 1
+    assert scores["i5"]["content"] == 0
+    assert scores["fresh"]["content"] == scores["fresh"]["behaviour"], "content stands in for behaviour"
+    for entry in found:
+        detail = entry["detail"]["scores"]
+        assert entry["score"] == pytest.approx(0.8 * detail["behaviour"] + 0.2 * detail["content"], abs=1e-4)
+
+
+def test_similar_items_by_content_alone_or_by_behaviour_alone(api: Api) -> None:
+    by_content = api.get("/v1/items/i4/similar", n=4, objective="content:1").json()["items"]
+    assert all(entry["item"]["categories"] == ["even"] for entry in by_content)
+    by_behaviour = api.get("/v1/items/i4/similar", n=2, objective="behaviour:1").json()["items"]
+    assert {entry["item_id"] for entry in by_behaviour} == {"i5", "i6"}
+
+
+def test_what_is_bought_together_is_similar_by_behaviour_also_without_events_at_training(api: Api) -> None:
+    api.services.catalogue.put_item(Item("fresh", "Fresh", ["new"]))
+    bought(api.services.catalogue, {"i4": (40.0, {"fresh": 0.5})})
+    found = api.get("/v1/items/i4/similar", n=20).json()["items"]
+    (fresh,) = (entry for entry in found if entry["item_id"] == "fresh")
+    assert fresh["reason"]["code"] == "similar_by_behaviour"
+    assert fresh["score"] > 0.1
+
+
+def test_the_texts_of_similar_items_are_in_the_readers_language(api: Api) -> None:
+    found = {
+        locale: api.get("/v1/items/i4/similar", n=1, locale=locale, objective="content:1").json()["items"][0]["reason"]
+        for locale in ("en", "de", "zh")
+    }
+    assert len({said["text"] for said in found.values()}) == 3
+    assert all("Title 4" in said["text"] for said in found.values())
+    assert "reason" not in api.get("/v1/items/i4/similar", explain="none").json()["items"][0]
 
 
 def test_similar_to_an_item_without_a_vector_is_what_is_popular(api: Api) -> None:
@@ -179,7 +230,7 @@ def test_similar_to_an_item_without_a_vector_is_what_is_popular(api: Api) -> Non
 def test_similar_items_are_found_behind_unavailable_ones(api: Api) -> None:
     twins = [Item(f"twin{k}", available=False) for k in range(60)]
     api.stock([*ITEMS, *twins], VECTORS | {item.item_id: [1, 2 / 4, 0, 0] for item in twins}, version="v2")
-    answer = api.get("/v1/items/i2/similar", n=5)
+    answer = api.get("/v1/items/i2/similar", n=5, objective="behaviour:1")
     assert set(ids(answer)) == {"i0", "i1", "i4", "i5", "i6"}
     assert answer.json()["degraded"] == []
 

@@ -282,8 +282,8 @@ def test_every_field_of_a_query_is_recorded_or_set_by_the_pipeline() -> None:
     from recommend.query import Query
     from serving.answer_record import OF_ROWS
 
-    others = {"columns", "model", "popular", "user", "listed", "item", "filter", "rules", "pairs"}
-    by_pipeline = {"rotation", "rules_of", "adds", "surface", "passing", "encoded"}
+    others = {"columns", "model", "popular", "user", "listed", "item", "filter", "rules", "pairs", "others"}
+    by_pipeline = {"drawn", "rotation", "rules_of", "adds", "surface", "passing", "encoded"}
     assert {f.name for f in fields(Query)} == {*PLAIN, *OF_ROWS} | others | by_pipeline
 
 

@@ -27,8 +27,8 @@ from operators.contract import Record, Signal
 from operators.features import Count, LastK, Sum, event, session, user_category
 from operators.features import item as item_entity
 from operators.features import user as user_entity
+from operators.item import SENT
 from operators.keyed import UserOperator
-from operators.keyed_item import SENT
 from operators.stepping import LINGERS
 from operators.time import DAY, END, HOUR, MINUTE
 from operators.windows import tile_of

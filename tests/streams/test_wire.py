@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from operators.contract import Record, Row, Signal
-from operators.keyed_item import SENT
+from operators.item import SENT
 from schemas import codec
 from schemas.errors import InvalidEvent, Undecodable
 from schemas.events import Interaction, Item, User

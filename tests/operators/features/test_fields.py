@@ -58,6 +58,11 @@ def test_what_an_impression_says_is_among_the_properties() -> None:
         "features",
         "applied_offset",
         "own_offsets",
+        "explored",
+        "contexts",
+        "context_id",
+        "images",
+        "segment",
     }  # for whoever learns from it, not for features
     said = set(fields_of("impressions")) - {"request_id", "user_id", "timestamp", "items"} - logged
     assert said <= set(dir(event.properties))

@@ -1,0 +1,169 @@
+"""People near one another: a bounded index of those who were active last and consent, kept up to date in the
+background.
+
+The keys of `interactions` say who was active; their rows are read from the store in small batches. `users` says at once
+who withdraws consent or is deleted. Where a model with another space comes into force, everybody is read again.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from follow.loop import Loop, Looping
+from recommend.favourites import likes
+from recommend.item_space import ItemSpace
+from recommend.people import vector_of
+from schemas import messages
+from schemas.events import User
+from schemas.topics import INTERACTIONS, USERS
+from serving.people_space import Near, PeopleSpace
+
+EVERY_S = 0.05
+BATCH = 40
+"""people who are read at once: a few milliseconds of the interpreter"""
+AGAIN_S = 30.0
+"""a person is read again at the earliest after this long"""
+HELD_S = 60.0
+"""for how long nobody is put back who has withdrawn or was deleted: their row may say so a moment later"""
+MOST_LIKES = 10
+"""favourites that are kept of a person, the newest"""
+LAST = 200_000
+"""interactions before the start of the server whose people are read"""
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+
+class NearPeople(Looping):
+    """A follower's thread notes who is to be read, one of its own reads them, and requests search on the event loop."""
+
+    def __init__(
+        self,
+        most: int,
+        space: Callable[[], ItemSpace | None],
+        read: Callable[[Sequence[str]], Rows],
+        is_shown: Callable[[str, Mapping[str, Any]], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`most` people are kept, 0 for none; `space` gives that of user vectors of the model in force; `read` gives
+        fields OF_OTHERS of rows, and may raise; `is_shown` says whether the person of a row consents."""
+        self._most = most
+        self._space, self._read, self._is_shown, self._clock = space, read, is_shown, clock
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        """who is to be read; who was active last is last"""
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        """when each person was read, or dropped, the oldest first"""
+        self._held: OrderedDict[str, float] = OrderedDict()
+        """when each was dropped who is not to be put back yet"""
+        self._people: PeopleSpace | None = None
+        self._loop = Loop("people", self.refresh, EVERY_S)
+
+    def __len__(self) -> int:
+        """People who are kept."""
+        return len(self._people) if self._people else 0
+
+    @property
+    def people(self) -> PeopleSpace | None:
+        """People in the space of the model in force, if it is read already; a request reads this once."""
+        people, space = self._people, self._space()
+        return people if people is not None and space is not None and people.id == space.id else None
+
+    # -- who is read -----------------------------------------------------------------------------------
+
+    def on_record(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Takes a record of `interactions` or `users`. Raises EventError or UnicodeDecodeError where it cannot be
+        read."""
+        if topic == INTERACTIONS:
+            self.note(key.decode())
+        elif topic == USERS:
+            event = None if value is None else messages.read(topic, key, value)
+            if event is None or (isinstance(event, User) and event.consent is False):
+                self.drop(key.decode())
+            elif isinstance(event, User) and event.consent:
+                with self._lock:
+                    self._held.pop(event.user_id, None)
+                    self._seen.pop(event.user_id, None)
+                self.note(event.user_id)
+
+    def note(self, user_id: str) -> None:
+        """Somebody was active."""
+        with self._lock:
+            if user_id in self._waiting:
+                self._waiting.move_to_end(user_id)
+            elif self._clock() - self._seen.get(user_id, -AGAIN_S) >= AGAIN_S:
+                self._waiting[user_id] = None
+                while len(self._waiting) > self._most:
+                    self._waiting.popitem(last=False)
+
+    def drop(self, user_id: str) -> None:
+        """Drops somebody who has withdrawn or was deleted, from the next answer on."""
+        with self._lock:
+            self._waiting.pop(user_id, None)
+            self._held[user_id] = self._clock()
+            self._held.move_to_end(user_id)
+        if self._people is not None:
+            self._people.remove(user_id)
+
+    def refresh(self) -> None:
+        """Reads the next batch, those first who were active last. Raises what `read` raises; then they are read
+        later."""
+        space, now = self._space(), self._clock()
+        if space is None:
+            return
+        people = self._people
+        if people is None or people.id != space.id:
+            people = self._people = PeopleSpace(space.id, space.dim, self._most)
+            with self._lock:
+                self._waiting = OrderedDict.fromkeys([*self._seen, *self._waiting])
+        with self._lock:
+            while self._held and next(iter(self._held.values())) <= now - HELD_S:
+                self._held.popitem(last=False)
+            batch = [self._waiting.popitem()[0] for _ in range(min(BATCH, len(self._waiting)))]
+        if not batch:
+            return
+        try:
+            rows = self._read(batch)
+        except BaseException:
+            with self._lock:
+                self._waiting.update(dict.fromkeys(reversed(batch)))
+            raise
+        for user_id in reversed(batch):
+            self._take(people, space, user_id, rows.get(user_id), now)
+
+    def _take(
+        self, people: PeopleSpace, space: ItemSpace, user_id: str, row: Mapping[str, Any] | None, now: float
+    ) -> None:
+        vector = vector_of(row, space) if row is not None and self._is_shown(user_id, row) else None
+        with self._lock:
+            self._seen[user_id] = now
+            self._seen.move_to_end(user_id)
+            while len(self._seen) > self._most:
+                self._seen.popitem(last=False)
+        if row is None or vector is None:
+            people.remove(user_id)
+            return
+        people.put(user_id, vector, [(sys.intern(item_id), at) for item_id, at in likes(row)[:MOST_LIKES]])
+        with self._lock:
+            is_held = user_id in self._held
+        if is_held:  # they have withdrawn while they were read
+            people.remove(user_id)
+
+    # -- searching -------------------------------------------------------------------------------------
+
+    def nearest(self, vector: Any, k: int, besides: str = "") -> list[Near]:
+        """Up to k people nearest to a unit vector (dim,) of the space in force, without `besides`."""
+        people = self.people
+        if people is None or len(vector) != people.dim:
+            return []
+        return [near for near in people.nearest(vector, k + 1) if near.user_id != besides][:k]
+
+    def nearest_to(self, user_id: str, row: Mapping[str, Any], k: int) -> list[Near]:
+        """Up to k people nearest to the person of a row, other than themselves."""
+        space = self._space()
+        vector = vector_of(row, space) if space is not None and self._people else None
+        return [] if vector is None else self.nearest(vector, k, user_id)

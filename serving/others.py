@@ -1,0 +1,65 @@
+"""The people whom an answer for somebody else is made from: those whom the person follows, and those like them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from operators.follows import following
+from recommend.favourites import ALIKE, FRIENDS, Favourites, Likes, favourites, likes
+from schemas.clock import now_ms
+from serving.services import Services
+from serving.store import StoreAway
+
+MOST_FRIENDS = 50
+"""followed people who are read, the latest first"""
+
+
+MOST_ALIKE = 20
+"""nearest people whose favourites count"""
+SIMILAR = 0.3
+"""least cosine of two people who are called alike"""
+
+
+class Others(NamedTuple):
+    """Whose favourites → what they liked, as `Query.others` has it."""
+
+    favourites: Mapping[str, Favourites]
+    degraded: bool = False
+    """whether the store did not answer"""
+
+
+class OtherPeople:
+    """Reads other people's rows for the surfaces that are made from them, in one round trip; of the people that a
+    surface does not ask for, and for a person who has none, nothing is read."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def of(self, whose: Collection[str], user_id: str, row: Mapping[str, Any]) -> Others:
+        """What a surface `reads` of the people around a person, whose row this is. A person without consent has
+        none."""
+        found: dict[str, Favourites] = {}
+        if ALIKE in whose and (alike := self._alike(user_id, row)):
+            found[ALIKE] = self._favourites(alike)
+        whom = following(row)[:MOST_FRIENDS] if FRIENDS in whose else []
+        if not whom:
+            return Others(found)
+        services = self._services
+        try:
+            rows = await services.store.people(whom)
+        except StoreAway:
+            return Others(found, True)
+        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.is_shown(friend, each)]
+        return Others({**found, FRIENDS: self._favourites(friends)})
+
+    def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[tuple[Likes, float]]:
+        services = self._services
+        return [
+            (near.likes, near.similarity)
+            for near in services.people.nearest_to(user_id, row, MOST_ALIKE)
+            if near.similarity >= SIMILAR and not services.own.has_withdrawn(near.user_id)
+        ]
+
+    def _favourites(self, people: Sequence[tuple[Likes, float]]) -> Favourites:
+        return favourites(self._services.catalogue.columns, people, now_ms())
