@@ -125,9 +125,13 @@ def rows_read(query: Query, runs: Sequence[StageRun], kept: Rows) -> Rows:
         found.append(listed.rows)
     if query.item >= 0:
         found.append(np.array([query.item]))
-    if len(query.cart):
-        found.append(columns.partners.of(query.cart.tolist()).partners)
+    found.append(columns.partners.of(bought_with(query)).partners)
     return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def bought_with(query: Query) -> list[int]:
+    """Rows of the items whose partners in baskets the stages read."""
+    return list(dict.fromkeys([*query.cart.tolist(), *([query.item] if query.item >= 0 else [])]))
 
 
 def trimmed(surface: Surface, runs: Sequence[StageRun], kept: Rows) -> list[StageRun]:

@@ -131,7 +131,7 @@ def capture(
             ),
             person=_person(query), seen=_among(query, query.seen, rows), resting=_among(query, query.resting, rows),
             pairs={view: dict(known) for view, known in getattr(query.pairs, "read", {}).items()},
-            slice=item_slice.take(columns, rows, query.region, query.cart.tolist()),
+            slice=item_slice.take(columns, rows, query.region, recorded.bought_with(query)),
             vectors=vectors, shares=shares, n_allowed=query.__dict__.get("n_allowed"),
             outcomes=recorded.outcomes(runs, rows), trace=answer.trace if query.explains_all else [],
             rest=rest_of(query, answer.rest), sha256="",
