@@ -233,3 +233,12 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
     differ = [each.json()["surface"] for each in recorded if again(api, each).body != each.content]
     assert differ == []
     api.close()
+
+
+def test_an_answer_with_pictures_that_a_bandit_chose_is_not_recorded(api: Api) -> None:
+    for k in range(N):
+        api.services.catalogue.put_item(Item(f"i{k}", f"T{k}", ["c"], attributes={"images": ["a.png", "b.png"]}))
+    answer = api.get("/v1/users/u1/feed")
+    assert any("image" in entry for entry in answer.json()["items"])
+    assert answer.json()["request_id"] not in stored(api)
+    assert counted(api, "unsupported") == 1
