@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo import views
-from operators.bandit_counts import UNKNOWN
 from operators.decay import POPULARITY_ORIGIN
+from operators.picture_counts import UNKNOWN
 
 Floats = npt.NDArray[np.float64]
 MOST_MODELS = 256
-"""linear models that are kept: anybody who posts impressions can name surfaces"""
+"""linear models that are kept, the latest: anybody who posts impressions can name surfaces"""
 
 
 class ArmTotals(NamedTuple):
@@ -31,65 +32,89 @@ class LinearSums(NamedTuple):
     response: Floats
 
 
+class _OfPictures(NamedTuple):
+    """Counts of an item's k pictures, overall and in s segments: float32 (k + 1, 1 + s, 2), in units of 2^total; the
+    last picture stands for those that are unknown, which have none."""
+
+    total: float
+    places: dict[str, int]
+    segments: tuple[str, ...]
+    counts: npt.NDArray[np.float32]
+
+
 class ArmColumns:
     """Counts of items and of their pictures, and linear models. One thread changes it while others read: an entry is
     replaced whole."""
 
     def __init__(self) -> None:
+        self.dropped = 0
+        """how often a linear model was dropped, since there were MOST_MODELS later ones"""
         self._slots: dict[int, tuple[float, float]] = {}
-        self._pictures: dict[int, tuple[float, dict[str, tuple[float, float]]]] = {}
+        self._pictures: dict[int, _OfPictures] = {}
         self._models: dict[str, tuple[int, LinearSums]] = {}
 
     def put_item(self, row: int, values: Sequence[Any]) -> None:
         """Replaces the counts of an item by those of a row of `item_exploration`."""
-        shown, taken, total, names, of_shown, of_taken = values
+        shown, taken, total, names, segments, of_shown, of_taken = values
         self._slots[row] = shown, taken
-        if names:
-            counts = zip(of_shown, of_taken, strict=True)
-            self._pictures[row] = total, dict(zip(names, counts, strict=True))
+        if not names:
+            self._pictures.pop(row, None)
+            return
+        counts = np.zeros((len(names) + 1, 1 + len(segments), 2), np.float32)
+        for kind, values_of_kind in enumerate((of_shown, of_taken)):
+            counts[:-1, :, kind] = np.reshape(values_of_kind, counts[:-1, :, 0].shape)
+        places = {name: place for place, name in enumerate(names)}
+        # The same segments occur in many items.
+        self._pictures[row] = _OfPictures(total, places, tuple(map(sys.intern, segments)), counts)
 
     def put_model(self, policy: str, values: Sequence[Any]) -> None:
-        """Replaces a policy's model by a row of `policy_model`; beyond MOST_MODELS new policies have none."""
+        """Replaces a policy's model by a row of `policy_model`. Beyond MOST_MODELS the one that nothing was shown by
+        for longest is dropped."""
         as_of, _, gram, response = values
         d = len(response)
-        if policy not in self._models and len(self._models) >= MOST_MODELS:
-            return
         self._models[policy] = as_of, LinearSums(np.array(gram, float).reshape(d, d), np.array(response, float))
+        if len(self._models) > MOST_MODELS:
+            del self._models[min(self._models, key=lambda name: self._models[name][0])]
+            self.dropped += 1
 
     def counts(self, rows: Sequence[int], at: int) -> ArmTotals:
         """Counts of the items at `rows` (k,) in exploration slots, as of `at`, epoch ms."""
         nothing = UNKNOWN, UNKNOWN
         logs = np.array([self._slots.get(row, nothing) for row in rows], float).reshape(-1, 2)
-        shown, taken = np.exp2(logs - _age(at, views.EXPLORED.half_life)).T
-        return ArmTotals(shown, np.minimum(taken, shown))
+        return _totals(np.exp2(logs - _age(at, views.EXPLORED.half_life)))
 
-    def pictures(self, row: int, pictures: Sequence[str], segment: str, at: int) -> tuple[ArmTotals, ArmTotals]:
-        """Counts of the pictures (k,) of an item, in a segment and in all of them, as of `at`, epoch ms."""
-        total, known = self._pictures.get(row, (UNKNOWN, {}))
-        unit = 2.0 ** (total - _age(at, views.EXPLORED.half_life))
-        place = {picture: n for n, picture in enumerate(pictures)}
-        own, everywhere = np.zeros((2, len(pictures))), np.zeros((2, len(pictures)))
-        for name, (shown, taken) in known.items():
-            of, _, picture = name.partition("\0")
-            n = place.get(picture)
-            if n is not None:
-                everywhere[:, n] += shown, taken
-                if of == segment:
-                    own[:, n] += shown, taken
-        return _counts(own * unit), _counts(everywhere * unit)
+    def pictures(
+        self, choices: Sequence[tuple[int, Sequence[str]]], segment: str, at: int
+    ) -> tuple[ArmTotals, ArmTotals]:
+        """Counts of the pictures of some items, in a segment and in all of them, as of `at`, epoch ms. `choices` are
+        rows and pictures; the counts (k,) are of all pictures one after the other."""
+        age, start = _age(at, views.PICTURES.half_life), 0
+        found = np.zeros((2, sum(len(pictures) for _, pictures in choices), 2))
+        for row, pictures in choices:
+            end = start + len(pictures)
+            known = self._pictures.get(row)
+            if known is not None:
+                places, unit = [known.places.get(picture, -1) for picture in pictures], 2.0 ** (known.total - age)
+                if segment in known.segments:
+                    found[0, start:end] = known.counts[places, 1 + known.segments.index(segment)] * unit
+                found[1, start:end] = known.counts[places, 0] * unit
+            start = end
+        return _totals(found[0]), _totals(found[1])
 
-    def model(self, policy: str, d: int, at: int) -> LinearSums | None:
-        """A policy's model in contexts of d, as of `at`, epoch ms; None where there is none of that dimension."""
-        as_of, sums = self._models.get(policy, (0, None))
-        if sums is None or len(sums.response) != d:
+    def model(self, policy: str, at: int) -> LinearSums | None:
+        """A policy's model as of `at`, epoch ms; None where there is none."""
+        found = self._models.get(policy)
+        if found is None:
             return None
+        as_of, sums = found
         factor = 2.0 ** -((at - as_of) / views.LINEAR.half_life)
         return LinearSums(sums.gram * factor, sums.response * factor)
 
 
 def _age(at: int, half_life: int) -> float:
+    """Half-lives since the instant that logarithms are as of."""
     return (at - POPULARITY_ORIGIN) / half_life
 
 
-def _counts(of: Floats) -> ArmTotals:
-    return ArmTotals(of[0], np.minimum(of[1], of[0]))
+def _totals(pairs: Floats) -> ArmTotals:
+    return ArmTotals(pairs[:, 0], np.minimum(pairs[:, 1], pairs[:, 0]))

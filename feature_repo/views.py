@@ -14,6 +14,7 @@ from operators.decay import AffinityShares, Popularity
 from operators.follows import FIELDS as OF_FOLLOWS
 from operators.history import Applied, CurrentSession, Recent
 from operators.keyed import IMPRESSION
+from operators.picture_counts import PictureCounts
 from operators.seen import Seen
 from operators.shown import FIELDS as SHOWN_FIELDS
 from operators.subject import CatalogueEntry, Profile
@@ -132,12 +133,13 @@ item_cooccurrence: View[Any] = View(
 )
 
 EXPLORED = Explored(half_life=days(28))
+PICTURES = PictureCounts(half_life=days(28))
 LINEAR = LinearModel(half_life=days(28))
 
 item_exploration: View[Any] = View(
     "item_exploration",
     entities=("item",),
-    aggregations=(EXPLORED,),
+    aggregations=(EXPLORED, PICTURES),
     doc="how often one item, and each of its pictures, was shown by a bandit policy and taken",
 )
 
@@ -145,7 +147,7 @@ policy_model: View[Any] = View(
     "policy_model",
     entities=("policy",),
     aggregations=(LINEAR,),
-    doc="the linear model of one bandit policy, named surface/context_id",
+    doc="the linear model of one bandit policy, named surface/context_id/width",
 )
 
 OF_SERVERS = (item, item_region, item_cooccurrence, item_exploration, policy_model)

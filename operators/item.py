@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import Aggregator, KeyedState
-from operators.bandit_counts import OF_ARMS, OF_CONTEXTS, POLICY
+from operators.bandit_counts import OF_ARMS, OF_CONTEXTS, policy_of
 from operators.contract import Cells, Operator, Record, Row, Signal, View, World
 from operators.cooccurrence import OF_BASKETS
 from schemas.errors import InvalidEvent
@@ -72,7 +72,7 @@ class ItemOperator(Operator[KeyedState]):
 
     def row(self, key: str, part: str, state: KeyedState, at: int, cells: Cells | None = None) -> Row:
         features = self._of(part)
-        keys = (key, part) if part and part not in self._others else (key.removeprefix(POLICY),)
+        keys = (key, part) if part and part not in self._others else (policy_of(key) or key,)
         return Row(features.view.name, keys, features.values(state, at))
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:

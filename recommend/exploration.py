@@ -121,7 +121,7 @@ def thompson(arms: ArmCounts, prior: tuple[float, float] = (1.0, 1.0)) -> Floats
     mean = a / (a + b)
     deviation = np.sqrt(mean * (1 - mean) / (a + b + 1))
     x = _grid(mean, deviation).clip(1e-12, 1 - 1e-12)
-    return _chance_of_beinglargest(x, (a - 1)[:, None] * np.log(x) + (b - 1)[:, None] * np.log1p(-x))
+    return _chance_of_being_largest(x, (a - 1)[:, None] * np.log(x) + (b - 1)[:, None] * np.log1p(-x))
 
 
 def lin_ucb(arms: LinearArms, context: Floats, width: float = 1.0) -> Floats:
@@ -140,7 +140,7 @@ def linear_thompson(arms: LinearArms, context: Floats, noise: float = 1.0) -> Fl
 def gaussian_thompson(mean: Floats, deviation: Floats) -> Floats:
     """The probability (k,) that each of k independent Gaussians is the largest."""
     x = _grid(mean, deviation)
-    return _chance_of_beinglargest(x, -0.5 * ((x - mean[:, None]) / deviation[:, None]) ** 2)
+    return _chance_of_being_largest(x, -0.5 * ((x - mean[:, None]) / deviation[:, None]) ** 2)
 
 
 def floored(probabilities: Floats, epsilon: float) -> Floats:
@@ -207,7 +207,7 @@ def _grid(mean: Floats, deviation: Floats) -> Floats:
     return np.unique(np.concatenate([np.linspace(low, high, GRID) if len(mean) else mean, around.ravel()]))
 
 
-def _chance_of_beinglargest(x: Floats, log_density: Floats) -> Floats:
+def _chance_of_being_largest(x: Floats, log_density: Floats) -> Floats:
     """The probability (k,) that each of k independent variables is the largest, from logarithms (k, points) of their
     densities at x (points,), up to a factor each: integral of f_i times the product of the other F_j, by trapezoids."""
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))

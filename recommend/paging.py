@@ -63,7 +63,7 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
     if not query.depth:
         shown = steps.rerank(surface, query, ranked, trace)
-        return explored(surface.exploration, surface.name, query, shown, ranked, trace), ranked.first(0)
+        return explored(surface.exploration, surface.name, query, shown, ranked, trace, surface.rerankers), ranked.first(0)
     if query.listed is None:
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)
@@ -76,7 +76,7 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
         if len(new):
             ranked = held.then(new).first(query.length)
     # What is explored comes from the list, so that the last page of it has all that is left.
-    shown = explored(surface.exploration, surface.name, query, shown, held, trace)
+    shown = explored(surface.exploration, surface.name, query, shown, held, trace, surface.rerankers)
     return shown, ranked.take(~among(ranked.rows, np.sort(shown.rows)))
 
 

@@ -8,22 +8,29 @@ that a new segment starts from what all of them prefer and soon goes by its own 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from feature_repo.columns import Rows
+from operators.picture_counts import MOST_PICTURES
+from recommend.pipeline import Answer
 from recommend.query import Query
+from recommend.stage import Stage
+from recommend.trace import STEPS, Trace
 from schemas.events import Item
 
 ATTRIBUTE = "images"
-MOST = 8
+MOST = MOST_PICTURES
 """pictures of an item that are tried, the first ones"""
 OTHERS = 20.0
 """impressions that those of a picture in other segments count as at most"""
 PRIOR = (1.0, 5.0)
 """taken, and shown without being taken, before anything is counted"""
 SEGMENT_LENGTH = 64
+STEP, STAGE = STEPS[-1], Stage(name="pictures")
+"""where the choice stands in the trace and the timings of an answer"""
 PICTURES = 1
 """of the seeds for one request: draws of pictures do not depend on those of slots"""
 
@@ -33,6 +40,7 @@ class Pictures(NamedTuple):
 
     images: list[str | None]
     segment: str
+    failed: bool = False
 
     def logged(self) -> dict[str, Any]:
         """Fields of the answer's impression; none where no item has a choice of pictures."""
@@ -60,6 +68,31 @@ def segment_of(query: Query) -> str:
     return best[:SEGMENT_LENGTH].strip() if best and liked[best] > 0 else ""
 
 
+def with_pictures(answer: Answer, seed: int | None) -> tuple[Answer, Pictures]:
+    """An answer whose trace and timings have the choice of pictures, and the pictures of its items: none where the
+    choice fails. The same answer where no item has a choice. Never raises."""
+    query, rows, trace = answer.query, answer.candidates.rows, Trace()
+    with trace.step(STEP):
+        found, record = trace.run(STEP, STAGE, query, lambda: pictures(query, rows, seed), len(rows))
+    failed = found is None
+    chosen = found or Pictures([None] * len(rows), "", failed)
+    if record is None or not (failed or any(chosen.images)):
+        return answer, chosen
+    record.candidates_out = sum(image is not None for image in chosen.images)
+    if failed:
+        record.fell_back = "no picture is chosen"
+    spent = answer.timings_ms.get(STEP, 0.0) + trace.timings_ms[STEP]
+    return (
+        replace(
+            answer,
+            trace=[*answer.trace, record],
+            degraded=[step for step in STEPS if step in answer.degraded or step in trace.degraded],
+            timings_ms=answer.timings_ms | {STEP: round(spent, 3)},
+        ),
+        chosen,
+    )
+
+
 def pictures(query: Query, rows: Rows, seed: int | None) -> Pictures:
     """The pictures of the items at `rows` (n,); without a seed those with the largest expected rate. Of an item with
     fewer than two pictures nothing but that is looked at."""
@@ -69,18 +102,13 @@ def pictures(query: Query, rows: Rows, seed: int | None) -> Pictures:
     if not choices:
         return Pictures(images, "")
     segment, arms = segment_of(query), query.columns.arms
-    a, b = [], []
-    for _, row, found in choices:
-        own, everywhere = arms.pictures(row, found, segment, query.at)
-        shown, taken = everywhere.shown - own.shown, everywhere.taken - own.taken
-        worth = OTHERS / np.maximum(shown, OTHERS)
-        a.append(PRIOR[0] + own.taken + worth * taken)
-        b.append(PRIOR[1] + (own.shown - own.taken) + worth * (shown - taken))
-    of_all, not_taken = np.concatenate(a), np.concatenate(b)
-    if seed is None:
-        rates = of_all / (of_all + not_taken)
-    else:
-        rates = np.random.default_rng((seed, PICTURES)).beta(of_all, not_taken)
+    own, everywhere = arms.pictures([(row, found) for _, row, found in choices], segment, query.at)
+    shown = np.maximum(everywhere.shown - own.shown, 0.0)
+    taken = (everywhere.taken - own.taken).clip(0.0, shown)
+    worth = OTHERS / np.maximum(shown, OTHERS)
+    a = PRIOR[0] + own.taken + worth * taken
+    b = PRIOR[1] + (own.shown - own.taken) + worth * (shown - taken)
+    rates = a / (a + b) if seed is None else np.random.default_rng((seed, PICTURES)).beta(a, b)
     start = 0
     for place, _, found in choices:
         images[place] = found[int(rates[start : start + len(found)].argmax())]

@@ -6,6 +6,7 @@ Each is one of the functions of recommend/exploration.py over what the stream ha
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -34,9 +35,8 @@ class SlotPolicy(ABC):
     """share of the uniform policy in it"""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the floor is not from 0 to 1."""
-        if not 0 <= self.floor <= 1:
-            raise ValueError(f"floor is {self.floor}; it is from 0 to 1")
+        """Raises ValueError where the floor is not from 0 to 1; a policy's own numbers are checked as well."""
+        _check("floor", self.floor, most=1)
 
     @abstractmethod
     def unmixed(self, arms: KnownArms) -> Floats:
@@ -65,6 +65,10 @@ class EpsilonGreedy(SlotPolicy):
     epsilon: float = 0.1
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("epsilon", self.epsilon, most=1)
+
     def unmixed(self, arms: KnownArms) -> Floats:
         return exploration.epsilon_greedy(arms.counts, self.epsilon)
 
@@ -74,6 +78,10 @@ class Ucb1(SlotPolicy):
     """The arm with the largest upper bound of its rate."""
 
     width: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("width", self.width)
 
     def unmixed(self, arms: KnownArms) -> Floats:
         return exploration.ucb1(arms.counts, self.width)
@@ -85,6 +93,13 @@ class Thompson(SlotPolicy):
 
     prior: tuple[float, float] = (1.0, 20.0)
     """taken, and shown without being taken, before anything is counted; 1 each at least"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.prior) != 2:
+            raise ValueError(f"prior is {self.prior}; it is two numbers")
+        for number in self.prior:
+            _check("prior", number, least=1)
 
     def unmixed(self, arms: KnownArms) -> Floats:
         return exploration.thompson(arms.counts, self.prior)
@@ -112,6 +127,10 @@ class LinUcb(_Linear):
 
     width: float = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("width", self.width)
+
     def unmixed(self, arms: KnownArms) -> Floats:
         mean, deviation = self._predicted(arms)
         return exploration.largest(mean + self.width * deviation)
@@ -123,7 +142,19 @@ class LinearThompson(_Linear):
     noise * standard deviation."""
 
     noise: float = 0.3
+    """above 0"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("noise", self.noise, least=1e-6)
 
     def unmixed(self, arms: KnownArms) -> Floats:
         mean, deviation = self._predicted(arms)
         return exploration.gaussian_thompson(mean, self.noise * np.maximum(deviation, 1e-9))
+
+
+def _check(name: str, number: float, least: float = 0, most: float = math.inf) -> None:
+    """Raises ValueError where a number of a policy is not finite, or not from `least` to `most`."""
+    if not (least <= number <= most and math.isfinite(number)):
+        bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"{least:g} or more, and finite"
+        raise ValueError(f"{name} is {number}; it is {bounds}")

@@ -5,8 +5,8 @@
 
 The arms are dealt to the slots in turn, so that draws are independent: the propensity of an item at its place does not
 depend on the other slots, and the product of all is the propensity of the list. All other places are what they would be
-with any other draw: their propensity is 1. Runs after re-rankers and rules, on places that no rule has filled, with
-items that no rule would move: nothing moves a drawn item any more.
+with any other draw: their propensity is 1. Runs after re-rankers and rules, on places that no rule has filled and no
+re-ranker keeps, with items that no rule would move: nothing moves a drawn item any more.
 
 The draw comes from the query's seed, which is derived from the request id, so that an answer can be made again.
 """
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.bandit_counts import POLICY, policy_key
+from operators.bandit_counts import policy_name
 from operators.hashes import hash64
 from recommend.among import among
 from recommend.candidate_set import CandidateSet, DrawnPlaces
@@ -29,7 +29,7 @@ from recommend.policies import KnownArms, SlotPolicy, Thompson
 from recommend.query import Query
 from recommend.rules.standing import standing
 from recommend.slot_context import CONTEXT_ID, contexts
-from recommend.stage import NONE, Reason, Stage
+from recommend.stage import Reason, Reranker, Stage
 from recommend.trace import Trace
 from recommend.wording import reason
 
@@ -77,14 +77,25 @@ class ExplorationSlots(Stage):
         """As of a re-ranker: the arms of one slot. Whatever the seed: a list has the same items with and without."""
         return self._unsure(query, candidates, np.ones(len(candidates), bool))[: self.pool]
 
-    def choose(self, surface: str, query: Query, shown: CandidateSet, ranked: CandidateSet) -> _Choice | None:
-        """Draws the slots of an answer of the surface; `ranked` are all candidates, best first. None where there is no
-        arm or no place."""
+    def choose(
+        self,
+        surface: str,
+        query: Query,
+        shown: CandidateSet,
+        ranked: CandidateSet,
+        rerankers: Sequence[Reranker] = (),
+    ) -> _Choice | None:
+        """Draws the slots of an answer of the surface, which `rerankers` have arranged; `ranked` are all candidates,
+        best first. None where there is no arm or no place."""
         assert query.seed is not None
         arms = self._unsure(query, ranked, ~among(ranked.rows, np.sort(shown.rows)))
         arms = arms[: self.pool * self._count(len(shown))]
         rules = standing(query, shown.rows, ranked.rows.take(arms))
-        arms, places = arms[rules.free], np.flatnonzero(~rules.placed)
+        placed = rules.placed.copy()
+        for reranker in rerankers:
+            if reranker.applies(query):
+                placed[reranker.kept(query, shown)] = True
+        arms, places = arms[rules.free], np.flatnonzero(~placed)
         count = min(self._count(len(shown)), len(arms), len(places), *([1] if rules.one else []))
         if not count:
             return None
@@ -93,8 +104,7 @@ class ExplorationSlots(Stage):
         of_arms = contexts(query, rows) if policy.reads_context else None
         model = None
         if of_arms is not None:
-            key = policy_key(surface, CONTEXT_ID).removeprefix(POLICY)
-            model = query.columns.arms.model(key, of_arms.shape[1], query.at)
+            model = query.columns.arms.model(policy_name(surface, CONTEXT_ID, of_arms.shape[1]), query.at)
         generator = np.random.default_rng(query.seed)
         drawn, chances = np.zeros(count, np.int64), np.zeros(count)
         for slot in range(count):
@@ -115,10 +125,11 @@ class ExplorationSlots(Stage):
     def _count(self, n: int) -> int:
         return int(self.share * n + 0.5)
 
-    def _unsure(self, query: Query, candidates: CandidateSet, among: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    def _unsure(self, query: Query, candidates: CandidateSet, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Positions of those of the `allowed` candidates (n,) of which little is known."""
         if self.few is not None:
-            among = among & (query.columns.events_7d.take(candidates.rows) < self.few)
-        return np.flatnonzero(among) if among.any() else NONE
+            allowed = allowed & (query.columns.events_7d.take(candidates.rows) < self.few)
+        return np.flatnonzero(allowed)
 
 
 def explored(
@@ -128,14 +139,15 @@ def explored(
     shown: CandidateSet,
     ranked: CandidateSet,
     trace: Trace,
+    rerankers: Sequence[Reranker] = (),
 ) -> CandidateSet:
-    """The candidates that are shown, with the slots filled; as they were where that fails. `query.drawn` says what was
-    drawn."""
+    """The candidates that are shown, which `rerankers` have arranged, with the slots filled; as they were where that
+    fails. `query.drawn` says what was drawn."""
     if slots is None or query.seed is None:
         return shown
 
     def work() -> _Choice | None:
-        return slots.choose(surface, query, shown, ranked)
+        return slots.choose(surface, query, shown, ranked, rerankers)
 
     choice, record = trace.run("rerank", slots, query, work, len(ranked))
     if record is None:

@@ -141,6 +141,11 @@ class Reranker(Stage, ABC):
         their scores may not be among the best."""
         return NONE
 
+    def kept(self, query: Query, shown: CandidateSet) -> npt.NDArray[np.int64]:
+        """Positions of the items of an answer that this re-ranker has given their places: exploration slots leave them
+        there."""
+        return NONE
+
     @abstractmethod
     def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
         """Positions, each once, of the candidates that come first, of `candidates` best first; the others follow in the

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
@@ -68,6 +69,9 @@ MAX_INPUTS = 1024
 """of a ranker, an item: what is logged of them is kept in state until its window ends"""
 MAX_CONTEXT = 16
 """numbers that a linear policy has of an item: its state is quadratic in them"""
+
+LARGEST_CONTEXT = 100.0
+"""of these numbers, either way: sums of the squares of larger ones would leave nothing of all others"""
 
 MOST_WATCHED_S = 1e9
 """thirty years; sums of larger values would end in infinity"""
@@ -172,7 +176,8 @@ class Impression(Struct, forbid_unknown_fields=True, frozen=True):
     explored: list[Annotated[int, Meta(ge=0)]] | None = None
     """positions that a bandit policy filled, ascending (docs/exploration.md)"""
     contexts: bytes | None = None
-    """float32 (len(explored), columns), little-endian: what a linear policy had; `context_id` names the columns"""
+    """float32 (len(explored), columns), little-endian: what a linear policy had, each from
+    -LARGEST_CONTEXT to LARGEST_CONTEXT; `context_id` names the columns"""
     context_id: Id | None = None
     images: list[Image | None] | None = None
     """which picture of each item was shown; None for an item without a choice"""
@@ -280,6 +285,9 @@ def _check_explored(event: Impression, n: int) -> None:
     width, rest = divmod(len(event.contexts), max(len(explored), 1) * FLOAT_BYTES)
     if rest or not explored or not 1 <= width <= MAX_CONTEXT:
         raise InvalidEvent(f"must be float32, as many for each of `explored`, at most {MAX_CONTEXT}", "contexts")
+    numbers = struct.unpack(f"<{len(event.contexts) // FLOAT_BYTES}f", event.contexts)
+    if not all(abs(number) <= LARGEST_CONTEXT for number in numbers):
+        raise InvalidEvent(f"must be numbers from -{LARGEST_CONTEXT:g} to {LARGEST_CONTEXT:g}; scale them", "contexts")
     if event.context_id is None:
         raise InvalidEvent("is required where there are contexts: it names their columns", "context_id")
 

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recommend.pictures import pictures
+from recommend.pictures import with_pictures
 from recommend.pipeline import Answer
 from recommend.query import STRANGER
 from recommend.slots import seed_of
@@ -127,8 +127,9 @@ class Feeds:
                 seed=seed_of(request_id) if is_logged else None,
             )  # fmt: skip
             found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
-            answer, timings = found.answer, timings_of(found.answer, started, found.hydrate_ms)
-            chosen = pictures(query, answer.candidates.rows, query.seed)
+            answer, chosen = with_pictures(found.answer, query.seed)
+            found = found._replace(answer=answer, degraded=([] if found.hydrated else ["hydrate"]) + answer.degraded)
+            timings = timings_of(answer, started, found.hydrate_ms)
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer, chosen=chosen))
             recording.take(surface, around, answer, response.body, chosen)

@@ -140,7 +140,8 @@ def _narrow_impression(component: dict[str, Any] | None) -> None:
     fields["propensities"]["description"] = "one for each of `items`"
     fields["explored"]["description"] = "positions that a bandit policy filled, ascending"
     fields["contexts"]["description"] = (
-        "what a linear policy had of each of `explored`: little-endian float32, base64, row by row; needs `context_id`"
+        "what a linear policy had of each of `explored`: little-endian float32 from -100 to 100, base64, row by row; "
+        "needs `context_id`"
     )
     fields["images"]["description"] = "which picture was shown: one, or null, for each of `items`"
     component["dependentSchemas"] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -14,7 +15,7 @@ from starlette.responses import Response
 from recommend import page as pages
 from recommend.page import Page, PageRow
 from recommend.page_rows import Title
-from recommend.pictures import Pictures, pictures
+from recommend.pictures import STEP, Pictures, with_pictures
 from recommend.slots import seed_of
 from recommend.surfaces import home
 from recommend.trace import StageTrace
@@ -135,6 +136,9 @@ class Pages:
             await person.pairs.prefetch(wanted)
             pairs_ms = (time.perf_counter() - asked_at) * 1000
         page = pages.finish(variant.pipeline, begun)
+        request_id = secrets.token_hex(12)
+        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
+        page, chosen = _with_pictures(page, request_id, is_logged)
         ended = time.perf_counter()
         is_short = person.degraded or person.pairs.degraded or others.degraded
         degraded = (["hydrate"] if is_short else []) + page.degraded
@@ -143,16 +147,6 @@ class Pages:
             "rows": round((ended - hydrated) * 1000 - pairs_ms, 3),
             "total": round((ended - started) * 1000, 3),
         }
-        request_id = secrets.token_hex(12)
-        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
-        chosen = [
-            pictures(
-                row.answer.query,
-                row.answer.candidates.rows,
-                seed_of(id_of_row(request_id, number)) if is_logged else None,
-            )
-            for number, row in enumerate(page.rows)
-        ]
         shown = [
             row_of(row, number, request_id, of) for number, (row, of) in enumerate(zip(page.rows, chosen, strict=True))
         ]
@@ -205,6 +199,17 @@ class Pages:
 def id_of_row(request_id: str, number: int) -> str:
     """The request id of a row's own impression."""
     return f"{request_id}-{number}"
+
+
+def _with_pictures(page: Page, request_id: str, is_logged: bool) -> tuple[Page, list[Pictures]]:
+    """The page with the choice of pictures in its rows' traces, and the pictures of each row."""
+    rows, chosen = [], []
+    for number, row in enumerate(page.rows):
+        answer, of_row = with_pictures(row.answer, seed_of(id_of_row(request_id, number)) if is_logged else None)
+        rows.append(replace(row, answer=answer))
+        chosen.append(of_row)
+    failed = [STEP] if any(each.failed for each in chosen) and STEP not in page.degraded else []
+    return replace(page, rows=rows, degraded=page.degraded + failed), chosen
 
 
 def row_of(row: PageRow, number: int, request_id: str, chosen: Pictures) -> RowAnswer:

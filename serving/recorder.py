@@ -89,7 +89,7 @@ class Recording:
         if self._recorder is None:
             return
         try:
-            if answer.query.drawn is not None or answer.query.others or any(chosen.images):
+            if answer.query.drawn is not None or answer.query.others or any(chosen.images) or chosen.failed:
                 self._recorder.count("unsupported", 1)  # a record has neither counts of bandits nor other people
                 return
             shares = answer.query.popular.shares(answer.query.at)

@@ -180,6 +180,7 @@ class Services:
             "freshet_items": self.catalogue.columns.n,
             "freshet_store_up": self.store.healthy,
             "freshet_item_rows_refused": self.catalogue.refused,
+            "freshet_policy_models_dropped": self.catalogue.columns.arms.dropped,
             "freshet_people": len(self.people),
             "freshet_rules": len(self.rules.in_force.rules),
             "freshet_rules_unfit": len(self.rules.in_force.faults),

@@ -23,7 +23,7 @@ from rich.table import Table
 from scipy import stats
 
 from feature_repo import views
-from operators.bandit_counts import POLICY, signals_of
+from operators.bandit_counts import policy_of, signals_of
 from operators.time import DAY
 from recommend.catalogue import Catalogue
 from recommend.filters import Available
@@ -109,12 +109,13 @@ class Learned:
 
     def flush(self, at: int) -> None:
         """Puts all rows."""
-        columns = self._columns
+        columns, no_pictures = self._columns, views.PICTURES.values(views.PICTURES.new(), at)
         for key, state in self._states.items():
-            if key.startswith(POLICY):
-                columns.arms.put_model(key.removeprefix(POLICY), views.LINEAR.values(state, at))
+            policy = policy_of(key)
+            if policy is not None:
+                columns.arms.put_model(policy, views.LINEAR.values(state, at))
             else:
-                columns.arms.put_item(columns.row_of[key], views.EXPLORED.values(state, at))
+                columns.arms.put_item(columns.row_of[key], (*views.EXPLORED.values(state, at), *no_pictures))
 
 
 def run(policy: SlotPolicy, seed: int, repeat: int, requests: int = REQUESTS, batch: int = BATCH) -> SlotRun:

@@ -32,6 +32,9 @@ class NewSlots(Reranker):
     def reserved(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
         return self._waiting(query, candidates)[: self._slots(query.length)]
 
+    def kept(self, query: Query, shown: CandidateSet) -> npt.NDArray[np.int64]:
+        return self._waiting(query, shown)[: self._slots(len(shown))]
+
     def order(self, query: Query, candidates: CandidateSet) -> npt.NDArray[np.int64]:
         n = min(query.n, len(candidates))
         new = self._waiting(query, candidates)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_repo.columns import Mask, Rows
+from recommend.among import among
 from recommend.query import Query
 from recommend.rules.caps import counters
 from recommend.rules.stages import ARRANGED
@@ -30,7 +31,7 @@ def standing(query: Query, shown: Rows, others: Rows) -> Standing:
         return Standing(touched[:n], allowed, False)
     ruling, plan = query.ruling, query.ruling.plan
     bits = ruling.bits(rows)
-    touched |= np.isin(rows, query.columns.rows(plan.pins)) | np.isin(rows, list(ruling.marks))
+    touched |= among(rows, np.sort(query.columns.rows(plan.pins))) | among(rows, np.sort(np.array(list(ruling.marks), int)))
     touched |= plan.net_places(bits) != 0
     for each in (*plan.single, *plan.ends, *plan.shares):
         touched[ruling.positions(each, rows, bits)] = True

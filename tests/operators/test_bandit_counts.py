@@ -23,12 +23,14 @@ from operators.bandit_counts import (
     Explored,
     LinearModel,
     policy_key,
+    policy_name,
     signals_of,
 )
 from operators.contract import Record, Signal
 from operators.decay import POPULARITY_ORIGIN
 from operators.features import Count
 from operators.features import item as item_entity
+from operators.picture_counts import PICTURE_SHOWN, PICTURE_TAKEN
 from operators.time import DAY, MINUTE
 from schemas.events import Impression, Interaction, User
 from tests.operators.records import World
@@ -76,17 +78,21 @@ def test_a_place_that_nothing_was_drawn_for_has_no_signals() -> None:
     assert list(signals_of(Impression("r", "u", T0, ["a"]), 0, taken=True)) == []
 
 
+def test_a_picture_has_signals_of_its_own() -> None:
+    pictures: dict[str, Any] = {"images": [None, "x.jpg", "y.jpg"], "segment": "drama"}
+    of_picture, of_item, _ = signals_of(shown(**pictures), 1, taken=False)
+    assert of_picture == Signal(PICTURE_SHOWN, T0, "b", partners=("drama", "x.jpg"))
+    assert of_item == Signal(SHOWN, T0, "b")
+    assert [s.event_type for s in signals_of(shown(**pictures), 2, taken=True)] == [PICTURE_TAKEN]
+    assert list(signals_of(shown(**pictures), 0, taken=True)) == []
+
+
 def test_a_drawn_place_is_one_of_the_item_and_of_the_policy() -> None:
     of_item, of_policy = signals_of(shown(), 1, taken=False)
     assert (of_item.event_type, of_item.item_id, of_policy.event_type) == (SHOWN, "b", SHOWN_IN)
-    assert (of_policy.item_id, list(of_policy.context)) == (policy_key("home", "c"), X)
+    assert (of_policy.item_id, list(of_policy.context)) == (policy_key("home/c/2"), X)
     assert [s.event_type for s in signals_of(shown(), 1, taken=True)] == [TAKEN, TAKEN_IN]
     assert [s.event_type for s in signals_of(shown(contexts=None), 1, taken=False)] == [SHOWN]
-
-
-def test_contexts_that_are_not_finite_teach_nothing() -> None:
-    bad = shown(contexts=struct.pack("<2f", 1.0, math.nan))
-    assert [s.event_type for s in signals_of(bad, 1, taken=False)] == [SHOWN]
 
 
 # -- the counts, through the operators of the job ---------------------------------------------------
@@ -139,7 +145,7 @@ def test_these_signals_are_no_interactions_of_an_item() -> None:
 
 def test_the_model_of_a_surface_is_the_sums_of_what_was_shown_and_taken() -> None:
     found = rows_of([shown(), shown("r2", T0 + 1), did("b")])
-    as_of, n, gram, response = found[views.policy_model.name]["home/c"]
+    as_of, n, gram, response = found[views.policy_model.name]["home/c/2"]
     assert (as_of, n) == (T0 + 1, pytest.approx(2))
     assert gram == pytest.approx((2 * np.outer(X, X)).ravel())
     assert response == pytest.approx(X)
@@ -153,7 +159,7 @@ times = st.lists(st.tuples(st.integers(0, 2000), st.booleans()), min_size=1, max
 @given(times, st.randoms())
 def test_decayed_counts_are_plain_sums_in_any_order(events: list[tuple[int, bool]], rng: Any) -> None:
     declared = Explored(half_life=HALF_LIFE)
-    signals = [Signal(TAKEN if taken else SHOWN, T0 + day * DAY, "a", "slot") for day, taken in events]
+    signals = [Signal(TAKEN if taken else SHOWN, T0 + day * DAY, "a") for day, taken in events]
     rng.shuffle(signals)
     state = declared.new()
     for signal in signals:
@@ -186,29 +192,31 @@ def test_the_sums_of_a_model_are_plain_sums(events: list[tuple[int, bool, int]])
     assert n == pytest.approx(sum(w for w, (_, taken, _) in of if not taken))
 
 
-def test_another_length_of_contexts_begins_a_new_model() -> None:
+def test_models_of_other_columns_are_other_models() -> None:
+    """Whatever others log under the same names, a model is the sums of its own contexts."""
+    narrow = {"contexts": struct.pack("<f", 1), "context_id": "c"}
+    log = [shown(f"r{n}", T0 + n) for n in range(50)] + [shown("narrow", T0 + 50, **narrow), shown("r51", T0 + 51)]
+    found = rows_of(log)[views.policy_model.name]
+    assert {policy: (round(values[1], 3), len(values[3])) for policy, values in found.items()} == {
+        "home/c/2": (51, 2), "home/c/1": (1, 1),
+    }  # fmt: skip
+
+
+def test_no_two_models_share_a_name() -> None:
+    log = [
+        shown("r1", surface="a", context_id="b/c"), shown("r2", surface="a/b", context_id="c"),
+        shown("r3", surface="a", context_id="b%2Fc"),
+    ]  # fmt: skip
+    found = rows_of(log)[views.policy_model.name]
+    assert [values[1] for values in found.values()] == [1, 1, 1]
+    assert list(found) == [policy_name("a", "b/c", 2), policy_name("a/b", "c", 2), policy_name("a", "b%2Fc", 2)]
+
+
+def test_a_context_of_another_length_changes_no_model() -> None:
     declared = LinearModel(half_life=HALF_LIFE)
     state = declared.new()
     declared.update(state, Signal(SHOWN_IN, T0, "p", context=(1.0, 2.0)), World())
-    declared.update(state, Signal(TAKEN_IN, T0, "p", context=(1.0,)), World())
-    assert len(declared.values(state, 0)[3]) == 2, "it was shown under a model that is no more"
-    declared.update(state, Signal(SHOWN_IN, T0, "p", context=(3.0,)), World())
-    assert declared.values(state, 0) == (T0, 1, [9.0], [0.0])
-
-
-def test_pictures_are_counted_by_segment_and_those_shown_least_are_dropped() -> None:
-    declared = Explored(half_life=HALF_LIFE, keep=8)
-    state = declared.new()
-    for n in range(12):
-        for _ in range(n + 1):
-            declared.update(state, Signal(SHOWN, T0, "a", "", ("drama", f"p{n}")), World())
-    declared.update(state, Signal(TAKEN, T0, "a", "", ("drama", "p11")), World())
-    declared.update(state, Signal(TAKEN, T0, "a", "", ("drama", "p0")), World())
-    shown, taken, total, names, of_shown, of_taken = declared.values(state, 0)
-    assert (shown, taken) == (UNKNOWN, UNKNOWN)
-    assert total == pytest.approx(math.log2(12) + (T0 - POPULARITY_ORIGIN) / HALF_LIFE)
-    assert len(names) == len(of_shown) == 8
-    assert len(state.pictures) <= 10
-    assert names[:3] == ["drama\0p11", "drama\0p10", "drama\0p9"]
-    assert of_shown[:3] == pytest.approx([1, 11 / 12, 10 / 12], abs=1.01 / 12), "dropped once when it was new"
-    assert of_taken == pytest.approx([1 / 12, *[0] * 7])
+    before = declared.values(state, 0)
+    for kind in (SHOWN_IN, TAKEN_IN):
+        declared.update(state, Signal(kind, T0, "p", context=(3.0,)), World())
+    assert declared.values(state, 0) == before == (T0, 1, [1.0, 2.0, 2.0, 4.0], [0.0, 0.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from feature_repo import views
 from feature_repo.columns import Rows
-from operators.bandit_counts import UNKNOWN, policy_key
+from operators.bandit_counts import UNKNOWN, policy_name
 from operators.contract import Row
 from operators.decay import POPULARITY_ORIGIN
 from recommend.exploration import Floats
@@ -28,12 +29,14 @@ from recommend.policies import (
     Ucb1,
     Uniform,
 )
-from recommend.query import Listed
+from recommend.query import Listed, Query
 from recommend.rankers import InOrder
+from recommend.rerankers import NewSlots
 from recommend.retrievers.given import Given
 from recommend.rules.rule_set import RuleSet, compile_all
 from recommend.slot_context import COLUMNS, CONTEXT_ID
 from recommend.slots import ExplorationSlots, logged, seed_of
+from recommend.stage import Ranker, Retriever, Scores
 from recommend.surface import Surface
 from recommend.wording import TEXTS
 from schemas import rules
@@ -56,7 +59,7 @@ def counted(made: Pipeline, **counts: tuple[float, float]) -> None:
     since = (NOW - POPULARITY_ORIGIN) / views.EXPLORED.half_life
     for item, pair in counts.items():
         logs = [math.log2(count) + since if count else UNKNOWN for count in pair]
-        made.columns.put_features(Row(views.item_exploration.name, (item,), (*logs, UNKNOWN, [], [], [])))
+        made.columns.put_features(Row(views.item_exploration.name, (item,), (*logs, UNKNOWN, [], [], [], [])))
 
 
 @pytest.fixture
@@ -171,8 +174,69 @@ def test_arms_have_places_on_the_list_that_pages_are_cut_from(made: Pipeline) ->
 def test_slots_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="share"):
         replace(SLOTS, **wrong)
-    with pytest.raises(ValueError, match="floor"):
-        Uniform(floor=1.5)
+
+
+@pytest.mark.parametrize(
+    ("declare", "field"),
+    [
+        (lambda: Uniform(floor=1.5), "floor"),
+        (lambda: EpsilonGreedy(epsilon=3), "epsilon"),
+        (lambda: EpsilonGreedy(epsilon=math.nan), "epsilon"),
+        (lambda: Ucb1(width=-1), "width"),
+        (lambda: Thompson(prior=(0.5, 1)), "prior"),
+        (lambda: Thompson(prior=(1, math.inf)), "prior"),
+        (lambda: Thompson(prior=(1, 1, 1)), "prior"),  # type: ignore[arg-type]
+        (lambda: LinUcb(width=math.inf), "width"),
+        (lambda: LinearThompson(noise=0), "noise"),
+        (lambda: LinearThompson(floor=-1), "floor"),
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused_where_it_is_declared(
+    declare: Callable[[], SlotPolicy], field: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{field} is"):
+        declare()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOnes(Retriever):
+    name: str = "new"
+    quota: int = 10
+
+    def find(self, query: Query) -> Rows:
+        return np.arange(190, 200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRow(Ranker):
+    name: str = "by_row"
+
+    def score(self, query: Query, rows: Rows) -> Scores:
+        return Scores(-rows.astype(np.float32)[:, None])
+
+
+@pytest.mark.parametrize("n", [10, 11, 20, 30, 31, 32, 40, 100])
+def test_new_items_keep_their_places(n: int) -> None:
+    catalogue_of = [Item(f"i{k}", f"Title {k}", [f"c{k % 4}"], created_at=NOW - 10**9 * (200 - k)) for k in range(200)]
+    made = pipeline(catalogue(catalogue_of))
+    plain = Surface(
+        name="tried", retrievers=(Given(), NewOnes()), filters=(Available(),), ranker=ByRow(), rerankers=(NewSlots(),),
+    )  # fmt: skip
+    answers = [
+        made.recommend(
+            replace(plain, exploration=slots), made.query(at=NOW, n=n, given=np.arange(190), user=person(), seed=3)
+        )
+        for slots in (None, ExplorationSlots(policy=Uniform(), few=None))
+    ]  # fmt: skip
+    drawn = answers[1].query.drawn
+    assert drawn is not None
+    before, after = (
+        [place for place, row in enumerate(numbers(answer)) if row >= 190 and (not k or place not in drawn.positions)]
+        for k, answer in enumerate(answers)
+    )  # fmt: skip
+    assert len(before) == int(0.05 * n + 0.5)
+    assert after == before
+    assert len(drawn.positions) == int(0.05 * n + 0.5)
 
 
 # -- rules ------------------------------------------------------------------------------------------
@@ -226,7 +290,7 @@ def within(share: float, p: float) -> bool:
 def test_an_item_stands_at_its_place_as_often_as_its_propensity_says(made: Pipeline, policy: SlotPolicy) -> None:
     slots = replace(SLOTS, policy=policy)
     model = np.eye(len(COLUMNS)) * 20, np.array([2.0, 0, 1, 1, -1])
-    key = policy_key("tried", CONTEXT_ID).partition(":")[2]
+    key = policy_name("tried", CONTEXT_ID, len(COLUMNS))
     values = NOW, 20.0, model[0].ravel().tolist(), model[1].tolist()
     made.columns.put_features(Row(views.policy_model.name, (key,), values))
     counts: Counter[tuple[int, int]] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any
 
 from hypothesis import strategies as st
@@ -78,7 +79,9 @@ def _impressions(draw: st.DrawFn) -> Impression:
     n = len(shown)
     width = draw(st.integers(1, 3))
     explored = sorted(draw(st.sets(st.integers(0, n - 1))))
-    contexts = draw(st.binary(min_size=4 * len(explored), max_size=4 * len(explored))) if explored else None
+    k = len(explored)
+    numbers = draw(st.lists(st.floats(-100, 100, width=32), min_size=k, max_size=k))
+    contexts = struct.pack(f"<{k}f", *numbers) if explored else None
     return Impression(
         draw(ids), draw(ids), draw(times), shown, draw(names), draw(optional), draw(optional), draw(names),
         draw(optional), draw(st.none() | st.lists(st.floats(0, 1, exclude_min=True), min_size=n, max_size=n)),

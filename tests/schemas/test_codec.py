@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -154,6 +156,7 @@ def test_an_impression_from_before_anything_was_explored_is_read() -> None:
     [
         ("explored", [1, 0]), ("explored", [0, 0]), ("explored", [2]), ("explored", [-1]), ("explored", []),
         ("contexts", b""), ("contexts", bytes(12)), ("contexts", bytes(8 * 17)), ("context_id", None),
+        *(("contexts", struct.pack("<4f", 1, 0, x, 1)) for x in (3e38, -101, math.nan, math.inf)),
         ("images", ["a.jpg"]), ("images", ["a.jpg", ""]),
     ],
 )  # fmt: skip

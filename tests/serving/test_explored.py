@@ -43,7 +43,7 @@ def row(api: Api, item: str, shown: float, taken: float) -> None:
     """Puts a row of the topic item_features, as the job writes it."""
     since = (now_ms() - POPULARITY_ORIGIN) / views.EXPLORED.half_life
     logs = [math.log2(count) + since if count else UNKNOWN for count in (shown, taken)]
-    found = Row(views.item_exploration.name, (item,), (*logs, UNKNOWN, [], [], []))
+    found = Row(views.item_exploration.name, (item,), (*logs, UNKNOWN, [], [], [], []))
     key = features_key(found.view, found.key).encode()
     api.services.catalogue.on_record(ITEM_FEATURES, key, item_rows.encode(found))
 
@@ -89,14 +89,14 @@ def test_what_was_taken_is_drawn_more_often_once_its_row_is_there(api: Api) -> N
 
 
 def test_a_model_of_a_policy_is_no_item(api: Api) -> None:
-    found = Row(views.policy_model.name, ("home/basic1",), (now_ms(), 2.0, [2.0, 0, 0, 2.0], [1.0, 0]))
+    found = Row(views.policy_model.name, ("home/basic1/2",), (now_ms(), 2.0, [2.0, 0, 0, 2.0], [1.0, 0]))
     n = api.services.catalogue.columns.n
     api.services.catalogue.on_record(ITEM_FEATURES, b"k", item_rows.encode(found))
     arms = api.services.catalogue.columns.arms
-    sums = arms.model("home/basic1", 2, now_ms())
+    sums = arms.model("home/basic1/2", now_ms())
     assert sums is not None
     assert sums.gram.tolist() == [[pytest.approx(2, rel=0.001), 0], [0, pytest.approx(2, rel=0.001)]]
-    assert arms.model("home/basic1", 3, now_ms()) is None
+    assert arms.model("home/basic1/3", now_ms()) is None
     assert api.services.catalogue.columns.n == n
 
 
