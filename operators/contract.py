@@ -48,8 +48,8 @@ class Signal(NamedTuple):
     item_id: str = ""
     region: str = ""
     partners: tuple[str, ...] | list[str] = ()
-    """items of the same basket, where the signal is of one (operators/cooccurrence.py); of a picture's, the segment and the
-    picture (operators/picture_counts.py)"""
+    """items of the same basket, where the signal is of one (operators/cooccurrence.py); of a picture, the segment and
+    the picture (operators/picture_counts.py)"""
     contexts: tuple[int, ...] | list[int] = ()
     """places among CONTEXTS (operators/contexts.py) of an interaction"""
     session_id: str = ""

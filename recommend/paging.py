@@ -63,7 +63,9 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
     """Of the candidates, best first, the n that are shown and those that stay on the list."""
     if not query.depth:
         shown = steps.rerank(surface, query, ranked, trace)
-        return explored(surface.exploration, surface.name, query, shown, ranked, trace, surface.rerankers), ranked.first(0)
+        return explored(
+            surface.exploration, surface.name, query, shown, ranked, trace, surface.rerankers
+        ), ranked.first(0)
     if query.listed is None:
         ranked = _on_list(surface, query, ranked, trace)
         shown = steps.rerank(surface, query, ranked, trace)

@@ -31,7 +31,9 @@ def standing(query: Query, shown: Rows, others: Rows) -> Standing:
         return Standing(touched[:n], allowed, False)
     ruling, plan = query.ruling, query.ruling.plan
     bits = ruling.bits(rows)
-    touched |= among(rows, np.sort(query.columns.rows(plan.pins))) | among(rows, np.sort(np.array(list(ruling.marks), int)))
+    touched |= among(rows, np.sort(query.columns.rows(plan.pins))) | among(
+        rows, np.sort(np.array(list(ruling.marks), int))
+    )
     touched |= plan.net_places(bits) != 0
     for each in (*plan.single, *plan.ends, *plan.shares):
         touched[ruling.positions(each, rows, bits)] = True

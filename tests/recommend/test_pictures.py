@@ -11,9 +11,13 @@ import pytest
 from feature_repo import builders, views
 from operators.attribution import Attribution
 from operators.contract import Record, Row
-from recommend.pictures import MOST, SEGMENT_LENGTH, images_of, pictures, segment_of
-from recommend.pipeline import Pipeline
+from recommend.filters import Available
+from recommend.pictures import MOST, SEGMENT_LENGTH, images_of, pictures, segment_of, with_pictures
+from recommend.pipeline import Answer, Pipeline
+from recommend.rankers import InOrder
+from recommend.retrievers.given import Given
 from recommend.slots import seed_of
+from recommend.surface import Surface
 from schemas.events import Impression, Interaction, Item
 from tests.serving.made import NOW, catalogue, person, pipeline
 from training.replay import KnownItems, Replay
@@ -78,9 +82,9 @@ def test_the_segment_is_the_category_that_is_liked_best(made: Pipeline) -> None:
 
 
 def test_what_other_segments_prefer_is_where_a_segment_starts_from(made: Pipeline) -> None:
-    names = [f"drama\0{RED}", f"drama\0{BLUE}", f"drama\0{GREEN}"]
+    names, rates = [RED, BLUE, GREEN], np.repeat([0.05, 0.3, 0.05], 2).tolist()
     since = (NOW - 1_577_836_800_000) / views.EXPLORED.half_life
-    values = (-1e9, -1e9, np.log2(1000) + since, names, [1.0, 1.0, 1.0], [0.05, 0.3, 0.05])
+    values = (-1e9, -1e9, np.log2(1000) + since, names, ["drama"], [1.0] * 6, rates)
     made.columns.put_features(Row(views.item_exploration.name, ("a",), values))
     shares = {
         name: Counter(chosen(made, seed, liking(name)) for seed in range(300))[BLUE] / 300 for name in ("drama", "war")
@@ -88,6 +92,51 @@ def test_what_other_segments_prefer_is_where_a_segment_starts_from(made: Pipelin
     assert shares["drama"] > 0.99
     assert 0.8 < shares["war"] < shares["drama"]
     assert chosen(made, None, liking("war")) == BLUE
+
+
+def test_what_was_taken_more_often_than_shown_is_no_failure(made: Pipeline) -> None:
+    """As where a segment's own counts begin anew between the two."""
+    since = (NOW - 1_577_836_800_000) / views.EXPLORED.half_life
+    values = (-1e9, -1e9, np.log2(10) + since, [RED, BLUE], ["drama"], [1.0, 0.8, 1.0, 0.8], [1.0, 0.0, 1.0, 0.9])
+    made.columns.put_features(Row(views.item_exploration.name, ("a",), values))
+    for name in ("drama", "war"):
+        assert {chosen(made, seed, liking(name)) for seed in range(50)} <= {RED, BLUE, GREEN}
+
+
+# -- as a stage of an answer ---------------------------------------------------------------------------
+
+SURFACE = Surface(name="tried", retrievers=(Given(),), filters=(Available(),), ranker=InOrder())
+
+
+def answered(made: Pipeline, ids: list[str]) -> Answer:
+    return made.recommend(SURFACE, made.query(at=NOW, n=3, given=made.columns.rows(ids), user=person()))
+
+
+def test_the_choice_is_a_stage_of_the_answer_within_its_timings(made: Pipeline) -> None:
+    before = answered(made, ["a", "b"])
+    after, found = with_pictures(before, 1)
+    assert found == pictures(before.query, before.candidates.rows, 1)
+    (record,) = [stage for stage in after.trace if stage.stage == "pictures"]
+    assert (record.candidates_in, record.candidates_out, record.failed) == (2, 1, None)
+    assert after.timings_ms["explain"] >= before.timings_ms["explain"] + record.ms - 0.01
+    assert list(after.timings_ms) == list(before.timings_ms)
+    assert (after.item_ids, after.degraded) == (before.item_ids, [])
+
+
+def test_an_answer_without_a_choice_stays_as_it_is(made: Pipeline) -> None:
+    before = answered(made, ["b", "c"])
+    after, found = with_pictures(before, 1)
+    assert after is before
+    assert (found.images, found.logged(), found.failed) == ([None, None], {}, False)
+
+
+def test_where_the_choice_fails_no_picture_is_shown(made: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made.columns.arms, "pictures", None)
+    after, found = with_pictures(answered(made, ["a", "b"]), 1)
+    assert (found.images, found.logged(), found.failed) == ([None, None], {}, True)
+    assert after.item_ids == ["a", "b"]
+    assert after.degraded == ["explain"]
+    assert after.trace[-1].fell_back == "no picture is chosen"
 
 
 def test_each_segment_comes_to_be_shown_the_picture_that_it_takes(made: Pipeline) -> None:

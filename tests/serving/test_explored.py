@@ -98,6 +98,11 @@ def test_a_model_of_a_policy_is_no_item(api: Api) -> None:
     assert sums.gram.tolist() == [[pytest.approx(2, rel=0.001), 0], [0, pytest.approx(2, rel=0.001)]]
     assert arms.model("home/basic1/3", now_ms()) is None
     assert api.services.catalogue.columns.n == n
+    assert "freshet_policy_models_dropped 0.0" in api.get("/metrics").text
+    for at in range(256):
+        found = Row(views.policy_model.name, (f"posted{at}/c/1",), (now_ms() + at, 1.0, [1.0], [1.0]))
+        api.services.catalogue.on_record(ITEM_FEATURES, b"k", item_rows.encode(found))
+    assert "freshet_policy_models_dropped 1.0" in api.get("/metrics").text
 
 
 # -- pictures -----------------------------------------------------------------------------------------
@@ -118,6 +123,21 @@ def test_an_item_with_several_pictures_is_shown_with_the_one_that_is_logged(api:
         images_shown = shown.images or [None] * len(shown.items)
         assert images_shown == [said[item] for item in shown.items]
     assert any(shown.images for shown in found)
+
+
+@pytest.mark.parametrize("path", [FEED, "/v1/users/u1/page"])
+def test_where_pictures_cannot_be_chosen_the_items_are_shown_without(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for item in ITEMS:
+        api.services.catalogue.put_item(Item(item.item_id, item.title, attributes={"images": ["red.jpg", "blue.jpg"]}))
+    monkeypatch.setattr(api.services.catalogue.columns.arms, "pictures", None)
+    answer = api.get(path).json()
+    entries = [entry for row in answer.get("rows", [answer]) for entry in row["items"]]
+    assert entries
+    assert not any("image" in entry for entry in entries)
+    assert answer["degraded"] == ["explain"]
+    assert {shown.images for shown in logged(api)} == {None}
 
 
 def test_a_catalogue_without_pictures_logs_none(api: Api) -> None:

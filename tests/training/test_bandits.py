@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from recommend.exploration import LinearArms
 from training.bandits import BASE, ClickRates, Policy, Statistics, context, measure, policies, run, table
+from training.linear_arms import LinearArms
 from training.open_bandit import RandomLog
 
 WORLD = ClickRates(np.array([[0.3, 0.1, 0.05], [0.05, 0.1, 0.4]]), np.array([0.75, 0.25]))
@@ -35,6 +35,11 @@ def test_regret_of_a_fixed_policy_is_what_it_loses_to_the_best_of_each_segment()
     found = run(always(1, 0, 0), WORLD, 20_000, 500, np.random.default_rng(0))
     assert found.regret == pytest.approx(20_000 * 0.25 * 0.35, rel=0.05)
     assert run(always(0, 0, 1), WORLD, 100, 50, np.random.default_rng(0)).regret > 0
+
+
+def test_a_policy_gives_probabilities() -> None:
+    with pytest.raises(ValueError, match="do not sum to 1"):
+        run(always(0.3, 0.3, 0.3), WORLD, 100, 50, np.random.default_rng(0))
 
 
 def test_estimates_are_the_truth_within_their_errors() -> None:
