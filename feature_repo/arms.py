@@ -94,10 +94,12 @@ class ArmColumns:
             end = start + len(pictures)
             known = self._pictures.get(row)
             if known is not None:
-                places, unit = [known.places.get(picture, -1) for picture in pictures], 2.0 ** (known.total - age)
+                find = known.places.get
+                counts = known.counts[[find(picture, -1) for picture in pictures]]
+                counts *= 2.0 ** (known.total - age)
+                found[1, start:end] = counts[:, 0]
                 if segment in known.segments:
-                    found[0, start:end] = known.counts[places, 1 + known.segments.index(segment)] * unit
-                found[1, start:end] = known.counts[places, 0] * unit
+                    found[0, start:end] = counts[:, 1 + known.segments.index(segment)]
             start = end
         return _totals(found[0]), _totals(found[1])
 
