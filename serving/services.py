@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -68,7 +69,8 @@ class Services:
     _rules_follower: Follower | None = None
     _people_follower: Follower | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _quiet_since: float = field(default_factory=time.monotonic)
+    _quiet_since: float = math.inf
+    """when reading the catalogue began, or its last record came, as of `time.monotonic`"""
 
     def __post_init__(self) -> None:
         self.people = NearPeople(self.settings.people, self._user_space, self._read_people, self.is_shown)
@@ -139,9 +141,12 @@ class Services:
     @property
     def ready(self) -> bool:
         """Whether the catalogue and the rules have been read, or reading them has timed out."""
-        return (self.catalogue.complete and self.rules.complete) or (
-            time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s
-        )
+        return self.complete or time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s
+
+    @property
+    def complete(self) -> bool:
+        """Whether the catalogue and the rules have been read."""
+        return self.catalogue.complete and self.rules.complete
 
     @property
     def degraded(self) -> list[str]:
@@ -195,6 +200,7 @@ class Services:
         await self.refresh_model()
         self.impressions.start()
         self.models.start()
+        self._quiet_since = time.monotonic()  # bundles and the store may have taken longer than `catalogue_wait_s`
         if follow:
             self._follower = Follower(
                 self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
