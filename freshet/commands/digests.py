@@ -115,7 +115,7 @@ async def _run(
     from schemas.clock import now_ms
 
     named, period = bool(period), period or period_of(now_ms())
-    services, sent = await _started(settings), Sent()
+    services, sent = await _started(settings, surface), Sent()
     file: DigestFile | None = None
     try:
         check_model(services)
@@ -140,25 +140,30 @@ async def _run(
         await services.stop()
 
 
-async def _started(settings: Settings) -> Services:
-    """The server's services, in this process, once the catalogue and the rules have been read. Raises DigestsError."""
+async def _started(settings: Settings, surface: Surface) -> Services:
+    """The server's services, in this process, once the catalogue and the rules have been read. People near one another
+    are kept only for a surface that is made from them. Raises DigestsError where something cannot be read."""
+    from recommend.favourites import ALIKE
     from serving.services import Services
     from serving.settings import ServingSettings
 
     services = Services.of(
         ServingSettings(
             kafka=settings.kafka, kafka_security=settings.kafka_security, bundles=settings.bundles,
-            feature_store=settings.feature_store, bundle_poll_s=3600,
+            feature_store=settings.feature_store, bundle_poll_s=3600, **({} if ALIKE in surface.reads else {"people": 0}),
         )
     )  # fmt: skip
     await services.start()
     try:
         async with asyncio.timeout(READY_S):
-            while not services.ready:
+            while not services.complete:
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         await services.stop()
-        raise DigestsError("the catalogue cannot be read; is Kafka up? See `freshet status`") from None
+        missing = [name for name in services.degraded if name in ("catalogue", "rules")]
+        raise DigestsError(
+            f"the {' and the '.join(missing)} cannot be read within {READY_S:.0f} s; is Kafka up? See `freshet status`"
+        ) from None
     if not services.store.healthy:
         await services.stop()
         raise DigestsError("the online store does not answer; see `freshet status`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -13,9 +14,18 @@ from rich.console import Console
 from freshet.cli import main
 from freshet.commands import digests as command
 from freshet.digests.outbox import Outbox
+from freshet.errors import DigestsError
+from freshet.local.ports import free_ports
+from freshet.settings import Settings
+from recommend.surface import Surface
+from recommend.surfaces.email import email
+from recommend.surfaces.friends import friends
+from recommend.surfaces.people_like_you import people_like_you
 from schemas.clock import now_ms
+from serving import services
 from tests.serving.conftest import Live, ids, until
 from tests.serving.conftest import live as live  # a fixture
+from tests.serving.made import Rows
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +67,47 @@ def test_a_file_of_people_has_one_id_a_line(tmp_path: Path) -> None:
         list(command._of_file(path))
     with pytest.raises(command.InputError, match=r"none\.txt"):
         list(command._of_file(tmp_path / "none.txt"))
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A Kafka that is not there, and a store that is; the server would be ready after a moment without a catalogue."""
+    monkeypatch.setattr(services, "_feast", lambda settings, declared: Rows)
+    monkeypatch.setattr(command, "READY_S", 1.0)
+    monkeypatch.setenv("FRESHET_CATALOGUE_WAIT_S", "0.01")
+    return Settings(**free_ports())
+
+
+def test_no_run_begins_before_the_catalogue_and_the_rules_are_read(refused: Settings, tmp_path: Path) -> None:
+    settings = refused.model_copy(update={"home": tmp_path})
+    with pytest.raises(DigestsError, match="the catalogue and the rules cannot be read within 1 s; is Kafka up"):
+        asyncio.run(command._started(settings, email))
+
+
+@pytest.mark.parametrize(("surface", "kept"), [(email, False), (friends, False), (people_like_you, True)])
+def test_people_are_followed_for_the_surfaces_alone_that_are_made_from_them(
+    refused: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surface: Surface, kept: bool
+) -> None:
+    made: list[services.Services] = []
+    start = services.Services.start
+
+    async def started(self: services.Services) -> None:
+        made.append(self)
+        await start(self)
+        self.catalogue.set_complete()
+        self.rules.complete = True
+
+    monkeypatch.setattr(services.Services, "start", started)
+
+    async def followed() -> tuple[bool, bool]:
+        found = await command._started(refused.model_copy(update={"home": tmp_path}), surface)
+        try:
+            assert made == [found]
+            return found.settings.people > 0, found._people_follower is not None
+        finally:
+            await found.stop()
+
+    assert asyncio.run(followed()) == (kept, kept)
 
 
 def test_digests_of_the_running_stack(
