@@ -147,12 +147,11 @@ async def _started(settings: Settings, surface: Surface) -> Services:
     from serving.services import Services
     from serving.settings import ServingSettings
 
-    services = Services.of(
-        ServingSettings(
-            kafka=settings.kafka, kafka_security=settings.kafka_security, bundles=settings.bundles,
-            feature_store=settings.feature_store, bundle_poll_s=3600, **({} if ALIKE in surface.reads else {"people": 0}),
-        )
+    serving = ServingSettings(
+        kafka=settings.kafka, kafka_security=settings.kafka_security, bundles=settings.bundles,
+        feature_store=settings.feature_store, bundle_poll_s=3600,
     )  # fmt: skip
+    services = Services.of(serving if ALIKE in surface.reads else serving.model_copy(update={"people": 0}))
     await services.start()
     try:
         async with asyncio.timeout(READY_S):

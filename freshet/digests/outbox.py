@@ -8,6 +8,7 @@ writes it has not checked against everything written before.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,40 +89,56 @@ class Outbox:
 
     def sent(self, since: int) -> Iterator[Digest]:
         """The digests of all channels that the broker has had since `since`, epoch ms, up to now; messages that are
-        none are left out with a warning. Raises DigestsError where they cannot be read to the end."""
-        reader = Consumer(
+        none are left out with a warning. While a transaction of another channel is open, what was committed behind it
+        is waited for, until the broker ends the transaction. Raises DigestsError where they cannot be read to the
+        end."""
+        reader, ends = self._consumer("read_committed"), self._consumer("read_uncommitted")
+        try:
+            yield from self._read(reader, since, self._ends(ends))
+        except KafkaException as error:
+            raise DigestsError(f"topic {DIGESTS} at {self._connection}: {error.args[0].str()}") from None
+        finally:
+            reader.close()
+            ends.close()
+
+    def _consumer(self, isolation: str) -> Consumer:
+        return Consumer(
             {
                 **self._connection.librdkafka(),
                 "group.id": f"freshet-digests-{self._channel}",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "log_level": 2,
             }
         )
-        try:
-            yield from self._read(reader, since)
-        except KafkaException as error:
-            raise DigestsError(f"topic {DIGESTS} at {self._connection}: {error.args[0].str()}") from None
-        finally:
-            reader.close()
 
-    def _read(self, reader: Consumer, since: int) -> Iterator[Digest]:
-        found = reader.list_topics(DIGESTS, TIMEOUT_S).topics[DIGESTS]
+    def _ends(self, asked: Consumer) -> dict[int, int]:
+        """The offset behind the last message of each partition. A consumer of committed messages would not say it: its
+        end is the first open transaction."""
+        found = asked.list_topics(DIGESTS, TIMEOUT_S).topics[DIGESTS]
         if found.error is not None:
             raise DigestsError(f"topic {DIGESTS}: {found.error.str()}; `freshet up` creates it")
-        asked = [TopicPartition(DIGESTS, number, since) for number in found.partitions]
+        return {
+            number: asked.get_watermark_offsets(TopicPartition(DIGESTS, number), TIMEOUT_S)[1]
+            for number in found.partitions
+        }
+
+    def _read(self, reader: Consumer, since: int, ends: dict[int, int]) -> Iterator[Digest]:
+        asked = [TopicPartition(DIGESTS, number, since) for number in ends]
         reader.assign(reader.offsets_for_times(asked, TIMEOUT_S))
-        left = set(found.partitions)
+        left, deadline = set(ends), time.monotonic() + TIMEOUT_S
         while left:
-            message: Any = reader.poll(TIMEOUT_S)
+            message: Any = reader.poll(max(0.0, deadline - time.monotonic()))
             if message is None:
                 raise DigestsError(f"topic {DIGESTS}: no answer within {TIMEOUT_S:.0f} s")
             if (error := message.error()) is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                left.discard(message.partition())
+                if message.offset() >= ends[message.partition()]:
+                    left.discard(message.partition())
                 continue
+            deadline = time.monotonic() + TIMEOUT_S
             kind, arrived = message.timestamp()
             if kind != TIMESTAMP_NOT_AVAILABLE and arrived < since:
                 continue

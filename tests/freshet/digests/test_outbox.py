@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import pytest
 from confluent_kafka import Producer
 
 from follow import to_end
-from freshet.digests.outbox import Outbox
+from freshet.digests.outbox import TIMEOUT_S, Outbox
 from freshet.errors import DigestsError
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
@@ -65,6 +66,23 @@ def test_a_new_run_ends_an_older_one_and_what_that_left_open_was_never_sent(stac
     with pytest.raises(DigestsError, match=r"another run|nothing of it"):
         older.commit([pair(channel, "c")])
     assert sent(newer, channel) == ["a", "b"]
+
+
+@pytest.mark.integration
+def test_what_is_committed_behind_an_open_transaction_of_another_channel_is_waited_for(stack: Stack) -> None:
+    """Readers of committed messages are given nothing behind it until the broker ends it."""
+    connection, name = stack.settings.connection, uuid.uuid4().hex[:8]
+    crashed, outbox = Outbox(connection, f"crashed-{name}"), Outbox(connection, f"sent-{name}")
+    crashed._producer.begin_transaction()
+    lost, _ = pair(f"crashed-{name}", "a")
+    crashed._producer.produce(DIGESTS, codec.encode(lost), key_of(lost))
+    crashed._producer.flush(10)
+    outbox.commit([pair(f"sent-{name}", "a")])  # the same partition
+    again = Outbox(connection, f"sent-{name}")
+    started = time.monotonic()
+    assert sent(again, f"sent-{name}") == ["a"]
+    assert time.monotonic() - started < TIMEOUT_S
+    assert sent(again, f"crashed-{name}") == []
 
 
 @pytest.mark.integration
