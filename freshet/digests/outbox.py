@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 30.0
 OPEN_MS = 10_000
 """for how long a transaction may be open: readers of committed messages wait for it"""
+COMMIT_TRIES = 3
 PARTITIONER = "murmur2_random"
 """as the server's producer and Kafka's Java client"""
 Pair = tuple[Digest, Impression]
@@ -63,28 +64,45 @@ class Outbox:
             raise DigestsError(f"Kafka at {connection}: {error.args[0].str()}; is it up?") from None
 
     def commit(self, batch: Sequence[Pair]) -> None:
-        """Writes all of these digests and impressions, or none. Raises DigestsError where they were not written: the
-        run can be started again."""
+        """Writes all of these digests and impressions, or none. Raises DigestsError where they were not written, or
+        Kafka does not say so: the run can be started again."""
         try:
             self._producer.begin_transaction()
             for digest, impression in batch:
                 self._produce(digest)
                 self._produce(impression)
-            self._producer.commit_transaction(TIMEOUT_S)
+            self._end()
         except (KafkaException, BufferError) as error:
             raise self._failed(error) from None
+
+    def _end(self) -> None:
+        """Commits; a broker that has not answered may have done so, and is asked again."""
+        for tries_left in reversed(range(COMMIT_TRIES)):
+            try:
+                return self._producer.commit_transaction(TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or not tries_left:
+                    raise
+                log.warning("a batch is not committed yet: %s", error.args[0].str())
+        raise AssertionError("unreachable")
 
     def _produce(self, event: Digest | Impression) -> None:
         self._producer.produce(topic_of(event), codec.encode(event), key_of(event))
 
     def _failed(self, error: Exception) -> DigestsError:
-        fault = error.args[0] if error.args else None
-        if isinstance(fault, KafkaError) and fault.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
-            return DigestsError(f"another run of the channel {self._channel} has started: this one has ended")
+        fenced = DigestsError(f"another run of the channel {self._channel} has started: this one has ended")
+        if _is_fenced(error):
+            return fenced
         try:
             self._producer.abort_transaction(TIMEOUT_S)
-        except KafkaException as unsaid:
-            log.warning("the transaction was not aborted; the broker does so in %d s: %s", OPEN_MS // 1000, unsaid)
+        except KafkaException as not_aborted:
+            if _is_fenced(not_aborted):
+                return fenced
+            # A commit may have been made without an answer; otherwise the broker aborts the transaction by itself.
+            log.warning("the transaction was not aborted: %s", not_aborted)
+            return DigestsError(
+                f"Kafka may not have stored a batch: {error}. Start the run again: what was stored is not sent twice"
+            )
         return DigestsError(f"Kafka has not stored a batch, and nothing of it: {error}. Start the run again")
 
     def sent(self, since: int) -> Iterator[Digest]:
@@ -146,3 +164,8 @@ class Outbox:
                 yield codec.decode(DIGESTS, message.value() or b"")
             except (EventError, FreshetError) as error:
                 log.warning("%s %d@%d is no digest: %s", DIGESTS, message.partition(), message.offset(), error)
+
+
+def _is_fenced(error: Exception) -> bool:
+    fault = error.args[0] if error.args else None
+    return isinstance(fault, KafkaError) and fault.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED)
