@@ -24,9 +24,8 @@ from serving.answers import FeedItem, Filtered, feed_items, trace_of
 from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness, Person
-from serving.others import OtherPeople
 from serving.parameters import Whole
-from serving.personal import read_person
+from serving.personal import read_others, read_person
 from serving.problems import document
 from serving.request_parameters import (
     AFTER,
@@ -101,7 +100,6 @@ class Pages:
     def __init__(self, services: Services, requests: Requests) -> None:
         self._services = services
         self._requests = requests
-        self._others = OtherPeople(services)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -122,7 +120,7 @@ class Pages:
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
         person = await read_person(services, requested, user_id, asked["after"])
-        others = await self._others.of(pages.READS, user_id, person.features)
+        others = await read_others(services, pages.READS, user_id, person)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",

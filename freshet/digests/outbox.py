@@ -77,14 +77,15 @@ class Outbox:
 
     def _end(self) -> None:
         """Commits; a broker that has not answered may have done so, and is asked again."""
-        for tries_left in reversed(range(COMMIT_TRIES)):
+        tries = 1
+        while True:
             try:
                 return self._producer.commit_transaction(TIMEOUT_S)
             except KafkaException as error:
-                if not error.args[0].retriable() or not tries_left:
+                if not error.args[0].retriable() or tries == COMMIT_TRIES:
                     raise
                 log.warning("a batch is not committed yet: %s", error.args[0].str())
-        raise AssertionError("unreachable")
+            tries += 1
 
     def _produce(self, event: Digest | Impression) -> None:
         self._producer.produce(topic_of(event), codec.encode(event), key_of(event))

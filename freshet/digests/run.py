@@ -31,7 +31,8 @@ from schemas.clock import now_ms
 from schemas.events import Impression
 from serving.feeds import feed_parameters
 from serving.hydrate import Person
-from serving.personal import Personal, answer_to, impression, read_person
+from serving.others import Others
+from serving.personal import Personal, answer_to, impression, read_others, read_person
 from serving.requested import Requested, Requests
 from serving.services import Services
 
@@ -39,6 +40,8 @@ BATCH = 100
 """digests of one transaction"""
 LOCALE = "locale"
 """the attribute of a profile with the locale of texts (BCP 47)"""
+
+NO_OTHERS = Others({})
 
 SENT, CAPPED, NO_CONSENT, OPTED_OUT, UNKNOWN, OTHERS, TOO_FEW, UNAVAILABLE = (
     "sent already", "capped", "no consent", "opted out", "unknown", "not in the segment", "too few items",
@@ -165,11 +168,13 @@ class DigestRun:
         requested = self._requests.check(self._asked, self._surface, self._parameters, user_id)
         requested = replace(requested, now=now)
         person = await read_person(self._services, requested, user_id, attributes=True)
-        query = self._query(requested, person, user_id)
+        query = self._query(requested, person, user_id, NO_OTHERS)
         attributes = query.request_values.user["attributes"]
         self._check(person, query, attributes, now)
         requested = replace(requested, asked={**self._asked, "locale": _locale(attributes)})
-        found = await answer_to(person, requested, self._query(requested, person, user_id))
+        others = await read_others(self._services, self._surface.reads, user_id, person)
+        query = self._query(requested, person, user_id, others)
+        found = await answer_to(person, requested, query, is_short=others.degraded)
         if found.degraded:
             raise _NotSent(UNAVAILABLE)
         if len(found.answer.item_ids) < digest.least:
@@ -191,10 +196,11 @@ class DigestRun:
         if until is not None:
             raise _NotSent(until=until)
 
-    def _query(self, requested: Requested, person: Person, user_id: str) -> Query:
+    def _query(self, requested: Requested, person: Person, user_id: str, others: Others) -> Query:
         return requested.query(
-            user=person.features, n=self._surface.paging.default, pairs=person.pairs, user_id=user_id
-        )
+            user=person.features, others=others.favourites, n=self._surface.paging.default, pairs=person.pairs,
+            user_id=user_id,
+        )  # fmt: skip
 
     def _message(self, digest_id: str, user_id: str, requested: Requested, found: Personal) -> digests.Digest:
         answer, items = found.answer, found.answer.query.columns.items

@@ -26,6 +26,7 @@ from operators.time import DAY, HOUR
 from recommend.digest import DigestPlan, MessageCap
 from recommend.surface import Paging, Surface
 from recommend.surfaces.email import email
+from recommend.surfaces.friends import friends
 from schemas import digests
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
@@ -228,6 +229,26 @@ def test_what_was_sent_is_not_sent_again_by_mail_or_push_for_a_month(world: Worl
     world.now += 30 * DAY
     world.run(["u0"])
     assert set(first.items) & set(world.outbox.digests[2].items)
+
+
+def test_a_surface_that_is_made_from_other_people_reads_them(world: World) -> None:
+    world.api.rows.of["ann"] = person([("like", "i20")], recent_times=[world.now - 60_000])
+    world.add("u1")
+    follows = {"follow_ids": ["ann"], "follow_times": [world.now], "follow_ended": [False]}
+    world.api.rows.of["u1"] |= follows
+    of_friends = replace(friends, digest=MAIL.digest, paging=Paging(5))
+    world.run(["u0", "u1"], of_friends)
+    of_nobody, of_ann = world.outbox.digests
+    assert (of_ann.items[0], of_ann.reasons[0]) == ("i20", "Someone whom you follow liked this")
+    assert not any("follow" in reason for reason in of_nobody.reasons)
+    assert world.api.rows.reads_of_people == 1
+    world.now += DAY
+    world.api.rows.read_people = fail  # type: ignore[method-assign]
+    assert world.run(["u0", "u1"], of_friends).skipped == {runs.UNAVAILABLE: 1}
+
+
+def fail(*asked: Any) -> Any:
+    raise ValueError("a row that cannot be read")
 
 
 def test_texts_are_in_the_person_s_language(world: World) -> None:
