@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -17,15 +21,19 @@ from freshet.digests.outbox import Outbox
 from freshet.errors import DigestsError
 from freshet.local.ports import free_ports
 from freshet.settings import Settings
+from operators.aggregator import ATTRIBUTES
 from recommend.surface import Surface
 from recommend.surfaces.email import email
 from recommend.surfaces.friends import friends
 from recommend.surfaces.people_like_you import people_like_you
 from schemas.clock import now_ms
+from schemas.events import Item
 from serving import services
 from tests.serving.conftest import Live, ids, until
+from tests.serving.conftest import api as api  # a fixture
 from tests.serving.conftest import live as live  # a fixture
-from tests.serving.made import Rows
+from tests.serving.made import Api, Rows, person
+from tests.serving.surfaces import stock
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +75,57 @@ def test_a_file_of_people_has_one_id_a_line(tmp_path: Path) -> None:
         list(command._of_file(path))
     with pytest.raises(command.InputError, match=r"none\.txt"):
         list(command._of_file(tmp_path / "none.txt"))
+
+
+def test_a_bad_line_is_found_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "people.txt"
+    path.write_text("".join(f"u{n}\n" for n in range(200)) + "x" * 300 + "\n")
+    with pytest.raises(command.InputError, match="line 201"):
+        command._of_file(path)
+
+
+def test_a_run_whose_input_ends_with_an_error_reports_and_leaves_what_it_did(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard input cannot be checked before."""
+
+    class Unsent:
+        def __init__(self, *given: Any, **others: Any) -> None:
+            self.commit = self.sent = lambda given: []
+
+    async def started(settings: Settings, surface: Surface) -> services.Services:
+        return api.services
+
+    async def stop() -> None:
+        pass
+
+    monkeypatch.setattr(command, "_started", started)
+    monkeypatch.setattr("freshet.digests.outbox.Outbox", Unsent)
+    monkeypatch.setattr(api.services, "stop", stop)
+    monkeypatch.setattr("sys.stdin", io.StringIO("u1\nasleep\n" + "x" * 300 + "\n"))
+    stock(api, [Item(f"i{k}") for k in range(20)], {f"i{k}": [1, k, 0, 0] for k in range(20)})
+    hour = time.gmtime().tm_hour
+    for user_id, local in (("u1", 12), ("asleep", 1)):
+        zone = {"timezone": f"Etc/GMT{(hour - local + 11) % 24 - 11:+d}"}  # POSIX: what is added to local time
+        api.rows.of[user_id] = person(profile_offset=1) | {ATTRIBUTES: msgspec.msgpack.encode(zone)}
+    shown: list[Any] = []
+    with pytest.raises(command.InputError, match="line 3"):
+        api.run(command._run(Settings(), email, command._of_file(Path("-")), "p", "", tmp_path, False, shown.append))
+    (report,) = shown
+    assert (report.people, report.sent, report.deferred) == (2, 1, 1)
+    for name, user_id in (("digests", "u1"), ("deferred", "asleep")):
+        assert json.loads((tmp_path / f"{name}-email-p.jsonl").read_text())["user_id"] == user_id
+    command._print(report, "email", True, False)
+    assert json.loads(capsys.readouterr().out)["next_at"] is not None
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text("u1\nu2\n"))
+    writer.start()
+    assert list(command._of_file(path)) == ["u1", "u2"]
+    writer.join(10)
 
 
 @pytest.fixture
