@@ -45,7 +45,7 @@ def test_list_has_the_surfaces_that_are_messages(capsys: pytest.CaptureFixture[s
     assert main(["digests", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["surface", "email", "push"]
-    assert "1 in 24h, 3 in 7d" in lines[1]
+    assert "1 in 20h, 3 in 164h" in lines[1]
     assert "22:00 to 8:00" in lines[1]
 
 
