@@ -52,7 +52,15 @@ def test_list_names_every_surface_with_its_call_and_stages(capsys: pytest.Captur
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert list(found) == [surface.name for surface in SURFACES]
     assert found["push"]["call"] == "GET /v1/users/{id}/feed?surface=push"
-    assert found["similar"]["stages"] == ["neighbours", "together", "unavailable", "itself", "blended", "mmr", "similar_reasons"]
+    assert found["similar"]["stages"] == [
+        "neighbours",
+        "together",
+        "unavailable",
+        "itself",
+        "blended",
+        "mmr",
+        "similar_reasons",
+    ]
 
 
 def test_show_says_what_a_surface_is_made_of(capsys: pytest.CaptureFixture[str]) -> None:

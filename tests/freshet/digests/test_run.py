@@ -195,6 +195,11 @@ def test_who_is_skipped_and_why(world: World) -> None:
     assert [digest.user_id for digest in world.outbox.digests] == ["listed"]
 
 
+def test_a_row_that_cannot_be_read_is_no_unknown_person(world: World) -> None:
+    world.api.rows.of["u1"] |= {"state": b"\x96\xce\x00\x12\x34\x56"}  # of an older version
+    assert world.run(["u1", "stranger"]).skipped == {runs.UNAVAILABLE: 1, runs.UNKNOWN: 1}
+
+
 def test_a_segment_is_of_people(world: World) -> None:
     world.add("u1", country="DE")
     world.add("u2", country="FR")
