@@ -28,6 +28,7 @@ from unittest.mock import patch
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from bench import explained
 from bench.filters import FilteredCatalogue, made_world
 from bench.machine import Rounds
 from bench.report import Report, Target, ratio
@@ -55,7 +56,7 @@ BASKETS = 200.0
 WARM_UP = 20
 ROUNDS = 4
 SECOND = 1000
-TARGETS = (Target("p50_ratio", "≤", 3), Target("p99_ratio", "≤", 3))
+TARGETS = (Target("p50_ratio", "≤", 3), Target("p99_ratio", "≤", 3), Target(explained.FIGURE, "≤", 3))
 REGION = "DE"
 
 Part = Callable[[], Any]
@@ -100,7 +101,9 @@ def run(items: int, requests: int, attempts: int, say: Say) -> Report:
             for case, (whole, parts) in zip(cases, rounds.measure(f"round {number + 1}", work), strict=True):
                 case.whole_ms += whole
                 case.parts_ms += parts
-    return report(cases, items, rounds)
+        work_of_events = partial(explained.in_turns, world, chance, clock, max(requests // ROUNDS, WARM_UP))
+        events = rounds.measure(explained.FIGURE, work_of_events)
+    return report(cases, items, rounds, events)
 
 
 def buy_together(world: FilteredCatalogue, at: int, chance: random.Random) -> None:
@@ -230,8 +233,14 @@ def _ask(
     return whole, bare
 
 
-def report(cases: Sequence[SurfaceCase], items: int, rounds: Rounds | None = None) -> Report:
-    """The figures: answers and parts of each surface, and the worst ratios."""
+def report(
+    cases: Sequence[SurfaceCase],
+    items: int,
+    rounds: Rounds | None = None,
+    events: tuple[list[list[float]], set[str]] = ([[], []], set()),
+) -> Report:
+    """The figures: answers and parts of each surface, and the worst ratios; and what explaining by events costs, of
+    what `explained.in_turns` measured."""
     ratios = {
         percentile: {
             case.surface.name: ratio(_fine(case.whole_ms, percentile), _fine(case.parts_ms, percentile))
@@ -241,6 +250,8 @@ def report(cases: Sequence[SurfaceCase], items: int, rounds: Rounds | None = Non
     }
     failures = [f"{case.surface.name}: {each}" for case in cases for each in sorted(case.degraded)]
     failures += [f"{case.surface.name}: {case.empty} answers are empty" for case in cases if case.empty]
+    (feeds, with_events), failed = events
+    failures += sorted(failed)
     worst = {p: max((each for each in found.values() if each is not None), default=None) for p, found in ratios.items()}
     return Report(
         "surfaces",
@@ -250,8 +261,11 @@ def report(cases: Sequence[SurfaceCase], items: int, rounds: Rounds | None = Non
             for name, values in (
                 (f"{case.surface.name}_ms", case.whole_ms), (f"{case.surface.name}_parts_ms", case.parts_ms),
             )
+        } | {"feed_ms": np.array(feeds), "feed_by_events_ms": np.array(with_events)},
+        figures={
+            "p50_ratio": worst[50], "p99_ratio": worst[99],
+            explained.FIGURE: ratio(_fine(with_events, 50), _fine(feeds, 50)),
         },
-        figures={"p50_ratio": worst[50], "p99_ratio": worst[99]},
         targets=TARGETS,
         notes={"items": items, "p50_ratios": ratios[50], "p99_ratios": ratios[99]},
         failures=failures,

@@ -115,6 +115,10 @@ class AttributeColumns:
             if name not in item.attributes or type_of(item.attributes[name]) != type_of(value):
                 self._clear(row, name, type_of(value))
 
+    def know(self, name: str, type: Type) -> None:
+        """Adds the column of an attribute that no item here has, and others have."""
+        self._column(name, type)
+
     def changed(self, row: int) -> None:
         """Records in the journal that a row has changed; called after all of its columns have."""
         self._journal[self.version % JOURNAL] = row

@@ -90,6 +90,14 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def for_person(self, request: Request) -> Candidates:
+        """The same candidates for a request that differs in the person's features alone. What is read of the items is
+        read once for all."""
+        found = Candidates(request, self.rows, self.positions)
+        for name in ("vectors", "categories", "n_categories", "_fields", "_pairs"):
+            found.__dict__[name] = getattr(self, name)
+        return found
+
     # Several inputs read these, and gathering 500 rows out of a large catalogue costs more than computing with them.
 
     @cached_property

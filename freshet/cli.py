@@ -42,6 +42,7 @@ COMMANDS = (
     (_DATA, "surfaces", "freshet.commands.surfaces:app", "List surfaces, show their stages, and try them on a person."),
     (_DATA, "digests", "freshet.commands.digests:app", "Send what a surface answers to people, as messages."),
     (_DATA, "rules", "freshet.commands.rules:app", "Look at the rules of merchandisers, change and try them."),
+    (_DATA, "explain", "freshet.commands.explain:explain", "Compute a past answer again, and say how it came about."),
     (_WORK, "bench", "bench.cli:app", "Measure freshness, throughput and feed latency."),
     (_WORK, "jars", "freshet.commands.jars:app", "Fetch the jars of Kafka and Flink, or pin them anew."),
 )
@@ -50,7 +51,8 @@ for group, name, where, summary in COMMANDS:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. Exit status: 0 done, 1 failed, 2 the command line or a setting was wrong."""
+    """Run one command. Exit status: 0 done, 1 failed, 2 the command line or a setting was wrong; 3 and 4 as
+    `freshet explain --help` says."""
     from pydantic import ValidationError
 
     # kafka-python's event loop warns whenever somebody else had the interpreter for 0.1 s: a busy machine, no fault.

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.root / "archive"
 
     @property
+    def records(self) -> Path:
+        """The file of recorded answers."""
+        return self.root / "answers.db"
+
+    @property
     def backfilled(self) -> Path:
         """The file of backfilled states of new features, which the job reads."""
         return self.root / "backfilled.db"

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from operators.aggregator import STATE
 from operators.contract import Cells, Field, Operator, Record, Row, Signal, View
 from operators.hashes import Hashes, hash64
 from operators.time import DAY, MINUTE
@@ -127,25 +128,25 @@ class ShownOperator(Operator[ShownState]):
     def encode(self, part: str, state: ShownState) -> dict[str, bytes]:
         if state.cell is None:
             state.cell = _pack((state.watermark, packed(state.recent)))
-        return {SHOWN: state.cell, SEALED: state.sealed} if state.sealed else {SHOWN: state.cell}
+        return {STATE: state.cell, SEALED: state.sealed} if state.sealed else {STATE: state.cell}
 
     def decode(self, part: str, cells: Cells) -> ShownState:
         try:
-            watermark, recent = _unpack_recent(cells[SHOWN])
+            watermark, recent = _unpack_recent(cells[STATE])
             entries = _entries(recent)
             sealed = cells.get(SEALED, b"")
             if sealed:
                 _runs(_unpack(sealed))
         except (KeyError, ValueError, msgspec.MsgspecError) as error:
             raise StateError(f"{self.view.name}: {error}") from None
-        return ShownState(watermark, dict.fromkeys(entries), sealed, cells[SHOWN])
+        return ShownState(watermark, dict.fromkeys(entries), sealed, cells[STATE])
 
     def watermark(self, state: ShownState) -> int:
         return state.watermark
 
     def row(self, key: str, part: str, state: ShownState, at: int, cells: Cells | None = None) -> Row:
         found = self.encode("", state) if cells is None else cells
-        return Row(self.view.name, (key,), (found[SHOWN], found.get(SEALED, b"")))
+        return Row(self.view.name, (key,), (found[STATE], found.get(SEALED, b"")))
 
     def due(self, part: str, state: ShownState, at: int) -> int | None:
         return None

@@ -204,6 +204,11 @@ class ItemSpace:
         found[labels < 0] = 0.0
         return found
 
+    def differs(self, rows: Rows) -> Mask:
+        """Which rows (n,) have another vector than the bundle gave them, or none."""
+        labels = self.labels_of(rows)
+        return (labels < 0) | (labels >= self._bundled) | np.isin(labels, np.fromiter(self._moved, np.int64))
+
     # -- changes -------------------------------------------------------------------------------
 
     def learned(self, rows: Rows) -> Mask:
@@ -226,6 +231,14 @@ class ItemSpace:
         vector = self.content.bag(names)
         if vector is not None:
             self._put(row, label, vector, made)
+        elif label >= 0:
+            self._drop(row, label)
+
+    def set(self, row: int, vector: Vector | None) -> None:
+        """Gives an item this vector, or none, whatever its content says: a space as it was at another time."""
+        label = int(self.labels_of(np.array([row]))[0])
+        if vector is not None:
+            self._put(row, label, vector, 0)
         elif label >= 0:
             self._drop(row, label)
 

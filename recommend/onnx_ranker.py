@@ -36,6 +36,10 @@ class OnnxRanker:
         self.names, self._inputs = tuple(names), tuple(inputs)
         self.pairs = tuple(v for each in inputs if isinstance(each, Cross) for v in each.values if v.second)
         """features of pairs that it reads"""
+        self.reads_declared = any(
+            value.entity.of_user for each in inputs if isinstance(each, Cross) for value in each.values
+        )
+        """whether it reads features of people that a team declares"""
         outputs = dict(heads) if heads is not None else {"score": one_output(self._session)}
         if missing := set(outputs.values()) - set(self._session.outputs):
             raise BundleError(f"the model has no output {sorted(missing)}; it has {list(self._session.outputs)}")

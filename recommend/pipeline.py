@@ -19,6 +19,7 @@ from msgspec import Struct
 from feature_repo.columns import ItemColumns
 from recommend import paging, steps
 from recommend.candidate_set import CandidateSet, merge
+from recommend.explain_events import Moved, moved_by
 from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
@@ -68,6 +69,8 @@ class Answer:
     """as of `Trace`"""
     marks: Mapping[int, list[str]] = field(default_factory=dict)
     """row → the filters that would have removed it, where the surface reports them"""
+    moved: Moved | None = None
+    """which of the person's events moved each item, where the query asks for it"""
 
     @property
     def item_ids(self) -> list[str]:
@@ -156,9 +159,9 @@ class Pipeline:
         """The surface's answer. Never raises; never empty while an item is available, with a fallback."""
         return self.finish(self.begin(surface, query))
 
-    def begin(self, surface: Surface, query: Query) -> Begun:
+    def begin(self, surface: Surface, query: Query, trace: Trace | None = None) -> Begun:
         """The first half of an answer: encode, retrieve, filter. Never raises."""
-        trace = Trace()
+        trace = trace or Trace()
         begun = Begun(surface, query, trace, merge([], ()))
         try:
             query.surface, query.rules_of = surface.parts_name, surface.rules_of or surface.name
@@ -185,7 +188,7 @@ class Pipeline:
         """The second half: rank, re-rank, explain. Never raises."""
         surface, query, trace = begun.surface, begun.query, begun.trace
         reasons: Sequence[Reason | None] = []
-        rest, has_more = NOTHING, False
+        rest, has_more, moved = NOTHING, False, None
         if not begun.broken:
             try:
                 with trace.step("rank"):
@@ -198,15 +201,16 @@ class Pipeline:
                     has_more = pages and (len(rest) > 0 or is_full)
                 with trace.step("explain"):
                     reasons = with_reasons(query, steps.explain(surface, query, begun.candidates, trace))
+                    moved = moved_by(surface, query, begun.candidates, trace)
             except Exception:
                 self._fail(begun)
                 query.drawn = None
-                reasons, rest, has_more = [], NOTHING, False
+                reasons, rest, has_more, moved = [], NOTHING, False, None
         show_effects(query, trace)
         found = begun.candidates
         return Answer(
             query, found, reasons or [None] * len(found), trace.stages, trace.degraded, trace.timings_ms, rest,
-            has_more, trace.relaxed, begun.marks,
+            has_more, trace.relaxed, begun.marks, moved,
         )  # fmt: skip
 
     def _fail(self, begun: Begun) -> None:

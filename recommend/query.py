@@ -44,7 +44,7 @@ ANCHORS = 20
 NO_ROWS: Rows = np.zeros(0, np.int64)
 STRANGER: Mapping[str, Any] = MappingProxyType({f.name: f.default for f in views.user.fields})
 """features of somebody of whom nothing is known"""
-Explain = Literal["none", "reason", "full"]
+Explain = Literal["none", "reason", "full", "events"]
 
 
 class Anchors(NamedTuple):
@@ -123,6 +123,11 @@ class Query:
     """of the draws for this request (recommend/slots.py); None where nothing is explored"""
     drawn: DrawnPlaces | None = None
     """what the exploration slots drew; set by the pipeline"""
+
+    @property
+    def explains_all(self) -> bool:
+        """Whether the answer says what every stage did."""
+        return self.explain in ("full", "events")
 
     # -- the model's parts ---------------------------------------------------------------------------
 

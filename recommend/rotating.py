@@ -67,7 +67,7 @@ def rotated(query: Query, rows: Rows, scores: Values, trace: Trace) -> Values:
         return scores
     found, rests = result
     record.moved = int(np.count_nonzero(rests))
-    if record.moved and query.explain == "full":
+    if record.moved and query.explains_all:
         ids = query.columns.ids
         record.rotated = [ids[row] for row in rows[rests][:NAMED].tolist()]
     return found

@@ -119,6 +119,10 @@ class Ranker(Stage, ABC):
     def score(self, query: Query, rows: Rows) -> Scores:
         """Scores of `rows` (n,); those of several heads are weighed by the surface's objective."""
 
+    def score_each(self, queries: Sequence[Query], rows: Rows) -> Sequence[Scores]:
+        """The scores of the same rows for each of several people, whose queries differ in nothing else."""
+        return [self.score(query, rows) for query in queries]
+
     def heads(self, parts: Parts) -> tuple[str, ...]:
         """The heads that it scores by with these parts of a bundle, which an objective can weigh."""
         return ("score",)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from operators.time import label
+from recommend.explain_events import EventEffect, LeftOut
 from recommend.paging import MINIMUM
 from recommend.pictures import Pictures
 from recommend.pipeline import Answer, Detail
@@ -17,7 +18,6 @@ from recommend.trace import StageTrace
 from recommend.velocity import of_items
 from schemas.events import Item
 from serving.hydrate import Freshness
-from serving.requested import Requested
 
 SCORE = (
     "similar: how alike the two items are, by behaviour and by content, -1 to 1, or the score of trending where no "
@@ -50,8 +50,10 @@ class Minimum(Struct, frozen=True):
 
 
 class FeedItem(Struct, frozen=True):
-    """One item of a feed, rank counted from 0. `detail` is there with explain=full; `sponsored`, the label to show, for
-    an item in a sponsored position; `image`, the picture to show, for one with several in `attributes.images`."""
+    """One item of a feed, rank counted from 0. `detail` is there with explain=full and explain=events, and with the
+    latter `events`: those of the person's events that moved the item's score most. `sponsored`, the label to show, is
+    there for an item in a sponsored position; `image`, the picture to show, for one with several in
+    `attributes.images`."""
 
     item_id: str
     score: float
@@ -61,6 +63,7 @@ class FeedItem(Struct, frozen=True):
     detail: Detail | UnsetType = UNSET
     sponsored: str | UnsetType = UNSET
     image: str | UnsetType = UNSET
+    events: list[EventEffect] | UnsetType = UNSET
 
 
 class SurfaceAnswer(Struct, frozen=True, kw_only=True):
@@ -68,7 +71,8 @@ class SurfaceAnswer(Struct, frozen=True, kw_only=True):
 
     `unknown_items` are ids of the request that no item has: the answer does without them. `next` is the cursor of the
     page that follows, null where nothing is left. `degraded` names the steps of which a stage failed; `trace`, there
-    with explain=full, says which and why. `filter` and `min_score` are there where the request has them.
+    with explain=full, says which and why. `filter` and `min_score` are there where the request has them, `left_out`
+    with explain=events.
     """
 
     request_id: str
@@ -82,6 +86,7 @@ class SurfaceAnswer(Struct, frozen=True, kw_only=True):
     trace: list[StageTrace] | UnsetType = UNSET
     filter: Filtered | UnsetType = UNSET
     min_score: Minimum | UnsetType = UNSET
+    left_out: LeftOut | UnsetType = UNSET
 
 
 class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
@@ -142,12 +147,12 @@ class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
 def feed_items(answer: Answer, chosen: Pictures | None = None) -> list[FeedItem]:
     """The items of a feed, with the pictures that were chosen for them."""
     images = chosen.images if chosen else [None] * len(answer.candidates)
-    ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explain == "full"
+    ids, items, full = answer.query.columns.ids, answer.query.columns.items, answer.query.explains_all
     shown = zip(answer.candidates.rows.tolist(), answer.scores, answer.reasons, images, strict=True)
     return [
         FeedItem(
             ids[row], round(score, 5), rank, items[row], reason or UNSET, answer.detail(rank) if full else UNSET,
-            sponsored_of(answer, row), image or UNSET,
+            sponsored_of(answer, row), image or UNSET, events_of(answer, rank),
         )
         for rank, (row, score, reason, image) in enumerate(shown)
     ]  # fmt: skip
@@ -156,7 +161,7 @@ def feed_items(answer: Answer, chosen: Pictures | None = None) -> list[FeedItem]
 def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedItem]:
     """The items of a surface that is not personal."""
     query, rows = answer.query, answer.candidates.rows
-    ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    ids, items, full = query.columns.ids, query.columns.items, query.explains_all
     times: Sequence[float | UnsetType] = [UNSET] * len(rows)
     if with_velocity:
         times = of_items(query.columns, rows, query.at, query.region).times.round(3).tolist()
@@ -179,33 +184,19 @@ def related_items(answer: Answer, with_velocity: bool = False) -> list[RelatedIt
 def ranked_items(answer: Answer) -> list[RankedItem]:
     """The items of a list of the caller's."""
     query = answer.query
-    ids, items, full = query.columns.ids, query.columns.items, query.explain == "full"
+    ids, items, full = query.columns.ids, query.columns.items, query.explains_all
     return [
         RankedItem(
             ids[row], round(score, 5), rank, items[row], UNSET, answer.detail(rank) if full else UNSET,
-            removed_by=answer.marks.get(row, []),
+            events=events_of(answer, rank), removed_by=answer.marks.get(row, []),
         )
         for rank, (row, score) in enumerate(zip(answer.candidates.rows.tolist(), answer.scores, strict=True))
     ]  # fmt: skip
 
 
-def shared(
-    requested: Requested, answer: Answer, request_id: str, degraded: list[str], timings: dict[str, float]
-) -> dict[str, Any]:
-    """The fields of a SurfaceAnswer by name."""
-    return {
-        "request_id": request_id,
-        "surface": requested.surface.name,
-        "unknown_items": requested.unknown,
-        "next": requested.next(answer),
-        "model_version": requested.variant.version,
-        "variant": requested.variant.name,
-        "degraded": degraded,
-        "timings_ms": timings,
-        "trace": trace_of(answer),
-        "filter": filtered(answer),
-        "min_score": minimum(answer),
-    }
+def events_of(answer: Answer, rank: int) -> list[EventEffect] | UnsetType:
+    """The events that moved the item, with explain=events."""
+    return UNSET if answer.moved is None else answer.moved.effects[rank]
 
 
 def sponsored_of(answer: Answer, row: int) -> str | UnsetType:
@@ -233,5 +224,5 @@ def minimum(answer: Answer) -> Minimum | UnsetType:
 
 
 def trace_of(answer: Answer) -> list[StageTrace] | UnsetType:
-    """The trace, where the request has explain=full."""
-    return answer.trace if answer.query.explain == "full" else UNSET
+    """The trace, where the request has explain=full or events."""
+    return answer.trace if answer.query.explains_all else UNSET

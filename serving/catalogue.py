@@ -23,6 +23,8 @@ from schemas.topics import ITEM_FEATURES, ITEMS
 
 log = logging.getLogger(__name__)
 
+TURN_S = 0.0005
+"""how long a record waits before it is applied where a request waits for the lock"""
 CHUNK = 64
 """items that join a model at once, before other threads go first"""
 
@@ -34,6 +36,8 @@ class LiveCatalogue(Catalogue):
         """`reads` are the inputs of crosses."""
         super().__init__(reads)
         self._lock = threading.RLock()
+        self._asked = 0
+        """requests that wait for the lock"""
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
         self.refused = 0
@@ -45,6 +49,8 @@ class LiveCatalogue(Catalogue):
         Raises EventError, msgspec.DecodeError, IndexError, TypeError or ValueError where it cannot be read. A follower
         skips and counts it; of `items` the job reads the same message and writes the dead letter.
         """
+        if self._asked:  # the lock goes to whoever comes first, which would be this thread again
+            time.sleep(TURN_S)
         if topic == ITEMS:
             item = messages.read(topic, key, value)
             assert isinstance(item, Item)
@@ -73,6 +79,19 @@ class LiveCatalogue(Catalogue):
     def rows_of(self, item_ids: list[str]) -> list[int]:
         with self._lock:
             return super().rows_of(item_ids)
+
+    def hold(self, seconds: float) -> bool:
+        """Keeps other threads from changing anything until `release`, which the same thread calls; as often as it is
+        called. False where that cannot be had within so many seconds."""
+        self._asked += 1
+        try:
+            return self._lock.acquire(timeout=seconds)
+        finally:
+            self._asked -= 1
+
+    def release(self) -> None:
+        """Ends one `hold`."""
+        self._lock.release()
 
     def set_complete(self) -> None:
         """Marks the catalogue as read: items of a bundle that it lacks become unavailable, unless the catalogue is

@@ -18,7 +18,8 @@ from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from recommend.surfaces.trending import BY
 from serving import parameters
-from serving.answers import FeedAnswer, Related, feed_items, related_items, shared
+from serving.answers import FeedAnswer, Related
+from serving.bodies import body, degraded_of
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
@@ -46,7 +47,7 @@ def feed_parameters(surfaces: Mapping[str, Surface]) -> tuple[Parameter, ...]:
     """The parameters of the feed, which serves these surfaces."""
     return (
         USER_ID, which_of(surfaces, home.name), how_many_of(surfaces), REGION, DEVICE, TIMEZONE, AFTER,
-        explained("reason"), *COMMON,
+        explained("reason", ("none", "reason", "full", "events")), *COMMON,
     )  # fmt: skip
 
 
@@ -119,21 +120,19 @@ class Feeds:
         request_id = secrets.token_hex(12)
         # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
         is_logged = person.consent and requested.is_logged and request.method != "HEAD"
-        query = requested.query(
-            user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
-            device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
-            seed=seed_of(request_id) if is_logged else None,
-        )  # fmt: skip
-        found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded)
-        answer, degraded = found.answer, found.degraded
-        timings = timings_of(answer, started, found.hydrate_ms)
-        chosen = pictures(query, answer.candidates.rows, query.seed)
-        response = document(
-            FeedAnswer(
-                **shared(requested, answer, request_id, degraded, timings),
-                user_id=user_id, items=feed_items(answer, chosen), freshness=person.freshness,
-            )
-        )  # fmt: skip
+        with services.recorder.recording(request_id, person) as recording:
+            query = requested.query(
+                user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
+                device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
+                seed=seed_of(request_id) if is_logged else None,
+            )  # fmt: skip
+            found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
+            answer, timings = found.answer, timings_of(found.answer, started, found.hydrate_ms)
+            chosen = pictures(query, answer.candidates.rows, query.seed)
+            around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
+            response = document(body(around, answer, chosen=chosen))
+            recording.take(surface, around, answer, response.body, chosen)
+        degraded = found.degraded
         observe(services, surface, answer, timings, degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         if answer.item_ids and is_logged:
@@ -161,17 +160,19 @@ class Feeds:
     async def _related(self, requested: Requested, **about: Any) -> Response:
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        query = requested.query(n=requested.asked["n"], user=user, user_id=requested.asked["user_id"] or "", **about)
-        answer = requested.answer(query)
-        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
-        observe(self._services, requested.surface, answer, answer.timings_ms, degraded)
-        request_id = secrets.token_hex(12)
-        return document(
-            Related(
-                **shared(requested, answer, request_id, degraded, answer.timings_ms),
-                items=related_items(answer, with_velocity=requested.asked.get("by") == "velocity"),
-            )
-        )
+        request_id, hydrated = secrets.token_hex(12), not (person and person.degraded)
+        user_id = requested.asked["user_id"]
+        with self._services.recorder.recording(request_id, person) as recording:
+            query = requested.query(n=requested.asked["n"], user=user, user_id=user_id or "", **about)
+            answer = requested.answer(query, recording)
+            around = requested.around(
+                "related", answer, request_id, answer.timings_ms, user_id, person, hydrated,
+                velocity=requested.asked.get("by") == "velocity",
+            )  # fmt: skip
+            response = document(body(around, answer))
+            recording.take(requested.surface, around, answer, response.body)
+        observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around, answer))
+        return response
 
 
 async def person_of(services: Services, requested: Requested) -> Person | None:

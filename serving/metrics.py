@@ -62,6 +62,10 @@ class Metrics:
         self.impressions = Counter(
             "freshet_impressions", "Lists shown, by what became of the record", ("result",), registry=self.registry
         )
+        self.records = Counter(
+            "freshet_answer_records", "Answers chosen to be recorded, by what became of the record", ("result",),
+            registry=self.registry,
+        )  # fmt: skip
         self.lag = Histogram(
             "freshet_freshness_lag_seconds", "Age of the oldest event of the person that the store lacked at a request",
             buckets=(0.0, *SECONDS, 30.0, 300.0), registry=self.registry,

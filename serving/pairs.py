@@ -24,6 +24,11 @@ class PersonsPairs:
         self.degraded = False
         """whether the store did not answer"""
 
+    @property
+    def read(self) -> Mapping[str, Mapping[str, Mapping[str, Any] | None]]:
+        """What was read so far: view → second key → row, None for none."""
+        return self._read
+
     async def prefetch(self, asked: Mapping[str, Sequence[str]]) -> None:
         """Reads the rows of these second keys, by view."""
         missing = {view: [name for name in names if name not in self._known(view)] for view, names in asked.items()}

@@ -11,6 +11,7 @@ from recommend.query import Query
 from recommend.slots import logged
 from schemas.events import Impression
 from serving.hydrate import Person
+from serving.recorder import NOT_RECORDED, Recording
 from serving.requested import Requested
 from serving.services import Services
 from serving.tokens import Token
@@ -24,6 +25,8 @@ class Personal(NamedTuple):
     degraded: list[str]
     """steps of which a stage failed, with hydration"""
     hydrate_ms: float
+    hydrated: bool
+    """whether the person's features and pairs were read"""
 
 
 async def read_person(
@@ -39,18 +42,23 @@ async def read_person(
 
 
 async def answer_to(
-    person: Person, requested: Requested, query: Query, hydrate_ms: float = 0.0, is_short: bool = False
+    person: Person,
+    requested: Requested,
+    query: Query,
+    hydrate_ms: float = 0.0,
+    is_short: bool = False,
+    recording: Recording = NOT_RECORDED,
 ) -> Personal:
     """The answer to a person's query; features of pairs are read in between. `is_short` says that other people could
     not be read."""
-    begun = requested.begin(query)
+    begun = requested.begin(query, recording)
     if wanted := begun.wanted_pairs():
         asked_at = time.perf_counter()
         await person.pairs.prefetch(wanted)
         hydrate_ms += (time.perf_counter() - asked_at) * 1000
     answer = requested.finish(begun)
-    degraded = (["hydrate"] if is_short or person.degraded or person.pairs.degraded else []) + answer.degraded
-    return Personal(person, answer, degraded, hydrate_ms)
+    hydrated = not (is_short or person.degraded or person.pairs.degraded)
+    return Personal(person, answer, ([] if hydrated else ["hydrate"]) + answer.degraded, hydrate_ms, hydrated)
 
 
 def impression(

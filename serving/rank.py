@@ -15,7 +15,8 @@ from recommend.surfaces import rank
 from recommend.surfaces.rank import MOST
 from schemas.events import Id
 from serving import parameters
-from serving.answers import RankAnswer, ranked_items, shared
+from serving.answers import RankAnswer
+from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import REGION, Endpoint
 from serving.feeds import observe, timings_of
@@ -25,7 +26,7 @@ from serving.request_parameters import AFTER, AT, DEVICE, FILTER, OBJECTIVE, VAR
 from serving.requested import Requests
 from serving.services import Services
 
-RANK = (REGION, DEVICE, AFTER, explained("none", ("none", "full")), FILTER, OBJECTIVE, AT, VARIANT)
+RANK = (REGION, DEVICE, AFTER, explained("none", ("none", "full", "events")), FILTER, OBJECTIVE, AT, VARIANT)
 
 
 class RankedList(Struct, forbid_unknown_fields=True, frozen=True):
@@ -65,23 +66,23 @@ class Ranking:
             person = await read_person(services, requested, user_id, asked["after"])
         hydrated = time.perf_counter()
         about = {} if person is None else {"user": person.features, "pairs": person.pairs}
-        query = requested.query(
-            n=len(ids), region=asked["region"] or "", device=asked["device"] or "", user_id=user_id or "",
-            given=variant.pipeline.columns.rows(ids), **({"user": STRANGER} | about),
-        )  # fmt: skip
-        begun = requested.begin(query)
-        pairs_ms = 0.0
-        if person is not None and (wanted := begun.wanted_pairs()):
-            asked_at = time.perf_counter()
-            await person.pairs.prefetch(wanted)
-            pairs_ms = (time.perf_counter() - asked_at) * 1000
-        answer = requested.finish(begun)
-        degraded = (["hydrate"] if person and (person.degraded or person.pairs.degraded) else []) + answer.degraded
-        timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
-        observe(services, rank, answer, timings, degraded)
-        return document(
-            RankAnswer(
-                **shared(requested, answer, secrets.token_hex(12), degraded, timings),
-                items=ranked_items(answer), user_id=user_id, freshness=person.freshness if person else None,
-            )
-        )  # fmt: skip
+        request_id = secrets.token_hex(12)
+        with services.recorder.recording(request_id, person) as recording:
+            query = requested.query(
+                n=len(ids), region=asked["region"] or "", device=asked["device"] or "", user_id=user_id or "",
+                given=variant.pipeline.columns.rows(ids), **({"user": STRANGER} | about),
+            )  # fmt: skip
+            begun = requested.begin(query, recording)
+            pairs_ms = 0.0
+            if person is not None and (wanted := begun.wanted_pairs()):
+                asked_at = time.perf_counter()
+                await person.pairs.prefetch(wanted)
+                pairs_ms = (time.perf_counter() - asked_at) * 1000
+            answer = requested.finish(begun)
+            timings = timings_of(answer, started, (hydrated - started) * 1000 + pairs_ms)
+            failed = person is not None and (person.degraded or person.pairs.degraded)
+            around = requested.around("rank", answer, request_id, timings, user_id, person, not failed)
+            response = document(body(around, answer))
+            recording.take(rank, around, answer, response.body)
+        observe(services, rank, answer, timings, degraded_of(around, answer))
+        return response

@@ -276,4 +276,6 @@ def length_of(surface: Surface, n: int | None) -> int:
 def explained(default: str, among: tuple[str, ...] = ("none", "reason", "full")) -> Parameter:
     """The parameter `explain`."""
     doc = "reason: why each item is there; full: also each item's sources, features and scores, and what each stage did"
+    if "events" in among:
+        doc += "; events: also which of the person's events moved each item's score, and by how much"
     return Choice(name="explain", doc=doc, default=default, among=among)

@@ -19,9 +19,12 @@ from recommend.rules.rule_set import RuleSet
 from recommend.surface import Surface
 from recommend.wording import DEFAULT
 from schemas.clock import now_ms
+from serving.bodies import Around, Kind
 from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
+from serving.hydrate import Person
 from serving.parameters import Parameter
 from serving.problems import Fault, Forbidden, Unprocessable
+from serving.recorder import NOT_RECORDED, Recording
 from serving.request_parameters import FREE
 from serving.rows_by_hash import RowsByHash
 from serving.services import Services
@@ -88,17 +91,39 @@ class Requested:
             diversity=asked.get("diversity"), **about,
         )  # fmt: skip
 
-    def begin(self, query: Query) -> Begun:
+    def begin(self, query: Query, recording: Recording = NOT_RECORDED) -> Begun:
         """The first half of the answer."""
-        return self.variant.pipeline.begin(self.surface, query)
+        recording.before(query)
+        begun = self.variant.pipeline.begin(self.surface, query, recording.trace)
+        recording.between(begun)
+        return begun
 
     def finish(self, begun: Begun) -> Answer:
         """The second half."""
         return self.variant.pipeline.finish(begun)
 
-    def answer(self, query: Query) -> Answer:
+    def answer(self, query: Query, recording: Recording = NOT_RECORDED) -> Answer:
         """The answer of a surface that reads nothing between the halves."""
-        return self.finish(self.begin(query))
+        return self.finish(self.begin(query, recording))
+
+    def around(
+        self,
+        kind: Kind,
+        answer: Answer,
+        request_id: str,
+        timings_ms: dict[str, float],
+        user_id: str | None = None,
+        person: Person | None = None,
+        hydrated: bool = True,
+        velocity: bool = False,
+    ) -> Around:
+        """What the answer says around its items; of a person also how fresh their features are."""
+        return Around(
+            kind=kind, request_id=request_id, surface=self.surface.name, unknown_items=self.unknown,
+            next=self.next(answer), model_version=self.variant.version, variant=self.variant.name,
+            timings_ms=timings_ms, user_id=user_id, freshness=person.freshness if person else None, hydrated=hydrated,
+            velocity=velocity,
+        )  # fmt: skip
 
     def next(self, answer: Answer) -> str | None:
         """The cursor of the page that follows; None where nothing is left."""

@@ -32,6 +32,8 @@ from serving.near_people import LAST, NearPeople
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
 from serving.producer import EventProducer
+from serving.record_store import RecordStore
+from serving.recorder import Recorder
 from serving.rule_book import RuleBook
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
@@ -61,6 +63,7 @@ class Services:
     declared: Repository
     models: ModelLoader
     rules: RuleBook
+    recorder: Recorder
     surfaces: tuple[Surface, ...] = SURFACES
     siblings: Siblings | None = None
     """the other server processes on the port; None where there are none"""
@@ -98,12 +101,16 @@ class Services:
         )
         surfaces = discovery.with_own(SURFACES, settings.surfaces)
         rules = RuleBook(catalogue.columns)
+        recorder = Recorder(
+            RecordStore(settings.records), catalogue, settings.record_share, settings.record_queue,
+            settings.record_days, settings.record_mb << 20, lambda result, n: metrics.records.labels(result).inc(n),
+        )  # fmt: skip
         models = ModelLoader(
             settings.bundles, catalogue, declared.crosses, settings.bundle_poll_s, lambda: rules.in_force
         )
         return cls(
             settings, catalogue, store, own, hydrator, events, impressions, OwnShown(settings.own_events_s), metrics,
-            issuer, declared, models, rules, surfaces,
+            issuer, declared, models, rules, recorder, surfaces,
         )  # fmt: skip
 
     @cached_property
@@ -165,7 +172,8 @@ class Services:
             followed.append(self.rules.health)
         if self._people_follower:
             followed.append(self.people.health)
-        return [*followed, self.models.health, self.impressions.health]
+        recorded = [self.recorder.health] if self.recorder.is_used else []
+        return [*followed, self.models.health, self.impressions.health, *recorded]
 
     def _gauges(self) -> dict[str, float]:
         return {
@@ -195,6 +203,7 @@ class Services:
         await self.refresh_model()
         self.impressions.start()
         self.models.start()
+        self.recorder.start()
         if follow:
             self._follower = Follower(
                 self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
@@ -212,7 +221,7 @@ class Services:
     async def stop(self) -> None:
         """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
         slowest one's limit. Raises the first error, once all have been closed."""
-        threads = [self.models.stop, *([self._follower.stop] if self._follower else [])]
+        threads = [self.models.stop, self.recorder.stop, *([self._follower.stop] if self._follower else [])]
         if self._rules_follower:
             threads += [self._rules_follower.stop, self.rules.stop]
         if self._people_follower:

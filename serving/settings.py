@@ -91,6 +91,13 @@ class ServingSettings(LatenessSettings, ConsentSettings):
         50_000, ge=0, description="people, those who were active last, who are kept to find people alike; 0: none"
     )
     impressions_queue: int = Field(10_000, ge=1, description="impressions that wait for Kafka at most")
+    record_share: float = Field(
+        0, ge=0, le=1, description="share of the answers that are recorded, for `freshet explain`"
+    )
+    records: Path = Field(Path(".freshet/answers.db"), description="the SQLite file of recorded answers")
+    record_days: Positive = Field(7, description="how long recorded answers are kept")
+    record_mb: int = Field(512, ge=1, description="MiB of recorded answers that are kept")
+    record_queue: int = Field(200, ge=1, description="recorded answers that wait to be encoded at most")
     bundle_poll_s: Positive = 1.0
     kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity, exclude=True)
 

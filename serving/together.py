@@ -15,7 +15,8 @@ from recommend.query import STRANGER
 from recommend.surfaces import bought_together, cart
 from schemas.events import Id, Impression
 from serving import parameters
-from serving.answers import TogetherAnswer, feed_items, shared
+from serving.answers import TogetherAnswer
+from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
 from serving.feeds import observe, person_of, row_of, timings_of
@@ -66,18 +67,18 @@ class Carts:
         row = row_of(self._services, asked["id"])
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        query = requested.query(
-            n=asked["n"], user=user, user_id=asked["user_id"] or "", item=row, cart=np.array([row], np.int64)
-        )
-        answer = requested.answer(query)
-        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
-        observe(self._services, bought_together, answer, answer.timings_ms, degraded)
-        return document(
-            TogetherAnswer(
-                **shared(requested, answer, secrets.token_hex(12), degraded, answer.timings_ms),
-                items=feed_items(answer), user_id=user_id, freshness=person.freshness if person else None,
+        request_id = secrets.token_hex(12)
+        with self._services.recorder.recording(request_id, person) as recording:
+            query = requested.query(
+                n=asked["n"], user=user, user_id=user_id or "", item=row, cart=np.array([row], np.int64)
             )
-        )  # fmt: skip
+            answer = requested.answer(query, recording)
+            hydrated = not (person and person.degraded)
+            around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
+            response = document(body(around, answer))
+            recording.take(bought_together, around, answer, response.body)
+        observe(self._services, bought_together, answer, answer.timings_ms, degraded_of(around, answer))
+        return response
 
     async def cart(self, request: Request) -> Response:
         """Complements of a cart, for a person where one is named; what a person is shown is logged on the side."""
@@ -86,27 +87,26 @@ class Carts:
         services = self._services
         given = await read_object(request, Cart, "a cart", services.settings)
         user_id, ids = given.user_id, list(dict.fromkeys(given.items))
-        body = {"items": ids, "user_id": user_id}
-        requested = self._requests.check(asked, cart, CART, user_id or "", body, ids)
+        of_body = {"items": ids, "user_id": user_id}
+        requested = self._requests.check(asked, cart, CART, user_id or "", of_body, ids)
         variant = requested.variant
         person = None
         if user_id is not None:
             person = await read_person(services, requested, user_id)
         hydrated = time.perf_counter()
-        query = requested.query(
-            user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids)
-        )
-        answer = requested.answer(query)
-        degraded = (["hydrate"] if person and person.degraded else []) + answer.degraded
-        timings = timings_of(answer, started, (hydrated - started) * 1000)
         request_id = secrets.token_hex(12)
-        response = document(
-            TogetherAnswer(
-                **shared(requested, answer, request_id, degraded, timings),
-                items=feed_items(answer), user_id=user_id, freshness=person.freshness if person else None,
+        with services.recorder.recording(request_id, person) as recording:
+            query = requested.query(
+                user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids)
             )
-        )  # fmt: skip
-        observe(services, cart, answer, timings, degraded)
+            answer = requested.answer(query, recording)
+            timings = timings_of(answer, started, (hydrated - started) * 1000)
+            around = requested.around(
+                "together", answer, request_id, timings, user_id, person, not (person and person.degraded)
+            )
+            response = document(body(around, answer))
+            recording.take(cart, around, answer, response.body)
+        observe(services, cart, answer, timings, degraded_of(around, answer))
         shown = answer.item_ids
         if user_id is not None and person and person.consent and shown and requested.is_logged:
             services.log_shown(

@@ -32,6 +32,7 @@ class Server:
             "FRESHET_KAFKA": settings.kafka,
             **settings.secrets,
             "FRESHET_BUNDLES": str(settings.bundles),
+            "FRESHET_RECORDS": str(settings.records),
             "FRESHET_FEATURE_STORE": str(settings.feature_store),
             "FRESHET_LIST_USERS": str(settings.list_users).lower(),
             setting_name("server_processes"): str(settings.server_processes),

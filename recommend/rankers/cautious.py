@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,7 +45,14 @@ class Cautious(Ranker):
     lift: float = LIFT
 
     def score(self, query: Query, rows: Rows) -> Scores:
-        found, table, space = self.of.score(query, rows), query.parts.tables.get(PRIORS), query.parts.space
+        return self._with_prior(query, rows, self.of.score(query, rows))
+
+    def score_each(self, queries: Sequence[Query], rows: Rows) -> Sequence[Scores]:
+        found = self.of.score_each(queries, rows)
+        return [self._with_prior(query, rows, each) for query, each in zip(queries, found, strict=True)]
+
+    def _with_prior(self, query: Query, rows: Rows, found: Scores) -> Scores:
+        table, space = query.parts.tables.get(PRIORS), query.parts.space
         if table is None or space is None:
             return found
         known = len(query.user["recent_items"])

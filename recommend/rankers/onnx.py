@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
@@ -34,3 +37,16 @@ class Onnx(Ranker):
             raise StageError("the bundle has no ranker for this surface" if query.model else "there is no model")
         features = ranker.inputs(Candidates(query.ranking, rows))
         return Scores(ranker.run(features), ranker.heads, query.parts.objective, features, ranker.names)
+
+    def score_each(self, queries: Sequence[Query], rows: Rows) -> Sequence[Scores]:
+        """All in one run of the model; what is read of the items alone is read once."""
+        parts = queries[0].parts
+        if parts.ranker is None:
+            return super().score_each(queries, rows)
+        ranker, candidates = parts.ranker, Candidates(queries[0].ranking, rows)
+        features = np.concatenate([ranker.inputs(candidates.for_person(query.ranking)) for query in queries])
+        values, n = ranker.run(features), len(rows)
+        return [
+            Scores(values[k : k + n], ranker.heads, parts.objective, features[k : k + n], ranker.names)
+            for k in range(0, n * len(queries), max(n, 1))
+        ]

@@ -75,7 +75,7 @@ def _moved(query: Query, rows: Rows, bits: RowBits) -> Rows:
     if not net.any():
         return positions
     order = np.argsort(positions - net - 0.5 * np.sign(net), kind="stable")
-    if query.explain == "full":
+    if query.explains_all:
         _note_moves(query, rows, bits, order)
     return order
 
@@ -108,7 +108,7 @@ class _Arrangement:
         """position → candidates that a cap keeps out before it"""
         self._first, self._back = 0, list[int]()
         """the first candidate that was not looked at yet, and those before it that a cap allows again, as a heap"""
-        self._full = query.explain == "full"
+        self._full = query.explains_all
 
     def filled(self) -> Rows:
         """The candidates of the answer in order."""

@@ -37,7 +37,7 @@ class Allowed(Filter):
         bits = ruling.bits(rows)
         kept = np.ones(len(rows), bool) if plan.hide_key is None else ~bits.any_of(plan.hide_key)
         for each in plan.hides:
-            if each.test is None or query.explain == "full":
+            if each.test is None or query.explains_all:
                 _remove(query, ruling, each, rows, kept, ruling.guarded(each, ruling.about, each, rows, bits))
         for each in plan.limits:
             found = ruling.guarded(each, _not_allowed, ruling, each, rows, bits)
@@ -54,7 +54,7 @@ def _remove(query: Query, ruling: Ruling, each: PlacedRule, rows: Rows, kept: Ma
     if found is None or not found.any():
         return
     kept &= ~found
-    if query.explain == "full":
+    if query.explains_all:
         ids = query.columns.ids
         ruling.note(each, "removed", [ids[row] for row in rows[found].tolist()])
 

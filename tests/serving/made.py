@@ -49,6 +49,7 @@ class Ranker:
     """Scores by a function of the ranker's inputs; by default by the first of them, the similarity."""
 
     heads = ("score",)
+    reads_declared = False
 
     def __init__(self, score: Score = lambda inputs: inputs[:, 0], crosses: Sequence[Cross] = ()) -> None:
         self._score, self._crosses = score, crosses
@@ -238,7 +239,7 @@ class Api:
 
     def __init__(self, bundles: Path, **settings: Any) -> None:
         self.rows, self.log = Rows(), Log()
-        given = ServingSettings(bundles=bundles, **settings)
+        given = ServingSettings(bundles=bundles, **{"records": bundles.parent / "answers.db", **settings})
         app = create_app(given, lambda s: Services.of(s, lambda: self.rows, self.log), follow=False)  # type: ignore[arg-type]
         self.services: Services = app.state.services
         self.log.readers.append(self._follow)

@@ -37,7 +37,7 @@ def test_what_may_change_from_page_to_page_is_that_of_the_code() -> None:
 
 def test_what_a_list_of_the_callers_takes_is_that_of_the_code() -> None:
     said = TEXT.split("It takes ")[1].split(". All")[0]
-    assert set(re.findall(r"`(\w+)`", said)) - {"none", "full"} == {parameter.name for parameter in RANK}
+    assert set(re.findall(r"`(\w+)`", said)) - {"none", "full", "events"} == {parameter.name for parameter in RANK}
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -1,0 +1,191 @@
+"""What an answer was computed from, and the answer computed from it again.
+
+The steps that search the whole catalogue, `encode` and `retrieve`, are recorded by their results. All that follows
+(filters, rules, rankers, re-rankers, reasons) runs again, over a slice of the columns: the rows that were found, and
+those that stages look up beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, structs
+
+from feature_repo.columns import ItemColumns, Rows
+from recommend.pipeline import Answer, Pipeline
+from recommend.popular import Popular
+from recommend.query import Query
+from recommend.stage import Retriever, Stage, StageError
+from recommend.steps import CATALOGUE_FILTER
+from recommend.surface import Surface
+from recommend.trace import StageTrace, Trace
+
+T = TypeVar("T")
+GIVEN = frozenset({"encode", "retrieve"})
+"""steps whose results are recorded"""
+
+
+class StageOutcome(Struct, frozen=True):
+    """The result of one run of a stage of GIVEN."""
+
+    stage: str
+    applied: bool
+    result: Any = None
+    """rows, as positions in the slice, or a vector; None where it failed"""
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """The same as it happened, over the live columns."""
+
+    stage: Stage
+    applied: bool
+    result: Any
+    failed: str | None
+
+
+class RecordingTrace(Trace):
+    """Keeps the results of the steps of GIVEN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[StageRun] = []
+
+    def run(
+        self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
+    ) -> tuple[T | None, StageTrace | None]:
+        result, record = super().run(step, stage, query, work, candidates)
+        if step in GIVEN:
+            self.runs.append(StageRun(stage, record is not None, result, record.failed if record else None))
+        return result, record
+
+
+class GivenTrace(Trace):
+    """Takes the results of the steps of GIVEN from a record, and runs the others. `differs` says where a stage was
+    asked for that the record does not have."""
+
+    def __init__(self, outcomes: Sequence[StageOutcome]) -> None:
+        super().__init__()
+        self._outcomes = list(reversed(outcomes))
+        self.differs = ""
+
+    def run(
+        self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
+    ) -> tuple[T | None, StageTrace | None]:
+        if step not in GIVEN:
+            return super().run(step, stage, query, work, candidates)
+        outcome = self._outcomes.pop() if self._outcomes else None
+        if outcome is None or outcome.stage != stage.name:
+            self.differs = self.differs or f"{step}: {stage.name} is run, and was not"
+            return None, None
+        if not outcome.applied:
+            return None, None
+
+        def recorded() -> T:
+            if outcome.failed is not None:
+                raise StageError(outcome.failed)
+            return outcome.result
+
+        return super().run(step, _Applies(stage.name), query, recorded, candidates)
+
+
+class _Applies(Stage):
+    """A stage of any name that applies."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "name", name)
+
+
+class HeldPopular(Popular):
+    """Lists of popular items over a slice, with the shares of contexts in the whole catalogue as they were."""
+
+    def __init__(self, columns: ItemColumns, shares: npt.NDArray[np.float64]) -> None:
+        super().__init__(columns)
+        self._held = shares
+
+    def shares(self, at: int) -> npt.NDArray[np.float64]:
+        return self._held
+
+
+def rows_read(query: Query, runs: Sequence[StageRun], kept: Rows) -> Rows:
+    """The rows (n,), ascending, that the stages of an answer read: those that were found (of a fallback's, which may be
+    the whole catalogue, those among `kept` alone), and those that the query, the person's row and rules name."""
+    columns, listed = query.columns, query.listed
+    names = [*query.user["recent_items"], *query.controls.targets(*(each.kind for each in query.controls.found))]
+    if query.has_rules:
+        names += query.ruling.plan.pins
+    found = [kept, query.given, query.cart, query.excluded[:1], columns.rows(names)]
+    found += [run.result for run in runs if isinstance(run.stage, Retriever) and run.result is not None]
+    if listed is not None:
+        found.append(listed.rows)
+    if query.item >= 0:
+        found.append(np.array([query.item]))
+    found.append(columns.partners.of(bought_with(query)).partners)
+    return np.unique(np.concatenate(found)).astype(np.int64)
+
+
+def bought_with(query: Query) -> list[int]:
+    """Rows of the items whose partners in baskets the stages read."""
+    return list(dict.fromkeys([*query.cart.tolist(), *([query.item] if query.item >= 0 else [])]))
+
+
+def trimmed(surface: Surface, runs: Sequence[StageRun], kept: Rows) -> list[StageRun]:
+    """The runs, with those rows alone of the fallback's that have become candidates, `kept`: the filters have removed
+    the others, or they were not needed."""
+    fallbacks = []
+    fallback = surface.fallback
+    while fallback is not None:
+        fallbacks.append(fallback)
+        fallback = fallback.fallback
+    return [
+        StageRun(run.stage, run.applied, run.result[np.isin(run.result, kept)], run.failed)
+        if run.result is not None and any(run.stage is each for each in fallbacks)
+        else run
+        for run in runs
+    ]
+
+
+def outcomes(runs: Sequence[StageRun], rows: Rows) -> list[StageOutcome]:
+    """The runs by positions in a slice of `rows`."""
+    return [
+        StageOutcome(
+            run.stage.name, run.applied,
+            np.searchsorted(rows, run.result) if isinstance(run.stage, Retriever) and run.result is not None
+            else run.result,
+            run.failed,
+        )
+        for run in runs
+    ]  # fmt: skip
+
+
+def recommend(pipeline: Pipeline, surface: Surface, query: Query, given: Sequence[StageOutcome]) -> tuple[Answer, str]:
+    """The answer, and "" or what was asked for that the record does not have."""
+    trace = GivenTrace(given)
+    answer = pipeline.finish(pipeline.begin(surface, query, trace))
+    return answer, trace.differs
+
+
+def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list[StageTrace]:
+    """The stages as they were made again, with what was measured then: milliseconds, and the numbers of items in the
+    whole catalogue, which a slice does not have."""
+    if [(each.step, each.stage) for each in made] != [(each.step, each.stage) for each in recorded]:
+        return list(made)
+    found = []
+    for now, then in zip(made, recorded, strict=True):
+        changes: dict[str, Any] = {"ms": then.ms, "over_budget": then.over_budget}
+        if then.step in GIVEN or then.stage == CATALOGUE_FILTER.name:
+            changes |= {name: getattr(then, name) for name in ("candidates_in", "candidates_out", "removed")}
+        found.append(structs.replace(now, **changes))
+    return found
+
+
+def held_pairs(pairs: Mapping[str, Mapping[str, Any]]) -> Callable[[str, Sequence[str]], Mapping[str, Any]]:
+    """A person's rows in views of pairs, as they were read."""
+    return lambda view, names: {
+        name: row for name in names if (row := pairs.get(view, {}).get(name)) is not None
+    }  # fmt: skip

@@ -1,0 +1,243 @@
+"""Records a share of the answers, so that they can be computed again later (`freshet explain`).
+
+Nothing changes the item columns while a recorded answer is made: the threads that follow Kafka and load bundles wait
+for it. Its facts are taken at the end and go through a bounded queue to a thread, which encodes and stores them. Where
+the queue is full, or the columns are not free at once, the answer is not recorded, and that is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from feature_repo.columns import Rows
+from follow.loop import Loop, LoopHealth
+from operators.time import DAY
+from recommend.pictures import NO_PICTURES, Pictures
+from recommend.pipeline import Answer, Begun
+from recommend.query import NO_ROWS, Query
+from recommend.recorded import RecordingTrace
+from recommend.rules.rule_set import NO_RULES, RuleSet
+from recommend.surface import Surface
+from schemas.clock import now_ms
+from serving import answer_record
+from serving.answer_record import Capture, RecordTooLarge
+from serving.bodies import Around
+from serving.hydrate import Person
+from serving.record_store import RecordStore, StoredRecord
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 0.2
+PRUNE_MS = 60_000
+RULES_KEPT = 64
+"""sets of rules in memory: as many changes within EVERY_S and more"""
+HOLD_S = 0.005
+"""how long a request waits for a thread that is changing the columns"""
+
+
+class Holds(Protocol):
+    """The part of `LiveCatalogue` that a `Recorder` uses."""
+
+    def hold(self, seconds: float) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class Recording:
+    """One answer, recorded or not."""
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        """Without a recorder nothing is recorded."""
+        self._recorder = recorder
+        self.trace = None if recorder is None else RecordingTrace()
+        self._shares: npt.NDArray[np.float64] | None = None
+        self._kept: Rows = NO_ROWS
+        self._broken = False
+
+    def before(self, query: Query) -> None:
+        """Called before the first stage. Never raises."""
+        if self._recorder is not None:
+            try:
+                self._shares = query.popular.shares(query.at)
+            except Exception:
+                log.exception("the shares of contexts cannot be recorded")
+
+    def between(self, begun: Begun) -> None:
+        """Called between the halves of the answer."""
+        if self._recorder is not None:
+            self._kept, self._broken = begun.candidates.rows, begun.broken
+
+    def take(
+        self,
+        surface: Surface,
+        around: Around,
+        answer: Answer,
+        body: bytes | memoryview,
+        chosen: Pictures = NO_PICTURES,
+    ) -> None:
+        """Called with the answer, its body and the pictures in it. Never raises."""
+        if self._recorder is None:
+            return
+        try:
+            if answer.query.drawn is not None or answer.query.others or any(chosen.images):
+                self._recorder.count("unsupported", 1)  # a record has neither counts of bandits nor other people
+                return
+            shares = answer.query.popular.shares(answer.query.at)
+            if self._shares is None or self._broken or not np.array_equal(shares, self._shares):
+                self._recorder.count("failed", 1)
+                return
+            assert self.trace is not None
+            rules = self._recorder.digest(answer.query.rules)
+            self._recorder.put(
+                answer_record.capture(surface, around, answer, self.trace, self._kept, shares, rules, body)
+            )  # fmt: skip
+        except Exception:
+            log.exception("the answer %s cannot be recorded", around.request_id)
+            self._recorder.count("failed", 1)
+
+
+NOT_RECORDED = Recording()
+
+
+class Recorder:
+    """Used from the event loop, but for its thread."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        columns: Holds,
+        share: float,
+        queue: int,
+        days: float,
+        most_bytes: int,
+        count: Callable[[str, int], object],
+    ) -> None:
+        """`share` of the answers is recorded, 0 … 1; `queue` of them wait at most; they are kept for `days`, and
+        `most_bytes` of them. `count(result, n)` is called with stored, dropped, busy, unsupported, too_large or
+        failed."""
+        self._store, self._columns, self._share = store, columns, share
+        self._size, self._days, self._most_bytes = queue, days, most_bytes
+        self.count = count
+        self._waiting: deque[Capture] = deque()
+        self._forgotten: deque[str] = deque()
+        self._known: tuple[RuleSet, str, bytes] = NO_RULES, "", b""
+        self._rules: dict[str, bytes] = {}
+        """the latest, by digest"""
+        self._pruned = 0
+        self._lock = threading.Lock()
+        self._loop = Loop("records", self.flush, EVERY_S, finishes=True)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether answers are recorded, or were."""
+        return self._share > 0 or self._store.exists
+
+    @property
+    def health(self) -> LoopHealth:
+        return self._loop.health
+
+    def start(self) -> None:
+        """Starts the thread, where there is anything for it to do."""
+        if self.is_used:
+            self._loop.start()
+
+    def stop(self) -> None:
+        """Ends the thread, once what waits is stored."""
+        if self._loop.alive:
+            self._loop.stop()
+
+    @contextmanager
+    def recording(self, request_id: str, person: Person | None) -> Iterator[Recording]:
+        """The recording of an answer that is made within. Of a person without known consent nothing is recorded."""
+        chosen = self._share > 0 and int(request_id[:8], 16) < self._share * 2**32
+        if not chosen or (person is not None and not person.consent):
+            yield NOT_RECORDED
+            return
+        if not self._columns.hold(HOLD_S):
+            self.count("busy", 1)
+            yield NOT_RECORDED
+            return
+        try:
+            yield Recording(self)
+        finally:
+            self._columns.release()
+
+    def put(self, captured: Capture) -> None:
+        """Queues one record, or drops it where the queue is full."""
+        if len(self._waiting) < self._size:
+            self._waiting.append(captured)
+        else:
+            self.count("dropped", 1)
+
+    def forget(self, user_id: str) -> None:
+        """Deletes a person's records, since the person has withdrawn consent."""
+        if self.is_used:
+            self._forgotten.append(user_id)
+
+    def digest(self, rules: RuleSet) -> str:
+        """A digest of the rules, which are stored with the first record that has it."""
+        if not rules.rules:
+            return ""
+        known, digest, text = self._known
+        if known is not rules:
+            text = msgspec.json.encode({each.name: each.rule for each in rules.rules}, order="sorted")
+            digest = hashlib.sha256(text).hexdigest()
+            self._known = rules, digest, text
+            self._rules[digest] = text
+            while len(self._rules) > RULES_KEPT:
+                self._rules.pop(next(iter(self._rules)))
+        return digest
+
+    def flush(self) -> None:
+        """Encodes and stores what waits. Raises what the store does; what was taken from the queue is then lost, and
+        counted."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, now = self._waiting, now_ms()
+        forgotten = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
+        entries: list[StoredRecord] = []
+        while waiting:
+            captured = waiting.popleft()
+            around, found = captured.record.around, captured.record
+            if around.user_id in forgotten:
+                continue
+            try:
+                data = answer_record.encode(captured)
+            except RecordTooLarge:
+                self.count("too_large", 1)
+                continue
+            except Exception as error:
+                self._loop.note(error, "a record was lost")
+                self.count("failed", 1)
+                continue
+            entries.append(StoredRecord(around.request_id, around.user_id or "", now, found.rules, data))
+        if entries:
+            try:
+                # All that are known: one of them may be of a record that comes next, and was pruned meanwhile.
+                self._store.write(entries, list(self._rules.items()))
+            except BaseException:
+                self.count("failed", len(entries))
+                self._forgotten.extend(forgotten)
+                raise
+            self.count("stored", len(entries))
+        if forgotten:
+            try:
+                self._store.forget(forgotten)
+            except BaseException:
+                self._forgotten.extend(forgotten)  # until it succeeds
+                raise
+        if now - self._pruned >= PRUNE_MS:
+            self._store.prune(now - round(self._days * DAY), self._most_bytes)
+            self._pruned = now
