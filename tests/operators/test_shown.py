@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from feature_repo import views
 from feature_repo.builders import user_operator
+from operators.aggregator import STATE
 from operators.contract import Record, Row
 from operators.driver import Driver
 from operators.hashes import hash64
@@ -247,15 +248,15 @@ def test_cells_of_a_server_are_read_with_a_row() -> None:
 
 
 def test_a_state_that_is_broken_is_refused() -> None:
-    good = OPERATOR.encode("", OPERATOR.new())["shown"]
+    good = OPERATOR.encode("", OPERATOR.new())[STATE]
     for cells in (
         {},
-        {"shown": b""},
-        {"shown": b"\xc1"},
-        {"shown": b"\x92\x01\x94\x90\x91\xc4\x01\x00\xc4\x00\xc4\x00"},
-        {"shown": good, "shown_before": msgspec.msgpack.encode([b"\1\0\0\0", b"\xff" * 4, b"", b""])},
-        {"shown": good, "shown_before": msgspec.msgpack.encode([b"", b"", b"\1" * 8, b"\1" * 4])},
-        {"shown": good, "shown_before": msgspec.msgpack.encode([b"\1", b"", b"", b""])},
+        {STATE: b""},
+        {STATE: b"\xc1"},
+        {STATE: b"\x92\x01\x94\x90\x91\xc4\x01\x00\xc4\x00\xc4\x00"},
+        {STATE: good, "shown_before": msgspec.msgpack.encode([b"\1\0\0\0", b"\xff" * 4, b"", b""])},
+        {STATE: good, "shown_before": msgspec.msgpack.encode([b"", b"", b"\1" * 8, b"\1" * 4])},
+        {STATE: good, "shown_before": msgspec.msgpack.encode([b"\1", b"", b"", b""])},
     ):
         with pytest.raises(StateError, match="user_shown"):
             OPERATOR.decode("", cells)
