@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from follow.loop import Loop, Looping
@@ -96,9 +96,7 @@ class NearPeople(Looping):
             if user_id in self._waiting:
                 self._waiting.move_to_end(user_id)
             elif self._clock() - self._seen.get(user_id, -AGAIN_S) >= AGAIN_S:
-                self._waiting[user_id] = None
-                while len(self._waiting) > self._most:
-                    self._waiting.popitem(last=False)
+                self._wait([user_id])
 
     def drop(self, user_id: str) -> None:
         """Drops somebody who has withdrawn or was deleted, from the next answer on."""
@@ -113,16 +111,18 @@ class NearPeople(Looping):
         """Reads the next batch, those first who were active last. Raises what `read` raises; then they are read
         later."""
         space, now = self._space(), self._clock()
+        with self._lock:
+            while self._held and next(iter(self._held.values())) <= now - HELD_S:
+                self._held.popitem(last=False)
         if space is None:
             return
         people = self._people
         if people is None or people.id != space.id:
             people = self._people = PeopleSpace(space.id, space.dim, self._most)
             with self._lock:
-                self._waiting = OrderedDict.fromkeys([*self._seen, *self._waiting])
+                active, self._waiting = [*self._waiting], OrderedDict()
+                self._wait([*self._seen, *active])
         with self._lock:
-            while self._held and next(iter(self._held.values())) <= now - HELD_S:
-                self._held.popitem(last=False)
             batch = [self._waiting.popitem()[0] for _ in range(min(BATCH, len(self._waiting)))]
         if not batch:
             return
@@ -130,10 +130,18 @@ class NearPeople(Looping):
             rows = self._read(batch)
         except BaseException:
             with self._lock:
-                self._waiting.update(dict.fromkeys(reversed(batch)))
+                self._wait(reversed(batch))
             raise
         for user_id in reversed(batch):
             self._take(people, space, user_id, rows.get(user_id), now)
+
+    def _wait(self, user_ids: Iterable[str]) -> None:
+        """Who is to be read, those last who were active last; no more wait than are kept. Needs the lock."""
+        for user_id in user_ids:
+            self._waiting[user_id] = None
+            self._waiting.move_to_end(user_id)
+        while len(self._waiting) > self._most:
+            self._waiting.popitem(last=False)
 
     def _take(
         self, people: PeopleSpace, space: ItemSpace, user_id: str, row: Mapping[str, Any] | None, now: float
