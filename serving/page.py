@@ -123,7 +123,7 @@ class Pages:
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
         person = await read_person(services, requested, user_id, asked["after"])
-        others = await self._others.of(pages.READS, user_id, person.features)
+        others = await self._others.of(pages.READS, user_id, person.features, requested.at)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",
