@@ -49,7 +49,7 @@ class OtherPeople:
             rows = await services.store.people(whom)
         except StoreAway:
             return Others(found, True)
-        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.is_shown(friend, each)]
+        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.may_appear(friend, each)]
         return Others({**found, FRIENDS: self._favourites(friends, at)})
 
     def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[tuple[Likes, float]]:

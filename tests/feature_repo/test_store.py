@@ -25,8 +25,8 @@ from redis.exceptions import RedisError
 from feature_repo import builders, features, on_demand, registry, store, views
 from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.people import people
 from feature_repo.store import UserReader, Writer
+from feature_repo.stored_people import people
 from feature_repo.values import ENCODE
 from feature_repo.views import CONSENT, MET_BEFORE, OF_OTHERS
 from freshet.features import feast

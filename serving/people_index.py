@@ -17,7 +17,7 @@ from typing import Any
 from follow.loop import Loop, Looping
 from recommend.favourites import likes
 from recommend.item_space import ItemSpace
-from recommend.people import vector_of
+from recommend.person_vector import vector_of
 from schemas import messages
 from schemas.events import User
 from schemas.topics import INTERACTIONS, USERS
@@ -38,7 +38,7 @@ LAST = 200_000
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-class NearPeople(Looping):
+class PeopleIndex(Looping):
     """A follower's thread notes who is to be read, one of its own reads them, and requests search on the event loop."""
 
     def __init__(
@@ -46,13 +46,13 @@ class NearPeople(Looping):
         most: int,
         space: Callable[[], ItemSpace | None],
         read: Callable[[Sequence[str]], Rows],
-        is_shown: Callable[[str, Mapping[str, Any]], bool],
+        may_appear: Callable[[str, Mapping[str, Any]], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`most` people are kept, 0 for none; `space` gives that of user vectors of the model in force; `read` gives
-        fields OF_OTHERS of rows, and may raise; `is_shown` says whether the person of a row consents."""
+        fields OF_OTHERS of rows, and may raise; `may_appear` says whether the person of a row consents."""
         self._most = most
-        self._space, self._read, self._is_shown, self._clock = space, read, is_shown, clock
+        self._space, self._read, self._may_appear, self._clock = space, read, may_appear, clock
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         """who is to be read; who was active last is last"""
@@ -146,7 +146,7 @@ class NearPeople(Looping):
     def _take(
         self, people: PeopleSpace, space: ItemSpace, user_id: str, row: Mapping[str, Any] | None, now: float
     ) -> None:
-        vector = vector_of(row, space) if row is not None and self._is_shown(user_id, row) else None
+        vector = vector_of(row, space) if row is not None and self._may_appear(user_id, row) else None
         with self._lock:
             self._seen[user_id] = now
             self._seen.move_to_end(user_id)

@@ -19,8 +19,8 @@ from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Item, User
 from schemas.topics import INTERACTIONS, USERS
-from serving import near
-from serving.near_people import AGAIN_S, BATCH, HELD_S, NearPeople
+from serving import people_search
+from serving.people_index import AGAIN_S, BATCH, HELD_S, PeopleIndex
 from tests.serving.made import Api, catalogue, met, person, popular
 
 ITEMS = [Item(f"i{k:02}", f"Film {k}", [("comedy", "drama")[k % 2]]) for k in range(30)]
@@ -46,7 +46,7 @@ class World:
         self.now = 1000.0
         self.away = False
         self.space: ItemSpace | None = self.of.model.user_space if self.of.model else None
-        self.index = NearPeople(
+        self.index = PeopleIndex(
             most, lambda: self.space, self.read, lambda user_id, row: bool(row["consent"]), lambda: self.now
         )
 
@@ -279,7 +279,7 @@ def test_no_more_is_read_of_people_than_is_looked_at(keyed: Api, monkeypatch: py
         threads.append(threading.current_thread().name)
         return seen_hashes(row)
 
-    monkeypatch.setattr(near, "seen_hashes", watched)
+    monkeypatch.setattr(people_search, "seen_hashes", watched)
     found = users(keyed.get("/v1/items/i29/users", n=20))
     assert [len(asked) for asked, _ in keyed.rows.asked_of_people] == [20]
     assert len(threads) == 20

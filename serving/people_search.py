@@ -69,7 +69,7 @@ class UsersForItem(Struct, frozen=True):
     degraded: list[str]
 
 
-class NearEndpoints:
+class PeopleSearch:
     """Two endpoints. They name people, so that they are for callers with the API key alone."""
 
     def __init__(self, services: Services) -> None:
@@ -141,7 +141,7 @@ class NearEndpoints:
             except StoreAway:
                 return [], True
             shown += [
-                each for each in those if each.user_id in rows and services.is_shown(each.user_id, rows[each.user_id])
+                each for each in those if each.user_id in rows and services.may_appear(each.user_id, rows[each.user_id])
             ]
             if len(shown) >= n:
                 break
