@@ -80,7 +80,8 @@ class ItemColumns:
         self.brand_codes = Vocabulary()
         self.filterable = AttributeColumns()
         """what filters read beyond the other columns; counts the changes of catalogue entries"""
-        self._by_category, self._by_brand = Postings(), Postings()
+        self.by_category, self.by_brand = Postings(self.in_category), Postings(self.of_brand)
+        """rows of the items of each; not part of a `subset`"""
         self.region_popularity: dict[str, npt.NDArray[np.float64]] = {}
         self.region_recent: dict[str, npt.NDArray[np.float64]] = {}
         """`popularity_recent` by region, of the same regions"""
@@ -103,22 +104,19 @@ class ItemColumns:
         except KeyError:
             raise AttributeError(name) from None
 
-    def of_category(self, code: int) -> Rows:
-        """The rows (n,) of the items of a category, by its code, ascending."""
-        rows = self._by_category.of(code)
-        if not len(rows):
-            return rows
+    def in_category(self, code: int, rows: Rows) -> Mask:
+        """Which of `rows` (n,) are of items of a category, by its code."""
         codes = self._arrays["categories"].take(rows, axis=0)
-        found, name = (codes == code).any(axis=1), self.category_codes.names[code]
+        found: Mask = (codes == code).any(axis=1)
         for place in np.flatnonzero(~found & (codes[:, -1] > 0)).tolist():  # of items with more than there are columns
             item = self.items[int(rows[place])]
-            found[place] = item is not None and name in item.categories
-        return rows[found]
+            found[place] = item is not None and self.category_codes.names[code] in item.categories
+        return found
 
-    def of_brand(self, code: int) -> Rows:
-        """The rows (n,) of the items of a brand, by its code, ascending."""
-        rows = self._by_brand.of(code)
-        return rows[self._arrays["brand"].take(rows) == code]
+    def of_brand(self, code: int, rows: Rows) -> Mask:
+        """Which of `rows` (n,) are of items of a brand, by its code."""
+        found: Mask = self._arrays["brand"].take(rows) == code
+        return found
 
     def signatures(self, rows: Rows) -> Signatures:
         """The signatures (n,) of the contents of `rows` (n,)."""
@@ -163,10 +161,10 @@ class ItemColumns:
         row = self.row(item.item_id)
         arrays = self._arrays
         was, codes = self.items[row], [self.category_codes.code(c) for c in item.categories]
-        self._by_category.put(row, [self.category_codes.code(c) for c in was.categories] if was else (), codes)
+        self.by_category.put(row, [self.category_codes.code(c) for c in was.categories] if was else (), codes)
         arrays["categories"][row] = (codes + [0] * MAX_CATEGORIES)[:MAX_CATEGORIES]
         brand = self.brand_codes.code(item.brand) if item.brand else 0
-        self._by_brand.put(row, (int(arrays["brand"][row]),), (brand,))
+        self.by_brand.put(row, (int(arrays["brand"][row]),), (brand,))
         arrays["brand"][row] = brand
         arrays["price"][row] = np.nan if item.price is None else item.price
         created_at = np.nan if item.created_at is None else item.created_at

@@ -16,7 +16,6 @@ import numpy as np
 from feature_repo.columns import ItemColumns, Mask, Rows
 from operators.controls import IDS, Control, entries_of, in_force
 from operators.time import HOUR
-from recommend.among import among
 from schemas import controls as names
 
 EXPLORE_MS = HOUR
@@ -99,24 +98,29 @@ class PersonControls:
         if not self.removes:
             return available
         kept = available.copy()
-        for rows in (self.hidden, *self._refused_lists):
+        columns = self.columns
+        refused = [*map(columns.by_category.of, self._category_codes), *map(columns.by_brand.of, self._brand_codes)]
+        for rows in (self.hidden, *refused):
             kept[rows[rows < len(kept)]] = False
         return kept
 
     def refused(self, rows: Rows) -> Mask:
         """Which of `rows` (n,) are of items of a refused category or brand."""
         found = np.zeros(len(rows), bool)
-        for refused in self._refused_lists:
-            found |= among(rows, refused)
+        for code in self._category_codes:
+            found |= self.columns.in_category(code, rows)
+        for code in self._brand_codes:
+            found |= self.columns.of_brand(code, rows)
         return found
 
     @cached_property
-    def _refused_lists(self) -> list[Rows]:
-        """Rows, ascending, of each refused category and brand that any item has."""
-        columns = self.columns
-        categories = codes_of(columns.category_codes, self.refused_categories)
-        brands = codes_of(columns.brand_codes, self.refused_brands)
-        return [columns.of_category(code) for code in categories] + [columns.of_brand(code) for code in brands]
+    def _category_codes(self) -> list[int]:
+        """Codes of the refused categories that any item has."""
+        return codes_of(self.columns.category_codes, self.refused_categories)
+
+    @cached_property
+    def _brand_codes(self) -> list[int]:
+        return codes_of(self.columns.brand_codes, self.refused_brands)
 
     # -- what is moved -------------------------------------------------------------------------------
 

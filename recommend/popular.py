@@ -142,7 +142,7 @@ class Popular:
         mask = self.columns.available if allowed is None else allowed
         if not code:
             return np.flatnonzero(mask)
-        rows = self.columns.of_category(code)
+        rows = self.columns.by_category.of(code)
         rows = rows[rows < len(mask)]
         return rows[mask.take(rows)]
 

@@ -63,7 +63,15 @@ def of(service: FeatureService) -> dict[str, Sequence[str]]:
 
 
 def test_services() -> None:
-    main = {"user_feed", "user_session", "item_stats", "item_region_stats", "item_together"}
+    main = {
+        "user_feed",
+        "user_session",
+        "item_stats",
+        "item_region_stats",
+        "item_together",
+        "item_explored",
+        "policy_state",
+    }
     assert {s.name for s in SERVICES} == main | set(registry.declared().views)
     everything = [f.name for f in views.user.fields]
     read: dict[str, list[str]] = {}

@@ -27,8 +27,15 @@ ABOUT = {"u1": "196", "i1": "50", "i2": "181", "i3": "1"}
 """ids of the docs' made-up worlds → ids of MovieLens"""
 LEFT_OUT = ("bargains", "items/i9", "rules/summer")
 """surfaces and items that the reader is to make first"""
-MAY_BE_EMPTY = ("/again", "surface=push", "brand", "velocity", "price", "on_sale", "min_score")
+MAY_BE_EMPTY = {
+    "/v1/users/u1/again?n=10", "/v1/users/u1/again?filter=item.price%20%3C%2020", "/v1/trending?by=velocity&n=5",
+    "/v1/trending?by=velocity&region=DE&category=comedy", "/v1/trending/brands?by=velocity&region=DE",
+    "/v1/trending?min_score=0.001&n=5",
+    "/v1/users/u1/page?filter=item.price%20%3C%2020&exclude=i1,i2&explain=full&dry_run=true",
+}  # fmt: skip
 """MovieLens has no purchases, brands or prices, and nothing of it is of today"""
+FOUND = ("items", "rows", "recent", "again", "categories", "brands", "users", "answers")
+"""what an answer is a list of"""
 WITHOUT_BASKETS = ("bought-together", "/cart")
 """similar items stand in, and the answer says so"""
 DEADLINE_S = 240.0
@@ -118,11 +125,12 @@ def test_every_call_of_the_docs_is_answered(demo: httpx.Client, call: Call) -> N
     answer = send(demo, call.method, path, call.body)
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    if "answers" in body:
-        assert [each["status"] for each in body["answers"]] == [200] * len(body["answers"])
     assert body.get("degraded", []) == ["retrieve"] * any(each in path for each in WITHOUT_BASKETS)
-    lists = [value for value in body.values() if isinstance(value, list) and value]
-    assert lists or any(each in path for each in MAY_BE_EMPTY), body
+    (found,) = (body[name] for name in FOUND if name in body)
+    assert found or call.path in MAY_BE_EMPTY, body
+    for each in body.get("answers", ()):
+        assert each["status"] == 200
+        assert any(each["body"].get(name) for name in FOUND), each
 
 
 def test_every_surface_is_among_the_calls(demo: httpx.Client) -> None:
@@ -139,11 +147,9 @@ def test_pages_never_repeat_and_miss_nothing_while_clicks_and_items_go_on(demo: 
     whole = demo.get(f"/v1/users/{user}/feed", params={"n": PAGES * EACH, "dry_run": "true"}).raise_for_status().json()
     query: dict[str, Any] = {"n": EACH}
     shown: list[str] = []
-    clicked: set[str] = set()
     for number in range(PAGES):
         page = demo.get(f"/v1/users/{user}/feed", params=query).raise_for_status().json()
         shown += [entry["item_id"] for entry in page["items"]]
-        clicked.add(shown[-1])
         token = click(demo, user, shown[-1])
         new = {"item_id": f"paged-{number}", "title": f"New {number}", "categories": ["drama"], "created_at": now_ms()}
         demo.post("/v1/items", json=new).raise_for_status()
@@ -152,4 +158,4 @@ def test_pages_never_repeat_and_miss_nothing_while_clicks_and_items_go_on(demo: 
         query = {"n": EACH, "next": page["next"], "after": token}
     assert len(shown) == len(set(shown)) == PAGES * EACH
     expected = {entry["item_id"] for entry in whole["items"]}
-    assert expected - set(shown) - clicked == set()
+    assert expected - set(shown) == set()

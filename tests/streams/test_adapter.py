@@ -20,7 +20,7 @@ from feature_repo.crosses import ItemFeature
 from feature_repo.repository import Repository
 from feature_repo.store import Writer
 from feature_repo.values import DECODE
-from feature_repo.views import item, user
+from feature_repo.views import item, user, user_shown
 from operators import cells
 from operators.attribution import Attribution
 from operators.contract import Record, Signal
@@ -725,7 +725,7 @@ def test_in_event_time_examples_are_those_of_a_replay(store: Store, monkeypatch:
     flink._key = "u1"
     flink.out += flink.function.on_timer(END, flink)
     assert [(e.request_id, e.labels) for e in labelled(flink.out)] == [("r1", {"click": 1}), ("r2", {})]
-    assert {view for view, *_ in store.rows} == {user.name}
+    assert {view for view, *_ in store.rows} == {user.name, user_shown.name}
 
 
 CLICKED = event.event_type == "click"

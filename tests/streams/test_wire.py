@@ -29,14 +29,26 @@ def test_a_message_keeps_its_place_and_the_brokers_clock() -> None:
 def test_news_come_back_as_they_were_sent(fields: int | None) -> None:
     sent = [
         Signal(
-            "click", T0, "i1", "DE", ["i2"], [2, 8], "s1", ["a", "b"], rating=2.5, properties={"price": 3, "gift": True}
+            "click",
+            T0,
+            "i1",
+            "DE",
+            ["i2"],
+            [2, 8],
+            "s1",
+            ["a", "b"],
+            rating=2.5,
+            properties={"price": 3, "gift": True},
+            context=[],
         ),
-        Signal("impression", T0 + 1, "i1", partners=[], contexts=[], categories=[]),
+        Signal("impression", T0 + 1, "i1", partners=[], contexts=[], categories=[], context=[0.5, -1.0]),
     ]
     key, message = wire.downstream("i1", sent, fields, 1_767_225_601_234)
     assert key == "i1"
     assert message[5] == 1_767_225_601_234
-    assert [record.event[:fields] for record in wire.records(message)] == [signal[:fields] for signal in sent]
+    found = [record.event for record in wire.records(message) if isinstance(record.event, Signal)]
+    assert [signal[:fields] for signal in found] == [signal[:fields] for signal in sent]
+    assert [signal.context for signal in found] == [[] if fields is None else (), [0.5, -1.0]]
 
 
 def test_messages_are_read_as_everywhere() -> None:

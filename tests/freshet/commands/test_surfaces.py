@@ -52,7 +52,7 @@ def test_list_names_every_surface_with_its_call_and_stages(capsys: pytest.Captur
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert list(found) == [surface.name for surface in SURFACES]
     assert found["push"]["call"] == "GET /v1/users/{id}/feed?surface=push"
-    assert found["similar"]["stages"] == ["neighbours", "unavailable", "itself", "cosine", "mmr"]
+    assert found["similar"]["stages"] == ["neighbours", "together", "unavailable", "itself", "blended", "mmr", "similar_reasons"]
 
 
 def test_show_says_what_a_surface_is_made_of(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,9 @@ def test_a_preview_says_what_every_stage_did(capsys: pytest.CaptureFixture[str])
     assert main(["surfaces", "preview", "similar", "--item", ANCHOR, "-n", "4"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     trace = [each["stage"] for each in found["trace"]]
-    assert [row[1] for row in rows if len(row) > 2 and row[0] in {"retrieve", "filter", "rank", "rerank"}] == trace
+    assert [
+        row[1] for row in rows if len(row) > 2 and row[0] in {"retrieve", "filter", "rank", "rerank", "explain"}
+    ] == trace
     (itself,) = (row for row in rows if row[:2] == ["filter", "itself"])
     assert itself[-1] == "1", "the item itself is removed"
 
@@ -114,7 +116,7 @@ def test_a_stage_that_fails_is_an_exit_status_of_1(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["show", "hom"], "no surface is called hom; there are bought_together, cart, email, home"),
+        (["show", "hom"], "no surface is called hom; there are bought_together, cart, email, friends, home"),
         (["preview", "home"], "home is for a person: name one with --user"),
         (["preview", "similar"], "similar is about one item: name it with --item"),
         (["preview", "cart", "--user", "u1"], "cart is about items: name them with --item"),
