@@ -113,7 +113,7 @@ class Feeds:
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
         person = await read_person(services, requested, user_id, asked["after"])
-        others = await read_others(services, surface.reads, user_id, person)
+        others = await read_others(services, surface.reads, user_id, person, requested.at)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.

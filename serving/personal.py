@@ -52,10 +52,10 @@ async def hydrated(
     return services.shown.over(user_id, person) if shown else person
 
 
-async def read_others(services: Services, whose: Collection[str], user_id: str, person: Person) -> Others:
-    """The people around a person whose favourites a surface `reads`, for its query's `others`; nobody is read for a
-    surface that is made of the person alone."""
-    return await OtherPeople(services).of(whose, user_id, person.features)
+async def read_others(services: Services, whose: Collection[str], user_id: str, person: Person, at: int) -> Others:
+    """The people around a person whose favourites a surface `reads`, for its query's `others`, as of `at`, epoch ms;
+    nobody is read for a surface that is made of the person alone."""
+    return await OtherPeople(services).of(whose, user_id, person.features, at)
 
 
 async def answer_to(

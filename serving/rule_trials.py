@@ -108,8 +108,8 @@ class RuleTrials:
         shown = before.reads_shown or after.reads_shown or surface.rotation is not None
         space = variant.space(surface.parts_name)
         person = await hydrated(services, asked.user_id, None, space, reads, shown)
-        others = await read_others(services, surface.reads, asked.user_id, person)
         pipeline, at, answers = variant.pipeline, now_ms(), list[Answer]()
+        others = await read_others(services, surface.reads, asked.user_id, person, at)
         for each in (before, after):
             query = pipeline.query(
                 at=at, user=person.features, n=asked.n, region=asked.region or "", device=asked.device or "",

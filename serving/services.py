@@ -29,9 +29,9 @@ from serving.hydrated_once import HydratedOnce
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
-from serving.near_people import LAST, NearPeople
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
+from serving.people_index import LAST, PeopleIndex
 from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
@@ -76,7 +76,7 @@ class Services:
     """when reading the catalogue began, or its last record came, as of `time.monotonic`"""
 
     def __post_init__(self) -> None:
-        self.people = NearPeople(self.settings.people, self._user_space, self._read_people, self.is_shown)
+        self.people = PeopleIndex(self.settings.people, self._user_space, self._read_people, self.may_appear)
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -130,7 +130,7 @@ class Services:
         """The pipeline of the model in force."""
         return self.variants.default.pipeline
 
-    def is_shown(self, user_id: str, row: Mapping[str, Any]) -> bool:
+    def may_appear(self, user_id: str, row: Mapping[str, Any]) -> bool:
         """Whether answers for others may be made from this person: whether they consent, by fields of their row and by
         what was posted to this server since."""
         consents = row["consent"] and (row["consent_given"] or not self.settings.opt_in)

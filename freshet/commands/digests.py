@@ -225,7 +225,7 @@ def _in_store(settings: Settings) -> Iterator[str]:
     """The people in the online store. Raises DigestsError where it does not answer."""
     from redis.exceptions import RedisError
 
-    from feature_repo.people import people
+    from feature_repo.stored_people import people
 
     try:
         yield from people(settings.feature_store, settings.redis_access)

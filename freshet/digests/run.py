@@ -196,7 +196,7 @@ class DigestRun:
         attributes = query.request_values.user["attributes"]
         self._check(person, query, attributes, now)
         requested = replace(requested, asked={**self._asked, "locale": _locale(attributes)})
-        others = await read_others(self._services, self._surface.reads, user_id, person)
+        others = await read_others(self._services, self._surface.reads, user_id, person, now)
         query = self._query(requested, person, user_id, others)
         found = await answer_to(person, requested, query, is_short=others.degraded)
         if found.degraded:
