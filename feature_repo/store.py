@@ -41,6 +41,7 @@ ROWS_KEPT = 20_000
 """rows whose values are kept, so that the next write has what has changed alone: some 6 kB each"""
 
 log = logging.getLogger(__name__)
+Rows = Mapping[str, Mapping[str, Any]]
 
 
 def config(file: Path | None = None, timeout_s: float | None = None, access: RedisAccess | None = None) -> RepoConfig:
@@ -214,8 +215,9 @@ class UserReader:
         (self._attributes,) = _hashed(self._online, main, [ATTRIBUTES])
         self._defaults = {f.name: f.default for f in features.DECLARED[main].fields}
         of_main = {f.name: f.dtype for f in features.DECLARED[main].fields}
-        self._others = [(name, DECODE[of_main[name]]) for name in (*OF_OTHERS, *MET_BEFORE)]
-        self._hashed_others = _hashed(self._online, main, [name for name, _ in self._others])
+        others = (*OF_OTHERS, *MET_BEFORE)
+        keys = _hashed(self._online, main, others)
+        self._others = {name: (DECODE[of_main[name]], key) for name, key in zip(others, keys, strict=True)}
         self._pairs = {}
         for name, values in reads.pairs.items():
             view, fields = features.VIEWS[name], [value.field.name for value in values]
@@ -241,23 +243,17 @@ class UserReader:
             return None
         return {**self._defaults, **row}
 
-    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
-        trip: user id → field name → value. Raises as `read`."""
-        n = len(self._others) if met else len(OF_OTHERS)
-        fields, hashed = self._others[:n], self._hashed_others[:n]
+    def read_people(self, user_ids: Sequence[str], fields: Sequence[str] = OF_OTHERS) -> Rows:
+        """Fields, of OF_OTHERS and MET_BEFORE, of several people's rows, of those who have one, in one round trip:
+        user id → field name → value. Raises as `read`."""
+        decoders = [(name, self._others[name][0]) for name in fields]
+        hashed = [self._others[name][1] for name in fields]
         keys = [_entity_key(["user_id"], [user_id]) for user_id in user_ids]
-        packed = self._read(keys, [hashed] * len(keys)) if keys else []
-        rows = (_unpacked(fields, each) for each in packed)
-        return {
-            user_id: {**{name: self._defaults[name] for name, _ in fields}, **row}
-            for user_id, row in zip(user_ids, rows, strict=True)
-            if row
-        }
+        rows = (_unpacked(decoders, each) for each in (self._read(keys, [hashed] * len(keys)) if keys else []))
+        defaults = {name: self._defaults[name] for name in fields}
+        return {user_id: defaults | row for user_id, row in zip(user_ids, rows, strict=True) if row}
 
-    def read_pairs(
-        self, user_id: str, asked: Mapping[str, Sequence[str]]
-    ) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> Mapping[str, Rows]:
         """The person's rows in views of pairs, all in one round trip: view → second key → field name → value, of those
         that there are. Raises as `read`."""
         keys, hashed = [], []
@@ -268,15 +264,13 @@ class UserReader:
         packed = iter(self._read(keys, hashed))
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for view, names in asked.items():
-            _, fields, _ = self._pairs[view]
-            rows = {name: _unpacked(fields, next(packed)) for name in names}
+            rows = {name: _unpacked(self._pairs[view][1], next(packed)) for name in names}
             found[view] = {name: row for name, row in rows.items() if row}
         return found
 
     def _read(self, keys: list[EntityKey], hashed: list[list[Any]]) -> list[list[bytes | None]]:
-        config, online = self._store.config, self._online
-        found = online._generate_redis_keys_for_entities(config, keys)
-        return list(online._read_hash_fields(config, list(zip(found, hashed, strict=True))))
+        found = self._online._generate_redis_keys_for_entities(self._store.config, keys)
+        return list(self._online._read_hash_fields(self._store.config, list(zip(found, hashed, strict=True))))
 
     def close(self) -> None:
         """Closes the connections."""

@@ -82,8 +82,11 @@ user_shown: View[Any] = View(
     doc="what a person was shown, by surface: items and half hours",
 )
 
+CONSENT = "consent", "consent_given"
+"""fields of `user_activity` that say whether the person consents"""
+
 OF_OTHERS = (
-    "consent", "consent_given", "recent_items", "recent_times", "recent_tastes", "vector", "vector_space",
+    *CONSENT, "recent_items", "recent_times", "recent_tastes", "vector", "vector_space",
 )  # fmt: skip
 """fields of `user_activity` that answers for somebody else are made from"""
 

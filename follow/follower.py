@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -93,10 +94,11 @@ class Follower(Looping):
         if set(found) != consumer.assignment():
             consumer.assign(found)
             ends = consumer.end_offsets(found) if self._last is not None else {}
+            of_topic = Counter(partition.topic for partition in found)
             for partition in found:
                 # Of partitions that are added later, all is read: they are new.
                 new = self._last is not None and not self.caught_up.is_set() and partition not in self._positions
-                first = max(0, ends[partition] - (self._last or 0) // len(found)) if new else 0
+                first = max(0, ends[partition] - (self._last or 0) // of_topic[partition.topic]) if new else 0
                 consumer.seek(partition, self._positions.get(partition, first))
         ends = consumer.end_offsets(found)
         if not self.caught_up.is_set():

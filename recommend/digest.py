@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from operators.time import DAY, HOUR, days
+from operators.time import DAY, HOUR, days, hours
 from schemas.local_time import STEP, is_zone, local
 
 WANTED = "digests"
@@ -28,7 +28,11 @@ class MessageCap(NamedTuple):
     within: int
 
 
-ONE_A_DAY = (MessageCap(1, DAY),)
+EARLIER = hours(4)
+"""by how much a run may be earlier in the day than the one before, and find nobody capped by that one"""
+A_DAY, A_WEEK = DAY - EARLIER, days(7) - EARLIER
+"""of caps"""
+ONE_A_DAY = (MessageCap(1, A_DAY),)
 
 
 @dataclass(frozen=True, kw_only=True)

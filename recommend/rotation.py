@@ -78,11 +78,10 @@ def resting(user: Mapping[str, Any], at: int, rotation: Rotation) -> Hashes:
     if len(rotation.of) > 1:
         others = _between(user, rotation.of[1:], now - 2 * rest, now)
         found = Showings(np.concatenate([found.hashes, others.hashes]), np.concatenate([found.visits, others.visits]))
-    hashes, visits = found
-    if not len(hashes):
-        return hashes
-    order = np.lexsort((visits, hashes))
-    hashes, visits = hashes[order], visits[order].astype(np.int64)
+    if not len(found.hashes):
+        return NOTHING
+    order = np.lexsort((found.visits, found.hashes))
+    hashes, visits = found.hashes[order], found.visits[order].astype(np.int64)
     first = np.ones(len(hashes), bool)
     first[1:] = (hashes[1:] != hashes[:-1]) | (visits[1:] != visits[:-1])
     hashes, visits = _often(hashes[first], visits[first], rotation.after)

@@ -27,10 +27,10 @@ from serving.health import HealthChecks
 from serving.history import History
 from serving.ingest import Ingest
 from serving.metrics import Metrics
-from serving.near import NearEndpoints
 from serving.page import Pages
-from serving.people import People
+from serving.people_search import PeopleSearch
 from serving.problems import Problem, document, on_error, on_http_exception, on_problem
+from serving.profiles import ProfileList
 from serving.rank import Ranking
 from serving.requested import Requests
 from serving.routing import resources
@@ -63,8 +63,8 @@ def endpoints_of(services: Services) -> list[Endpoint]:
         *History(services, requests).endpoints(),
         *Carts(services, requests).endpoints(),
         *Ranking(services, requests).endpoints(),
-        *People(services).endpoints(),
-        *NearEndpoints(services).endpoints(),
+        *ProfileList(services).endpoints(),
+        *PeopleSearch(services).endpoints(),
         *RuleTrials(services).endpoints(),
         *RuleEndpoints(services).endpoints(),
         *HealthChecks(services).endpoints(),

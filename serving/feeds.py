@@ -23,9 +23,8 @@ from serving.bodies import body, degraded_of
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
-from serving.others import OtherPeople
 from serving.parameters import Parameter
-from serving.personal import answer_to, impression, read_person
+from serving.personal import answer_to, impression, read_others, read_person
 from serving.problems import NotFound, document
 from serving.request_parameters import (
     AFTER,
@@ -81,7 +80,6 @@ class Feeds:
         self._services = services
         self._requests = requests
         self._features = PersonFeatures(services)
-        self._others = OtherPeople(services)
         self._feed = feed_parameters(services.personal)
 
     def endpoints(self) -> list[Endpoint]:
@@ -115,7 +113,7 @@ class Feeds:
         n = length_of(surface, asked["n"])
         requested = self._requests.check(asked, surface, self._feed, user_id)
         person = await read_person(services, requested, user_id, asked["after"])
-        others = await self._others.of(surface.reads, user_id, person.features)
+        others = await read_others(services, surface.reads, user_id, person, requested.at)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.

@@ -66,7 +66,7 @@ class Person(NamedTuple):
     features: Features
     freshness: Freshness
     degraded: bool
-    """whether the store did not answer, or ceased to while it was waited for"""
+    """whether the store did not answer, or ceased to while it was waited for, or the row is of an older version"""
     pairs: PersonsPairs
     row_offset: int
     """of the last interaction in the store's row, -1 where there is none"""
@@ -174,8 +174,8 @@ class Hydrator:
             self._last.pop(user_id, None)
 
     def _read(self, user_id: str, attributes: bool, shown: bool) -> tuple[Features | None, bool]:
-        """The person's row, and whether the store is away; then the last row that was read is given, if it was read
-        within ROW_MS, without attributes."""
+        """The person's row, and whether the store does not say it: it is away, and the last row that was read is given,
+        if it was read within ROW_MS, without attributes; or the row is of an older version, and none is given."""
         try:
             row = self._store.read(user_id, attributes, shown)
         except StoreAway:
@@ -186,7 +186,7 @@ class Hydrator:
         if not readable(row[STATE]):
             self._on_unreadable(OLDER)
             log.warning("the store has rows of an older version, which are not used: %s", REBUILD)
-            return None, False
+            return None, True
         self._last[user_id] = self._clock(), ({**row, ATTRIBUTES: b""} if row[ATTRIBUTES] else row)
         return row, False
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from operators.follows import following
 from recommend.favourites import ALIKE, FRIENDS, Favourites, Likes, favourites, likes
-from schemas.clock import now_ms
 from serving.services import Services
 from serving.store import StoreAway
 
@@ -36,12 +35,12 @@ class OtherPeople:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def of(self, whose: Collection[str], user_id: str, row: Mapping[str, Any]) -> Others:
-        """What a surface `reads` of the people around a person, whose row this is. A person without consent has
-        none."""
+    async def of(self, whose: Collection[str], user_id: str, row: Mapping[str, Any], at: int) -> Others:
+        """What a surface `reads` of the people around a person, whose row this is, as of `at`, epoch ms. A person
+        without consent has none."""
         found: dict[str, Favourites] = {}
         if ALIKE in whose and (alike := self._alike(user_id, row)):
-            found[ALIKE] = self._favourites(alike)
+            found[ALIKE] = self._favourites(alike, at)
         whom = following(row)[:MOST_FRIENDS] if FRIENDS in whose else []
         if not whom:
             return Others(found)
@@ -50,8 +49,8 @@ class OtherPeople:
             rows = await services.store.people(whom)
         except StoreAway:
             return Others(found, True)
-        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.is_shown(friend, each)]
-        return Others({**found, FRIENDS: self._favourites(friends)})
+        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.may_appear(friend, each)]
+        return Others({**found, FRIENDS: self._favourites(friends, at)})
 
     def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[tuple[Likes, float]]:
         services = self._services
@@ -61,5 +60,5 @@ class OtherPeople:
             if near.similarity >= SIMILAR and not services.own.has_withdrawn(near.user_id)
         ]
 
-    def _favourites(self, people: Sequence[tuple[Likes, float]]) -> Favourites:
-        return favourites(self._services.catalogue.columns, people, now_ms())
+    def _favourites(self, people: Sequence[tuple[Likes, float]], at: int) -> Favourites:
+        return favourites(self._services.catalogue.columns, people, at)

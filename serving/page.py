@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from operators.shown import ROW
 from recommend import page as pages
 from recommend.page import Page, PageRow
 from recommend.page_rows import Title
@@ -25,9 +26,8 @@ from serving.answers import FeedItem, Filtered, feed_items, trace_of
 from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness, Person
-from serving.others import OtherPeople
 from serving.parameters import Whole
-from serving.personal import read_person
+from serving.personal import read_others, read_person
 from serving.problems import document
 from serving.request_parameters import (
     AFTER,
@@ -45,7 +45,7 @@ from serving.requested import Requested, Requests
 from serving.services import Services
 
 SURFACE = "page"
-"""of impressions: `page:` and the algorithm of the row"""
+"""of answers; impressions have ROW and the algorithm of the row"""
 PAGE = (
     USER_ID,
     Whole(name="rows", doc="how many rows at most", default=8, most=20),
@@ -102,7 +102,6 @@ class Pages:
     def __init__(self, services: Services, requests: Requests) -> None:
         self._services = services
         self._requests = requests
-        self._others = OtherPeople(services)
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -123,7 +122,7 @@ class Pages:
         requested = self._requests.check(asked, home, PAGE, user_id)
         variant = requested.variant
         person = await read_person(services, requested, user_id, asked["after"])
-        others = await self._others.of(pages.READS, user_id, person.features)
+        others = await read_others(services, pages.READS, user_id, person, requested.at)
         hydrated = time.perf_counter()
         query = requested.query(
             user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",
@@ -216,7 +215,7 @@ def row_of(row: PageRow, number: int, request_id: str, chosen: Pictures) -> RowA
     """The answer's row at place `number`."""
     anchor = row.answer.query.columns.ids[row.plan.anchor] if row.plan.anchor >= 0 else None
     return RowAnswer(
-        row=number, request_id=id_of_row(request_id, number), surface=f"{SURFACE}:{row.kind.name}",
+        row=number, request_id=id_of_row(request_id, number), surface=ROW + row.kind.name,
         algorithm=row.kind.name, title=row.plan.title, anchor=anchor, value=round(row.value, 5),
         items=feed_items(row.answer, chosen), trace=trace_of(row.answer),
     )  # fmt: skip

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
+from operators.contract import Space
 from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
 from recommend.slots import logged
 from schemas.events import Impression
 from serving.hydrate import Person
+from serving.others import OtherPeople, Others
 from serving.recorder import NOT_RECORDED, Recording
 from serving.requested import Requested
 from serving.services import Services
@@ -32,13 +35,27 @@ class Personal(NamedTuple):
 async def read_person(
     services: Services, requested: Requested, user_id: str, after: Token | None = None, attributes: bool = False
 ) -> Person:
-    """The person as the request reads them, with what this server has shown them lately where the surface rotates, and
-    with the attributes of their profile where the request or the caller reads them."""
-    person = await services.hydrator.person(
-        user_id, after, requested.variant.space(requested.surface.parts_name),
+    """The person as the request reads them, with the attributes of their profile where the request or the caller reads
+    them."""
+    return await hydrated(
+        services, user_id, after, requested.variant.space(requested.surface.parts_name),
         attributes or requested.reads_attributes, requested.reads_shown,
     )  # fmt: skip
-    return services.shown.over(user_id, person) if requested.reads_shown else person
+
+
+async def hydrated(
+    services: Services, user_id: str, after: Token | None, space: Space | None, attributes: bool, shown: bool
+) -> Person:
+    """The person as the hydrator reads them; where what was `shown` is read, with what this server has shown them
+    lately."""
+    person = await services.hydrator.person(user_id, after, space, attributes, shown)
+    return services.shown.over(user_id, person) if shown else person
+
+
+async def read_others(services: Services, whose: Collection[str], user_id: str, person: Person, at: int) -> Others:
+    """The people around a person whose favourites a surface `reads`, for its query's `others`, as of `at`, epoch ms;
+    nobody is read for a surface that is made of the person alone."""
+    return await OtherPeople(services).of(whose, user_id, person.features, at)
 
 
 async def answer_to(

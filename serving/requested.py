@@ -63,6 +63,12 @@ class Requested:
         return not self.asked.get("dry_run") and self.asked.get("at") is None
 
     @property
+    def at(self) -> int:
+        """The time that the answer is as of, epoch ms."""
+        at: int | None = self.asked.get("at")
+        return self.now if at is None else at
+
+    @property
     def reads_attributes(self) -> bool:
         """Whether the filter, a rule or the surface's priors read attributes of the person's profile."""
         filtered = self.filter is not None and self.filter.of_attributes is not None
@@ -83,9 +89,8 @@ class Requested:
             # Half of a hash may be that of an item on the list, too.
             given = np.setdiff1d(self._rows.find_all(cursor.given), listed.rows)
             excluded = np.union1d(excluded, given)
-        at = asked.get("at")
         return self.variant.pipeline.query(
-            at=self.now if at is None else at, explain=asked["explain"], filter=self.filter, excluded=excluded,
+            at=self.at, explain=asked["explain"], filter=self.filter, excluded=excluded,
             listed=listed, depth=self.surface.paging.depth, min_score=asked.get("min_score"),
             objective=asked["objective"], rules=self.rules, language=asked.get("locale", DEFAULT),
             diversity=asked.get("diversity"), **about,

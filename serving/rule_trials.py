@@ -25,6 +25,7 @@ from schemas.rules import Rule, RuleName
 from serving import parameters
 from serving.body import read_body
 from serving.endpoint import Endpoint
+from serving.personal import hydrated, read_others
 from serving.problems import BadRequest, Fault, Unprocessable, document
 from serving.services import Services
 
@@ -106,12 +107,13 @@ class RuleTrials:
         reads = reads or reads_profiles(variant.pipeline.model, surface)
         shown = before.reads_shown or after.reads_shown or surface.rotation is not None
         space = variant.space(surface.parts_name)
-        person = await services.hydrator.person(asked.user_id, None, space, reads, shown)
+        person = await hydrated(services, asked.user_id, None, space, reads, shown)
         pipeline, at, answers = variant.pipeline, now_ms(), list[Answer]()
+        others = await read_others(services, surface.reads, asked.user_id, person, at)
         for each in (before, after):
             query = pipeline.query(
                 at=at, user=person.features, n=asked.n, region=asked.region or "", device=asked.device or "",
-                pairs=person.pairs, explain="full", user_id=asked.user_id, rules=each,
+                pairs=person.pairs, explain="full", user_id=asked.user_id, rules=each, others=others.favourites,
             )  # fmt: skip
             begun = pipeline.begin(surface, query)
             if wanted := begun.wanted_pairs():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -28,9 +29,9 @@ from serving.hydrated_once import HydratedOnce
 from serving.impressions import ImpressionLog
 from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
-from serving.near_people import LAST, NearPeople
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
+from serving.people_index import LAST, PeopleIndex
 from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
@@ -71,10 +72,11 @@ class Services:
     _rules_follower: Follower | None = None
     _people_follower: Follower | None = None
     _loop: asyncio.AbstractEventLoop | None = None
-    _quiet_since: float = field(default_factory=time.monotonic)
+    _quiet_since: float = math.inf
+    """when reading the catalogue began, or its last record came, as of `time.monotonic`"""
 
     def __post_init__(self) -> None:
-        self.people = NearPeople(self.settings.people, self._user_space, self._read_people, self.is_shown)
+        self.people = PeopleIndex(self.settings.people, self._user_space, self._read_people, self.may_appear)
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -128,7 +130,7 @@ class Services:
         """The pipeline of the model in force."""
         return self.variants.default.pipeline
 
-    def is_shown(self, user_id: str, row: Mapping[str, Any]) -> bool:
+    def may_appear(self, user_id: str, row: Mapping[str, Any]) -> bool:
         """Whether answers for others may be made from this person: whether they consent, by fields of their row and by
         what was posted to this server since."""
         consents = row["consent"] and (row["consent_given"] or not self.settings.opt_in)
@@ -146,9 +148,12 @@ class Services:
     @property
     def ready(self) -> bool:
         """Whether the catalogue and the rules have been read, or reading them has timed out."""
-        return (self.catalogue.complete and self.rules.complete) or (
-            time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s
-        )
+        return self.complete or time.monotonic() - self._quiet_since > self.settings.catalogue_wait_s
+
+    @property
+    def complete(self) -> bool:
+        """Whether the catalogue and the rules have been read."""
+        return self.catalogue.complete and self.rules.complete
 
     @property
     def degraded(self) -> list[str]:
@@ -205,6 +210,7 @@ class Services:
         self.impressions.start()
         self.models.start()
         self.recorder.start()
+        self._quiet_since = time.monotonic()  # bundles and the store may have taken longer than `catalogue_wait_s`
         if follow:
             self._follower = Follower(
                 self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up

@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as ReadTimeout
 
+from feature_repo.views import OF_OTHERS
+
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
@@ -27,9 +29,11 @@ class UserRows(Protocol):
 
     def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> Mapping[str, Any] | None: ...
 
-    def read_people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, all in one round trip; missing rows
-        are left out."""
+    def read_people(
+        self, user_ids: Sequence[str], fields: Sequence[str] = OF_OTHERS
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Fields, of OF_OTHERS and MET_BEFORE, of several people's rows, in one round trip; missing rows are left
+        out."""
 
     def read_pairs(
         self, user_id: str, asked: Mapping[str, Sequence[str]]
@@ -104,10 +108,19 @@ class Store:
         loop. Raises as `read`."""
         return await self._ask_aside(lambda rows: rows.read_pairs(user_id, asked))
 
-    async def people(self, user_ids: Sequence[str], met: bool = False) -> Mapping[str, Mapping[str, Any]]:
-        """The fields OF_OTHERS of several people's rows, and with `met` MET_BEFORE, of those who have one, in one round
-        trip that does not block the event loop. Raises as `read`."""
-        return await self._ask_aside(lambda rows: rows.read_people(user_ids, met))
+    async def people(
+        self,
+        user_ids: Sequence[str],
+        fields: Sequence[str] = OF_OTHERS,
+        keep: Callable[[Mapping[str, Any]], bool] = lambda row: True,
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Fields, of OF_OTHERS and MET_BEFORE, of several people's rows, of those who have one and for whose row `keep`
+        is true, in one round trip. That and `keep` do not block the event loop. Raises as `read`."""
+
+        def read(rows: UserRows) -> dict[str, Mapping[str, Any]]:
+            return {user_id: row for user_id, row in rows.read_people(user_ids, fields).items() if keep(row)}
+
+        return await self._ask_aside(read)
 
     async def _ask_aside(self, read: Callable[[UserRows], Found]) -> Found:
         if self._rows is None or self._recovering is not None:

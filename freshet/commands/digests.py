@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,8 +92,11 @@ def run(
     _check_period(period)
     settings = Settings()
     people = _of_file(users) if users is not None else _in_store(settings)
-    report = asyncio.run(_run(settings, found, people, period, where, out, dry_run))
-    _print(report, surface, as_json, dry_run)
+
+    def show(report: RunReport) -> None:
+        _print(report, surface, as_json, dry_run)
+
+    report = asyncio.run(_run(settings, found, people, period, where, out, dry_run, show))
     from freshet.digests.run import UNAVAILABLE
 
     return 1 if report.skipped[UNAVAILABLE] else 0
@@ -107,58 +110,60 @@ async def _run(
     where: str,
     out: Path | None,
     dry_run: bool,
+    show: Callable[[RunReport], None],
 ) -> RunReport:
-    from freshet.digests.files import write_lines
+    """The run; its report is shown also where the run ends with an error."""
+    from freshet.digests.files import DeferredFile
     from freshet.digests.outbox import Outbox
     from freshet.digests.run import DigestRun, channel_of, check_model, horizon, period_of
     from freshet.digests.sent import Sent
     from schemas.clock import now_ms
 
-    named, period = bool(period), period or period_of(now_ms())
-    services, sent = await _started(settings), Sent()
-    file: DigestFile | None = None
-    try:
+    assert surface.digest
+    named, period, channel = bool(period), period or period_of(now_ms()), channel_of(surface)
+    async with AsyncExitStack() as opened:
+        services = await _started(settings, surface)
+        opened.push_async_callback(services.stop)
         check_model(services)
-        assert surface.digest
-        outbox = Outbox(settings.connection, channel_of(surface), alone=not dry_run)
-        if out is not None:
-            file = _file(out, channel_of(surface), period, dry_run)
+        sent = opened.enter_context(closing(Sent()))
+        outbox = Outbox(settings.connection, channel, alone=not dry_run)
+        file = None if out is None else opened.enter_context(closing(_file(out, channel, period, dry_run)))
         for digest in outbox.sent(now_ms() - horizon(surface.digest, named)):
             sent.add(digest)
-            if file is not None and not dry_run and (digest.channel, digest.period) == (channel_of(surface), period):
+            if file is not None and not dry_run and (digest.channel, digest.period) == (channel, period):
                 file.add(digest)
         work = DigestRun(services, surface, sent, None if dry_run else outbox, period=period, where=where, file=file)
-        report = await work.run(people)
+        deferred = None
         if out is not None:
-            lines = [{"user_id": user_id, "until": _time(until)} for user_id, until in report.deferred]
-            write_lines(_path(out, f"deferred-{channel_of(surface)}", period, dry_run), lines)
-        return report
-    finally:
-        sent.close()
-        if file is not None:
-            file.close()
-        await services.stop()
+            deferred = opened.enter_context(closing(DeferredFile(_path(out, f"deferred-{channel}", period, dry_run))))
+        opened.callback(lambda: show(work.report))
+        await work.run(people, deferred)
+    return work.report
 
 
-async def _started(settings: Settings) -> Services:
-    """The server's services, in this process, once the catalogue and the rules have been read. Raises DigestsError."""
+async def _started(settings: Settings, surface: Surface) -> Services:
+    """The server's services, in this process, once the catalogue and the rules have been read. People near one another
+    are kept only for a surface that is made from them. Raises DigestsError where something cannot be read."""
+    from recommend.favourites import ALIKE
     from serving.services import Services
     from serving.settings import ServingSettings
 
-    services = Services.of(
-        ServingSettings(
-            kafka=settings.kafka, kafka_security=settings.kafka_security, bundles=settings.bundles,
-            feature_store=settings.feature_store, bundle_poll_s=3600,
-        )
+    serving = ServingSettings(
+        kafka=settings.kafka, kafka_security=settings.kafka_security, bundles=settings.bundles,
+        feature_store=settings.feature_store, bundle_poll_s=3600,
     )  # fmt: skip
+    services = Services.of(serving if ALIKE in surface.reads else serving.model_copy(update={"people": 0}))
     await services.start()
     try:
         async with asyncio.timeout(READY_S):
-            while not services.ready:
+            while not services.complete:
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         await services.stop()
-        raise DigestsError("the catalogue cannot be read; is Kafka up? See `freshet status`") from None
+        missing = [name for name in services.degraded if name in ("catalogue", "rules")]
+        raise DigestsError(
+            f"the {' and the '.join(missing)} cannot be read within {READY_S:.0f} s; is Kafka up? See `freshet status`"
+        ) from None
     if not services.store.healthy:
         await services.stop()
         raise DigestsError("the online store does not answer; see `freshet status`")
@@ -191,7 +196,15 @@ def _check_period(period: str) -> None:
 
 
 def _of_file(path: Path) -> Iterator[str]:
-    """The ids in a file. Raises InputError where it cannot be read, or a line is no id."""
+    """The ids in a file. Raises InputError where it cannot be read, or a line is no id: before the first id is given,
+    unless it is a pipe, which can be read only once."""
+    if str(path) != "-" and not path.is_fifo():
+        for _ in _ids(path):
+            pass
+    return _ids(path)
+
+
+def _ids(path: Path) -> Iterator[str]:
     from schemas.events import User, from_fields
 
     try:
@@ -212,7 +225,7 @@ def _in_store(settings: Settings) -> Iterator[str]:
     """The people in the online store. Raises DigestsError where it does not answer."""
     from redis.exceptions import RedisError
 
-    from feature_repo.people import people
+    from feature_repo.stored_people import people
 
     try:
         yield from people(settings.feature_store, settings.redis_access)
@@ -221,10 +234,11 @@ def _in_store(settings: Settings) -> Iterator[str]:
 
 
 def _print(report: RunReport, surface: str, as_json: bool, dry_run: bool) -> None:
-    first = min((until for _, until in report.deferred), default=None)
+    from freshet.digests.files import iso
+
     found: dict[str, Any] = {
         "surface": surface, "dry_run": dry_run, "people": report.people, "sent": report.sent, "items": report.items,
-        "deferred": len(report.deferred), "next_at": None if first is None else _time(first),
+        "deferred": report.deferred, "next_at": None if report.next_at is None else iso(report.next_at),
         "skipped": dict(sorted(report.skipped.items())), "seconds": round(report.seconds, 2),
         "people_per_second": round(report.per_second, 1),
     }  # fmt: skip
@@ -234,12 +248,7 @@ def _print(report: RunReport, surface: str, as_json: bool, dry_run: bool) -> Non
     would = "would be sent" if dry_run else "sent"
     console.print(f"{report.people} people: {report.sent} digests of {report.items} items {would}")
     if report.deferred:
-        console.print(f"{len(report.deferred)} deferred by quiet hours: run again from {found['next_at']} on")
+        console.print(f"{report.deferred} deferred by quiet hours: run again from {found['next_at']} on")
     for reason, n in found["skipped"].items():
         console.print(f"{n} skipped: {reason}")
     console.print(f"{report.seconds:.1f} s, {report.per_second:.0f} people/s")
-
-
-def _time(at: int) -> str:
-    """ISO 8601, UTC, to the second."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,16 +1,19 @@
-"""Digests as files of JSON lines: what the topic has of one channel and period, each digest once."""
+"""The files of a run, as JSON lines: the digests that the topic has of one channel and period, each once, and the
+people whose digests are deferred."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from freshet.digests.sent import Sent
 from freshet.errors import InputError
 from schemas.digests import Digest
 
 _line = msgspec.json.Encoder().encode
+_digest = msgspec.json.Decoder(Digest).decode
 
 
 class DigestFile:
@@ -21,8 +24,7 @@ class DigestFile:
         """Opens the file; `anew` empties it. Raises InputError where it is not a file of digests or cannot be
         written."""
         self.path = path
-        self.ids: set[int] = set()
-        """hashes of the ids in it"""
+        self._has = Sent()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w+b" if anew else "a+b")
@@ -31,24 +33,29 @@ class DigestFile:
         try:
             self._file.truncate(self._read())
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _read(self) -> int:
-        """Notes the ids, and returns where the last whole line ends."""
+        """Notes the digests that are there, and returns where the last whole line ends."""
         end = 0
         self._file.seek(0)
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 break
-            self.ids.add(hash(_id_of(line, self.path, number)))
+            try:
+                self._has.add(_digest(line))
+            except msgspec.DecodeError:
+                raise InputError(
+                    f"{self.path}: line {number} is no digest: name another folder, or move the file away"
+                ) from None
             end += len(line)
         return end
 
     def add(self, digest: Digest) -> None:
         """Appends a digest that the file lacks."""
-        if hash(digest.digest_id) not in self.ids:
-            self.ids.add(hash(digest.digest_id))
+        if not self._has.has(digest.digest_id):
+            self._has.add(digest)
             self._file.write(_line(digest) + b"\n")
 
     def flush(self) -> None:
@@ -57,21 +64,35 @@ class DigestFile:
 
     def close(self) -> None:
         self._file.close()
+        self._has.close()
 
 
-def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Replaces the file with these lines, whole or not at all. Raises InputError where it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
-        new.write_bytes(b"".join(_line(line) + b"\n" for line in lines))
-        new.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+class DeferredFile:
+    """A file of people, each with the time from which their digest is sent. It is in place of an earlier run's once it
+    is closed."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file. Raises InputError where it cannot be written."""
+        self._path, self._new = path, path.with_name(path.name + ".new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._new.open("wb")
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from None
+
+    def add(self, user_id: str, until: int) -> None:
+        """Appends a person; `until` in epoch ms."""
+        self._file.write(_line({"user_id": user_id, "until": iso(until)}) + b"\n")
+
+    def close(self) -> None:
+        """Raises InputError where it cannot be written."""
+        try:
+            self._file.close()
+            self._new.replace(self._path)
+        except OSError as error:
+            raise InputError(f"{self._path}: {error.strerror or error}") from None
 
 
-def _id_of(line: bytes, path: Path, number: int) -> str:
-    try:
-        return str(msgspec.json.decode(line)["digest_id"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        raise InputError(f"{path}: line {number} is no digest: name another folder, or move the file away") from None
+def iso(at: int) -> str:
+    """Epoch ms as ISO 8601, UTC, to the second."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

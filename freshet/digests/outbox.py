@@ -8,6 +8,7 @@ writes it has not checked against everything written before.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 30.0
 OPEN_MS = 10_000
 """for how long a transaction may be open: readers of committed messages wait for it"""
+COMMIT_TRIES = 3
 PARTITIONER = "murmur2_random"
 """as the server's producer and Kafka's Java client"""
 Pair = tuple[Digest, Impression]
@@ -62,66 +64,100 @@ class Outbox:
             raise DigestsError(f"Kafka at {connection}: {error.args[0].str()}; is it up?") from None
 
     def commit(self, batch: Sequence[Pair]) -> None:
-        """Writes all of these digests and impressions, or none. Raises DigestsError where they were not written: the
-        run can be started again."""
+        """Writes all of these digests and impressions, or none. Raises DigestsError where they were not written, or
+        Kafka does not say so: the run can be started again."""
         try:
             self._producer.begin_transaction()
             for digest, impression in batch:
                 self._produce(digest)
                 self._produce(impression)
-            self._producer.commit_transaction(TIMEOUT_S)
+            self._end()
         except (KafkaException, BufferError) as error:
             raise self._failed(error) from None
+
+    def _end(self) -> None:
+        """Commits; a broker that has not answered may have done so, and is asked again."""
+        tries = 1
+        while True:
+            try:
+                return self._producer.commit_transaction(TIMEOUT_S)
+            except KafkaException as error:
+                if not error.args[0].retriable() or tries == COMMIT_TRIES:
+                    raise
+                log.warning("a batch is not committed yet: %s", error.args[0].str())
+            tries += 1
 
     def _produce(self, event: Digest | Impression) -> None:
         self._producer.produce(topic_of(event), codec.encode(event), key_of(event))
 
     def _failed(self, error: Exception) -> DigestsError:
-        fault = error.args[0] if error.args else None
-        if isinstance(fault, KafkaError) and fault.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED):
-            return DigestsError(f"another run of the channel {self._channel} has started: this one has ended")
+        fenced = DigestsError(f"another run of the channel {self._channel} has started: this one has ended")
+        if _is_fenced(error):
+            return fenced
         try:
             self._producer.abort_transaction(TIMEOUT_S)
-        except KafkaException as unsaid:
-            log.warning("the transaction was not aborted; the broker does so in %d s: %s", OPEN_MS // 1000, unsaid)
+        except KafkaException as not_aborted:
+            if _is_fenced(not_aborted):
+                return fenced
+            # A commit may have been made without an answer; otherwise the broker aborts the transaction by itself.
+            log.warning("the transaction was not aborted: %s", not_aborted)
+            return DigestsError(
+                f"Kafka may not have stored a batch: {error}. Start the run again: what was stored is not sent twice"
+            )
         return DigestsError(f"Kafka has not stored a batch, and nothing of it: {error}. Start the run again")
 
     def sent(self, since: int) -> Iterator[Digest]:
         """The digests of all channels that the broker has had since `since`, epoch ms, up to now; messages that are
-        none are left out with a warning. Raises DigestsError where they cannot be read to the end."""
-        reader = Consumer(
+        none are left out with a warning. While a transaction of another channel is open, what was committed behind it
+        is waited for, until the broker ends the transaction. Raises DigestsError where they cannot be read to the
+        end."""
+        reader, ends = self._consumer("read_committed"), self._consumer("read_uncommitted")
+        try:
+            yield from self._read(reader, since, self._ends(ends))
+        except KafkaException as error:
+            raise DigestsError(f"topic {DIGESTS} at {self._connection}: {error.args[0].str()}") from None
+        finally:
+            reader.close()
+            ends.close()
+
+    def _consumer(self, isolation: str) -> Consumer:
+        return Consumer(
             {
                 **self._connection.librdkafka(),
                 "group.id": f"freshet-digests-{self._channel}",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "log_level": 2,
             }
         )
-        try:
-            yield from self._read(reader, since)
-        except KafkaException as error:
-            raise DigestsError(f"topic {DIGESTS} at {self._connection}: {error.args[0].str()}") from None
-        finally:
-            reader.close()
 
-    def _read(self, reader: Consumer, since: int) -> Iterator[Digest]:
-        found = reader.list_topics(DIGESTS, TIMEOUT_S).topics[DIGESTS]
+    def _ends(self, asked: Consumer) -> dict[int, int]:
+        """The offset behind the last message of each partition. A consumer of committed messages would not say it: its
+        end is the first open transaction."""
+        found = asked.list_topics(DIGESTS, TIMEOUT_S).topics[DIGESTS]
         if found.error is not None:
             raise DigestsError(f"topic {DIGESTS}: {found.error.str()}; `freshet up` creates it")
-        asked = [TopicPartition(DIGESTS, number, since) for number in found.partitions]
+        return {
+            number: asked.get_watermark_offsets(TopicPartition(DIGESTS, number), TIMEOUT_S)[1]
+            for number in found.partitions
+        }
+
+    def _read(self, reader: Consumer, since: int, ends: dict[int, int]) -> Iterator[Digest]:
+        asked = [TopicPartition(DIGESTS, number, since) for number in ends]
         reader.assign(reader.offsets_for_times(asked, TIMEOUT_S))
-        left = set(found.partitions)
+        left, deadline = set(ends), time.monotonic() + TIMEOUT_S
         while left:
-            message: Any = reader.poll(TIMEOUT_S)
+            message: Any = reader.poll(max(0.0, deadline - time.monotonic()))
             if message is None:
                 raise DigestsError(f"topic {DIGESTS}: no answer within {TIMEOUT_S:.0f} s")
             if (error := message.error()) is not None:
                 if error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                left.discard(message.partition())
+                if message.offset() >= ends[message.partition()]:
+                    left.discard(message.partition())
                 continue
+            deadline = time.monotonic() + TIMEOUT_S
             kind, arrived = message.timestamp()
             if kind != TIMESTAMP_NOT_AVAILABLE and arrived < since:
                 continue
@@ -129,3 +165,8 @@ class Outbox:
                 yield codec.decode(DIGESTS, message.value() or b"")
             except (EventError, FreshetError) as error:
                 log.warning("%s %d@%d is no digest: %s", DIGESTS, message.partition(), message.offset(), error)
+
+
+def _is_fenced(error: Exception) -> bool:
+    fault = error.args[0] if error.args else None
+    return isinstance(fault, KafkaError) and fault.code() in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED)

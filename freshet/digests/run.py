@@ -10,6 +10,7 @@ before anything is read of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from freshet.digests.files import DigestFile
+from freshet.digests.files import DeferredFile, DigestFile
 from freshet.digests.sent import Sent
 from freshet.errors import DigestsError, InputError
 from operators.time import DAY
@@ -31,14 +32,21 @@ from schemas.clock import now_ms
 from schemas.events import Impression
 from serving.feeds import feed_parameters
 from serving.hydrate import Person
-from serving.personal import Personal, answer_to, impression, read_person
+from serving.log_limit import OncePerMinute
+from serving.others import Others
+from serving.personal import Personal, answer_to, impression, read_others, read_person
 from serving.requested import Requested, Requests
 from serving.services import Services
+
+log = logging.getLogger(__name__)
+log.addFilter(OncePerMinute())  # what fails for one person may fail for each
 
 BATCH = 100
 """digests of one transaction"""
 LOCALE = "locale"
 """the attribute of a profile with the locale of texts (BCP 47)"""
+
+NO_OTHERS = Others({})
 
 SENT, CAPPED, NO_CONSENT, OPTED_OUT, UNKNOWN, OTHERS, TOO_FEW, UNAVAILABLE = (
     "sent already", "capped", "no consent", "opted out", "unknown", "not in the segment", "too few items",
@@ -62,12 +70,13 @@ class _NotSent(Exception):
 
 @dataclass
 class RunReport:
-    """What came of a run. `deferred` is (person, epoch ms): from when the next run sends theirs."""
+    """What came of a run. `deferred` people are in quiet hours, the first of which end at `next_at`, epoch ms."""
 
     people: int = 0
     sent: int = 0
     items: int = 0
-    deferred: list[tuple[str, int]] = field(default_factory=list)
+    deferred: int = 0
+    next_at: int | None = None
     skipped: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -98,14 +107,15 @@ class DigestRun:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         """`where` is a filter that reads people and the request alone; without `outbox` nothing is written to Kafka;
-        `clock` gives epoch ms. Raises InputError where the surface is not sent as messages, or the filter cannot be
-        used."""
+        `file` gets the digests; `clock` gives epoch ms. Raises InputError where the surface is not sent as messages, or
+        the filter cannot be used."""
         if surface.digest is None:
             raise InputError(f"{surface.name} is not sent as messages: give the surface a digest=DigestPlan(…)")
         self._services, self._surface, self._digest = services, surface, surface.digest
         self.channel = channel_of(surface)
         self._period = period or period_of(clock())
         self._sent, self._outbox, self._file, self._clock = sent, outbox, file, clock
+        self._deferred: DeferredFile | None = None
         self._requests = Requests(services)
         self._parameters = feed_parameters(services.personal)
         self._asked: dict[str, Any] = {each.name: each.default for each in self._parameters}
@@ -113,32 +123,49 @@ class DigestRun:
         self._batch: list[tuple[digests.Digest, Impression]] = []
         self.report = RunReport()
 
-    async def run(self, people: Iterable[str]) -> RunReport:
-        """Sends to the people who are due, each once. Raises DigestsError where Kafka does not store a batch, or the
-        online store is away: what was stored before is sent, and a new run goes on from there."""
-        started = time.perf_counter()
-        for user_id in people:
-            await asyncio.sleep(0)  # the store is reopened meanwhile
-            if not self._services.store.healthy:
-                self._commit()
-                raise DigestsError("the online store is away; start the run again once it is back")
-            self.report.people += 1
+    async def run(self, people: Iterable[str], deferred: DeferredFile | None = None) -> RunReport:
+        """Sends to the people who are due, each once; `deferred` gets those in quiet hours. Raises DigestsError where
+        Kafka does not store a batch, or the online store is away, and what `people` raises: what was made before is
+        sent, and `report` has it. A new run goes on from there."""
+        self._deferred, started = deferred, time.perf_counter()
+        try:
+            for user_id in people:
+                await asyncio.sleep(0)  # the store is reopened meanwhile
+                if not self._services.store.healthy:
+                    raise DigestsError("the online store is away; start the run again once it is back")
+                self.report.people += 1
+                await self._one(user_id)
+        finally:
             try:
-                self._batch.append(await self._made(user_id))
-            except _NotSent as reason:
-                if reason.until:
-                    self.report.deferred.append((user_id, reason.until))
-                else:
-                    self.report.skipped[reason.reason] += 1
-            else:
-                # At once: the same person may come again before the batch is written.
-                self._sent.add(self._batch[-1][0])
-                if len(self._batch) >= BATCH:
-                    self._commit()
-            self.report.seconds = time.perf_counter() - started
-        self._commit()
-        self.report.seconds = time.perf_counter() - started
+                self._commit()
+            finally:
+                self.report.seconds = time.perf_counter() - started
         return self.report
+
+    async def _one(self, user_id: str) -> None:
+        """Puts the person's digest into the batch, or counts why there is none."""
+        try:
+            self._batch.append(await self._made(user_id))
+        except _NotSent as reason:
+            if reason.until:
+                self._defer(user_id, reason.until)
+            else:
+                self.report.skipped[reason.reason] += 1
+        except Exception:  # one person's must not end the run, each time at the same place
+            log.exception("the digest of %s cannot be made", user_id)
+            self.report.skipped[UNAVAILABLE] += 1
+        else:
+            # At once: the same person may come again before the batch is written.
+            self._sent.add(self._batch[-1][0])
+            if len(self._batch) >= BATCH:
+                self._commit()
+
+    def _defer(self, user_id: str, until: int) -> None:
+        report = self.report
+        report.deferred += 1
+        report.next_at = until if report.next_at is None else min(report.next_at, until)
+        if self._deferred is not None:
+            self._deferred.add(user_id, until)
 
     def _commit(self) -> None:
         batch, self._batch = self._batch, []
@@ -165,11 +192,13 @@ class DigestRun:
         requested = self._requests.check(self._asked, self._surface, self._parameters, user_id)
         requested = replace(requested, now=now)
         person = await read_person(self._services, requested, user_id, attributes=True)
-        query = self._query(requested, person, user_id)
+        query = self._query(requested, person, user_id, NO_OTHERS)
         attributes = query.request_values.user["attributes"]
         self._check(person, query, attributes, now)
         requested = replace(requested, asked={**self._asked, "locale": _locale(attributes)})
-        found = await answer_to(person, requested, self._query(requested, person, user_id))
+        others = await read_others(self._services, self._surface.reads, user_id, person, now)
+        query = self._query(requested, person, user_id, others)
+        found = await answer_to(person, requested, query, is_short=others.degraded)
         if found.degraded:
             raise _NotSent(UNAVAILABLE)
         if len(found.answer.item_ids) < digest.least:
@@ -191,10 +220,11 @@ class DigestRun:
         if until is not None:
             raise _NotSent(until=until)
 
-    def _query(self, requested: Requested, person: Person, user_id: str) -> Query:
+    def _query(self, requested: Requested, person: Person, user_id: str, others: Others) -> Query:
         return requested.query(
-            user=person.features, n=self._surface.paging.default, pairs=person.pairs, user_id=user_id
-        )
+            user=person.features, others=others.favourites, n=self._surface.paging.default, pairs=person.pairs,
+            user_id=user_id,
+        )  # fmt: skip
 
     def _message(self, digest_id: str, user_id: str, requested: Requested, found: Personal) -> digests.Digest:
         answer, items = found.answer, found.answer.query.columns.items

@@ -1,7 +1,7 @@
 """A few items for a mail to a person: what they have met is left out, even where fewer are left."""
 
-from operators.time import DAY, days
-from recommend.digest import DigestPlan, MessageCap
+from operators.time import days
+from recommend.digest import A_DAY, A_WEEK, DigestPlan, MessageCap
 from recommend.filters import Available, NotDisliked, Unseen
 from recommend.rerankers import Diverse
 from recommend.rotation import Rotation
@@ -25,7 +25,7 @@ email = Surface(
     explainer=home.explainer,
     # What was sent is not sent again for a month, by mail or by push.
     rotation=Rotation(after=1, rest=days(30), removes=True, of=("email", "push")),
-    digest=DigestPlan(caps=(MessageCap(1, DAY), MessageCap(3, days(7))), least=3),
+    digest=DigestPlan(caps=(MessageCap(1, A_DAY), MessageCap(3, A_WEEK)), least=3),
     paging=Paging(10),
     parts_of=home.name,
 )

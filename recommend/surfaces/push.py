@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from operators.time import DAY, days
-from recommend.digest import DigestPlan, MessageCap
+from recommend.digest import A_DAY, A_WEEK, DigestPlan, MessageCap
 from recommend.surface import Paging
 from recommend.surfaces.email import email
 
@@ -14,6 +13,6 @@ push = replace(
     doc="The few items worth a notification to a person, none that they have met, and fewer rather than filler.",
     # A notification is for one tap.
     objective={"click": 3.0, "watch": 1.0, "buy": 1.0},
-    digest=DigestPlan(caps=(MessageCap(1, DAY), MessageCap(2, days(7))), quiet=(20, 9), least=1),
+    digest=DigestPlan(caps=(MessageCap(1, A_DAY), MessageCap(2, A_WEEK)), quiet=(20, 9), least=1),
     paging=Paging(3),
 )

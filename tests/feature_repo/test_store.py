@@ -25,10 +25,10 @@ from redis.exceptions import RedisError
 from feature_repo import builders, features, on_demand, registry, store, views
 from feature_repo.candidates import Candidates, Request
 from feature_repo.columns import ItemColumns
-from feature_repo.people import people
 from feature_repo.store import UserReader, Writer
+from feature_repo.stored_people import people
 from feature_repo.values import ENCODE
-from feature_repo.views import OF_OTHERS
+from feature_repo.views import CONSENT, MET_BEFORE, OF_OTHERS
 from freshet.features import feast
 from freshet.local.ports import free_ports
 from freshet.local.redis import Redis
@@ -277,7 +277,9 @@ def test_rows_of_several_people_are_read_at_once(writer: Writer, reader: UserRea
         assert set(row) == set(OF_OTHERS)
         assert all(np.array_equal(whole[name], value) for name, value in row.items())
     assert reader.read_people([]) == {}
-    (met,) = reader.read_people(["u1"], met=True).values()
+    (met,) = reader.read_people(["u1"], MET_BEFORE).values()
+    assert set(met) == set(MET_BEFORE)
+    assert reader.read_people(["u1", "nobody"], CONSENT) == {"u1": {"consent": True, "consent_given": False}}
     assert list(seen_hashes(met)) == list(seen_hashes(reader.read("u1") or {}))
     assert len(seen_hashes(met))
 

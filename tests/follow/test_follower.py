@@ -283,6 +283,50 @@ def test_what_was_read_is_not_read_again_after_a_failure(monkeypatch: pytest.Mon
     assert not any(consumer.open for consumer in Flaky.made)
 
 
+class Still:
+    """A consumer of two topics, of 2 and 3 partitions with 1,000 records each, that gives none of them."""
+
+    begun: ClassVar[dict[TopicPartition, int]] = {}
+
+    def __init__(self, **_: object) -> None:
+        self.assigned: set[TopicPartition] = set()
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range({"a": 2, "b": 3}[topic]))
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.assigned
+
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned = set(partitions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.begun[partition] = offset
+
+    def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 1000)
+
+    def position(self, partition: TopicPartition) -> int:
+        return self.begun[partition]
+
+    def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+def test_of_each_topic_so_many_of_the_latest_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "KafkaConsumer", Still)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection(f"127.0.0.1:{server.getsockname()[1]}")
+        follower = Follower(connection, ["a", "b"], Copy().on_record, poll_ms=5, last=600).start()
+        wait(lambda: len(Still.begun) == 5)
+        follower.stop()
+    assert {(each.topic, each.partition): first for each, first in Still.begun.items()} == {
+        ("a", 0): 700, ("a", 1): 700, ("b", 0): 800, ("b", 1): 800, ("b", 2): 800
+    }  # fmt: skip
+
+
 def test_no_broker_at_all_is_said_and_leaves_nothing_behind(unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "FIRST_RETRY_S", 0.05)
     threads = threading.active_count()

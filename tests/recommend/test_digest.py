@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from operators.time import DAY, HOUR, MINUTE, days
 from recommend.digest import DigestPlan, MessageCap, is_capped, is_quiet, quiet_until, wants, zone_of
+from recommend.surfaces.email import email
+from recommend.surfaces.push import push
 from schemas.local_time import STEP
 
 NIGHT = DigestPlan(quiet=(22, 8))
@@ -87,6 +89,18 @@ def test_no_cap_is_ever_exceeded(minutes: list[int], caps: list[tuple[int, int]]
     for cap in digest.caps:
         for first in sent:
             assert sum(first <= at < first + cap.within for at in sent) <= cap.most
+
+
+@pytest.mark.parametrize("plan", [DigestPlan(), email.digest, push.digest])
+def test_a_daily_run_that_comes_to_a_person_somewhat_earlier_is_not_capped(plan: DigestPlan) -> None:
+    """Nor are those of the same days of the next week."""
+    first = ms("2026-01-05T12:00:00+00:00")
+    week = max(cap.most for cap in plan.caps)
+    sent = [first + n * DAY - n * 10_000 for n in range(week)]
+    for n, at in enumerate(sent):
+        assert not is_capped(plan, sent[:n], at)
+    assert is_capped(plan, sent, sent[-1] + 19 * HOUR)
+    assert not is_capped(plan, sent, first + days(7) - 60_000)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operators.shown import ROW, counted_on
 from operators.time import DAY
 from recommend import page as pages
 from recommend.page import SAME, Candidate, Page, arrange
@@ -263,3 +264,8 @@ def test_pairs_of_all_candidates_are_asked_for_at_once(world: Pipeline, monkeypa
     assert begun.wanted_pairs() == {"pairs": ["x"]}
     assert len(asked) == 1
     assert set(asked[0].tolist()) == {r for _, _, each in begun.begun for r in each.candidates.rows.tolist()}
+
+
+def test_each_row_counts_as_shown_on_the_surface_whose_stages_and_rules_it_has() -> None:
+    for kind in KINDS:
+        assert counted_on(ROW + kind.name) == (kind.surface.rules_of or kind.name), kind.name

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.hashes import hash64
-from operators.shown import MOST_MS, VISIT, Entry, pack
+from operators.shown import MOST_MS, VISIT, pack
 from operators.time import DAY, days
 from recommend.query import Explain
 from recommend.rotation import OWN, Rotation, resting
@@ -20,6 +20,8 @@ from recommend.surfaces.home import home
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
 
+Entry = tuple[str, int, int]
+"""surface, hash of the item, visit"""
 ITEMS = [f"i{n}" for n in range(12)]
 TWICE = Rotation(after=2, rest=days(7))
 PLAIN = replace(home, rerankers=(), rotation=TWICE)
@@ -45,6 +47,7 @@ def test_an_item_rests_after_so_many_visits_and_comes_back_afresh() -> None:
     assert rests(row(entries(("i1", 7.1), ("i1", 8)))) == set(), "it has rested for seven days"
     assert rests(row(entries(("i1", 0.1), ("i1", 7.2), ("i1", 8)))) == set(), "it counts afresh once it is back"
     assert rests(row(entries(("i1", 1), ("i1", 2), surface="email"))) == set(), "another surface"
+    assert rests(row(entries(("i1", 1), surface="page:home") + entries(("i1", 2), surface="page:new"))) == {"i1"}
     both = Rotation(after=2, of=("home", "email"))
     assert rests(row(entries(("i1", 1)) + entries(("i1", 2), surface="email")), both) == {"i1"}
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from feature_repo.candidates import Candidates
 from feature_repo.crosses import Cross
 from feature_repo.inputs import INPUTS, names, stack
-from feature_repo.views import MET_BEFORE, OF_OTHERS, TASTE, item_region, user
+from feature_repo.views import OF_OTHERS, TASTE, item_region, user
 from feature_repo.views import item as item_view
 from operators.aggregator import ATTRIBUTES, FORMAT
 from operators.contract import Row
@@ -166,6 +166,8 @@ class Rows:
         """by person, view and second key"""
         self.error: Exception | None = None
         self.reads = self.reads_of_pairs = self.reads_of_people = 0
+        self.asked_of_people: list[tuple[list[str], tuple[str, ...]]] = []
+        """people and fields of each read of several"""
 
     def read(self, user_id: str, attributes: bool = False, shown: bool = False) -> dict[str, Any] | None:
         self.reads += 1
@@ -178,15 +180,13 @@ class Rows:
         found = {name: value for name, value in row.items() if name not in left_out}
         return found if attributes else {**found, ATTRIBUTES: b""}
 
-    def read_people(self, user_ids: Sequence[str], met: bool = False) -> dict[str, dict[str, Any]]:
+    def read_people(self, user_ids: Sequence[str], fields: Sequence[str] = OF_OTHERS) -> dict[str, dict[str, Any]]:
         self.reads_of_people += 1
+        self.asked_of_people.append((list(user_ids), tuple(fields)))
         if self.error:
             raise self.error
         found = {user_id: self.of[user_id] for user_id in user_ids if user_id in self.of}
-        return {
-            user_id: {name: row[name] for name in (*OF_OTHERS, *(MET_BEFORE if met else ()))}
-            for user_id, row in found.items()
-        }
+        return {user_id: {name: row[name] for name in fields} for user_id, row in found.items()}
 
     def read_pairs(self, user_id: str, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, dict[str, Any]]]:
         self.reads_of_pairs += 1

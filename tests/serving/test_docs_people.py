@@ -12,10 +12,10 @@ from operators import follows
 from operators.time import DAY
 from recommend import favourites
 from schemas.clock import now_ms
-from serving import near, near_people, others
+from serving import others, people_index, people_search
 from serving.settings import ServingSettings
 from tests.serving.made import Api
-from tests.serving.test_near_people import ITEMS, KEY, VECTORS, read, row_of
+from tests.serving.test_people_index import ITEMS, KEY, VECTORS, read, row_of
 
 TEXT = (Path(__file__).parents[2] / "docs" / "people.md").read_text()
 FLAT = re.sub(r"\s+", " ", TEXT)
@@ -53,12 +53,12 @@ def test_the_calls_that_name_people_are_answered(tmp_path: Path) -> None:
         f"in the last {favourites.LATELY // DAY} days",
         f"The {others.MOST_FRIENDS} people who were followed last",
         f"the {others.MOST_ALIKE} nearest people, of a cosine of at least {others.SIMILAR}",
-        f"the last {near_people.LAST:,} at its start",
-        f"{near_people.BATCH} at a time",
-        f"a person every {near_people.AGAIN_S:g} s at most",
+        f"the last {people_index.LAST:,} at its start",
+        f"{people_index.BATCH} at a time",
+        f"a person every {people_index.AGAIN_S:g} s at most",
         f"`FRESHET_PEOPLE`, {ServingSettings().people:,} people",
-        f"some {round(near_people.BATCH / near_people.EVERY_S):,} people a second",
-        f"the nearest {near.SPARE} n + {near.LEAST}",
+        f"some {round(people_index.BATCH / people_index.EVERY_S):,} people a second",
+        f"the nearest {people_search.SPARE} n + {people_search.LEAST}",
     ],
 )
 def test_the_numbers_are_those_of_the_code(said: str) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from recommend.rotation import Rotation
 from recommend.surface import Surface
-from recommend.surfaces import PERSONAL, SURFACES
+from recommend.surfaces import PERSONAL, SURFACES, home
+from recommend.surfaces.email import email
+from recommend.surfaces.push import push
 from schemas.errors import SurfaceError
 from schemas.events import Item
 from serving.services import Services
@@ -21,7 +24,9 @@ from tests.serving.surfaces import ids, stock
 
 TEXT = (Path(__file__).parents[2] / "docs" / "surfaces.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-EXAMPLE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0]
+EXAMPLE, ROTATION = (
+    re.findall(r"```python\n(.*?)```", SECTIONS[section], re.DOTALL)[0] for section in ("Your own", "Rotation")
+)
 ITEMS = [Item(str(k), f"Title {k}", [f"c{k % 5}"], price=float(k)) for k in (*range(40), 50, 181)]
 VECTORS = {item.item_id: [1, float(item.item_id), 0, 0] for item in ITEMS}
 
@@ -41,13 +46,22 @@ def test_every_surface_has_a_section_with_a_call_that_is_answered(api: Api, surf
 
 
 def test_there_is_no_section_of_a_surface_that_there_is_not() -> None:
-    assert {*SECTIONS} - {"Your own"} == {surface.name for surface in SURFACES}
+    assert {*SECTIONS} - {"Rotation", "Your own"} == {surface.name for surface in SURFACES}
 
 
 def test_the_fields_are_those_of_a_surface() -> None:
-    named = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", TEXT, re.MULTILINE)
-    known = {field.name for field in fields(Surface)}
-    assert {name for each in named for name in re.findall(r"`(\w+)`", each)} <= known
+    for section, declared in (("Your own", Surface), ("Rotation", Rotation)):
+        named = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", SECTIONS[section], re.MULTILINE)
+        assert named
+        known = {field.name for field in fields(declared)}
+        assert {name for each in named for name in re.findall(r"`(\w+)`", each)} <= known
+
+
+def test_the_rotations_are_those_of_the_surfaces() -> None:
+    made: dict[str, object] = {}
+    exec(ROTATION, made)
+    assert made["of_home"] == home.rotation
+    assert made["of_messages"] == email.rotation == push.rotation
 
 
 @pytest.fixture

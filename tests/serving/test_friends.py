@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from recommend.favourites import LATELY
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving.others import MOST_FRIENDS
@@ -84,6 +85,20 @@ def test_recent_favourites_come_before_old_ones(api: Api) -> None:
     send(api, "follow", "new")
     send(api, "follow", "old")
     assert ids(shown(api, n=2)) == ["i21", "i20"]
+
+
+def test_favourites_are_those_as_of_the_time_of_the_answer(tmp_path: Any) -> None:
+    api = Api(tmp_path / "bundles", api_key="secret")
+    api._client.headers["X-API-Key"] = "secret"
+    api.stock(ITEMS, VECTORS)
+    api.rows.of["ann"] = liked("i03", "i04", "i05", age_ms=LATELY + 10 * 86_400_000)
+    send(api, "follow", "ann")
+    assert "liked_by_friends" not in str(shown(api))
+    then = now_ms() - 20 * 86_400_000
+    assert "liked_by_friends" in str(shown(api, at=then))
+    rows = api.get("/v1/users/u1/page", at=then, rows=20, per_row=3).json()["rows"]
+    assert "friends" in [row["algorithm"] for row in rows]
+    api.close()
 
 
 def test_what_the_person_has_met_is_left_out(api: Api) -> None:

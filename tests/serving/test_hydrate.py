@@ -251,7 +251,9 @@ def test_a_row_of_an_older_version_is_not_used(caplog: pytest.LogCaptureFixture)
     setting = Setting()
     setting.rows.of["u1"] = row_of([record(click(), 0)]) | {"state": b"\x96\xce\x00\x12\x34\x56"}
     for _ in range(2):
-        assert setting.person().features["recent_items"] == []
+        found = setting.person()
+        assert found.features["recent_items"] == []
+        assert (found.degraded, found.consent) == (True, False), "it may say that consent is withdrawn"
     assert [r.message for r in caplog.records if "--no-restore" in r.message] != []
     assert setting.unreadable == ["older_version"] * 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from operators.hashes import hash64
-from operators.shown import SEALED, VISIT, entries_of, pack
+from operators.shown import SEALED, VISIT, entries_of, pack, showings
 from operators.time import DAY
 from recommend.surfaces.home import home
 from schemas.clock import now_ms
@@ -94,15 +94,60 @@ def test_a_request_whose_surface_does_not_rotate_reads_nothing_of_it(api: Api) -
     assert home.rotation is not None
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded_by_entries_of_a_person_bytes_and_age() -> None:
     time = [0.0]
-    own = OwnShown(600, lambda: time[0])
-    for n in range(10):
+    own = OwnShown(600, lambda: time[0], 100_000)
+    own.add(Impression("mail", "u1", now_ms(), ["m1", "m2"], "email"))
+    for n in range(50):
         own.add(Impression(f"r{n}", "u1", now_ms() + n, [f"i{n}-{k}" for k in range(200)]))
-    assert len(own._of["u1"]) == PER_PERSON
+    assert len(own._of["u1"]) <= 12 * 2 * PER_PERSON + 100
+    found = showings({}, ["email"], own._of["u1"]).hashes.tolist()
+    assert sorted(found) == sorted([hash64("m1"), hash64("m2")]), "feeds do not push out what was mailed"
+    for n in range(1000):
+        own.add(Impression(f"p{n}", f"u{n}", now_ms(), [f"i{k}" for k in range(20)]))
+    assert sum(map(len, own._of.values())) < 100_000
+    assert "u999" in own._of
+    assert "u1" not in own._of
     assert len(entries_of(Impression("r", "u1", now_ms(), [f"i{k}" for k in range(1000)]))) == 200
     time[0] = 601
     assert not own._of
+
+
+def test_a_person_with_impressions_of_any_surfaces_has_a_feed(api: Api) -> None:
+    first, now = ids(api.get("/v1/users/u1/feed", n=5)), now_ms()
+    many = [posted(f"r{n}", ["i1"], now, f"s{n}") for n in range(300)]
+    assert api.post("/v1/impressions", many).status_code == 202
+    answer = api.get("/v1/users/u1/feed", n=5)
+    assert (ids(answer), answer.json()["degraded"]) == (first, [])
+    for surface in ("email", "push"):
+        assert ids(api.get("/v1/users/u1/feed", surface=surface))
+
+
+def test_what_a_page_has_shown_on_three_visits_makes_way_in_its_rows_and_in_the_feed(api: Api) -> None:
+    def for_you() -> list[str]:
+        rows = api.get("/v1/users/u1/page", per_row=5).json()["rows"]
+        (row,) = (row for row in rows if row["algorithm"] == "home")
+        return [entry["item_id"] for entry in row["items"]]
+
+    first, now = for_you(), now_ms()
+    assert for_you() == first, "a reload is the same visit"
+    for n in range(2):
+        api.post("/v1/impressions", posted(f"r{n}", first, now - (n + 1) * 3_600_000, "page:home"))
+    assert for_you() == first
+    api.post("/v1/impressions", posted("r3", first, now - 3 * 3_600_000, "page:home"))
+    assert not set(first) & set(for_you())
+    assert not set(first) & set(ids(api.get("/v1/users/u1/feed", n=5)))
+
+
+def test_who_withdraws_through_another_server_and_consents_again_begins_without(api: Api) -> None:
+    first, now = ids(api.get("/v1/users/u1/feed", n=5, dry_run="true")), now_ms()
+    for n in range(3):
+        api.post("/v1/impressions", posted(f"r{n}", first, now - (n + 1) * 3_600_000))
+    assert not set(first) & set(ids(api.get("/v1/users/u1/feed", n=5, dry_run="true")))
+    api.rows.of["u1"]["consent"] = False
+    api.get("/v1/users/u1/feed", n=5)
+    api.rows.of["u1"]["consent"] = True
+    assert ids(api.get("/v1/users/u1/feed", n=5, dry_run="true")) == first
 
 
 def test_a_rule_of_not_again_reads_what_was_shown(api: Api) -> None:

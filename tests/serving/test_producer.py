@@ -23,8 +23,8 @@ from freshet.settings import Settings
 from schemas import codec
 from schemas.events import Impression
 from schemas.topics import IMPRESSIONS, INTERACTIONS
-from serving import people
 from serving import producer as module
+from serving import profiles
 from serving.impressions import ImpressionLog
 from serving.producer import PARTITIONER, EventProducer, KafkaAway, Place
 from tests.serving.made import NOW, click
@@ -212,12 +212,12 @@ def test_trying_in_vain_leaves_no_socket_and_no_thread() -> None:
 
         with pytest.raises(KafkaAway):
             await log.append([click()])
-        assert people.latest(NOBODY) == []
+        assert profiles.latest(NOBODY) == []
         before = left()
         for _ in range(5):
             with pytest.raises(KafkaAway):
                 await log.append([click()])
-            assert people.latest(NOBODY) == []
+            assert profiles.latest(NOBODY) == []
         assert all(now <= then for now, then in zip(left(), before, strict=True))  # of other tests some may end now
         await log.close()
 

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from operators.aggregator import ATTRIBUTES
+from operators.shown import VISIT
 from schemas import codec, rules
+from schemas.clock import now_ms
 from schemas.errors import InvalidEvent
-from schemas.events import Item
+from schemas.events import Impression, Item
 from schemas.rules import HISTORY, RuleChange
 from schemas.topics import RULES
 from tests.serving.made import Api, person, popular
@@ -266,6 +268,38 @@ def test_rules_are_tried_without_being_put(api: Api) -> None:
     assert {int(item[1:]) % 2 for item in without["answers"][0]["after"]} == {0, 1}
     assert [each["name"] for each in api.get("/v1/rules").json()["rules"]] == ["no-a"]
     assert not [event for _, event in api.log.stored if not isinstance(event, RuleChange) and event.user_id == "u2"]
+
+
+def of_feed(api: Api, surface: str) -> list[str]:
+    items = api.get("/v1/users/u1/feed", surface=surface, n=5, dry_run=True).json()["items"]
+    return [each["item_id"] for each in items]
+
+
+def tried(api: Api, surface: str) -> list[str]:
+    """What a trial of a rule that changes nothing answers as it is."""
+    rules = {"none": {"kind": "hide", "items": ["none"]}}
+    asked = {"user_id": "u1", "surface": surface, "n": 5}
+    (found,) = api.post("/v1/rules/try", {"rules": rules, "requests": [asked]}).json()["answers"]
+    assert found["before"] == found["after"]
+    return found["before"]  # type: ignore[no-any-return]
+
+
+def test_a_trial_answers_as_the_surface_does_from_other_people(api: Api) -> None:
+    api.rows.of["ann"] = person([("like", "i4")], recent_times=[now_ms()])
+    follows = {"follow_ids": ["ann"], "follow_times": [now_ms()], "follow_ended": [False]}
+    api.rows.of["u1"] = person() | follows
+    feed = of_feed(api, "friends")
+    assert feed[0] == "i4"
+    assert tried(api, "friends") == feed
+
+
+def test_a_trial_answers_as_the_surface_does_after_what_was_shown(api: Api) -> None:
+    first = of_feed(api, "push")
+    api.services.shown.add(Impression("r1", "u1", now_ms() - 2 * VISIT, first, "push"))
+    second = of_feed(api, "push")
+    assert len(second) == 5
+    assert not set(first) & set(second)
+    assert tried(api, "push") == second
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,41 @@
-"""Stopping: every part is closed, whatever the others do."""
+"""Starting: how long the catalogue is waited for. Stopping: every part is closed, whatever the others do."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.serving.made import Api
+from serving.services import Services
+from serving.settings import ServingSettings
+from tests.serving.made import Api, Log, Rows
+
+
+def test_the_wait_for_the_catalogue_begins_once_it_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bundles may take longer to load than the catalogue is waited for."""
+    settings = ServingSettings(bundles=tmp_path, catalogue_wait_s=0.2)
+    services = Services.of(settings, Rows, Log())  # type: ignore[arg-type]
+    ready: list[bool] = []
+
+    async def slow() -> None:
+        await asyncio.sleep(0.3)
+        ready.append(services.ready)
+
+    async def started() -> None:
+        await services.start(follow=False)
+        try:
+            assert [*ready, services.ready] == [False, False]
+            async with asyncio.timeout(5):
+                while not services.ready:
+                    await asyncio.sleep(0.01)
+            assert not services.complete
+        finally:
+            await services.stop()
+
+    monkeypatch.setattr(services, "refresh_model", slow)
+    asyncio.run(started())
 
 
 def test_impressions_wait_for_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from freshet.cli import main
 from freshet.commands import digests as command
 from freshet.digests.outbox import Outbox
+from freshet.errors import DigestsError
+from freshet.local.ports import free_ports
+from freshet.settings import Settings
+from operators.aggregator import ATTRIBUTES
+from recommend.surface import Surface
+from recommend.surfaces.email import email
+from recommend.surfaces.friends import friends
+from recommend.surfaces.people_like_you import people_like_you
 from schemas.clock import now_ms
+from schemas.events import Item
+from serving import services
 from tests.serving.conftest import Live, ids, until
+from tests.serving.conftest import api as api  # a fixture
 from tests.serving.conftest import live as live  # a fixture
+from tests.serving.made import Api, Rows, person
+from tests.serving.surfaces import stock
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +45,7 @@ def test_list_has_the_surfaces_that_are_messages(capsys: pytest.CaptureFixture[s
     assert main(["digests", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["surface", "email", "push"]
-    assert "1 in 24h, 3 in 7d" in lines[1]
+    assert "1 in 20h, 3 in 164h" in lines[1]
     assert "22:00 to 8:00" in lines[1]
 
 
@@ -57,6 +75,98 @@ def test_a_file_of_people_has_one_id_a_line(tmp_path: Path) -> None:
         list(command._of_file(path))
     with pytest.raises(command.InputError, match=r"none\.txt"):
         list(command._of_file(tmp_path / "none.txt"))
+
+
+def test_a_bad_line_is_found_before_anything_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "people.txt"
+    path.write_text("".join(f"u{n}\n" for n in range(200)) + "x" * 300 + "\n")
+    with pytest.raises(command.InputError, match="line 201"):
+        command._of_file(path)
+
+
+def test_a_run_whose_input_ends_with_an_error_reports_and_leaves_what_it_did(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard input cannot be checked before."""
+
+    class Unsent:
+        def __init__(self, *given: Any, **others: Any) -> None:
+            self.commit = self.sent = lambda given: []
+
+    async def started(settings: Settings, surface: Surface) -> services.Services:
+        return api.services
+
+    async def stop() -> None:
+        pass
+
+    monkeypatch.setattr(command, "_started", started)
+    monkeypatch.setattr("freshet.digests.outbox.Outbox", Unsent)
+    monkeypatch.setattr(api.services, "stop", stop)
+    monkeypatch.setattr("sys.stdin", io.StringIO("u1\nasleep\n" + "x" * 300 + "\n"))
+    stock(api, [Item(f"i{k}") for k in range(20)], {f"i{k}": [1, k, 0, 0] for k in range(20)})
+    hour = time.gmtime().tm_hour
+    for user_id, local in (("u1", 12), ("asleep", 1)):
+        zone = {"timezone": f"Etc/GMT{(hour - local + 11) % 24 - 11:+d}"}  # POSIX: what is added to local time
+        api.rows.of[user_id] = person(profile_offset=1) | {ATTRIBUTES: msgspec.msgpack.encode(zone)}
+    shown: list[Any] = []
+    with pytest.raises(command.InputError, match="line 3"):
+        api.run(command._run(Settings(), email, command._of_file(Path("-")), "p", "", tmp_path, False, shown.append))
+    (report,) = shown
+    assert (report.people, report.sent, report.deferred) == (2, 1, 1)
+    for name, user_id in (("digests", "u1"), ("deferred", "asleep")):
+        assert json.loads((tmp_path / f"{name}-email-p.jsonl").read_text())["user_id"] == user_id
+    command._print(report, "email", True, False)
+    assert json.loads(capsys.readouterr().out)["next_at"] is not None
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_text("u1\nu2\n"))
+    writer.start()
+    assert list(command._of_file(path)) == ["u1", "u2"]
+    writer.join(10)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A Kafka that is not there, and a store that is; the server would be ready after a moment without a catalogue."""
+    monkeypatch.setattr(services, "_feast", lambda settings, declared: Rows)
+    monkeypatch.setattr(command, "READY_S", 1.0)
+    monkeypatch.setenv("FRESHET_CATALOGUE_WAIT_S", "0.01")
+    return Settings(**free_ports())
+
+
+def test_no_run_begins_before_the_catalogue_and_the_rules_are_read(refused: Settings, tmp_path: Path) -> None:
+    settings = refused.model_copy(update={"home": tmp_path})
+    with pytest.raises(DigestsError, match="the catalogue and the rules cannot be read within 1 s; is Kafka up"):
+        asyncio.run(command._started(settings, email))
+
+
+@pytest.mark.parametrize(("surface", "kept"), [(email, False), (friends, False), (people_like_you, True)])
+def test_people_are_followed_for_the_surfaces_alone_that_are_made_from_them(
+    refused: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surface: Surface, kept: bool
+) -> None:
+    made: list[services.Services] = []
+    start = services.Services.start
+
+    async def started(self: services.Services) -> None:
+        made.append(self)
+        await start(self)
+        self.catalogue.set_complete()
+        self.rules.complete = True
+
+    monkeypatch.setattr(services.Services, "start", started)
+
+    async def followed() -> tuple[bool, bool]:
+        found = await command._started(refused.model_copy(update={"home": tmp_path}), surface)
+        try:
+            assert made == [found]
+            return found.settings.people > 0, found._people_follower is not None
+        finally:
+            await found.stop()
+
+    assert asyncio.run(followed()) == (kept, kept)
 
 
 def test_digests_of_the_running_stack(
@@ -117,13 +227,15 @@ def test_digests_of_the_running_stack(
     assert {json.loads(line)["digest_id"] for line in path.read_text().splitlines()} >= set(in_topic)
 
     # What was sent is not on the surface again, once the job has its impression.
+    def rests(sent: dict[str, Any]) -> bool:
+        """An answer without any items would say nothing: the surface has none where what was shown cannot be read."""
+        found = live.feed(sent["user_id"], surface="email", dry_run=True)
+        assert found["degraded"] == []
+        return bool(found["items"]) and not set(sent["items"]) & set(ids(found))
+
     for each in written:
-        until(
-            lambda each=each: (
-                not set(each["items"]) & set(ids(live.feed(each["user_id"], surface="email", dry_run=True)))
-            ),
-            30,
-        )
+        assert each["items"]
+        until(lambda each=each: rests(each), 30)
     # An event that names the digest is one of the list that was sent.
     clicked = written[0]
     live.post("events", live.event(people[0], "click", clicked["items"][0], request_id=clicked["digest_id"]))

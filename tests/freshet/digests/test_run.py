@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freshet.digests import run as runs
-from freshet.digests.files import DigestFile
+from freshet.digests.files import DeferredFile, DigestFile
 from freshet.digests.run import DigestRun, RunReport, period_of
 from freshet.digests.sent import Sent
 from freshet.errors import DigestsError, InputError
@@ -26,6 +27,7 @@ from operators.time import DAY, HOUR
 from recommend.digest import DigestPlan, MessageCap
 from recommend.surface import Paging, Surface
 from recommend.surfaces.email import email
+from recommend.surfaces.friends import friends
 from schemas import digests
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
@@ -73,14 +75,24 @@ class World:
                 [("click", "i1")], last_event_at=self.now, profile_offset=1, vector_space="space-v1", **packed
             )
 
-    def run(self, people: Sequence[str], surface: Surface = MAIL, *, dry_run: bool = False, **others: Any) -> RunReport:
-        """A run of a new process: all that it has of earlier ones is what the topic has."""
+    def run(
+        self,
+        people: Iterable[str],
+        surface: Surface = MAIL,
+        *,
+        dry_run: bool = False,
+        deferred: DeferredFile | None = None,
+        **others: Any,
+    ) -> RunReport:
+        """A run of a new process: all that it has of earlier ones is what the topic has. `report` is this run's, also
+        where it ends with an error."""
         sent = Sent()
         for digest in self.outbox.digests:
             sent.add(digest)
         outbox = None if dry_run else self.outbox
         work = DigestRun(self.api.services, surface, sent, outbox, clock=lambda: self.now, **others)
-        return self.api.run(work.run(people))  # type: ignore[no-any-return]
+        self.report = work.report
+        return self.api.run(work.run(people, deferred))  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -95,7 +107,7 @@ PEOPLE = [f"u{n}" for n in range(12)]
 
 def test_each_person_gets_the_surface_s_answer_and_an_impression_of_it(world: World) -> None:
     report = world.run(PEOPLE)
-    assert (report.people, report.sent, report.skipped, report.deferred) == (12, 12, {}, [])
+    assert (report.people, report.sent, report.skipped, report.deferred) == (12, 12, {}, 0)
     assert report.per_second > 0
     digest, shown = world.outbox.batches[0][0]
     assert (digest.user_id, digest.channel, digest.surface) == ("u0", "email", "email")
@@ -183,6 +195,11 @@ def test_who_is_skipped_and_why(world: World) -> None:
     assert [digest.user_id for digest in world.outbox.digests] == ["listed"]
 
 
+def test_a_row_that_cannot_be_read_is_no_unknown_person(world: World) -> None:
+    world.api.rows.of["u1"] |= {"state": b"\x96\xce\x00\x12\x34\x56"}  # of an older version
+    assert world.run(["u1", "stranger"]).skipped == {runs.UNAVAILABLE: 1, runs.UNKNOWN: 1}
+
+
 def test_a_segment_is_of_people(world: World) -> None:
     world.add("u1", country="DE")
     world.add("u2", country="FR")
@@ -195,16 +212,47 @@ def test_a_segment_is_of_people(world: World) -> None:
         world.run(PEOPLE, where="user.nothing ==")
 
 
-def test_quiet_hours_defer_to_the_next_run(world: World) -> None:
+def test_quiet_hours_defer_to_the_next_run(world: World, tmp_path: Path) -> None:
     quiet = replace(MAIL, digest=DigestPlan(quiet=(22, 8)))
     world.now = 1_800_054_000_000  # 23:00 UTC
     world.add("berlin", timezone="Europe/Berlin")
     world.add("tokyo", timezone="Asia/Tokyo")
-    report = world.run(["berlin", "tokyo", "u0"], quiet)
+    path = tmp_path / "deferred.jsonl"
+    with closing(DeferredFile(path)) as file:
+        report = world.run(["berlin", "tokyo", "u0"], quiet, deferred=file)
     assert [digest.user_id for digest in world.outbox.digests] == ["tokyo"]
-    assert report.deferred == [("berlin", world.now + 8 * HOUR), ("u0", world.now + 9 * HOUR)]
+    assert (report.deferred, report.next_at) == (2, world.now + 8 * HOUR)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"user_id": "berlin", "until": "2027-01-16T07:00:00Z"}, {"user_id": "u0", "until": "2027-01-16T08:00:00Z"},
+    ]  # fmt: skip
     world.now += 8 * HOUR
-    assert [user_id for user_id, _ in world.run(["berlin", "tokyo", "u0"], quiet).deferred] == ["u0"]
+    with closing(DeferredFile(path)) as file:
+        assert world.run(["berlin", "tokyo", "u0"], quiet, deferred=file).deferred == 1
+        assert "berlin" in path.read_text(), "an earlier run's file stays until it is whole"
+    assert [json.loads(line)["user_id"] for line in path.read_text().splitlines()] == ["u0"]
+
+
+@pytest.mark.parametrize("people", [20_000])
+def test_memory_does_not_grow_with_the_people(world: World, tmp_path: Path, people: int) -> None:
+    """Not with those who are deferred, nor with the digests in the file."""
+    digest = digests.Digest("d", "u", "email", "email", "p", world.now, ["i1"], ["A"], [0.5], [""])
+    tracemalloc.start()
+    try:
+        with (
+            closing(DeferredFile(tmp_path / "deferred.jsonl")) as deferred,
+            closing(DigestFile(tmp_path / "digests.jsonl")) as file,
+        ):
+            work = DigestRun(world.api.services, MAIL, Sent(), world.outbox, file=file)
+            work._deferred = deferred
+            before = tracemalloc.get_traced_memory()[0]
+            for n in range(people):
+                work._defer(f"u{n}", world.now + n)
+                file.add(msgspec.structs.replace(digest, digest_id=f"d{n}"))
+            grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert (work.report.deferred, work.report.next_at) == (people, world.now)
+    assert grown < 200_000
 
 
 def test_a_dry_run_sends_nothing_and_leaves_no_trace(world: World, tmp_path: Path) -> None:
@@ -230,6 +278,26 @@ def test_what_was_sent_is_not_sent_again_by_mail_or_push_for_a_month(world: Worl
     assert set(first.items) & set(world.outbox.digests[2].items)
 
 
+def test_a_surface_that_is_made_from_other_people_reads_them(world: World) -> None:
+    world.api.rows.of["ann"] = person([("like", "i20")], recent_times=[world.now - 60_000])
+    world.add("u1")
+    follows = {"follow_ids": ["ann"], "follow_times": [world.now], "follow_ended": [False]}
+    world.api.rows.of["u1"] |= follows
+    of_friends = replace(friends, digest=MAIL.digest, paging=Paging(5))
+    world.run(["u0", "u1"], of_friends)
+    of_nobody, of_ann = world.outbox.digests
+    assert (of_ann.items[0], of_ann.reasons[0]) == ("i20", "Someone whom you follow liked this")
+    assert not any("follow" in reason for reason in of_nobody.reasons)
+    assert world.api.rows.reads_of_people == 1
+    world.now += DAY
+    world.api.rows.read_people = fail  # type: ignore[method-assign]
+    assert world.run(["u0", "u1"], of_friends).skipped == {runs.UNAVAILABLE: 1}
+
+
+def fail(*asked: Any) -> Any:
+    raise ValueError("a row that cannot be read")
+
+
 def test_texts_are_in_the_person_s_language(world: World) -> None:
     world.add("u1", locale="de-AT")
     world.run(["u0", "u1"])
@@ -246,8 +314,37 @@ def test_while_the_store_is_away_the_run_ends_and_what_was_made_is_sent(world: W
         yield "u3"
 
     with pytest.raises(DigestsError, match="store is away"):
-        world.run(people())  # type: ignore[arg-type]
+        world.run(people())
     assert [digest.user_id for digest in world.outbox.digests] == ["u0", "u1"]
+
+
+def test_what_fails_for_one_person_ends_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read = world.api.services.hydrator.person
+
+    async def failing(user_id: str, *others: Any) -> Any:
+        if user_id in ("u1", "u5"):
+            raise ZeroDivisionError("of this person alone")
+        return await read(user_id, *others)
+
+    monkeypatch.setattr(world.api.services.hydrator, "person", failing)
+    report = world.run(PEOPLE)
+    assert (report.people, report.sent, report.skipped) == (12, 10, {runs.UNAVAILABLE: 2})
+    assert [digest.user_id for digest in world.outbox.digests] == [each for each in PEOPLE if each not in ("u1", "u5")]
+    assert "the digest of u1 cannot be made" in caplog.text
+    assert "of this person alone" in caplog.text
+
+
+def test_people_who_cannot_be_read_on_end_the_run_and_what_was_made_is_sent(world: World) -> None:
+    def people() -> Any:
+        yield from PEOPLE[:6]
+        raise InputError("line 7 is no id")
+
+    with pytest.raises(InputError, match="line 7"):
+        world.run(people())
+    assert [digest.user_id for digest in world.outbox.digests] == PEOPLE[:6]
+    assert (world.report.people, world.report.sent) == (6, 6)
 
 
 def test_a_surface_that_is_no_message_is_refused(world: World) -> None:

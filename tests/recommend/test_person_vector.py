@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from operators.time import DAY
-from recommend.people import HALF_LIFE, vector_of
+from recommend.person_vector import HALF_LIFE, vector_of
 from tests.serving.made import NOW
 
 

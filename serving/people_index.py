@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from follow.loop import Loop, Looping
 from recommend.favourites import likes
 from recommend.item_space import ItemSpace
-from recommend.people import vector_of
+from recommend.person_vector import vector_of
 from schemas import messages
 from schemas.events import User
 from schemas.topics import INTERACTIONS, USERS
@@ -38,7 +38,7 @@ LAST = 200_000
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-class NearPeople(Looping):
+class PeopleIndex(Looping):
     """A follower's thread notes who is to be read, one of its own reads them, and requests search on the event loop."""
 
     def __init__(
@@ -46,13 +46,13 @@ class NearPeople(Looping):
         most: int,
         space: Callable[[], ItemSpace | None],
         read: Callable[[Sequence[str]], Rows],
-        is_shown: Callable[[str, Mapping[str, Any]], bool],
+        may_appear: Callable[[str, Mapping[str, Any]], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`most` people are kept, 0 for none; `space` gives that of user vectors of the model in force; `read` gives
-        fields OF_OTHERS of rows, and may raise; `is_shown` says whether the person of a row consents."""
+        fields OF_OTHERS of rows, and may raise; `may_appear` says whether the person of a row consents."""
         self._most = most
-        self._space, self._read, self._is_shown, self._clock = space, read, is_shown, clock
+        self._space, self._read, self._may_appear, self._clock = space, read, may_appear, clock
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         """who is to be read; who was active last is last"""
@@ -96,9 +96,7 @@ class NearPeople(Looping):
             if user_id in self._waiting:
                 self._waiting.move_to_end(user_id)
             elif self._clock() - self._seen.get(user_id, -AGAIN_S) >= AGAIN_S:
-                self._waiting[user_id] = None
-                while len(self._waiting) > self._most:
-                    self._waiting.popitem(last=False)
+                self._wait([user_id])
 
     def drop(self, user_id: str) -> None:
         """Drops somebody who has withdrawn or was deleted, from the next answer on."""
@@ -113,16 +111,18 @@ class NearPeople(Looping):
         """Reads the next batch, those first who were active last. Raises what `read` raises; then they are read
         later."""
         space, now = self._space(), self._clock()
+        with self._lock:
+            while self._held and next(iter(self._held.values())) <= now - HELD_S:
+                self._held.popitem(last=False)
         if space is None:
             return
         people = self._people
         if people is None or people.id != space.id:
             people = self._people = PeopleSpace(space.id, space.dim, self._most)
             with self._lock:
-                self._waiting = OrderedDict.fromkeys([*self._seen, *self._waiting])
+                active, self._waiting = [*self._waiting], OrderedDict()
+                self._wait([*self._seen, *active])
         with self._lock:
-            while self._held and next(iter(self._held.values())) <= now - HELD_S:
-                self._held.popitem(last=False)
             batch = [self._waiting.popitem()[0] for _ in range(min(BATCH, len(self._waiting)))]
         if not batch:
             return
@@ -130,15 +130,23 @@ class NearPeople(Looping):
             rows = self._read(batch)
         except BaseException:
             with self._lock:
-                self._waiting.update(dict.fromkeys(reversed(batch)))
+                self._wait(reversed(batch))
             raise
         for user_id in reversed(batch):
             self._take(people, space, user_id, rows.get(user_id), now)
 
+    def _wait(self, user_ids: Iterable[str]) -> None:
+        """Who is to be read, those last who were active last; no more wait than are kept. Needs the lock."""
+        for user_id in user_ids:
+            self._waiting[user_id] = None
+            self._waiting.move_to_end(user_id)
+        while len(self._waiting) > self._most:
+            self._waiting.popitem(last=False)
+
     def _take(
         self, people: PeopleSpace, space: ItemSpace, user_id: str, row: Mapping[str, Any] | None, now: float
     ) -> None:
-        vector = vector_of(row, space) if row is not None and self._is_shown(user_id, row) else None
+        vector = vector_of(row, space) if row is not None and self._may_appear(user_id, row) else None
         with self._lock:
             self._seen[user_id] = now
             self._seen.move_to_end(user_id)

@@ -11,7 +11,7 @@ from follow.connection import Connection
 from follow.to_end import Message
 from schemas import codec
 from schemas.events import User
-from serving import people
+from serving import profiles
 from tests.serving.conftest import Live
 from tests.serving.made import Api
 
@@ -28,16 +28,16 @@ def test_the_latest_profile_of_each_person_and_none_of_the_deleted_or_withdrawn(
         (b"u4", codec.encode(User("u4", consent=False))),
         (None, None),
     ):
-        people._take(found, key, value)
+        profiles._take(found, key, value)
     assert [user for user in found.values() if user.consent is not False] == [User("u1", interests=["b"])]
 
 
 def test_with_opt_in_those_alone_are_listed_who_gave_consent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = [User("u1"), User("u2", consent=True), User("u3", consent=False), User("u4", consent=True), User("u4")]
     messages = [Message("users", 0, n, u.user_id.encode(), codec.encode(u)) for n, u in enumerate(sent)]
-    monkeypatch.setattr(people.to_end, "read", lambda *asked: messages)
+    monkeypatch.setattr(profiles.to_end, "read", lambda *asked: messages)
     for opt_in, expected in ((False, ["u1", "u2", "u4"]), (True, ["u2", "u4"])):
-        assert [user.user_id for user in people.latest(Connection("nowhere"), opt_in=opt_in)] == expected
+        assert [user.user_id for user in profiles.latest(Connection("nowhere"), opt_in=opt_in)] == expected
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def listing(tmp_path: Path) -> Iterator[Api]:
 
 def test_an_answer_is_kept_for_a_while_and_a_failure_is_not(listing: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [[], [User("u1"), User("u2")]]
-    monkeypatch.setattr(people, "latest", lambda connection, opt_in: answers.pop(0))
+    monkeypatch.setattr(profiles, "latest", lambda connection, opt_in: answers.pop(0))
     assert listing.get("/v1/users").json() == {"users": []}
     for n, expected in ((20, ["u1", "u2"]), (1, ["u1"])):
         assert [user["user_id"] for user in listing.get("/v1/users", n=n).json()["users"]] == expected
 
 
 def test_without_a_key_profiles_are_not_listed(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "latest", lambda connection, opt_in: [User("u1")])
+    monkeypatch.setattr(profiles, "latest", lambda connection, opt_in: [User("u1")])
     answer = api.get("/v1/users")
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
     assert "FRESHET_API_KEY" in answer.json()["detail"]
@@ -64,7 +64,7 @@ def test_without_a_key_profiles_are_not_listed(api: Api, monkeypatch: pytest.Mon
 
 
 def test_with_a_key_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(people, "latest", lambda connection, opt_in: [User("u1")])
+    monkeypatch.setattr(profiles, "latest", lambda connection, opt_in: [User("u1")])
     api = Api(tmp_path, api_key="s3cret")
     assert api.get("/v1/users").status_code == 401
     answer = api.ask("GET", "/v1/users", headers={"X-API-Key": "s3cret"})

@@ -4,19 +4,23 @@ item suits."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from feature_repo.views import CONSENT
 from follow.loop import Loop
+from operators.seen import seen_hashes
 from recommend.item_space import ItemSpace
 from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Item, User
 from schemas.topics import INTERACTIONS, USERS
-from serving.near_people import AGAIN_S, BATCH, HELD_S, NearPeople
+from serving import people_search
+from serving.people_index import AGAIN_S, BATCH, HELD_S, PeopleIndex
 from tests.serving.made import Api, catalogue, met, person, popular
 
 ITEMS = [Item(f"i{k:02}", f"Film {k}", [("comedy", "drama")[k % 2]]) for k in range(30)]
@@ -42,7 +46,7 @@ class World:
         self.now = 1000.0
         self.away = False
         self.space: ItemSpace | None = self.of.model.user_space if self.of.model else None
-        self.index = NearPeople(
+        self.index = PeopleIndex(
             most, lambda: self.space, self.read, lambda user_id, row: bool(row["consent"]), lambda: self.now
         )
 
@@ -161,6 +165,42 @@ def test_no_more_wait_than_are_kept() -> None:
     assert len(world.index) == 3
 
 
+def test_no_more_wait_than_are_kept_when_the_space_changes_or_the_store_is_away() -> None:
+    world = World(most=3)
+    world.rows = {f"p{n}": row_of("i01") for n in range(10)}
+    world.active("p0", "p1", "p2")
+    world.index.refresh()
+    world.active("p3", "p4")
+    other = catalogue(ITEMS, {item: [v[1], v[0], 0, 0] for item, v in VECTORS.items()}, version="v2").model
+    assert other is not None
+    world.space = other.user_space
+    world.index.refresh()
+    assert world.reads[-1] == ["p4", "p3", "p2"], "those who were active last"
+    world.active("p5", "p6", "p7")
+    world.away = True
+    read = world.read
+
+    def more_while_it_fails(user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        world.active("p8", "p9")
+        return read(user_ids)
+
+    world.index._read = more_while_it_fails
+    assert not Loop("people", world.index.refresh).run_once()
+    world.away = False
+    world.index.refresh()
+    assert len(world.reads[-1]) == 3
+
+
+def test_without_a_model_who_withdraws_is_not_kept_for_ever() -> None:
+    world = World()
+    world.space = None
+    for n in range(100):
+        world.index.drop(f"p{n}")
+        world.now += 1
+    world.index.refresh()
+    assert 0 < len(world.index._held) <= HELD_S
+
+
 # -- over HTTP -------------------------------------------------------------------------------------
 
 
@@ -222,6 +262,35 @@ def test_whom_an_item_suits(keyed: Api) -> None:
     assert "cy" not in users(keyed.get("/v1/items/i29/users", n=4)), "they have met it"
     assert keyed.get("/v1/items/absent/users").status_code == 404
     assert keyed.get("/v1/items/i29/users", n=101).status_code == 422
+
+
+def test_no_more_is_read_of_people_than_is_looked_at(keyed: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"p{n:02}" for n in range(90)]
+    keyed.rows.of |= {name: row_of("i03", f"i{n % 25:02}") for n, name in enumerate(names)}
+    for _ in range(3):
+        read(keyed, *names)
+    keyed.rows.asked_of_people.clear()
+    assert len(users(keyed.get("/v1/users/u1/similar-users", n=20))) == 20
+    assert [(len(asked), fields) for asked, fields in keyed.rows.asked_of_people] == [(20, CONSENT)]
+    keyed.rows.asked_of_people.clear()
+    threads: list[str] = []
+
+    def watched(row: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return seen_hashes(row)
+
+    monkeypatch.setattr(people_search, "seen_hashes", watched)
+    found = users(keyed.get("/v1/items/i29/users", n=20))
+    assert [len(asked) for asked, _ in keyed.rows.asked_of_people] == [20]
+    assert len(threads) == 20
+    assert all("reader" in name for name in threads), "what they have met is not unpacked on the event loop"
+    for name in found[:5]:
+        keyed.rows.of[name] |= met(["i29"])
+    keyed.rows.asked_of_people.clear()
+    again = users(keyed.get("/v1/items/i29/users", n=20))
+    assert again[:15] == found[5:]
+    assert len(again) == 20
+    assert [len(asked) for asked, _ in keyed.rows.asked_of_people] == [20, 20]
 
 
 def test_a_new_item_has_people_at_once_by_its_content(keyed: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from feature_repo.views import CONSENT, MET_BEFORE
 from operators.hashes import hash64
 from operators.seen import seen_hashes
 from schemas.errors import StateError
@@ -67,7 +69,7 @@ class UsersForItem(Struct, frozen=True):
     degraded: list[str]
 
 
-class NearEndpoints:
+class PeopleSearch:
     """Two endpoints. They name people, so that they are for callers with the API key alone."""
 
     def __init__(self, services: Services) -> None:
@@ -127,24 +129,28 @@ class NearEndpoints:
     async def _shown(self, near: list[Near], n: int, item_id: str | None = None) -> tuple[list[Near], bool]:
         """The first n who consent by what the store says now, and have not met the item; and whether the store is away,
         of which nobody is shown then."""
-        services = self._services
-        try:
-            rows = await services.store.people([each.user_id for each in near], item_id is not None) if near else {}
-        except StoreAway:
-            return [], True
-        shown = [
-            each
-            for each in near
-            if (row := rows.get(each.user_id)) is not None
-            and services.is_shown(each.user_id, row)
-            and not (item_id is not None and _has_met(row, item_id))
-        ]
+        services, shown = self._services, list[Near]()
+        read = partial(services.store.people, fields=CONSENT)
+        if item_id is not None:  # rows that may be large: they are looked at where they are read
+            read = partial(services.store.people, fields=(*CONSENT, *MET_BEFORE), keep=partial(_has_not_met, item_id))
+        step = max(n, LEAST)
+        for start in range(0, len(near), step):
+            those = near[start : start + step]
+            try:
+                rows = await read([each.user_id for each in those])
+            except StoreAway:
+                return [], True
+            shown += [
+                each for each in those if each.user_id in rows and services.may_appear(each.user_id, rows[each.user_id])
+            ]
+            if len(shown) >= n:
+                break
         return shown[:n], False
 
 
-def _has_met(row: Mapping[str, Any], item_id: str) -> bool:
-    """Whether the person of a row has met the item; True where the row cannot be read."""
+def _has_not_met(item_id: str, row: Mapping[str, Any]) -> bool:
+    """Whether the person of a row has not met the item; False where the row cannot be read."""
     try:
-        return bool(np.uint64(hash64(item_id)) in seen_hashes(row))
+        return np.uint64(hash64(item_id)) not in seen_hashes(row)
     except StateError:
-        return True
+        return False

@@ -41,7 +41,7 @@ class Profiles(Struct, frozen=True):
     users: list[User]
 
 
-class People:
+class ProfileList:
     """One endpoint. Its answer is cached, as every read opens a consumer."""
 
     def __init__(self, services: Services) -> None:
