@@ -85,7 +85,10 @@ class Metrics:
                 ("freshet_rules_unfit", "Rules that do not fit the attributes that items have"),
                 ("freshet_attributes_left_out", "Attributes of items (name and type) that filters cannot read"),
                 ("freshet_item_rows_refused", "Rows of item_features of another layout, which were left out"),
-                ("freshet_policy_models_dropped", "Linear models that were dropped, since there were too many later ones"),
+                (
+                    "freshet_policy_models_dropped",
+                    "Linear models that were dropped, since there were too many later ones",
+                ),
             )
         }
         self._gauges: Callable[[], dict[str, float]] = dict
