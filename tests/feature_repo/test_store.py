@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from freshet.local.ports import free_ports
 from freshet.local.redis import Redis
 from freshet.local.stack import Stack
 from freshet.settings import Settings
+from operators.attribution import Attribution
 from operators.contract import Record, Row
 from operators.keyed import UserOperator
 from operators.seen import seen_hashes
@@ -56,7 +58,7 @@ def rows() -> dict[tuple[str, ...], Row]:
     emitted: list[Row] = []
     world = KnownItems(items, MadeSpace("one"))
     replay = Replay(
-        builders.user_operator(world, declared=DECLARED),
+        builders.user_operator(world, declared=DECLARED, attribution=Attribution()),
         builders.item_operator(world, DECLARED),
         lambda row, at: emitted.append(row),
     )
@@ -76,6 +78,11 @@ def rows() -> dict[tuple[str, ...], Row]:
         replay.feed(Record(event, "interactions", n, 60 + n))
         event = Interaction(f"f{n}", "follow", f"u{n}", T0 + 61 * MINUTE, properties={"followed": f"u{(n + 1) % 5}"})
         replay.feed(Record(event, "interactions", n, 65 + n))
+        shown = Impression(
+            f"x{n}", f"u{n}", T0 + 62 * MINUTE, list(ITEMS), explored=[n], contexts=struct.pack("<2f", 1, n),
+            context_id=f"c{n}", images=["a.jpg"] * len(ITEMS), segment="drama",
+        )  # fmt: skip
+        replay.feed(Record(shown))
     return {(row.view, *row.key): row for row in emitted}
 
 
