@@ -24,7 +24,8 @@ from operators.contract import NO_ROW, Cells, Operator, Record, Row, Signal
 from operators.time import END, minutes
 from schemas.controls import FEEDBACK
 from schemas.errors import StateError
-from schemas.events import FLOAT_BYTES, MOST_WATCHED_S, Impression, Interaction, LabelledExample
+from schemas.events import FLOAT_BYTES, Impression, Interaction, LabelledExample
+from schemas.properties import MOST_WATCHED_S
 
 MOST_ITEMS = 1000
 """shown items that are open for one person; beyond, the oldest impressions are closed before their time"""

@@ -8,9 +8,8 @@ Times are epoch milliseconds, UTC.
 from __future__ import annotations
 
 import math
-import re
 import struct
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
@@ -20,6 +19,7 @@ from schemas.faults import ID_PATTERN as ID_PATTERN
 from schemas.faults import NO_CONTROL as NO_CONTROL
 from schemas.faults import entry_of, field_of
 from schemas.follows import FOLLOWS, check_follow
+from schemas.properties import check_finite, check_properties
 
 EventType: TypeAlias = Literal[
     "view", "click", "add_to_cart", "purchase", "like", "dislike", "play", "rating", "search", "share", "feedback",
@@ -45,7 +45,6 @@ NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$(?!\n)"
 group is for Python, where `$` lets a newline follow."""
 TEXT_PATTERN = NAME_PATTERN.replace("+", "*")
 """the same, or nothing"""
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=ID_PATTERN)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256, pattern=NAME_PATTERN)]
@@ -72,37 +71,6 @@ MAX_CONTEXT = 16
 
 LARGEST_CONTEXT = 100.0
 """of these numbers, either way: sums of the squares of larger ones would leave nothing of all others"""
-
-MOST_WATCHED_S = 1e9
-"""thirty years; sums of larger values would end in infinity"""
-
-
-class Range(NamedTuple):
-    """Bounds of a number, both inclusive unless `above` says that the lower one is not."""
-
-    least: float
-    most: float = math.inf
-    above: bool = False
-
-    def holds(self, value: float) -> bool:
-        return (self.least < value if self.above else self.least <= value) and value <= self.most
-
-    def __str__(self) -> str:
-        if math.isinf(self.most):
-            return f"{'more than' if self.above else 'at least'} {self.least:g}"
-        return f"{self.least:g} to {self.most:.0f}"
-
-
-NUMERIC_PROPERTIES = {
-    "quantity": Range(0, above=True),
-    "price": Range(0),
-    "rating": Range(0, 10),
-    "watch_seconds": Range(0, MOST_WATCHED_S),
-    "position": Range(0),
-}
-"""Properties that features calculate with, and their ranges. Ratings: the scales in use are 1 to 5 and 0 to 10; a
-percentage is to be divided by 10."""
-TEXT_PROPERTIES = ("query", "surface", "device", "region", "country", "currency")
 
 
 class Interaction(Struct, forbid_unknown_fields=True, frozen=True):
@@ -245,7 +213,7 @@ def check(event: Event) -> None:
         if event.item_id is None and event.event_type not in WITHOUT_ITEM:
             raise InvalidEvent("is required unless event_type is search, feedback, follow or unfollow", "item_id")
         if event.properties:
-            _check_properties(event.properties)
+            check_properties(event.properties)
         if event.event_type == FEEDBACK:
             check_control(event.event_id, event.item_id, event.properties)
         elif event.event_type in FOLLOWS:
@@ -253,9 +221,9 @@ def check(event: Event) -> None:
     elif type(event) is Item:
         if event.price is not None and not math.isfinite(event.price):
             raise InvalidEvent("must be a finite number", "price")
-        _check_finite(event.attributes, "attributes")
+        check_finite(event.attributes, "attributes")
     elif type(event) is User:
-        _check_finite(event.attributes, "attributes")
+        check_finite(event.attributes, "attributes")
     elif type(event) is Impression:
         _check_shown(event)
 
@@ -290,26 +258,3 @@ def _check_explored(event: Impression, n: int) -> None:
         raise InvalidEvent(f"must be numbers from -{LARGEST_CONTEXT:g} to {LARGEST_CONTEXT:g}; scale them", "contexts")
     if event.context_id is None:
         raise InvalidEvent("is required where there are contexts: it names their columns", "context_id")
-
-
-def _check_properties(properties: dict[str, Any]) -> None:
-    for name, value in properties.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidEvent("must be a finite number", f"properties.{name}")
-        bounds = NUMERIC_PROPERTIES.get(name)
-        if bounds is not None:
-            if isinstance(value, (str, bool)):
-                raise InvalidEvent("must be a number", f"properties.{name}")
-            if not bounds.holds(value):
-                raise InvalidEvent(f"must be {bounds}", f"properties.{name}")
-        elif name in TEXT_PROPERTIES:
-            if not isinstance(value, str):
-                raise InvalidEvent("must be text", f"properties.{name}")
-            if name != "query" and CONTROL.search(value):
-                raise InvalidEvent(NO_CONTROL, f"properties.{name}")
-
-
-def _check_finite(values: dict[str, Any], where: str) -> None:
-    for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidEvent("must be a finite number", f"{where}.{name}")

@@ -14,17 +14,15 @@ from schemas.events import (
     EVENT_TYPES,
     ID_PATTERN,
     NAME_PATTERN,
-    NUMERIC_PROPERTIES,
     SERVERS_OWN,
     TEXT_PATTERN,
-    TEXT_PROPERTIES,
     WITHOUT_ITEM,
     Impression,
     Interaction,
-    Range,
 )
 from schemas.follows import FOLLOWS
 from schemas.json_reader import TIME_FIELDS
+from schemas.properties import NUMERIC_PROPERTIES, TEXT_PROPERTIES, Range
 from schemas.rules import RULE_TYPES, TIMES
 from serving.endpoint import Endpoint
 from serving.problems import MEDIA_TYPE, ProblemDetails

@@ -10,7 +10,8 @@ from typing import Any
 from starlette.requests import Request
 
 from recommend.filtering.syntax import LONGEST
-from schemas.events import CONTROL, ID_PATTERN, NAME_PATTERN, NO_CONTROL
+from schemas.events import ID_PATTERN, NAME_PATTERN, NO_CONTROL
+from schemas.properties import CONTROL
 from serving.problems import Fault, Unprocessable
 from serving.tokens import MAX_LENGTH, InvalidToken, Token
 

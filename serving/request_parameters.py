@@ -11,8 +11,9 @@ from typing import Any
 
 from recommend.surface import Surface
 from recommend.wording import DEFAULT, TEXTS, language_of
-from schemas.events import CONTROL, ID_PATTERN, NO_CONTROL
+from schemas.events import ID_PATTERN, NO_CONTROL
 from schemas.local_time import is_zone
+from schemas.properties import CONTROL
 from serving.cursors import LONGEST as LONGEST_CURSOR
 from serving.parameters import After, Choice, FilterText, Parameter, Whole
 from serving.problems import Fault, Unprocessable

@@ -13,7 +13,7 @@ from operators.contract import Signal
 from operators.features.expressions import KINDS, Expression, Kind, nearest
 from operators.gate import IMPRESSION
 from schemas.errors import FeatureError
-from schemas.events import NUMERIC_PROPERTIES, TEXT_PROPERTIES
+from schemas.properties import NUMERIC_PROPERTIES, TEXT_PROPERTIES
 
 
 def _column(name: str, position: str, kind: Kind) -> Expression:

@@ -21,7 +21,8 @@ from operators.attribution import MOST_BYTES, MOST_EARLY, MOST_ITEMS, Attributio
 from operators.contract import NO_ROW, Record
 from operators.time import END, HOUR, MINUTE
 from schemas.codec import MAX_MESSAGE_BYTES
-from schemas.events import MOST_WATCHED_S, Impression, Interaction, LabelledExample
+from schemas.events import Impression, Interaction, LabelledExample
+from schemas.properties import MOST_WATCHED_S
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
 from training.replay import Replay

@@ -8,18 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.events import (
-    EARLIEST_MS,
-    EVENT_TYPES,
-    NUMERIC_PROPERTIES,
-    TEXT_PROPERTIES,
-    Event,
-    Impression,
-    Interaction,
-    Item,
-    Range,
-    User,
-)
+from schemas.events import EARLIEST_MS, EVENT_TYPES, Event, Impression, Interaction, Item, User
+from schemas.properties import NUMERIC_PROPERTIES, TEXT_PROPERTIES, Range
 from schemas.topics import IMPRESSIONS, INTERACTIONS, ITEMS, USERS
 
 sound = st.characters(exclude_characters=[*map(chr, range(32)), chr(127)], exclude_categories=["Cs"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from schemas.errors import InvalidEvent
-from schemas.events import EARLIEST_MS, NUMERIC_PROPERTIES, Event, Impression, Interaction, Item, User, from_fields
+from schemas.events import EARLIEST_MS, Event, Impression, Interaction, Item, User, from_fields
+from schemas.properties import NUMERIC_PROPERTIES
 from schemas.topics import EVENT_TYPES_OF, topic_of
 from tests.schemas import strategies
 
