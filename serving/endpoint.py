@@ -37,3 +37,5 @@ class Endpoint:
     status: int = 200
     answer: Any = None
     problems: tuple[int, ...] = ()
+    not_yet: tuple[int, ...] = ()
+    """statuses that come with the `answer` too"""

@@ -54,7 +54,7 @@ class HealthChecks:
             ),
             Endpoint(
                 method="GET", path="/readyz", name="readyz", summary="Feeds can be answered",
-                handler=self.ready, answer=Health, problems=(503,),
+                handler=self.ready, answer=Health, not_yet=(503,),
             ),
             Endpoint(
                 method="GET", path="/metrics", name="metrics", summary="Metrics for Prometheus",

@@ -169,7 +169,9 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> 
     found: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "responses": {str(endpoint.status): _answer(endpoint, schema_of)},
+        "responses": {
+            str(status): _answer(endpoint, status, schema_of) for status in (endpoint.status, *endpoint.not_yet)
+        },
     }
     places = [(p, "path" if p.path else "query") for p in endpoint.parameters]
     places += [(p, "header") for p in endpoint.headers]
@@ -192,8 +194,8 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], secured: bool) -> 
     return found
 
 
-def _answer(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
-    description = HTTPStatus(endpoint.status).phrase
+def _answer(endpoint: Endpoint, status: int, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    description = HTTPStatus(status).phrase
     if endpoint.answer is None:
         return {"description": description}
     if endpoint.answer is str:

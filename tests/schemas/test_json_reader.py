@@ -149,6 +149,12 @@ json_values = st.recursive(
 )
 
 
+FIT_TOGETHER = {("event_type", "item_id"), ("explored", "contexts")} | {
+    ("items", name) for name in ("propensities", "images", "explored", "features", "contexts")
+}
+"""(the field that was changed, the field that is named)"""
+
+
 @given(topic=st.sampled_from(EVENT_TOPICS), data=st.data())
 def test_any_value_in_any_field_gives_an_event_or_names_a_field(topic: str, data: st.DataObject) -> None:
     event = data.draw(strategies.OF_TOPIC[topic])
@@ -158,9 +164,9 @@ def test_any_value_in_any_field_gives_an_event_or_names_a_field(topic: str, data
     try:
         json_reader.parse(topic, document)
     except EventError as error:
-        # An event type that needs an item names the item, whichever of the two was changed.
+        # Of two fields that have to fit together one is named, whichever of them was changed.
         named = error.field == name or error.field.startswith((f"{name}.", f"{name}["))
-        assert named or (name, error.field) == ("event_type", "item_id")  # noqa: PT017 (either outcome is right)
+        assert named or (name, error.field) in FIT_TOGETHER  # noqa: PT017 (either outcome is right)
 
 
 def test_the_document_is_left_as_it_was() -> None:

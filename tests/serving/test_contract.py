@@ -48,6 +48,7 @@ def api() -> Any:
     app = create_app(given, lambda s: Services.of(s, Rows, Log()), follow=False)  # type: ignore[arg-type]
     services: Services = app.state.services
     asyncio.run(services.store.start())
+    services.catalogue.complete = services.rules.complete = True  # else /readyz says 503
     items = [Item(f"i{k}", categories=["c"]) for k in range(30)]
     found = pipeline(catalogue(items, {item.item_id: [1, k, 0, 0] for k, item in enumerate(items)}))
     services.models.variants = replace(services.variants, default=Variant("default", found))

@@ -13,7 +13,7 @@ import pytest
 
 from feature_repo import registry
 from feature_repo.columns import ItemColumns
-from operators.shown import SEALED, entries_of, pack
+from operators.shown import SEALED, appended
 from operators.time import HOUR
 from recommend.model import Model
 from recommend.surfaces import SURFACES
@@ -152,10 +152,10 @@ def test_by_velocity_and_in_a_region(api: Api) -> None:
 @pytest.mark.parametrize("surface", ["home", "email"])
 def test_what_rests_is_what_rested_then(api: Api, surface: str) -> None:
     first = [entry["item_id"] for entry in ask(api, surface, n=10).json()["items"]]
-    now, entries = now_ms(), []
+    now, cell = now_ms(), b""
     for visit in range(1, 5):
-        entries += entries_of(Impression(f"r{visit}", "u1", now - visit * HOUR, first, surface))
-    api.rows.of["u1"] = {**api.rows.of["u1"], SEALED: pack(entries)}
+        cell = appended(cell, Impression(f"r{visit}", "u1", now - visit * HOUR, first, surface), 1000)
+    api.rows.of["u1"] = {**api.rows.of["u1"], SEALED: cell}
     for explain in ("reason", "full"):
         answer = ask(api, surface, n=10, explain=explain)
         assert not {entry["item_id"] for entry in answer.json()["items"]} & set(first)
