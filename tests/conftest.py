@@ -1,5 +1,6 @@
 """Fixtures that every test may use: a real local stack in a temporary home, on ports of its own."""
 
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -19,6 +20,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_configure() -> None:
+    """A run that a time limit ends (SIGTERM) stops the servers that it started, as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 REAL = {"stack", "live"}
