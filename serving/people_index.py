@@ -27,7 +27,9 @@ EVERY_S = 0.05
 BATCH = 40
 """people who are read at once: a few milliseconds of the interpreter"""
 AGAIN_S = 30.0
-"""a person is read again at the earliest after this long"""
+"""a person is read again at the earliest after this long: then for who was active meanwhile, or had no row yet"""
+TRIES = 3
+"""times that somebody without a row is read again: the job writes it some milliseconds later, or minutes if it lags"""
 HELD_S = 60.0
 """for how long nobody is put back who has withdrawn or was deleted: their row may say so a moment later"""
 MOST_LIKES = 10
@@ -54,8 +56,10 @@ class PeopleIndex(Looping):
         self._most = most
         self._space, self._read, self._may_appear, self._clock = space, read, may_appear, clock
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[str, None] = OrderedDict()
-        """who is to be read; who was active last is last"""
+        self._waiting: OrderedDict[str, int] = OrderedDict()
+        """who is to be read, and how often they were read in vain; who was active last is last"""
+        self._later: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """the same of those who are to be read again, and when, the earliest first"""
         self._seen: OrderedDict[str, float] = OrderedDict()
         """when each person was read, or dropped, the oldest first"""
         self._held: OrderedDict[str, float] = OrderedDict()
@@ -97,11 +101,14 @@ class PeopleIndex(Looping):
                 self._waiting.move_to_end(user_id)
             elif self._clock() - self._seen.get(user_id, -AGAIN_S) >= AGAIN_S:
                 self._wait([user_id])
+            else:
+                self._postpone(user_id, 0)
 
     def drop(self, user_id: str) -> None:
         """Drops somebody who has withdrawn or was deleted, from the next answer on."""
         with self._lock:
             self._waiting.pop(user_id, None)
+            self._later.pop(user_id, None)
             self._held[user_id] = self._clock()
             self._held.move_to_end(user_id)
         if self._people is not None:
@@ -114,6 +121,10 @@ class PeopleIndex(Looping):
         with self._lock:
             while self._held and next(iter(self._held.values())) <= now - HELD_S:
                 self._held.popitem(last=False)
+            while self._later and next(iter(self._later.values()))[0] <= now:
+                user_id, (_, tries) = self._later.popitem(last=False)
+                if user_id not in self._waiting:
+                    self._wait([user_id], tries)
         if space is None:
             return
         people = self._people
@@ -123,22 +134,33 @@ class PeopleIndex(Looping):
                 active, self._waiting = [*self._waiting], OrderedDict()
                 self._wait([*self._seen, *active])
         with self._lock:
-            batch = [self._waiting.popitem()[0] for _ in range(min(BATCH, len(self._waiting)))]
+            batch = dict(self._waiting.popitem() for _ in range(min(BATCH, len(self._waiting))))
         if not batch:
             return
         try:
-            rows = self._read(batch)
+            rows = self._read([*batch])
         except BaseException:
             with self._lock:
-                self._wait(reversed(batch))
+                for user_id, tries in reversed(batch.items()):
+                    self._wait([user_id], tries)
             raise
-        for user_id in reversed(batch):
+        for user_id, tries in reversed(batch.items()):
+            if user_id not in rows and tries < TRIES:
+                with self._lock:
+                    self._postpone(user_id, tries + 1)
             self._take(people, space, user_id, rows.get(user_id), now)
 
-    def _wait(self, user_ids: Iterable[str]) -> None:
+    def _postpone(self, user_id: str, tries: int) -> None:
+        """Who is to be read again after AGAIN_S; no more than are kept. Needs the lock."""
+        if user_id not in self._later:
+            self._later[user_id] = self._clock() + AGAIN_S, tries
+            if len(self._later) > self._most:
+                self._later.popitem(last=False)
+
+    def _wait(self, user_ids: Iterable[str], tries: int = 0) -> None:
         """Who is to be read, those last who were active last; no more wait than are kept. Needs the lock."""
         for user_id in user_ids:
-            self._waiting[user_id] = None
+            self._waiting[user_id] = tries
             self._waiting.move_to_end(user_id)
         while len(self._waiting) > self._most:
             self._waiting.popitem(last=False)

@@ -30,15 +30,17 @@ LEFT_OUT = ("bargains", "items/i9", "rules/summer")
 MAY_BE_EMPTY = {
     "/v1/users/u1/again?n=10", "/v1/users/u1/again?filter=item.price%20%3C%2020", "/v1/trending?by=velocity&n=5",
     "/v1/trending?by=velocity&region=DE&category=comedy", "/v1/trending/brands?by=velocity&region=DE",
-    "/v1/trending?min_score=0.001&n=5",
+    "/v1/trending?min_score=0.001&n=5", "/v1/items/50/users?n=5",
     "/v1/users/u1/page?filter=item.price%20%3C%2020&exclude=i1,i2&explain=full&dry_run=true",
 }  # fmt: skip
-"""MovieLens has no purchases, brands or prices, and nothing of it is of today"""
+"""MovieLens has no purchases, brands or prices, nothing of it is of today, and whom film 50 suits has met it"""
 FOUND = ("items", "rows", "recent", "again", "categories", "brands", "users", "answers")
 """what an answer is a list of"""
 WITHOUT_BASKETS = ("bought-together", "/cart")
 """similar items stand in, and the answer says so"""
 DEADLINE_S = 240.0
+KEY = "of-the-demo-alone"
+"""some calls name people, and answer callers with the key alone"""
 PAGES, EACH = 10, 20
 
 
@@ -75,12 +77,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """`freshet demo` on a home and ports of its own, once the job has read everything."""
     ports = free_ports()
     home = tmp_path_factory.mktemp("demo")
-    env = {**os.environ, "FRESHET_HOME": str(home), **{f"FRESHET_{name.upper()}": str(p) for name, p in ports.items()}}
+    env = {
+        **os.environ,
+        "FRESHET_HOME": str(home),
+        "FRESHET_API_KEY": KEY,
+        **{f"FRESHET_{name.upper()}": str(p) for name, p in ports.items()},
+    }
     command = [sys.executable, "-m", "freshet.cli"]
     try:
         done = subprocess.run([*command, "demo"], env=env, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
-        with httpx.Client(base_url=f"http://127.0.0.1:{ports['http_port']}", timeout=30, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{ports['http_port']}", headers={"X-API-Key": KEY}, timeout=30, trust_env=False
+        ) as client:
             wait_until_read(client)
             yield client
     finally:
@@ -92,7 +101,8 @@ def wait_until_read(client: httpx.Client) -> None:
     while time.monotonic() < deadline:
         found = client.get("/v1/trending", params={"n": 50, "dry_run": "true"}).raise_for_status().json()["items"]
         last = client.get("/v1/users/196/features").raise_for_status().json()["freshness"]["last_event_at"]
-        if last and earlier == found:
+        near = client.get("/v1/users/196/similar-users").raise_for_status().json()["users"]
+        if last and near and earlier == found:
             return
         earlier = found
         time.sleep(3)
@@ -126,8 +136,7 @@ def test_every_call_of_the_docs_is_answered(demo: httpx.Client, call: Call) -> N
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert body.get("degraded", []) == ["retrieve"] * any(each in path for each in WITHOUT_BASKETS)
-    (found,) = (body[name] for name in FOUND if name in body)
-    assert found or call.path in MAY_BE_EMPTY, body
+    assert any(body.get(name) for name in FOUND) or call.path in MAY_BE_EMPTY, body
     for each in body.get("answers", ()):
         assert each["status"] == 200
         assert any(each["body"].get(name) for name in FOUND), each

@@ -20,7 +20,7 @@ from schemas.clock import now_ms
 from schemas.events import Item, User
 from schemas.topics import INTERACTIONS, USERS
 from serving import people_search
-from serving.people_index import AGAIN_S, BATCH, HELD_S, PeopleIndex
+from serving.people_index import AGAIN_S, BATCH, HELD_S, TRIES, PeopleIndex
 from tests.serving.made import Api, catalogue, met, person, popular
 
 ITEMS = [Item(f"i{k:02}", f"Film {k}", [("comedy", "drama")[k % 2]]) for k in range(30)]
@@ -62,6 +62,36 @@ class World:
 
     def near(self, user_id: str, k: int = 10) -> list[str]:
         return [near.user_id for near in self.index.nearest_to(user_id, self.rows[user_id], k)]
+
+
+def test_who_has_no_row_yet_is_read_again_and_so_is_who_was_active_meanwhile() -> None:
+    world = World()
+    world.rows["known"] = row_of("i01")
+    world.active("known", "new")
+    world.index.refresh()
+    assert world.near("known") == []
+    world.rows["new"] = row_of("i01")
+    world.now += AGAIN_S
+    world.index.refresh()
+    assert world.near("known") == ["new"]
+    assert world.reads[1] == ["new"]
+    world.active("known")  # who was read long ago is read at once
+    world.index.refresh()
+    world.active("known")  # and who was read just now, once more later: the job may not have written the row yet
+    world.index.refresh()
+    assert world.reads[2:] == [["known"]]
+    world.now += AGAIN_S
+    world.index.refresh()
+    assert world.reads[2:] == [["known"], ["known"]]
+
+
+def test_who_never_gets_a_row_is_given_up() -> None:
+    world = World()
+    world.active("refused")
+    for _ in range(10):
+        world.index.refresh()
+        world.now += AGAIN_S
+    assert world.reads == [["refused"]] * (1 + TRIES)
 
 
 def test_who_is_active_is_read_once_in_a_while_and_in_batches() -> None:
