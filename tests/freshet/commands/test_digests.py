@@ -169,6 +169,7 @@ def test_people_are_followed_for_the_surfaces_alone_that_are_made_from_them(
     assert asyncio.run(followed()) == (kept, kept)
 
 
+@pytest.mark.proof
 def test_digests_of_the_running_stack(
     live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_new_run_ends_an_older_one_and_what_that_left_open_was_never_sent(stac
 
 
 @pytest.mark.integration
+@pytest.mark.proof
 def test_what_is_committed_behind_an_open_transaction_of_another_channel_is_waited_for(stack: Stack) -> None:
     """Readers of committed messages are given nothing behind it until the broker ends it."""
     connection, name = stack.settings.connection, uuid.uuid4().hex[:8]
