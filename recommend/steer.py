@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import Rows
+from recommend.controls import codes_of
 from recommend.query import Query
 from recommend.stage import Stage, StageError
 from recommend.trace import Trace
@@ -71,9 +72,9 @@ def asked(query: Query, rows: Rows) -> Values:
     categories, brands = columns.categories.take(rows, axis=0), columns.brand.take(rows)
     found = np.zeros(len(rows), np.float32)
     for names, worth in ((controls.interests, INTEREST / MORE), (controls.more_categories, 1.0)):
-        codes = [code for name in names if (code := columns.category_codes.get(name))]
+        codes = codes_of(columns.category_codes, names)
         found[np.isin(categories, codes).any(axis=1)] = worth
-    codes = [code for name in controls.more_brands if (code := columns.brand_codes.get(name))]
+    codes = codes_of(columns.brand_codes, controls.more_brands)
     found[np.isin(brands, codes)] = 1.0
     return found
 

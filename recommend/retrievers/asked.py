@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from feature_repo.columns import Rows
+from recommend.controls import codes_of
 from recommend.explore import known_codes
 from recommend.query import Query
 from recommend.retrievers.allowance import allowance
@@ -34,8 +33,8 @@ class AskedFor(Retriever):
     def find(self, query: Query) -> Rows:
         controls, columns, lists = query.controls, query.columns, query.popular
         k, allowed = self.quota + allowance(query), query.allowed
-        categories = codes_of(columns.category_codes, (*controls.more_categories, *controls.interests))
-        brands, brand_of = codes_of(columns.brand_codes, controls.more_brands), columns.brand[: len(allowed)]
+        categories = codes_of(columns.category_codes, (*controls.more_categories, *controls.interests))[:MOST]
+        brands, brand_of = codes_of(columns.brand_codes, controls.more_brands)[:MOST], columns.brand[: len(allowed)]
         return in_turn(
             [lists.of_category(code, query.region, allowed, k)[:k] for code in categories]
             + [lists.everywhere(allowed & (brand_of == code), k)[:k] for code in brands]
@@ -61,11 +60,6 @@ class Unfamiliar(Retriever):
         out[np.flatnonzero(table.take(codes.ravel(), mode="clip")) // codes.shape[1]] = False
         out &= codes[:, 0] > 0
         return query.popular.everywhere(out, k)[:k]
-
-
-def codes_of(codes: Mapping[Any, int], names: Sequence[str]) -> list[int]:
-    """Codes of the first MOST of the names that any item has."""
-    return [code for name in names if (code := codes.get(name))][:MOST]
 
 
 def in_turn(found: list[Rows]) -> Rows:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo import views
-from feature_repo.builders import user_operator
 from operators.contract import Record
 from operators.controls import (
     FIELDS,
@@ -21,13 +20,12 @@ from operators.controls import (
     entries_of,
     in_force,
 )
-from operators.driver import Driver
 from operators.time import DAY
 from schemas import controls
 from schemas.errors import Duplicate, NoConsent, StateError, TooLate
 from schemas.events import Interaction, User
-from tests.operators.records import World
-from tests.operators.signals import T0, MadeSpace
+from tests.operators.people import KeyedPerson
+from tests.operators.signals import T0
 
 OPERATOR = ControlsOperator(views.user_controls)
 NAMES = [field.name for field in FIELDS]
@@ -154,25 +152,7 @@ def test_a_state_that_is_broken_is_refused() -> None:
 # -- within the person's key -----------------------------------------------------------------------
 
 
-class Person:
-    """The user operator behind its gate, and the rows as the store has them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, tuple[Any, ...]] = {}
-        self.written: list[str] = []
-        self._driver = Driver(user_operator(World(MadeSpace("one"))), self._emit)
-        self.states = self._driver.states
-
-    def _emit(self, row: Any, at: int) -> None:
-        self.written.append(row.view)
-        if row.values:
-            self.rows[row.view] = row.values
-        else:
-            self.rows.pop(row.view, None)
-
-    def take(self, record: Record) -> None:
-        self._driver.take("u1", record)
-
+class Person(KeyedPerson):
     @property
     def controls(self) -> list[tuple[str, str]]:
         row = dict(zip(NAMES, self.rows.get("user_controls", ([], [], [], [], 0)), strict=True))

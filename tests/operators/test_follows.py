@@ -9,14 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo import views
-from feature_repo.builders import user_operator
 from operators.contract import Record
-from operators.driver import Driver
 from operators.follows import FIELDS, MOST, PART, Follow, FollowsOperator, FollowsState, entries_of, following
 from schemas.errors import Duplicate, NoConsent, StateError
 from schemas.events import Interaction, User
-from tests.operators.records import World
-from tests.operators.signals import T0, MadeSpace
+from tests.operators.people import KeyedPerson
+from tests.operators.signals import T0
 
 OPERATOR = FollowsOperator(views.user_follows)
 NAMES = [field.name for field in FIELDS]
@@ -105,25 +103,7 @@ def test_a_row_without_the_fields_follows_nobody() -> None:
 # -- within the person's key -----------------------------------------------------------------------
 
 
-class Person:
-    """The user operator behind its gate, and the rows as the store has them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, tuple[Any, ...]] = {}
-        self.written: list[str] = []
-        self._driver = Driver(user_operator(World(MadeSpace("one"))), self._emit)
-        self.states = self._driver.states
-
-    def _emit(self, row: Any, at: int) -> None:
-        self.written.append(row.view)
-        if row.values:
-            self.rows[row.view] = row.values
-        else:
-            self.rows.pop(row.view, None)
-
-    def take(self, record: Record) -> None:
-        self._driver.take("u1", record)
-
+class Person(KeyedPerson):
     @property
     def follows(self) -> list[str]:
         return following(dict(zip(NAMES, self.rows.get("user_follows", ([], [], [])), strict=True)))

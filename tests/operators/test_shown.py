@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_repo import views
-from feature_repo.builders import user_operator
 from operators.aggregator import STATE
-from operators.contract import Record, Row
-from operators.driver import Driver
+from operators.contract import Record
 from operators.hashes import hash64
 from operators.shown import (
     FIELDS,
@@ -40,8 +38,7 @@ from operators.shown import (
 from operators.time import DAY, HOUR
 from schemas.errors import Duplicate, NoConsent, StateError
 from schemas.events import Impression, Interaction, User
-from tests.operators.records import World
-from tests.operators.signals import MadeSpace
+from tests.operators.people import KeyedPerson
 
 T0 = 1_767_225_600_000
 Shown = tuple[str, int, int]
@@ -267,23 +264,7 @@ def test_a_state_that_is_broken_is_refused() -> None:
 # -- within the person's key -----------------------------------------------------------------------
 
 
-class Person:
-    """The user operator behind its gate, and the rows as the store has them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, tuple[Any, ...]] = {}
-        self._driver = Driver(user_operator(World(MadeSpace("one"))), self._emit)
-        self.states = self._driver.states
-
-    def _emit(self, row: Row, at: int) -> None:
-        if row.values:
-            self.rows[row.view] = row.values
-        else:
-            self.rows.pop(row.view, None)
-
-    def take(self, record: Record) -> None:
-        self._driver.take("u1", record)
-
+class Person(KeyedPerson):
     @property
     def shown(self) -> set[tuple[int, int]]:
         return read(dict(zip(NAMES, self.rows.get("user_shown", (b"", b"")), strict=True)), "home")
