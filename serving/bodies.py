@@ -47,9 +47,9 @@ class Around(Struct, frozen=True, kw_only=True):
     """whether items have their velocity"""
 
 
-def degraded_of(around: Around, answer: Answer) -> list[str]:
-    """The steps of which a stage failed."""
-    return ([] if around.hydrated else ["hydrate"]) + answer.degraded
+def degraded_of(hydrated: bool, answer: Answer) -> list[str]:
+    """The steps of which a stage failed; hydration is the first of them."""
+    return ([] if hydrated else ["hydrate"]) + answer.degraded
 
 
 def body(
@@ -64,7 +64,7 @@ def body(
         "next": around.next,
         "model_version": around.model_version,
         "variant": around.variant,
-        "degraded": degraded_of(around, answer),
+        "degraded": degraded_of(around.hydrated, answer),
         "timings_ms": around.timings_ms,
         "trace": trace_of(answer) if trace is None else trace,
         "filter": filtered(answer),

@@ -126,13 +126,12 @@ class Feeds:
             )  # fmt: skip
             found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
             answer, chosen = with_pictures(found.answer, query.seed)
-            found = found._replace(answer=answer, degraded=([] if found.hydrated else ["hydrate"]) + answer.degraded)
+            found = found._replace(answer=answer)
             timings = timings_of(answer, started, found.hydrate_ms)
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer, chosen=chosen))
             recording.take(surface, around, answer, response.body, chosen)
-        degraded = found.degraded
-        observe(services, surface, answer, timings, degraded)
+        observe(services, surface, answer, timings, found.degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         if answer.item_ids and is_logged:
             services.log_shown(impression(request_id, user_id, requested, found, chosen))
@@ -170,7 +169,7 @@ class Feeds:
             )  # fmt: skip
             response = document(body(around, answer))
             recording.take(requested.surface, around, answer, response.body)
-        observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around, answer))
+        observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
         return response
 
 

@@ -12,6 +12,7 @@ from recommend.pipeline import Answer
 from recommend.query import Query
 from recommend.slots import logged
 from schemas.events import Impression
+from serving.bodies import degraded_of
 from serving.hydrate import Person
 from serving.others import OtherPeople, Others
 from serving.recorder import NOT_RECORDED, Recording
@@ -25,11 +26,14 @@ class Personal(NamedTuple):
 
     person: Person
     answer: Answer
-    degraded: list[str]
-    """steps of which a stage failed, with hydration"""
     hydrate_ms: float
     hydrated: bool
     """whether the person's features and pairs were read"""
+
+    @property
+    def degraded(self) -> list[str]:
+        """Steps of which a stage failed, with hydration."""
+        return degraded_of(self.hydrated, self.answer)
 
 
 async def read_person(
@@ -75,7 +79,7 @@ async def answer_to(
         hydrate_ms += (time.perf_counter() - asked_at) * 1000
     answer = requested.finish(begun)
     hydrated = not (is_short or person.degraded or person.pairs.degraded)
-    return Personal(person, answer, ([] if hydrated else ["hydrate"]) + answer.degraded, hydrate_ms, hydrated)
+    return Personal(person, answer, hydrate_ms, hydrated)
 
 
 def impression(

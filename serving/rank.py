@@ -84,5 +84,5 @@ class Ranking:
             around = requested.around("rank", answer, request_id, timings, user_id, person, not failed)
             response = document(body(around, answer))
             recording.take(rank, around, answer, response.body)
-        observe(services, rank, answer, timings, degraded_of(around, answer))
+        observe(services, rank, answer, timings, degraded_of(around.hydrated, answer))
         return response

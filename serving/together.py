@@ -77,7 +77,7 @@ class Carts:
             around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
             response = document(body(around, answer))
             recording.take(bought_together, around, answer, response.body)
-        observe(self._services, bought_together, answer, answer.timings_ms, degraded_of(around, answer))
+        observe(self._services, bought_together, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
         return response
 
     async def cart(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class Carts:
             )
             response = document(body(around, answer))
             recording.take(cart, around, answer, response.body)
-        observe(services, cart, answer, timings, degraded_of(around, answer))
+        observe(services, cart, answer, timings, degraded_of(around.hydrated, answer))
         shown = answer.item_ids
         if user_id is not None and person and person.consent and shown and requested.is_logged:
             services.log_shown(
