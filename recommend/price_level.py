@@ -50,15 +50,8 @@ def priced(surface: Surface, query: Query, rows: Rows, scores: Values, trace: Tr
     level = surface.price_level
     if not level or not len(rows):
         return scores
-    found, record = trace.run(
-        "rank", PRICE_LEVEL, query, lambda: PRICE_LEVEL.adjusted(query, rows, scores, level), len(rows)
-    )
-    assert record
-    record.candidates_out = len(rows)
-    if found is None:
-        record.fell_back = "the scores as they were"
-        return scores
-    return found
+    found, _ = trace.adjust(PRICE_LEVEL, query, lambda: PRICE_LEVEL.adjusted(query, rows, scores, level), len(rows))
+    return scores if found is None else found
 
 
 def places(prices: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

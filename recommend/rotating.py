@@ -58,13 +58,10 @@ ROTATING = Rotating()
 
 def rotated(query: Query, rows: Rows, scores: Values, trace: Trace) -> Values:
     """The scores (n,) as the surface's rotation has them, as they were where that fails."""
-    result, record = trace.run("rank", ROTATING, query, lambda: ROTATING.adjusted(query, rows, scores), len(rows))
-    if record is None:
-        return scores
-    record.candidates_out = len(rows)
+    result, record = trace.adjust(ROTATING, query, lambda: ROTATING.adjusted(query, rows, scores), len(rows))
     if result is None:
-        record.fell_back = "the scores as they were"
         return scores
+    assert record
     found, rests = result
     record.moved = int(np.count_nonzero(rests))
     if record.moved and query.explains_all:

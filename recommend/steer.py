@@ -56,14 +56,8 @@ def steered(query: Query, rows: Rows, scores: Values, trace: Trace) -> Values:
             raise StageError("the scores are not finite")
         return found
 
-    found, record = trace.run("rank", STEERING, query, work, len(rows))
-    if record is None:
-        return scores
-    record.candidates_out = len(rows)
-    if found is None:
-        record.fell_back = "the scores as they were"
-        return scores
-    return found
+    found, _ = trace.adjust(STEERING, query, work, len(rows))
+    return scores if found is None else found
 
 
 def asked(query: Query, rows: Rows) -> Values:

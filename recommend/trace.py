@@ -89,6 +89,18 @@ class Trace:
             self._degraded.add(step)
         return result, record
 
+    def adjust(
+        self, stage: Stage, query: Query, work: Callable[[], T], candidates: int
+    ) -> tuple[T | None, StageTrace | None]:
+        """Runs a stage that changes the scores of ranked candidates, as `run`; where it fails, they stay as they
+        were."""
+        result, record = self.run("rank", stage, query, work, candidates)
+        if record:
+            record.candidates_out = candidates
+            if result is None:
+                record.fell_back = "the scores as they were"
+        return result, record
+
     def include(self, records: list[StageTrace]) -> None:
         """Adds the failures among records that are not shown otherwise."""
         for record in records:
