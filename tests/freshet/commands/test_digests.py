@@ -243,5 +243,7 @@ def test_digests_of_the_running_stack(
     live.post("events", live.event(people[0], "click", clicked["items"][0], request_id=clicked["digest_id"]))
 
 
-def test_everybody_in_the_store_is_found(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {f"u{n}" for n in range(40)} <= set(command._in_store(live.stack.settings))
+def test_everybody_in_the_store_is_found(live: Live) -> None:
+    people = {f"stored{n}" for n in range(40)}
+    live.post("events", [live.event(user, "click", "i1") for user in people])
+    until(lambda: people <= set(command._in_store(live.stack.settings)))
