@@ -210,7 +210,7 @@ def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: in
     for at in (shown.timestamp, shown.timestamp - within):
         row = operator.row(shown.user_id, "", state, at)
         person = dict(zip(views.DEFAULTS, row.values, strict=True)) | vector
-        person = person if person["consent"] else views.DEFAULTS | {"consent": False}
+        person = person if person["consent"] else {**views.DEFAULTS, "consent": False}
         if person not in found:
             found.append(person)
     return found
