@@ -16,6 +16,7 @@ import numpy.typing as npt
 from msgspec import Struct, structs
 
 from feature_repo.columns import ItemColumns, Rows
+from recommend.favourites import Favourites
 from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
@@ -47,6 +48,22 @@ class StageRun:
     applied: bool
     result: Any
     failed: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one list of an answer was made from: its surface and query, the results of the steps of GIVEN, and the
+    candidates that were left of them, `kept`."""
+
+    surface: Surface
+    query: Query
+    runs: Sequence[StageRun]
+    kept: Rows
+
+
+def found(surface: Surface, query: Query, runs: Sequence[StageRun], kept: Rows) -> Found:
+    """The same, with no more rows of fallbacks than were needed."""
+    return Found(surface, query, trimmed(surface, runs, kept), kept)
 
 
 class RecordingTrace(Trace):
@@ -161,6 +178,26 @@ def outcomes(runs: Sequence[StageRun], rows: Rows) -> list[StageOutcome]:
         )
         for run in runs
     ]  # fmt: skip
+
+
+class HeldFavourites(Struct, frozen=True):
+    """What other people liked, of the candidates alone, as positions in the slice."""
+
+    rows: Any
+    scores: Any
+    counts: Any
+
+    def favourites(self) -> Favourites:
+        return Favourites(self.rows, self.scores, self.counts)
+
+
+def held_favourites(liked: Favourites, kept: Rows, rows: Rows) -> HeldFavourites:
+    """Of the favourites those among the candidates `kept`, in a slice of `rows`. Where none is, one that is no item:
+    whether there are any decides whether stages run."""
+    inside = np.isin(liked.rows, kept)
+    if len(liked.rows) and not inside.any():
+        return HeldFavourites(np.array([-1]), np.zeros(1, np.float32), np.zeros(1, np.int64))
+    return HeldFavourites(np.searchsorted(rows, liked.rows[inside]), liked.scores[inside], liked.counts[inside])
 
 
 def recommend(pipeline: Pipeline, surface: Surface, query: Query, given: Sequence[StageOutcome]) -> tuple[Answer, str]:

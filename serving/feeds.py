@@ -130,7 +130,7 @@ class Feeds:
             timings = timings_of(answer, started, found.hydrate_ms)
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer, chosen=chosen))
-            recording.take(surface, around, answer, response.body, chosen)
+            recording.take(around, answer, response.body, chosen, others.people)
         observe(services, surface, answer, timings, found.degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         if answer.item_ids and is_logged:
@@ -168,7 +168,7 @@ class Feeds:
                 velocity=requested.asked.get("by") == "velocity",
             )  # fmt: skip
             response = document(body(around, answer))
-            recording.take(requested.surface, around, answer, response.body)
+            recording.take(around, answer, response.body)
         observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
         return response
 

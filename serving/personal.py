@@ -15,7 +15,7 @@ from schemas.events import Impression
 from serving.bodies import degraded_of
 from serving.hydrate import Person
 from serving.others import OtherPeople, Others
-from serving.recorder import NOT_RECORDED, Recording
+from serving.recording import NOT_RECORDED, Recording
 from serving.requested import Requested
 from serving.services import Services
 from serving.tokens import Token

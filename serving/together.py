@@ -76,7 +76,7 @@ class Carts:
             hydrated = not (person and person.degraded)
             around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
             response = document(body(around, answer))
-            recording.take(bought_together, around, answer, response.body)
+            recording.take(around, answer, response.body)
         observe(self._services, bought_together, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
         return response
 
@@ -105,7 +105,7 @@ class Carts:
                 "together", answer, request_id, timings, user_id, person, not (person and person.degraded)
             )
             response = document(body(around, answer))
-            recording.take(cart, around, answer, response.body)
+            recording.take(around, answer, response.body)
         observe(services, cart, answer, timings, degraded_of(around.hydrated, answer))
         shown = answer.item_ids
         if user_id is not None and person and person.consent and shown and requested.is_logged:
