@@ -21,7 +21,7 @@ from serving.feeds import observe
 from serving.hydrate import Person
 from serving.page_answers import SURFACE, PageAnswer, RowAnswer, page_body, page_with_pictures
 from serving.parameters import Whole
-from serving.personal import read_others, read_person
+from serving.personal import is_logged, read_others, read_person
 from serving.problems import document
 from serving.request_parameters import (
     AFTER,
@@ -85,7 +85,7 @@ class Pages:
         others = await read_others(services, pages.READS, user_id, person, requested.at)
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
-        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
+        shows = is_logged(request, requested, person)
         with services.recorder.recording(request_id, person) as recording:
             query = requested.query(
                 user=person.features, others=others.favourites, n=per_row, region=asked["region"] or "",
@@ -100,7 +100,7 @@ class Pages:
                 await person.pairs.prefetch(wanted)
                 pairs_ms = (time.perf_counter() - asked_at) * 1000
             page = pages.finish(variant.pipeline, begun)
-            page, chosen = page_with_pictures(page, request_id, is_logged)
+            page, chosen = page_with_pictures(page, request_id, shows)
             ended = time.perf_counter()
             timings = {
                 "hydrate": round((hydrated - started) * 1000 + pairs_ms, 3),
@@ -115,10 +115,10 @@ class Pages:
             )  # fmt: skip
             answer = page_body(around, query, page, chosen, (rows, per_row))
             response = document(answer)
-            recording.take_page(around, begun, page, chosen, is_logged, response.body, others.people)
+            recording.take_page(around, begun, page, chosen, shows, response.body, others.people)
         self._observe(page, timings, answer.degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        if is_logged:
+        if shows:
             self._log(requested, person, page, answer.rows, chosen, bool(answer.degraded))
         return response
 
