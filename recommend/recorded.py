@@ -20,6 +20,7 @@ from recommend.favourites import Favourites
 from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
+from recommend.rules.ruling import REMOVED, RuleEffect
 from recommend.stage import Retriever, Stage, StageError
 from recommend.steps import CATALOGUE_FILTER
 from recommend.surface import Surface
@@ -208,8 +209,9 @@ def recommend(pipeline: Pipeline, surface: Surface, query: Query, given: Sequenc
 
 
 def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list[StageTrace]:
-    """The stages as they were made again, with what was measured then: milliseconds, and the numbers of items in the
-    whole catalogue, which a slice does not have."""
+    """The stages as they were made again, with what was measured then: milliseconds, the numbers of items in the whole
+    catalogue, which a slice does not have, and what rules removed, since the slice lacks what a fallback found and the
+    filters removed."""
     if [(each.step, each.stage) for each in made] != [(each.step, each.stage) for each in recorded]:
         return list(made)
     found = []
@@ -217,8 +219,21 @@ def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list
         changes: dict[str, Any] = {"ms": then.ms, "over_budget": then.over_budget}
         if then.step in GIVEN or then.stage == CATALOGUE_FILTER.name:
             changes |= {name: getattr(then, name) for name in ("candidates_in", "candidates_out", "removed")}
+        if then.rules:
+            changes["rules"] = _with_removed(now.rules, then.rules)
         found.append(structs.replace(now, **changes))
     return found
+
+
+def _with_removed(made: Sequence[RuleEffect], recorded: Sequence[RuleEffect]) -> list[RuleEffect]:
+    """The effects of rules as they were made again, but for those that removed items."""
+    again = {(each.rule, each.effect): each for each in made if each.effect != REMOVED}
+    found = [
+        each if each.effect == REMOVED else again.pop((each.rule, each.effect))
+        for each in recorded
+        if each.effect == REMOVED or (each.rule, each.effect) in again
+    ]
+    return [*found, *again.values()]
 
 
 def held_pairs(pairs: Mapping[str, Mapping[str, Any]]) -> Callable[[str, Sequence[str]], Mapping[str, Any]]:
