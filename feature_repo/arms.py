@@ -80,10 +80,13 @@ class ArmColumns:
         self._pictures[row] = _OfPictures(total, places, tuple(map(sys.intern, segments)), counts)
 
     def put_model(self, policy: str, values: Sequence[Any]) -> None:
-        """Replaces a policy's model by a row of `policy_model`. Beyond MOST_MODELS the one that nothing was shown by
-        for longest is dropped."""
+        """Replaces a policy's model by a row of `policy_model`, which has no numbers where the model has ended. Beyond
+        MOST_MODELS the one that nothing was shown by for longest is dropped."""
         as_of, _, gram, response = values
         d = len(response)
+        if not d:
+            self._models.pop(policy, None)
+            return
         self._models[policy] = as_of, LinearSums(np.array(gram, float).reshape(d, d), np.array(response, float))
         if len(self._models) > MOST_MODELS:
             del self._models[min(self._models, key=lambda name: self._models[name][0])]

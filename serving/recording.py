@@ -24,7 +24,7 @@ from serving.bodies import Around
 log = logging.getLogger(__name__)
 
 
-class Records(Protocol):
+class RecordQueue(Protocol):
     """The part of `Recorder` that a `Recording` uses."""
 
     count: Callable[[str, int], object]
@@ -37,7 +37,7 @@ class Records(Protocol):
 class Recording:
     """One answer, recorded or not. Nothing here raises."""
 
-    def __init__(self, records: Records | None = None) -> None:
+    def __init__(self, records: RecordQueue | None = None) -> None:
         """Without `records` nothing is recorded."""
         self._records = records
         self._shares: npt.NDArray[np.float64] | None = None
