@@ -220,8 +220,9 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
         chance = random.Random(3)
         while not over.is_set():
             k = chance.randrange(N)
+            images = {"images": [f"{chance.randrange(3)}.png", "b.png"]} if chance.random() < 0.5 else {}
             item = Item(f"i{k}", f"T{changes[0]}", [f"c{chance.randrange(5)}"], price=chance.random() * 50,
-                        available=chance.random() < 0.9)  # fmt: skip
+                        available=chance.random() < 0.9, attributes=images)  # fmt: skip
             of.on_record(OF_ITEMS, item.item_id.encode(), codec.encode(item))
             values = {"popularity": now + chance.random(), "events_7d": [chance.randrange(50)] * 11}
             named = tuple(values.get(f.name, f.default) for f in item_view.fields)
@@ -234,8 +235,11 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
     found = []
     try:
         for number in range(ANSWERS):
-            surface = list(PATHS)[number % len(PATHS)]
-            found.append(ask(api, surface, explain=("none", "full")[number % 2], n=10))
+            surface, explain = [*PATHS, "page"][number % (len(PATHS) + 1)], ("none", "full")[number % 2]
+            if surface == "page":
+                found.append(api.get("/v1/users/u1/page", explain=explain))
+            else:
+                found.append(ask(api, surface, explain=explain, n=10))
     finally:
         over.set()
         thread.join()
