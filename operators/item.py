@@ -84,7 +84,7 @@ class ItemOperator(Operator[KeyedState]):
         if part != LINEAR or self._linear is None:
             return False
         place, model = self._linear
-        return model.over(state.parts[place], at)  # type: ignore[no-any-return]
+        return model.over(state.parts[place], at)
 
     def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
         event = record.event

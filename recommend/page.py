@@ -99,6 +99,8 @@ class BegunPage:
     begun: list[tuple[RowKind, RowPlan, Begun]] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     """kinds that are left out"""
+    trace: Trace = field(default_factory=Trace)
+    """of what is computed of all rows together"""
 
     def wanted_pairs(self) -> dict[str, list[str]]:
         """View of pairs → second keys that the ranker reads of the candidates. Never raises."""
@@ -119,8 +121,8 @@ def begin(
     trace: Callable[[], Trace] = Trace,
 ) -> BegunPage:
     """The first half of a page for the query's person: at most `rows` rows of `per_row` items. `trace` makes that of
-    each row. Never raises."""
-    page = BegunPage(query, rows, per_row)
+    each row, and of the page. Never raises."""
+    page = BegunPage(query, rows, per_row, trace=trace())
     for kind in kinds:
         try:
             plans = kind.plan(query, pipeline.filters)
@@ -146,7 +148,7 @@ def query_of(page: BegunPage, kind: RowKind, plan: RowPlan) -> Query:
 
 def finish(pipeline: Pipeline, page: BegunPage) -> Page:
     """The second half. Never raises."""
-    trace = Trace()
+    trace = page.trace
     try:
         scored = _scored(page, trace)
     except Exception:

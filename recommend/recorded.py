@@ -7,6 +7,7 @@ those that stages look up beside them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -41,6 +42,16 @@ class StageOutcome(Struct, frozen=True):
     failed: str | None = None
 
 
+class StageFailure(Struct, frozen=True):
+    """A run of a stage of another step that failed: what made it fail then may not do so again."""
+
+    step: str
+    stage: str
+    run: int
+    """counted from 0, of the runs of this stage in the step"""
+    failed: str
+
+
 @dataclass(frozen=True)
 class StageRun:
     """The same as it happened, over the live columns."""
@@ -54,49 +65,61 @@ class StageRun:
 @dataclass(frozen=True)
 class Found:
     """What one list of an answer was made from: its surface and query, the results of the steps of GIVEN, and the
-    candidates that were left of them, `kept`."""
+    candidates that were left of them, `kept`; and the stages that have failed until it was made."""
 
     surface: Surface
     query: Query
     runs: Sequence[StageRun]
     kept: Rows
+    failures: list[StageFailure]
 
 
-def found(surface: Surface, query: Query, runs: Sequence[StageRun], kept: Rows) -> Found:
+def found(surface: Surface, query: Query, trace: RecordingTrace, kept: Rows) -> Found:
     """The same, with no more rows of fallbacks than were needed."""
-    return Found(surface, query, trimmed(surface, runs, kept), kept)
+    return Found(surface, query, trimmed(surface, trace.runs, kept), kept, trace.failures)
 
 
 class RecordingTrace(Trace):
-    """Keeps the results of the steps of GIVEN."""
+    """Keeps the results of the steps of GIVEN, and the failures of the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[StageRun] = []
+        self.failures: list[StageFailure] = []
+        self._times = Counter[tuple[str, str]]()
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
         result, record = super().run(step, stage, query, work, candidates)
+        failed = record.failed if record else None
         if step in GIVEN:
-            self.runs.append(StageRun(stage, record is not None, result, record.failed if record else None))
+            self.runs.append(StageRun(stage, record is not None, result, failed))
+            return result, record
+        if failed is not None:
+            self.failures.append(StageFailure(step, stage.name, self._times[step, stage.name], failed))
+        self._times[step, stage.name] += 1
         return result, record
 
 
 class GivenTrace(Trace):
-    """Takes the results of the steps of GIVEN from a record, and runs the others. `differs` says where a stage was
-    asked for that the record does not have."""
+    """Takes the results of the steps of GIVEN and the failures of the others from a record, and runs what did not fail.
+    `differs` says where a stage was asked for that the record does not have."""
 
-    def __init__(self, outcomes: Sequence[StageOutcome]) -> None:
+    def __init__(self, outcomes: Sequence[StageOutcome], failures: Sequence[StageFailure] = ()) -> None:
         super().__init__()
         self._outcomes = list(reversed(outcomes))
+        self._failures = {(each.step, each.stage, each.run): each.failed for each in failures}
+        self._times = Counter[tuple[str, str]]()
         self.differs = ""
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
         if step not in GIVEN:
-            return super().run(step, stage, query, work, candidates)
+            failed = self._failures.get((step, stage.name, self._times[step, stage.name]))
+            self._times[step, stage.name] += 1
+            return super().run(step, stage, query, work if failed is None else _failing(failed), candidates)
         outcome = self._outcomes.pop() if self._outcomes else None
         if outcome is None or outcome.stage != stage.name:
             self.differs = self.differs or f"{step}: {stage.name} is run, and was not"
@@ -104,12 +127,15 @@ class GivenTrace(Trace):
         if not outcome.applied:
             return None, None
 
-        def recorded() -> T:
-            if outcome.failed is not None:
-                raise StageError(outcome.failed)
-            return outcome.result
+        given = _failing(outcome.failed) if outcome.failed is not None else lambda: outcome.result
+        return super().run(step, _Applies(stage.name), query, given, candidates)
 
-        return super().run(step, _Applies(stage.name), query, recorded, candidates)
+
+def _failing(why: str) -> Callable[[], Any]:
+    def work() -> Any:
+        raise StageError(why)
+
+    return work
 
 
 class _Applies(Stage):
@@ -201,9 +227,8 @@ def held_favourites(liked: Favourites, kept: Rows, rows: Rows) -> HeldFavourites
     return HeldFavourites(np.searchsorted(rows, liked.rows[inside]), liked.scores[inside], liked.counts[inside])
 
 
-def recommend(pipeline: Pipeline, surface: Surface, query: Query, given: Sequence[StageOutcome]) -> tuple[Answer, str]:
+def recommend(pipeline: Pipeline, surface: Surface, query: Query, trace: GivenTrace) -> tuple[Answer, str]:
     """The answer, and "" or what was asked for that the record does not have."""
-    trace = GivenTrace(given)
     answer = pipeline.finish(pipeline.begin(surface, query, trace))
     return answer, trace.differs
 

@@ -24,7 +24,7 @@ from recommend.page_rows import Title
 from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
-from recommend.recorded import Found, HeldFavourites, StageOutcome
+from recommend.recorded import Found, HeldFavourites, StageFailure, StageOutcome
 from recommend.trace import StageTrace
 from schemas import packed
 from serving.bodies import Around
@@ -66,6 +66,7 @@ class RecordedRow(Struct, frozen=True, kw_only=True):
     """fields of the row's query beside the page's: `item` as a position, `filter` as its text"""
     resting: Any
     outcomes: list[StageOutcome]
+    failures: list[StageFailure]
 
 
 class RecordedPage(Struct, frozen=True, kw_only=True):
@@ -78,6 +79,8 @@ class RecordedPage(Struct, frozen=True, kw_only=True):
     failed: list[str]
     """kinds of rows that could not be planned"""
     rows: list[RecordedRow]
+    failures: list[StageFailure]
+    """of what is computed of all rows together"""
     traces: list[list[StageTrace]]
     """of the rows that were shown, where the answer has them"""
 
@@ -111,12 +114,13 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     n_allowed: int | None
     """items of the whole catalogue that were allowed, where that was counted"""
     outcomes: list[StageOutcome]
+    failures: list[StageFailure]
     trace: list[StageTrace]
     """where the answer has it"""
     undrawn: list[str | None]
     """for each list of items, one or the rows of a page, why pictures could not be chosen; empty where they could"""
     page: RecordedPage | None = None
-    """of a page of rows, whose `outcomes` and `trace` are here"""
+    """of a page of rows, whose outcomes, failures and traces are here"""
     rest: bytes
     """digest of what stays on the list for later pages"""
     sha256: str
@@ -168,7 +172,8 @@ def capture(
             listed=None if listed is None else RecordedList(
                 np.searchsorted(facts.rows, listed.rows), listed.sources, listed.relaxed
             ),
-            outcomes=recorded.outcomes(found.runs, facts.rows), trace=answer.trace if query.explains_all else [],
+            outcomes=recorded.outcomes(found.runs, facts.rows), failures=found.failures,
+            trace=answer.trace if query.explains_all else [],
             undrawn=undrawn([chosen]), rest=rest_of(query, answer.rest), sha256="", **facts.fields,
         ),
         body, people if query.others else (),

@@ -64,7 +64,7 @@ class Recording:
         try:
             assert isinstance(begun.trace, RecordingTrace)
             self._broken |= begun.broken
-            self._found.append(recorded.found(begun.surface, begun.query, begun.trace.runs, begun.candidates.rows))
+            self._found.append(recorded.found(begun.surface, begun.query, begun.trace, begun.candidates.rows))
         except Exception:
             log.exception("what %s has found cannot be recorded", begun.surface.name)
             self._broken = True

@@ -27,7 +27,7 @@ from recommend.page_rows import AGAIN
 from recommend.pictures import with_pictures
 from recommend.pipeline import Answer, Pipeline
 from recommend.query import Query
-from recommend.recorded import HeldPopular
+from recommend.recorded import GivenTrace, HeldPopular
 from recommend.rules.rule_set import NO_RULES, RuleSet, compile_all
 from recommend.surface import Surface
 from recommend.surfaces import home
@@ -125,7 +125,7 @@ def replay(
     query = _query(found, pipeline)
     if found.page is not None:
         return _page(found, found.page, pipeline, query)
-    answer, differs = recorded.recommend(pipeline, surface, query, found.outcomes)
+    answer, differs = recorded.recommend(pipeline, surface, query, GivenTrace(found.outcomes, found.failures))
     rest = answer_record.rest_of(answer.query, answer.rest)
     answer, made = _body(found, answer)
     if not differs and rest != found.rest:

@@ -19,8 +19,12 @@ from operators.contract import Row
 from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
 from recommend.policies import LinUcb
+from recommend.query import Query
+from recommend.recorded import GIVEN, RecordingTrace
 from recommend.slots import ExplorationSlots
+from recommend.stage import Stage
 from recommend.surfaces import PERSONAL, SURFACES
+from recommend.trace import Trace
 from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Impression, Item, User
@@ -211,6 +215,29 @@ def test_pictures_that_could_not_be_chosen_are_a_fact(api: Api, kind: str, monke
         patch.setattr(api.services.catalogue.columns.arms, "pictures", None)
         answer = KINDS[kind](api, explain="full")
         assert answer.json()["degraded"] == ["explain"]
+    change(api)
+    same(api, answer, surfaces=EXPLORING)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("again", "velocity")])
+def test_stages_that_failed_are_facts(api: Api, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second run of a stage that filters, ranks, reorders or explains fails, and then none does any more."""
+    real, runs = Trace.run, [0]
+
+    def run(self: Trace, step: str, stage: Stage, query: Query, work: Callable[[], Any], candidates: int = 0) -> Any:
+        def broken() -> Any:
+            if isinstance(self, RecordingTrace) and step not in GIVEN:
+                runs[0] += 1
+                if runs[0] % 2:
+                    raise OSError("broken")
+            return work()
+
+        return real(self, step, stage, query, broken, candidates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trace, "run", run)
+        answer = KINDS[kind](api, explain="full")
+    assert answer.json()["degraded"]
     change(api)
     same(api, answer, surfaces=EXPLORING)
 
