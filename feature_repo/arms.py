@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from feature_repo import views
 from operators.decay import POPULARITY_ORIGIN
@@ -42,6 +43,17 @@ class _OfPictures(NamedTuple):
     counts: npt.NDArray[np.float32]
 
 
+class ArmSlice(Struct, frozen=True):
+    """A copy of the counts of some items and pictures, and of some models. Rows are positions in a slice of columns."""
+
+    slots: dict[int, tuple[float, float]]
+    pictures: dict[int, tuple[float, dict[str, int], tuple[str, ...], Any]]
+    models: dict[str, tuple[int, Any, Any]]
+
+
+NO_ARMS = ArmSlice({}, {}, {})
+
+
 class ArmColumns:
     """Counts of items and of their pictures, and linear models. One thread changes it while others read: an entry is
     replaced whole."""
@@ -68,10 +80,13 @@ class ArmColumns:
         self._pictures[row] = _OfPictures(total, places, tuple(map(sys.intern, segments)), counts)
 
     def put_model(self, policy: str, values: Sequence[Any]) -> None:
-        """Replaces a policy's model by a row of `policy_model`. Beyond MOST_MODELS the one that nothing was shown by
-        for longest is dropped."""
+        """Replaces a policy's model by a row of `policy_model`, which has no numbers where the model has ended. Beyond
+        MOST_MODELS the one that nothing was shown by for longest is dropped."""
         as_of, _, gram, response = values
         d = len(response)
+        if not d:
+            self._models.pop(policy, None)
+            return
         self._models[policy] = as_of, LinearSums(np.array(gram, float).reshape(d, d), np.array(response, float))
         if len(self._models) > MOST_MODELS:
             del self._models[min(self._models, key=lambda name: self._models[name][0])]
@@ -111,6 +126,24 @@ class ArmColumns:
         as_of, sums = found
         factor = 2.0 ** -((at - as_of) / views.LINEAR.half_life)
         return LinearSums(sums.gram * factor, sums.response * factor)
+
+    def take(self, slots: Mapping[int, int], pictures: Mapping[int, int], models_of: str = "") -> ArmSlice:
+        """What is known of some items in exploration slots, of the pictures of some, both as row → position in a slice,
+        and of the models of the surface `models_of`; "" for none."""
+        begins = f"{models_of}/"
+        models = list(self._models.items()) if models_of else []
+        return ArmSlice(
+            {at: self._slots[row] for row, at in slots.items() if row in self._slots},
+            {at: (*self._pictures[row],) for row, at in pictures.items() if row in self._pictures},
+            {name: (as_of, *sums) for name, (as_of, sums) in models if name.startswith(begins)},
+        )
+
+    def restore(self, of: ArmSlice) -> None:
+        """Adds what a slice has."""
+        self._slots |= of.slots
+        self._pictures |= {row: _OfPictures(*found) for row, found in of.pictures.items()}
+        for name, (as_of, gram, response) in of.models.items():
+            self._models[name] = as_of, LinearSums(gram, response)
 
 
 def _age(at: int, half_life: int) -> float:

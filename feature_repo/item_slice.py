@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from feature_repo.arms import NO_ARMS, ArmSlice
 from feature_repo.attribute_columns import Type
 from feature_repo.columns import ItemColumns, Rows
 from feature_repo.reads import NO_READS, Reads
@@ -42,11 +43,15 @@ class ItemSlice(Struct, frozen=True):
     attributes: dict[str, list[Any]]
     types: dict[str, list[Type]]
     """of attributes, of any item, that filters were checked against"""
+    arms: ArmSlice = NO_ARMS
+    """what bandits had counted"""
 
 
-def take(columns: ItemColumns, rows: Rows, region: str = "", partners_of: Sequence[int] = ()) -> ItemSlice:
-    """The slice of `rows` (n,), ascending, each once, with what is popular in a region, and with the partners of some
-    of them; partners that are not among the rows are left out."""
+def take(
+    columns: ItemColumns, rows: Rows, region: str = "", partners_of: Sequence[int] = (), arms: ArmSlice = NO_ARMS
+) -> ItemSlice:
+    """The slice of `rows` (n,), ascending, each once, with what is popular in a region, with the partners of some of
+    them, and with the counts of bandits that `arms` has; partners that are not among the rows are left out."""
     arrays = {
         name: values[rows]
         for name, values in columns._arrays.items()
@@ -74,7 +79,7 @@ def take(columns: ItemColumns, rows: Rows, region: str = "", partners_of: Sequen
             name: _names(vocabulary, columns.codes(f"item.attributes.{name}")[0][rows])
             for name, vocabulary in columns.attribute_codes.items()
         },
-        {name: list(columns.filterable.types(name)) for name in columns.filterable.names},
+        {name: list(columns.filterable.types(name)) for name in columns.filterable.names}, arms,
     )  # fmt: skip
 
 
@@ -107,6 +112,7 @@ def restore(of: ItemSlice, reads: Reads = NO_READS) -> ItemColumns:
     made.leaders, made.basket_lines = dict(of.leaders), of.basket_lines
     for position, (partners, shares) in of.partners.items():
         made.partners.put(position, partners.tolist(), shares.tolist())
+    made.arms.restore(of.arms)
     return made
 
 

@@ -36,6 +36,8 @@ NO_INTERACTIONS = OF_BASKETS | OF_ARMS | OF_CONTEXTS
 """event types of signals that come of interactions and impressions and are none themselves"""
 REWARDED = frozenset({"click", "play", "add_to_cart", "purchase", "like", "share"})
 """event types of interactions that count as taken"""
+LIVES = 10
+"""half-lives after which a linear model that nothing was shown by has ended: a thousandth of it would be left"""
 _POLICY = "\x01policy:"
 """beginning of the keys of linear models: no item id has a control character"""
 
@@ -147,6 +149,9 @@ class LinearModel(CellAggregation[LinearModelState]):
     over what was shown in the slots of one surface. d (d + 1) numbers for contexts of d: MAX_CONTEXT at most.
 
     All contexts of a model have the same length, which is part of its name; one of another length is ignored.
+
+    A model ends LIVES half-lives after something was last shown by it, as those do that no surface declares any more:
+    its row then has no numbers, and what is shown later is of a new one.
     """
 
     half_life: int
@@ -169,6 +174,9 @@ class LinearModel(CellAggregation[LinearModelState]):
         d = len(x)
         if signal.event_type not in OF_CONTEXTS or not 0 < d <= MAX_CONTEXT:
             return
+        if state.latest and self.over(state, signal.timestamp):
+            state.origin = state.latest = 0
+            state.shown, state.gram, state.response = 0.0, [], []
         if not state.response:
             state.origin = state.latest = signal.timestamp
             state.gram, state.response = [0.0] * (d * d), [0.0] * d
@@ -191,6 +199,8 @@ class LinearModel(CellAggregation[LinearModelState]):
         state.gram = [a + gain * product for a, product in zip(state.gram, products, strict=True)]
 
     def values(self, state: LinearModelState, at: int) -> tuple[Any, ...]:
+        if self.over(state, at):
+            return (0, 0.0, [], [])
         factor = 2.0 ** ((state.origin - state.latest) / self.half_life)
         return (
             state.latest,
@@ -200,4 +210,9 @@ class LinearModel(CellAggregation[LinearModelState]):
         )
 
     def due(self, state: LinearModelState, at: int) -> int | None:
-        return None
+        end = state.latest + LIVES * self.half_life
+        return end if state.latest and end > at else None
+
+    def over(self, state: LinearModelState, at: int) -> bool:
+        """Whether the model has ended by `at`, epoch ms; one that nothing was shown by yet has."""
+        return not state.latest or at >= state.latest + LIVES * self.half_life

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operators.aggregator import Aggregator, KeyedState
-from operators.bandit_counts import OF_ARMS, OF_CONTEXTS, policy_of
+from operators.bandit_counts import OF_ARMS, OF_CONTEXTS, LinearModel, policy_of
 from operators.contract import Cells, Operator, Record, Row, Signal, View, World
 from operators.cooccurrence import OF_BASKETS
 from schemas.errors import InvalidEvent
@@ -43,6 +43,7 @@ class ItemOperator(Operator[KeyedState]):
         self._overall, self._regional = Aggregator(overall), Aggregator(regional)
         views = {TOGETHER: together, EXPLORED: explored, LINEAR: linear}
         self._others = {part: Aggregator(view) for part, view in views.items() if view is not None}
+        self._linear = self._others[LINEAR].of_kind(LinearModel) if LINEAR in self._others else None
 
     def parts(self, key: str, record: Record) -> tuple[str, ...]:
         event = record.event
@@ -77,6 +78,13 @@ class ItemOperator(Operator[KeyedState]):
 
     def due(self, part: str, state: KeyedState, at: int) -> int | None:
         return self._of(part).due(state, at)
+
+    def over(self, part: str, state: KeyedState, at: int) -> bool:
+        """Models of policies end; what is known of an item stays."""
+        if part != LINEAR or self._linear is None:
+            return False
+        place, model = self._linear
+        return model.over(state.parts[place], at)
 
     def on_event(self, part: str, state: KeyedState, record: Record) -> list[Signal]:
         event = record.event

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,6 +99,8 @@ class BegunPage:
     begun: list[tuple[RowKind, RowPlan, Begun]] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     """kinds that are left out"""
+    trace: Trace = field(default_factory=Trace)
+    """of what is computed of all rows together"""
 
     def wanted_pairs(self) -> dict[str, list[str]]:
         """View of pairs → second keys that the ranker reads of the candidates. Never raises."""
@@ -111,10 +113,16 @@ class BegunPage:
 
 
 def begin(
-    pipeline: Pipeline, query: Query, rows: int, per_row: int, kinds: Sequence[RowKind] = KINDS
-) -> BegunPage:  # fmt: skip
-    """The first half of a page for the query's person: at most `rows` rows of `per_row` items. Never raises."""
-    page = BegunPage(query, rows, per_row)
+    pipeline: Pipeline,
+    query: Query,
+    rows: int,
+    per_row: int,
+    kinds: Sequence[RowKind] = KINDS,
+    trace: Callable[[], Trace] = Trace,
+) -> BegunPage:
+    """The first half of a page for the query's person: at most `rows` rows of `per_row` items. `trace` makes that of
+    each row, and of the page. Never raises."""
+    page = BegunPage(query, rows, per_row, trace=trace())
     for kind in kinds:
         try:
             plans = kind.plan(query, pipeline.filters)
@@ -122,19 +130,25 @@ def begin(
             log.exception("rows of the kind %s cannot be planned", kind.name)
             page.failed.add(kind.name)
             continue
-        found = min((kind.times or rows) * per_row, MOST_FOUND)
         for plan in plans:
-            # Rules arrange what is shown alone, and rows above may take some of it.
-            n = min(found, ARRANGED * per_row) if query.has_rules else per_row
-            objective = query.objective if kind.is_ranked else None  # of the heads of the person's ranker
-            about = {"n": n, "depth": found, "objective": objective, **plan.about}
-            page.begun.append((kind, plan, pipeline.begin(kind.surface, of_same_person(query, **about))))
+            row = query_of(page, kind, plan)
+            page.begun.append((kind, plan, pipeline.begin(kind.surface, row, trace())))
     return page
+
+
+def query_of(page: BegunPage, kind: RowKind, plan: RowPlan) -> Query:
+    """The query of a row of the page."""
+    query, per_row = page.query, page.per_row
+    found = min((kind.times or page.rows) * per_row, MOST_FOUND)
+    # Rules arrange what is shown alone, and rows above may take some of it.
+    n = min(found, ARRANGED * per_row) if query.has_rules else per_row
+    objective = query.objective if kind.is_ranked else None  # of the heads of the person's ranker
+    return of_same_person(query, **{"n": n, "depth": found, "objective": objective, **plan.about})
 
 
 def finish(pipeline: Pipeline, page: BegunPage) -> Page:
     """The second half. Never raises."""
-    trace = Trace()
+    trace = page.trace
     try:
         scored = _scored(page, trace)
     except Exception:

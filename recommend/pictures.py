@@ -17,7 +17,7 @@ from feature_repo.columns import Rows
 from operators.picture_counts import MOST_PICTURES
 from recommend.pipeline import Answer
 from recommend.query import Query
-from recommend.stage import Stage
+from recommend.stage import Stage, StageError
 from recommend.trace import STEPS, Trace
 from schemas.events import Item
 
@@ -40,7 +40,8 @@ class Pictures(NamedTuple):
 
     images: list[str | None]
     segment: str
-    failed: bool = False
+    failed: str | None = None
+    """why the choice failed"""
 
     def logged(self) -> dict[str, Any]:
         """Fields of the answer's impression; none where no item has a choice of pictures."""
@@ -68,18 +69,24 @@ def segment_of(query: Query) -> str:
     return best[:SEGMENT_LENGTH].strip() if best and liked[best] > 0 else ""
 
 
-def with_pictures(answer: Answer, seed: int | None) -> tuple[Answer, Pictures]:
+def with_pictures(answer: Answer, seed: int | None, failed: str | None = None) -> tuple[Answer, Pictures]:
     """An answer whose trace and timings have the choice of pictures, and the pictures of its items: none where the
-    choice fails. The same answer where no item has a choice. Never raises."""
+    choice fails, as it does where an earlier one of the same answer has `failed`. The same answer where no item has a
+    choice. Never raises."""
     query, rows, trace = answer.query, answer.candidates.rows, Trace()
+
+    def work() -> Pictures:
+        if failed is not None:
+            raise StageError(failed)
+        return pictures(query, rows, seed)
+
     with trace.step(STEP):
-        found, record = trace.run(STEP, STAGE, query, lambda: pictures(query, rows, seed), len(rows))
-    failed = found is None
-    chosen = found or Pictures([None] * len(rows), "", failed)
-    if record is None or not (failed or any(chosen.images)):
+        found, record = trace.run(STEP, STAGE, query, work, len(rows))
+    chosen = found or Pictures([None] * len(rows), "", record.failed if record else None)
+    if record is None or not (found is None or any(chosen.images)):
         return answer, chosen
     record.candidates_out = sum(image is not None for image in chosen.images)
-    if failed:
+    if found is None:
         record.fell_back = "no picture is chosen"
     spent = answer.timings_ms.get(STEP, 0.0) + trace.timings_ms[STEP]
     return (

@@ -7,6 +7,7 @@ those that stages look up beside them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,9 +17,11 @@ import numpy.typing as npt
 from msgspec import Struct, structs
 
 from feature_repo.columns import ItemColumns, Rows
+from recommend.favourites import Favourites
 from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
+from recommend.rules.ruling import REMOVED, RuleEffect
 from recommend.stage import Retriever, Stage, StageError
 from recommend.steps import CATALOGUE_FILTER
 from recommend.surface import Surface
@@ -39,6 +42,16 @@ class StageOutcome(Struct, frozen=True):
     failed: str | None = None
 
 
+class StageFailure(Struct, frozen=True):
+    """A run of a stage of another step that failed: what made it fail then may not do so again."""
+
+    step: str
+    stage: str
+    run: int
+    """counted from 0, of the runs of this stage in the step"""
+    failed: str
+
+
 @dataclass(frozen=True)
 class StageRun:
     """The same as it happened, over the live columns."""
@@ -49,36 +62,64 @@ class StageRun:
     failed: str | None
 
 
+@dataclass(frozen=True)
+class Found:
+    """What one list of an answer was made from: its surface and query, the results of the steps of GIVEN, and the
+    candidates that were left of them, `kept`; and the stages that have failed until it was made."""
+
+    surface: Surface
+    query: Query
+    runs: Sequence[StageRun]
+    kept: Rows
+    failures: list[StageFailure]
+
+
+def found(surface: Surface, query: Query, trace: RecordingTrace, kept: Rows) -> Found:
+    """The same, with no more rows of fallbacks than were needed."""
+    return Found(surface, query, trimmed(surface, trace.runs, kept), kept, trace.failures)
+
+
 class RecordingTrace(Trace):
-    """Keeps the results of the steps of GIVEN."""
+    """Keeps the results of the steps of GIVEN, and the failures of the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[StageRun] = []
+        self.failures: list[StageFailure] = []
+        self._times = Counter[tuple[str, str]]()
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
         result, record = super().run(step, stage, query, work, candidates)
+        failed = record.failed if record else None
         if step in GIVEN:
-            self.runs.append(StageRun(stage, record is not None, result, record.failed if record else None))
+            self.runs.append(StageRun(stage, record is not None, result, failed))
+            return result, record
+        if failed is not None:
+            self.failures.append(StageFailure(step, stage.name, self._times[step, stage.name], failed))
+        self._times[step, stage.name] += 1
         return result, record
 
 
 class GivenTrace(Trace):
-    """Takes the results of the steps of GIVEN from a record, and runs the others. `differs` says where a stage was
-    asked for that the record does not have."""
+    """Takes the results of the steps of GIVEN and the failures of the others from a record, and runs what did not fail.
+    `differs` says where a stage was asked for that the record does not have."""
 
-    def __init__(self, outcomes: Sequence[StageOutcome]) -> None:
+    def __init__(self, outcomes: Sequence[StageOutcome], failures: Sequence[StageFailure] = ()) -> None:
         super().__init__()
         self._outcomes = list(reversed(outcomes))
+        self._failures = {(each.step, each.stage, each.run): each.failed for each in failures}
+        self._times = Counter[tuple[str, str]]()
         self.differs = ""
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
         if step not in GIVEN:
-            return super().run(step, stage, query, work, candidates)
+            failed = self._failures.get((step, stage.name, self._times[step, stage.name]))
+            self._times[step, stage.name] += 1
+            return super().run(step, stage, query, work if failed is None else _failing(failed), candidates)
         outcome = self._outcomes.pop() if self._outcomes else None
         if outcome is None or outcome.stage != stage.name:
             self.differs = self.differs or f"{step}: {stage.name} is run, and was not"
@@ -86,12 +127,15 @@ class GivenTrace(Trace):
         if not outcome.applied:
             return None, None
 
-        def recorded() -> T:
-            if outcome.failed is not None:
-                raise StageError(outcome.failed)
-            return outcome.result
+        given = _failing(outcome.failed) if outcome.failed is not None else lambda: outcome.result
+        return super().run(step, _Applies(stage.name), query, given, candidates)
 
-        return super().run(step, _Applies(stage.name), query, recorded, candidates)
+
+def _failing(why: str) -> Callable[[], Any]:
+    def work() -> Any:
+        raise StageError(why)
+
+    return work
 
 
 class _Applies(Stage):
@@ -163,16 +207,36 @@ def outcomes(runs: Sequence[StageRun], rows: Rows) -> list[StageOutcome]:
     ]  # fmt: skip
 
 
-def recommend(pipeline: Pipeline, surface: Surface, query: Query, given: Sequence[StageOutcome]) -> tuple[Answer, str]:
+class HeldFavourites(Struct, frozen=True):
+    """What other people liked, of the candidates alone, as positions in the slice."""
+
+    rows: Any
+    scores: Any
+    counts: Any
+
+    def favourites(self) -> Favourites:
+        return Favourites(self.rows, self.scores, self.counts)
+
+
+def held_favourites(liked: Favourites, kept: Rows, rows: Rows) -> HeldFavourites:
+    """Of the favourites those among the candidates `kept`, in a slice of `rows`. Where none is, one that is no item:
+    whether there are any decides whether stages run."""
+    inside = np.isin(liked.rows, kept)
+    if len(liked.rows) and not inside.any():
+        return HeldFavourites(np.array([-1]), np.zeros(1, np.float32), np.zeros(1, np.int64))
+    return HeldFavourites(np.searchsorted(rows, liked.rows[inside]), liked.scores[inside], liked.counts[inside])
+
+
+def recommend(pipeline: Pipeline, surface: Surface, query: Query, trace: GivenTrace) -> tuple[Answer, str]:
     """The answer, and "" or what was asked for that the record does not have."""
-    trace = GivenTrace(given)
     answer = pipeline.finish(pipeline.begin(surface, query, trace))
     return answer, trace.differs
 
 
 def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list[StageTrace]:
-    """The stages as they were made again, with what was measured then: milliseconds, and the numbers of items in the
-    whole catalogue, which a slice does not have."""
+    """The stages as they were made again, with what was measured then: milliseconds, the numbers of items in the whole
+    catalogue, which a slice does not have, and what rules removed, since the slice lacks what a fallback found and the
+    filters removed."""
     if [(each.step, each.stage) for each in made] != [(each.step, each.stage) for each in recorded]:
         return list(made)
     found = []
@@ -180,8 +244,21 @@ def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list
         changes: dict[str, Any] = {"ms": then.ms, "over_budget": then.over_budget}
         if then.step in GIVEN or then.stage == CATALOGUE_FILTER.name:
             changes |= {name: getattr(then, name) for name in ("candidates_in", "candidates_out", "removed")}
+        if then.rules:
+            changes["rules"] = _with_removed(now.rules, then.rules)
         found.append(structs.replace(now, **changes))
     return found
+
+
+def _with_removed(made: Sequence[RuleEffect], recorded: Sequence[RuleEffect]) -> list[RuleEffect]:
+    """The effects of rules as they were made again, but for those that removed items."""
+    again = {(each.rule, each.effect): each for each in made if each.effect != REMOVED}
+    found = [
+        each if each.effect == REMOVED else again.pop((each.rule, each.effect))
+        for each in recorded
+        if each.effect == REMOVED or (each.rule, each.effect) in again
+    ]
+    return [*found, *again.values()]
 
 
 def held_pairs(pairs: Mapping[str, Mapping[str, Any]]) -> Callable[[str, Sequence[str]], Mapping[str, Any]]:

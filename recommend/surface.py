@@ -88,6 +88,8 @@ class Surface:
             raise ValueError(
                 f"{self.name}: retrievers need different names; at most {MAX_RETRIEVERS - OWN_SOURCES} fit"
             )
+        if self.reports and self.exploration is not None:
+            raise ValueError(f"{self.name}: a list of the caller's own has no exploration slots: leave one of them out")
         if not -1 <= self.price_level <= 1:
             raise ValueError(f"{self.name}: price_level is {self.price_level}; it is from -1 (cheaper) to 1 (dearer)")
         for head, weight in (self.objective or {}).items():

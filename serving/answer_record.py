@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,17 @@ from operators.hashes import Hashes
 from operators.seen import SEEN
 from recommend import recorded
 from recommend.candidate_set import CandidateSet
+from recommend.item_space import ItemSpace
+from recommend.page_rows import Title
+from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
-from recommend.recorded import RecordingTrace, StageOutcome
-from recommend.surface import Surface
+from recommend.recorded import Found, HeldFavourites, StageFailure, StageOutcome
 from recommend.trace import StageTrace
 from schemas import packed
 from serving.bodies import Around
 
-FORMAT = 1
+FORMAT = 2
 MOST_BYTES = 1 << 20
 """of one record, compressed; larger ones are dropped, and counted"""
 PLAIN = (
@@ -51,6 +54,36 @@ class RecordedList(Struct, frozen=True):
     relaxed: int
 
 
+class RecordedRow(Struct, frozen=True, kw_only=True):
+    """One row that was considered for a page: what was asked for, and what the steps that search have found."""
+
+    kind: str
+    title: Title
+    anchor: int
+    """position of the item that it is about, -1 without"""
+    about: dict[str, Any]
+    """fields of the row's query beside the page's: `item` as a position, `filter` as its text"""
+    resting: Any
+    outcomes: list[StageOutcome]
+    failures: list[StageFailure]
+
+
+class RecordedPage(Struct, frozen=True, kw_only=True):
+    """What a record of a page of rows has beside that of its person and request."""
+
+    size: tuple[int, int]
+    """rows, and items of each, that were asked for"""
+    logged: bool
+    """whether its pictures were drawn"""
+    failed: list[str]
+    """kinds of rows that could not be planned"""
+    rows: list[RecordedRow]
+    failures: list[StageFailure]
+    """of what is computed of all rows together"""
+    traces: list[list[StageTrace]]
+    """of the rows that were shown, where the answer has them"""
+
+
 class AnswerRecord(Struct, frozen=True, kw_only=True):
     """One answer's facts. Rows are positions in `slice`; arrays are NumPy's."""
 
@@ -71,15 +104,22 @@ class AnswerRecord(Struct, frozen=True, kw_only=True):
     """and of those that rest"""
     pairs: dict[str, dict[str, Any]]
     slice: ItemSlice
-    vectors: dict[int, Any]
-    """row → vector, None for none, of those that differ from the bundle"""
+    others: dict[str, HeldFavourites]
+    """whose favourites → those among the candidates, without a word of who liked them"""
+    vectors: dict[str, dict[int, Any]]
+    """surface whose parts of the bundle are used → row → vector, None for none, of those that differ from the bundle"""
     shares: Any
     """of contexts, in the whole catalogue"""
     n_allowed: int | None
     """items of the whole catalogue that were allowed, where that was counted"""
     outcomes: list[StageOutcome]
+    failures: list[StageFailure]
     trace: list[StageTrace]
     """where the answer has it"""
+    undrawn: list[str | None]
+    """for each list of items, one or the rows of a page, why pictures could not be chosen; empty where they could"""
+    page: RecordedPage | None = None
+    """of a page of rows, whose outcomes, failures and traces are here"""
     rest: bytes
     """digest of what stays on the list for later pages"""
     sha256: str
@@ -92,50 +132,97 @@ class Capture:
 
     record: AnswerRecord
     body: bytes | memoryview
+    people: tuple[str, ...] = ()
+    """whose favourites it has: it is forgotten with them. The record itself does not name them"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all kinds of answers have in common: the rows of the slice, and fields of the record."""
+
+    rows: Rows
+    fields: dict[str, Any]
+
+    def position(self, row: int) -> int:
+        """The position of a row in the slice, -1 for none."""
+        return int(np.searchsorted(self.rows, row)) if row >= 0 else -1
+
+    def resting(self, query: Query) -> Hashes:
+        """Of the items that rest those of the slice."""
+        return _among(query, query.resting, self.rows)
 
 
 def capture(
-    surface: Surface,
     around: Around,
     answer: Answer,
-    trace: RecordingTrace,
-    kept: Rows,
+    found: Found,
     shares: npt.NDArray[np.float64],
     rules: str,
     body: bytes | memoryview,
+    chosen: Pictures = NO_PICTURES,
+    people: tuple[str, ...] = (),
 ) -> Capture:
-    """The facts of an answer, none of which changes any more. `kept` are the candidates before they were ranked."""
-    query, runs = answer.query, recorded.trimmed(surface, trace.runs, kept)
-    rows, columns = recorded.rows_read(query, runs, kept), query.columns
-    space, listed = query.parts.space, query.listed
-    vectors: dict[int, Any] = {}
-    if space is not None:
-        places = np.flatnonzero(space.differs(rows))
-        found = space.vectors_of(rows[places])
-        has = space.has(rows[places])
-        vectors = {
-            int(place): vector if there else None
-            for place, vector, there in zip(places, found, has, strict=True)
-        }  # fmt: skip
-    inside = {name: getattr(query, name) for name in OF_ROWS}
+    """The facts of an answer, none of which changes any more."""
+    query, listed = answer.query, answer.query.listed
+    facts = facts_of(query, [found], [answer.candidates.rows] if any(chosen.images) else [])
     return Capture(
         AnswerRecord(
-            around=around, rules=rules,
-            query={name: getattr(query, name) for name in PLAIN} | {"filter": query.filter and query.filter.text},
-            rows={name: np.searchsorted(rows, each[np.isin(each, rows)]) for name, each in inside.items()},
-            item=int(np.searchsorted(rows, query.item)) if query.item >= 0 else -1,
+            around=around, rules=rules, shares=shares, resting=facts.resting(query),
             listed=None if listed is None else RecordedList(
-                np.searchsorted(rows, listed.rows), listed.sources, listed.relaxed
+                np.searchsorted(facts.rows, listed.rows), listed.sources, listed.relaxed
             ),
-            person=_person(query), seen=_among(query, query.seen, rows), resting=_among(query, query.resting, rows),
-            pairs={view: dict(known) for view, known in getattr(query.pairs, "read", {}).items()},
-            slice=item_slice.take(columns, rows, query.region, recorded.bought_with(query)),
-            vectors=vectors, shares=shares, n_allowed=query.__dict__.get("n_allowed"),
-            outcomes=recorded.outcomes(runs, rows), trace=answer.trace if query.explains_all else [],
-            rest=rest_of(query, answer.rest), sha256="",
+            outcomes=recorded.outcomes(found.runs, facts.rows), failures=found.failures,
+            trace=answer.trace if query.explains_all else [],
+            undrawn=undrawn([chosen]), rest=rest_of(query, answer.rest), sha256="", **facts.fields,
         ),
-        body,
+        body, people if query.others else (),
     )  # fmt: skip
+
+
+def facts_of(query: Query, found: Sequence[Found], pictured: Sequence[Rows]) -> Facts:
+    """The facts of an answer to the query whose lists were made from what was `found`; `pictured` are rows of items of
+    which a bandit has chosen a picture."""
+    columns, drawn = query.columns, query.drawn
+    rows = np.unique(np.concatenate([recorded.rows_read(each.query, each.runs, each.kept) for each in found]))
+    kept = np.unique(np.concatenate([each.kept for each in found]))
+    vectors: dict[str, dict[int, Any]] = {}
+    for each in found:
+        space = each.query.parts.space
+        if space is not None and each.surface.parts_name not in vectors:
+            vectors[each.surface.parts_name] = changed_vectors(space, rows)
+    partners = list(dict.fromkeys(row for each in found for row in recorded.bought_with(each.query)))
+    places = dict(zip(rows.tolist(), range(len(rows)), strict=True))
+    arms = columns.arms.take(
+        places if drawn is not None else {}, {row: places[row] for of in pictured for row in of.tolist()},
+        found[0].surface.name if drawn is not None and drawn.contexts is not None else "",
+    )  # fmt: skip
+    inside = {name: getattr(query, name) for name in OF_ROWS}
+    return Facts(rows, {
+        "query": {name: getattr(query, name) for name in PLAIN} | {"filter": query.filter and query.filter.text},
+        "rows": {name: np.searchsorted(rows, each[np.isin(each, rows)]) for name, each in inside.items()},
+        "item": int(np.searchsorted(rows, query.item)) if query.item >= 0 else -1,
+        "person": _person(query), "seen": _among(query, query.seen, rows),
+        "others": {whose: recorded.held_favourites(each, kept, rows) for whose, each in query.others.items()},
+        "pairs": {view: dict(known) for view, known in getattr(query.pairs, "read", {}).items()},
+        "slice": item_slice.take(columns, rows, query.region, partners, arms),
+        "vectors": vectors, "n_allowed": query.__dict__.get("n_allowed"),
+    })  # fmt: skip
+
+
+def changed_vectors(space: ItemSpace, rows: Rows) -> dict[int, Any]:
+    """Position among `rows` → vector, None for none, of those that differ from the bundle."""
+    places = np.flatnonzero(space.differs(rows))
+    found, has = space.vectors_of(rows[places]), space.has(rows[places])
+    return {
+        int(place): vector if there else None
+        for place, vector, there in zip(places, found, has, strict=True)
+    }  # fmt: skip
+
+
+def undrawn(chosen: Sequence[Pictures]) -> list[str | None]:
+    """Why the pictures of each list could not be chosen; nothing where they could be of all."""
+    failed = [each.failed for each in chosen]
+    return [] if all(each is None for each in failed) else failed
 
 
 def encode(captured: Capture) -> bytes:

@@ -25,7 +25,7 @@ from serving.answers import (
 )
 from serving.hydrate import Freshness
 
-Kind = Literal["feed", "related", "together", "rank"]
+Kind = Literal["feed", "related", "together", "rank", "again", "page"]
 
 
 class Around(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from recommend.query import STRANGER
 from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
-from recommend.surfaces.trending import BY
 from serving import parameters
 from serving.answers import FeedAnswer, Related
 from serving.bodies import body, degraded_of
@@ -24,7 +23,15 @@ from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
 from serving.features import PersonFeatures
 from serving.hydrate import Person
 from serving.parameters import Parameter
-from serving.personal import answer_to, impression, read_others, read_person
+from serving.personal import (
+    answer_to,
+    impression,
+    impression_of_list,
+    is_logged,
+    read_others,
+    read_person,
+    seed_for,
+)
 from serving.problems import NotFound, document
 from serving.request_parameters import (
     AFTER,
@@ -117,12 +124,12 @@ class Feeds:
         hydrated = time.perf_counter()
         request_id = secrets.token_hex(12)
         # A HEAD shows nobody a list. What is not logged is no place to explore: nothing would be learned from it.
-        is_logged = person.consent and requested.is_logged and request.method != "HEAD"
+        shows = is_logged(request, requested, person)
         with services.recorder.recording(request_id, person) as recording:
             query = requested.query(
                 user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
                 device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
-                seed=seed_of(request_id) if is_logged else None,
+                seed=seed_of(request_id) if shows else None,
             )  # fmt: skip
             found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
             answer, chosen = with_pictures(found.answer, query.seed)
@@ -130,46 +137,52 @@ class Feeds:
             timings = timings_of(answer, started, found.hydrate_ms)
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer, chosen=chosen))
-            recording.take(surface, around, answer, response.body, chosen)
+            recording.take(around, answer, response.body, chosen, others.people)
         observe(services, surface, answer, timings, found.degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        if answer.item_ids and is_logged:
+        if answer.item_ids and shows:
             services.log_shown(impression(request_id, user_id, requested, found, chosen))
         return response
 
     async def similar(self, request: Request) -> Response:
         """The item's nearest neighbours that are available."""
         asked = parameters.read(request, SIMILAR)
-        requested = self._requests.check(asked, similar, SIMILAR, asked["user_id"] or "")
-        return await self._related(requested, item=row_of(self._services, asked["id"]))
+        surface = self._services.named[similar.name]
+        requested = self._requests.check(asked, surface, SIMILAR, asked["user_id"] or "")
+        return await self._related(request, requested, item=row_of(self._services, asked["id"]))
 
     async def trending(self, request: Request) -> Response:
         """What is popular now, or gains fast: everywhere or in a region, of all categories or of one."""
         asked = parameters.read(request, TRENDING)
-        requested = self._requests.check(asked, BY[asked["by"]], TRENDING, asked["user_id"] or "")
-        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
+        surface = self._services.trending_by[asked["by"]]
+        requested = self._requests.check(asked, surface, TRENDING, asked["user_id"] or "")
+        return await self._related(request, requested, region=asked["region"] or "", category=asked["category"] or "")
 
     async def onboarding(self, request: Request) -> Response:
         """Items of which an answer tells the most about a person; answers are events like any other."""
         asked = parameters.read(request, ONBOARDING)
-        requested = self._requests.check(asked, onboarding, ONBOARDING, asked["user_id"] or "")
-        return await self._related(requested, region=asked["region"] or "", category=asked["category"] or "")
+        surface = self._services.named[onboarding.name]
+        requested = self._requests.check(asked, surface, ONBOARDING, asked["user_id"] or "")
+        return await self._related(request, requested, region=asked["region"] or "", category=asked["category"] or "")
 
-    async def _related(self, requested: Requested, **about: Any) -> Response:
+    async def _related(self, request: Request, requested: Requested, **about: Any) -> Response:
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
         request_id, hydrated = secrets.token_hex(12), not (person and person.degraded)
         user_id = requested.asked["user_id"]
         with self._services.recorder.recording(request_id, person) as recording:
-            query = requested.query(n=requested.asked["n"], user=user, user_id=user_id or "", **about)
+            seed = seed_for(request, requested, person, request_id)
+            query = requested.query(n=requested.asked["n"], user=user, user_id=user_id or "", seed=seed, **about)
             answer = requested.answer(query, recording)
             around = requested.around(
                 "related", answer, request_id, answer.timings_ms, user_id, person, hydrated,
                 velocity=requested.asked.get("by") == "velocity",
             )  # fmt: skip
             response = document(body(around, answer))
-            recording.take(requested.surface, around, answer, response.body)
+            recording.take(around, answer, response.body)
         observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+        if seed is not None and answer.item_ids:
+            self._services.log_shown(impression_of_list(request_id, user_id, requested, answer))
         return response
 
 

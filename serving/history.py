@@ -7,12 +7,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from operators.time import DAY
-from recommend.again import Repurchase, Source, repurchases
 from recommend.controls import PersonControls
 from recommend.controls import asked as controls_of
 from recommend.page_rows import AGAIN
@@ -20,7 +18,8 @@ from schemas import controls as names
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving import parameters
-from serving.answers import Filtered, filtered
+from serving.again import AgainAnswer, again_body
+from serving.bodies import Around, degraded_of
 from serving.endpoint import USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness
@@ -58,33 +57,6 @@ class RecentAnswer(Struct, frozen=True):
     items: list[RecentItem]
     freshness: Freshness
     degraded: list[str]
-
-
-class AgainItem(Struct, frozen=True):
-    """An item that is due: `elapsed` is the time since the last purchase in intervals, and `score` how near to 1 that
-    is. `source` says what the interval was learned from."""
-
-    item_id: str
-    rank: int
-    score: float
-    last_purchase: int
-    purchases: int
-    interval_days: float
-    source: Source
-    elapsed: float
-    item: Item | None
-
-
-class AgainAnswer(Struct, frozen=True, kw_only=True):
-    """Items that are due to be bought again, best first."""
-
-    request_id: str
-    user_id: str
-    items: list[AgainItem]
-    unknown_items: list[str]
-    freshness: Freshness
-    degraded: list[str]
-    filter: Filtered | UnsetType = UNSET
 
 
 class Segment(Struct, frozen=True):
@@ -160,22 +132,19 @@ class History:
         user_id = asked["id"]
         requested = self._requests.check({**asked, "objective": None}, AGAIN, BUY_AGAIN, user_id)
         person = await read_person(self._services, requested, user_id, asked["after"])
-        query = requested.query(user=person.features, n=asked["n"], user_id=user_id)
-        answer = requested.answer(query)
-        degraded = (["hydrate"] if person.degraded else []) + answer.degraded
-        observe(self._services, AGAIN, answer, answer.timings_ms, degraded)
-        known = {each.row: each for each in repurchases(query.user, query.columns, query.at)}
-        shown = [(row, known[row]) for row in answer.candidates.rows.tolist() if row in known]
-        return document(
-            AgainAnswer(
-                request_id=secrets.token_hex(12), user_id=user_id,
-                items=[
-                    again_item(rank, each, query.columns.ids[row], query.columns.items[row])
-                    for rank, (row, each) in enumerate(shown)
-                ],
-                unknown_items=requested.unknown, freshness=person.freshness, degraded=degraded, filter=filtered(answer),
-            )
-        )  # fmt: skip
+        request_id = secrets.token_hex(12)
+        with self._services.recorder.recording(request_id, person) as recording:
+            query = requested.query(user=person.features, n=asked["n"], user_id=user_id)
+            answer = requested.answer(query, recording)
+            around = Around(
+                kind="again", request_id=request_id, surface=AGAIN.name, unknown_items=requested.unknown, next=None,
+                model_version=requested.variant.version, variant=requested.variant.name, timings_ms={}, user_id=user_id,
+                freshness=person.freshness, hydrated=not person.degraded,
+            )  # fmt: skip
+            response = document(again_body(around, answer))
+            recording.take(around, answer, response.body)
+        observe(self._services, AGAIN, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+        return response
 
     async def segments(self, request: Request) -> Response:
         """Shares of attention in the person's row, and what the profile and controls state."""
@@ -192,14 +161,6 @@ class History:
                 ["hydrate"] if person.degraded else [],
             )
         )  # fmt: skip
-
-
-def again_item(rank: int, each: Repurchase, item_id: str, item: Item | None) -> AgainItem:
-    """One entry of the answer."""
-    return AgainItem(
-        item_id, rank, round(each.score, 5), each.last, each.purchases, round(each.interval / DAY, 3), each.source,
-        round(each.elapsed, 3), item,
-    )  # fmt: skip
 
 
 def segments(row: Mapping[str, Any], name: str, stated: list[str], refused: frozenset[str]) -> list[Segment]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from operators.follows import following
 from recommend.favourites import ALIKE, FRIENDS, Favourites, Likes, favourites, likes
+from serving.people_space import Near
 from serving.services import Services
 from serving.store import StoreAway
 
@@ -26,6 +27,8 @@ class Others(NamedTuple):
     favourites: Mapping[str, Favourites]
     degraded: bool = False
     """whether the store did not answer"""
+    people: tuple[str, ...] = ()
+    """ids of those who liked any of it"""
 
 
 class OtherPeople:
@@ -39,23 +42,26 @@ class OtherPeople:
         """What a surface `reads` of the people around a person, whose row this is, as of `at`, epoch ms. A person
         without consent has none."""
         found: dict[str, Favourites] = {}
+        people: tuple[str, ...] = ()
         if ALIKE in whose and (alike := self._alike(user_id, row)):
-            found[ALIKE] = self._favourites(alike, at)
+            found[ALIKE] = self._favourites([(near.likes, near.similarity) for near in alike], at)
+            people = tuple(near.user_id for near in alike)
         whom = following(row)[:MOST_FRIENDS] if FRIENDS in whose else []
         if not whom:
-            return Others(found)
+            return Others(found, people=people)
         services = self._services
         try:
             rows = await services.store.people(whom)
         except StoreAway:
-            return Others(found, True)
-        friends = [(likes(each), 1.0) for friend, each in rows.items() if services.may_appear(friend, each)]
-        return Others({**found, FRIENDS: self._favourites(friends, at)})
+            return Others(found, True, people)
+        friends = {friend: likes(each) for friend, each in rows.items() if services.may_appear(friend, each)}
+        liked = self._favourites([(each, 1.0) for each in friends.values()], at)
+        return Others({**found, FRIENDS: liked}, people=(*people, *friends))
 
-    def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[tuple[Likes, float]]:
+    def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[Near]:
         services = self._services
         return [
-            (near.likes, near.similarity)
+            near
             for near in services.people.nearest_to(user_id, row, MOST_ALIKE)
             if near.similarity >= SIMILAR and not services.own.has_withdrawn(near.user_id)
         ]

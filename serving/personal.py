@@ -6,16 +6,18 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
+from starlette.requests import Request
+
 from operators.contract import Space
 from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
-from recommend.slots import logged
+from recommend.slots import logged, seed_of
 from schemas.events import Impression
 from serving.bodies import degraded_of
 from serving.hydrate import Person
 from serving.others import OtherPeople, Others
-from serving.recorder import NOT_RECORDED, Recording
+from serving.recording import NOT_RECORDED, Recording
 from serving.requested import Requested
 from serving.services import Services
 from serving.tokens import Token
@@ -34,6 +36,20 @@ class Personal(NamedTuple):
     def degraded(self) -> list[str]:
         """Steps of which a stage failed, with hydration."""
         return degraded_of(self.hydrated, self.answer)
+
+
+def is_logged(request: Request, requested: Requested, person: Person | None) -> bool:
+    """Whether the list of an answer counts as shown to the person: nothing of somebody without consent does, nor of a
+    request that shows nobody a list."""
+    return person is not None and person.consent and requested.is_logged and request.method != "HEAD"
+
+
+def seed_for(request: Request, requested: Requested, person: Person | None, request_id: str) -> int | None:
+    """The seed of the draws for a surface other than the feed; None where it has no slots, or the list is not logged:
+    nothing would be learned from it."""
+    if requested.surface.exploration is None or not is_logged(request, requested, person):
+        return None
+    return seed_of(request_id)
 
 
 async def read_person(
@@ -96,4 +112,13 @@ def impression(
         applied_offset=None if inputs is None else person.row_offset,
         own_offsets=None if inputs is None else person.own_offsets,
         **logged(found.answer.query, len(found.answer.item_ids)), **chosen.logged(),
+    )  # fmt: skip
+
+
+def impression_of_list(request_id: str, user_id: str, requested: Requested, answer: Answer) -> Impression:
+    """A list of another surface than a feed as it was shown to a person: without what it was ranked by."""
+    asked, variant = requested.asked, requested.variant
+    return Impression(
+        request_id, user_id, requested.now, answer.item_ids, requested.surface.name, asked.get("region"),
+        asked.get("device"), variant.version, variant.name, **logged(answer.query, len(answer.item_ids)),
     )  # fmt: skip

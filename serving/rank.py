@@ -83,6 +83,6 @@ class Ranking:
             failed = person is not None and (person.degraded or person.pairs.degraded)
             around = requested.around("rank", answer, request_id, timings, user_id, person, not failed)
             response = document(body(around, answer))
-            recording.take(rank, around, answer, response.body)
+            recording.take(around, answer, response.body)
         observe(services, rank, answer, timings, degraded_of(around.hydrated, answer))
         return response

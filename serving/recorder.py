@@ -16,24 +16,16 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from feature_repo.columns import Rows
 from follow.loop import Loop, LoopHealth
 from operators.time import DAY
-from recommend.pictures import NO_PICTURES, Pictures
-from recommend.pipeline import Answer, Begun
-from recommend.query import NO_ROWS, Query
-from recommend.recorded import RecordingTrace
 from recommend.rules.rule_set import NO_RULES, RuleSet
-from recommend.surface import Surface
 from schemas.clock import now_ms
 from serving import answer_record
 from serving.answer_record import Capture, RecordTooLarge
-from serving.bodies import Around
 from serving.hydrate import Person
 from serving.record_store import RecordStore, StoredRecord
+from serving.recording import NOT_RECORDED, Recording
 
 log = logging.getLogger(__name__)
 
@@ -53,62 +45,6 @@ class Holds(Protocol):
     def release(self) -> None: ...
 
 
-class Recording:
-    """One answer, recorded or not."""
-
-    def __init__(self, recorder: Recorder | None = None) -> None:
-        """Without a recorder nothing is recorded."""
-        self._recorder = recorder
-        self.trace = None if recorder is None else RecordingTrace()
-        self._shares: npt.NDArray[np.float64] | None = None
-        self._kept: Rows = NO_ROWS
-        self._broken = False
-
-    def before(self, query: Query) -> None:
-        """Called before the first stage. Never raises."""
-        if self._recorder is not None:
-            try:
-                self._shares = query.popular.shares(query.at)
-            except Exception:
-                log.exception("the shares of contexts cannot be recorded")
-
-    def between(self, begun: Begun) -> None:
-        """Called between the halves of the answer."""
-        if self._recorder is not None:
-            self._kept, self._broken = begun.candidates.rows, begun.broken
-
-    def take(
-        self,
-        surface: Surface,
-        around: Around,
-        answer: Answer,
-        body: bytes | memoryview,
-        chosen: Pictures = NO_PICTURES,
-    ) -> None:
-        """Called with the answer, its body and the pictures in it. Never raises."""
-        if self._recorder is None:
-            return
-        try:
-            if answer.query.drawn is not None or answer.query.others or any(chosen.images) or chosen.failed:
-                self._recorder.count("unsupported", 1)  # a record has neither counts of bandits nor other people
-                return
-            shares = answer.query.popular.shares(answer.query.at)
-            if self._shares is None or self._broken or not np.array_equal(shares, self._shares):
-                self._recorder.count("failed", 1)
-                return
-            assert self.trace is not None
-            rules = self._recorder.digest(answer.query.rules)
-            self._recorder.put(
-                answer_record.capture(surface, around, answer, self.trace, self._kept, shares, rules, body)
-            )  # fmt: skip
-        except Exception:
-            log.exception("the answer %s cannot be recorded", around.request_id)
-            self._recorder.count("failed", 1)
-
-
-NOT_RECORDED = Recording()
-
-
 class Recorder:
     """Used from the event loop, but for its thread."""
 
@@ -123,8 +59,7 @@ class Recorder:
         count: Callable[[str, int], object],
     ) -> None:
         """`share` of the answers is recorded, 0 … 1; `queue` of them wait at most; they are kept for `days`, and
-        `most_bytes` of them. `count(result, n)` is called with stored, dropped, busy, unsupported, too_large or
-        failed."""
+        `most_bytes` of them. `count(result, n)` is called with stored, dropped, busy, too_large or failed."""
         self._store, self._columns, self._share = store, columns, share
         self._size, self._days, self._most_bytes = queue, days, most_bytes
         self.count = count
@@ -180,7 +115,8 @@ class Recorder:
             self.count("dropped", 1)
 
     def forget(self, user_id: str) -> None:
-        """Deletes a person's records, since the person has withdrawn consent."""
+        """Deletes a person's records, and those of answers that were made of the person's favourites, since the person
+        has withdrawn consent. Called from any thread."""
         if self.is_used:
             self._forgotten.append(user_id)
 
@@ -206,12 +142,12 @@ class Recorder:
 
     def _flush(self) -> None:
         waiting, now = self._waiting, now_ms()
-        forgotten = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
+        forgotten = {self._forgotten.popleft() for _ in range(len(self._forgotten))}
         entries: list[StoredRecord] = []
         while waiting:
             captured = waiting.popleft()
             around, found = captured.record.around, captured.record
-            if around.user_id in forgotten:
+            if around.user_id in forgotten or not forgotten.isdisjoint(captured.people):
                 continue
             try:
                 data = answer_record.encode(captured)
@@ -222,7 +158,8 @@ class Recorder:
                 self._loop.note(error, "a record was lost")
                 self.count("failed", 1)
                 continue
-            entries.append(StoredRecord(around.request_id, around.user_id or "", now, found.rules, data))
+            person = around.user_id or ""
+            entries.append(StoredRecord(around.request_id, person, now, found.rules, data, captured.people))
         if entries:
             try:
                 # All that are known: one of them may be of a record that comes next, and was pruned meanwhile.

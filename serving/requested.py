@@ -24,7 +24,7 @@ from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
 from serving.hydrate import Person
 from serving.parameters import Parameter
 from serving.problems import Fault, Forbidden, Unprocessable
-from serving.recorder import NOT_RECORDED, Recording
+from serving.recording import NOT_RECORDED, Recording
 from serving.request_parameters import FREE
 from serving.rows_by_hash import RowsByHash
 from serving.services import Services
@@ -99,7 +99,7 @@ class Requested:
     def begin(self, query: Query, recording: Recording = NOT_RECORDED) -> Begun:
         """The first half of the answer."""
         recording.before(query)
-        begun = self.variant.pipeline.begin(self.surface, query, recording.trace)
+        begun = self.variant.pipeline.begin(self.surface, query, recording.new_trace())
         recording.between(begun)
         return begun
 

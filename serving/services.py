@@ -20,7 +20,8 @@ from recommend import discovery
 from recommend.item_space import ItemSpace
 from recommend.pipeline import Pipeline
 from recommend.surface import Surface
-from recommend.surfaces import SURFACES
+from recommend.surfaces import SURFACES, trending
+from recommend.surfaces.trending import by
 from schemas.events import Impression
 from schemas.topics import INTERACTIONS, ITEM_FEATURES, ITEMS, RULES, USERS
 from serving.catalogue import LiveCatalogue
@@ -31,7 +32,7 @@ from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
-from serving.people_index import LAST, PeopleIndex
+from serving.people_index import LAST, PeopleIndex, who_withdraws
 from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
@@ -76,7 +77,9 @@ class Services:
     """when reading the catalogue began, or its last record came, as of `time.monotonic`"""
 
     def __post_init__(self) -> None:
-        self.people = PeopleIndex(self.settings.people, self._user_space, self._read_people, self.may_appear)
+        self.people = PeopleIndex(
+            self.settings.people, self._user_space, self._read_people, self.may_appear, dropped=self.recorder.forget
+        )
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -119,6 +122,16 @@ class Services:
     def personal(self) -> Mapping[str, Surface]:
         """The surfaces that find items for a person, by name."""
         return discovery.personal(self.surfaces)
+
+    @cached_property
+    def named(self) -> Mapping[str, Surface]:
+        """All surfaces, by name."""
+        return {surface.name: surface for surface in self.surfaces}
+
+    @cached_property
+    def trending_by(self) -> Mapping[str, Surface]:
+        """What items are trending by → the surface."""
+        return by(self.named[trending.name])
 
     @property
     def variants(self) -> Variants:
@@ -175,7 +188,7 @@ class Services:
         followed = [each.health for each in followers]
         if self._rules_follower:
             followed.append(self.rules.health)
-        if self._people_follower:
+        if self._people_follower and self.settings.people:
             followed.append(self.people.health)
         recorded = [self.recorder.health] if self.recorder.is_used else []
         return [*followed, self.models.health, self.impressions.health, *recorded]
@@ -224,6 +237,8 @@ class Services:
                 self._people_follower = Follower(
                     self.settings.connection, [INTERACTIONS, USERS], self.people.on_record, last=LAST
                 ).start()
+            elif self.recorder.is_used:
+                self._people_follower = Follower(self.settings.connection, [USERS], self.on_profile, last=LAST).start()
 
     async def stop(self) -> None:
         """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
@@ -232,7 +247,7 @@ class Services:
         if self._rules_follower:
             threads += [self._rules_follower.stop, self.rules.stop]
         if self._people_follower:
-            threads += [self._people_follower.stop, self.people.stop]
+            threads += [self._people_follower.stop, *([self.people.stop] if self.settings.people else [])]
         ended = await asyncio.gather(
             self._write_out(), self.store.stop(), *(asyncio.to_thread(stop) for stop in threads), return_exceptions=True
         )
@@ -255,6 +270,11 @@ class Services:
         if not self.catalogue.complete:  # afterwards there is always some event, and rules may be missing for good
             self._quiet_since = time.monotonic()
         self.catalogue.on_record(topic, key, value)
+
+    def on_profile(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Forgets the records of who withdraws through any server, where no index of people does."""
+        if (user_id := who_withdraws(topic, key, value)) is not None:
+            self.recorder.forget(user_id)
 
     def _on_caught_up(self) -> None:
         self.catalogue.set_complete()

@@ -13,14 +13,14 @@ from starlette.responses import Response
 
 from recommend.query import STRANGER
 from recommend.surfaces import bought_together, cart
-from schemas.events import Id, Impression
+from schemas.events import Id
 from serving import parameters
 from serving.answers import TogetherAnswer
 from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
 from serving.feeds import observe, person_of, row_of, timings_of
-from serving.personal import read_person
+from serving.personal import impression_of_list, is_logged, read_person, seed_for
 from serving.problems import document
 from serving.request_parameters import AFTER, COMMON, explained, how_many
 from serving.requested import Requests
@@ -63,21 +63,25 @@ class Carts:
         """Complements of one item, for a person as those of a cart of it."""
         asked = parameters.read(request, ITEM)
         user_id = asked["user_id"]
-        requested = self._requests.check(asked, bought_together, ITEM, user_id or "")
+        surface = self._services.named[bought_together.name]
+        requested = self._requests.check(asked, surface, ITEM, user_id or "")
         row = row_of(self._services, asked["id"])
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
         request_id = secrets.token_hex(12)
         with self._services.recorder.recording(request_id, person) as recording:
+            seed = seed_for(request, requested, person, request_id)
             query = requested.query(
-                n=asked["n"], user=user, user_id=user_id or "", item=row, cart=np.array([row], np.int64)
+                n=asked["n"], user=user, user_id=user_id or "", item=row, cart=np.array([row], np.int64), seed=seed
             )
             answer = requested.answer(query, recording)
             hydrated = not (person and person.degraded)
             around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
             response = document(body(around, answer))
-            recording.take(bought_together, around, answer, response.body)
-        observe(self._services, bought_together, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+            recording.take(around, answer, response.body)
+        observe(self._services, surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+        if seed is not None and answer.item_ids:
+            self._services.log_shown(impression_of_list(request_id, user_id, requested, answer))
         return response
 
     async def cart(self, request: Request) -> Response:
@@ -88,7 +92,8 @@ class Carts:
         given = await read_object(request, Cart, "a cart", services.settings)
         user_id, ids = given.user_id, list(dict.fromkeys(given.items))
         of_body = {"items": ids, "user_id": user_id}
-        requested = self._requests.check(asked, cart, CART, user_id or "", of_body, ids)
+        surface = services.named[cart.name]
+        requested = self._requests.check(asked, surface, CART, user_id or "", of_body, ids)
         variant = requested.variant
         person = None
         if user_id is not None:
@@ -97,21 +102,17 @@ class Carts:
         request_id = secrets.token_hex(12)
         with services.recorder.recording(request_id, person) as recording:
             query = requested.query(
-                user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids)
-            )
+                user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids),
+                seed=seed_for(request, requested, person, request_id),
+            )  # fmt: skip
             answer = requested.answer(query, recording)
             timings = timings_of(answer, started, (hydrated - started) * 1000)
             around = requested.around(
                 "together", answer, request_id, timings, user_id, person, not (person and person.degraded)
             )
             response = document(body(around, answer))
-            recording.take(cart, around, answer, response.body)
-        observe(services, cart, answer, timings, degraded_of(around.hydrated, answer))
-        shown = answer.item_ids
-        if user_id is not None and person and person.consent and shown and requested.is_logged:
-            services.log_shown(
-                Impression(
-                    request_id, user_id, requested.now, shown, cart.name, None, None, variant.version, variant.name
-                )
-            )
+            recording.take(around, answer, response.body)
+        observe(services, surface, answer, timings, degraded_of(around.hydrated, answer))
+        if user_id is not None and answer.item_ids and is_logged(request, requested, person):
+            services.log_shown(impression_of_list(request_id, user_id, requested, answer))
         return response

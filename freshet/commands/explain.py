@@ -16,6 +16,7 @@ from freshet.settings import Settings
 
 if TYPE_CHECKING:
     from feature_repo.repository import Repository
+    from recommend.pipeline import Answer
     from serving.answer_record import AnswerRecord
     from serving.replay import ReplayedAnswer
 
@@ -43,7 +44,7 @@ def explain(
     Parameters
     ----------
     request_id
-        The `request_id` of the answer.
+        The `request_id` of the answer; of a page also that of one of its rows.
     records
         The file of recorded answers; that of the local stack where not given.
     as_json
@@ -58,7 +59,7 @@ def explain(
     settings = Settings()
     store = RecordStore(records or settings.records)
     try:
-        entry = store.find(request_id)
+        entry = store.find(request_id) or store.find(of_page(request_id))
         if entry is None:
             raise replay.MissingPart(
                 "record", f"{request_id} is not in {store.path}: it was not recorded (FRESHET_RECORD_SHARE says what "
@@ -83,6 +84,11 @@ def explain(
         print(f"freshet: the answer is not the same as then: {made.differs}", file=sys.stderr)
         return DIFFERENT
     return 0
+
+
+def of_page(request_id: str) -> str:
+    """The id of the page that a row is of, whose own is `PAGE-NUMBER` (serving/page_answers.py)."""
+    return request_id.rpartition("-")[0]
 
 
 def read_row(settings: Settings, declared: Repository, user_id: str) -> Mapping[str, Any] | None:
@@ -114,8 +120,8 @@ def check_consent(found: AnswerRecord, user_id: str, row: Mapping[str, Any] | No
 
 
 def show(made: ReplayedAnswer, at: int) -> None:
-    """Prints the person, the request, every stage, and the items with what led to them."""
-    record, answer = made.record, made.answer
+    """Prints the person, the request, and of each list every stage and the items with what led to them."""
+    record = made.record
     around, query = record.around, record.query
     console.print(f"[bold]{around.request_id}[/] {around.surface}, {_time(at)}", soft_wrap=True)
     events = len(record.person.get("recent_items", ()))
@@ -127,6 +133,19 @@ def show(made: ReplayedAnswer, at: int) -> None:
         f"[bold]versions [/] bundle {around.model_version} ({around.variant}), "
         f"rules {record.rules[:12] or 'none'}", soft_wrap=True,
     )  # fmt: skip
+    for title, answer in made.lists:
+        if title:
+            console.print()
+            console.print(f"[bold]{title}[/]", soft_wrap=True)
+        show_list(answer)
+    console.print()
+    console.print(
+        f"[red]not the same as then: {made.differs}[/]" if made.differs else "the same as then, byte for byte"
+    )
+
+
+def show_list(answer: Answer) -> None:
+    """Prints every stage of one list, and its items."""
     console.print()
     table = Table("step", "stage", "in", "out", "removed", "moved", "what failed", **NARROW)
     for each in answer.trace:
@@ -144,10 +163,6 @@ def show(made: ReplayedAnswer, at: int) -> None:
             _numbers(detail.scores.items()), _numbers(largest), reason.text if reason else "",
         )  # fmt: skip
     console.print(table)
-    console.print()
-    console.print(
-        f"[red]not the same as then: {made.differs}[/]" if made.differs else "the same as then, byte for byte"
-    )
 
 
 def _numbers(named: Any) -> str:

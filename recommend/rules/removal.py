@@ -13,7 +13,7 @@ from recommend.query import Query
 from recommend.rotation import since
 from recommend.rules.matches import RowBits
 from recommend.rules.plan import PlacedRule
-from recommend.rules.ruling import Ruling
+from recommend.rules.ruling import REMOVED, Ruling
 from recommend.stage import Filter
 from schemas.rules import IMPRESSION, NotAgain
 
@@ -56,7 +56,7 @@ def _remove(query: Query, ruling: Ruling, each: PlacedRule, rows: Rows, kept: Ma
     kept &= ~found
     if query.explains_all:
         ids = query.columns.ids
-        ruling.note(each, "removed", [ids[row] for row in rows[found].tolist()])
+        ruling.note(each, REMOVED, [ids[row] for row in rows[found].tolist()])
 
 
 def _not_allowed(ruling: Ruling, each: PlacedRule, rows: Rows, bits: RowBits) -> Mask:

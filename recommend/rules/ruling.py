@@ -13,6 +13,8 @@ from recommend.filtering import RequestValues
 from recommend.rules.matches import Matches, RowBits
 from recommend.rules.plan import PlacedRule, RulePlan
 
+REMOVED = "removed"
+"""the effect of rules that hide, limit, or do not show again"""
 SHOWN = 50
 """items of one effect that a trace names"""
 
@@ -23,7 +25,7 @@ class RuleEffect(Struct, omit_defaults=True):
     rule: str
     kind: str
     effect: str
-    """removed, pinned, sponsored, promoted, buried, kept out by a cap, or skipped"""
+    """REMOVED, pinned, sponsored, promoted, buried, kept out by a cap, or skipped"""
     n: int = 0
     items: list[str] = []
     """ids, SHOWN at most"""

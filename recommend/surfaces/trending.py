@@ -1,5 +1,6 @@
 """Items that are popular now, or gain fast now, everywhere or in a region, of all categories or of one."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from recommend.filters import Available
@@ -20,5 +21,11 @@ trending = Surface(
     rerankers=(Mmr(diversity=0),),
 )
 
-BY = {"popularity": trending, "velocity": replace(trending, retrievers=(Rising(),), ranker=ByVelocity())}
+
+def by(surface: Surface) -> Mapping[str, Surface]:
+    """What items are trending by → the surface, of one that is by popularity."""
+    return {"popularity": surface, "velocity": replace(surface, retrievers=(Rising(),), ranker=ByVelocity())}
+
+
+BY = by(trending)
 """what items are trending by → the surface"""

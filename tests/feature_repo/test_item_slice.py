@@ -10,7 +10,7 @@ import pytest
 from feature_repo import item_slice
 from feature_repo.columns import ItemColumns
 from feature_repo.item_slice import FROM_ENTRIES, ItemSlice
-from feature_repo.views import item, item_cooccurrence, item_region
+from feature_repo.views import item, item_cooccurrence, item_exploration, item_region, policy_model
 from operators.contract import Row
 from schemas import packed
 from schemas.events import Item
@@ -94,3 +94,33 @@ def test_arrays_are_packed_as_they_are_and_objects_are_refused() -> None:
     for code, data in ((9, b""), (1, msgspec.msgpack.encode(("|O", [1], b"12345678")))):
         with pytest.raises(ValueError, match=r"unpacked|extension"):
             packed.unpack(msgspec.msgpack.encode({"a": msgspec.msgpack.Ext(code, data)}), dict[str, object])
+
+
+def test_a_slice_has_what_bandits_had_counted_of_its_items_alone() -> None:
+    of, at = ItemColumns(4), 1_700_000_000_000
+    for k in range(6):
+        of.put_item(Item(f"i{k}", f"T{k}"))
+        of.put_features(
+            Row(
+                item_exploration.name,
+                (f"i{k}",),
+                (5.0 + k, 4.0, 1.0, ["a", "b"], ["drama"], [k, 2.0] * 2, [1.0, 0] * 2),
+            )
+        )
+    for name in ("home/c/1", "homely/c/1"):
+        of.put_features(Row(policy_model.name, (name,), (at, 3.0, [3.0], [1.0])))
+    arms = of.arms.take({1: 0, 4: 1}, {4: 1}, "home")
+    taken = item_slice.take(of, np.array([1, 4]), arms=arms)
+    made = item_slice.restore(packed.unpack(packed.pack(taken), ItemSlice))
+    for now, then in zip(made.arms.counts([0, 1], at), of.arms.counts([1, 4], at), strict=True):
+        np.testing.assert_array_equal(now, then)
+    choice = ["b", "unknown", "a"]
+    for now, then in zip(
+        made.arms.pictures([(1, choice)], "drama", at), of.arms.pictures([(4, choice)], "drama", at), strict=True
+    ):
+        np.testing.assert_array_equal(now, then)
+    assert not any(each.any() for each in made.arms.pictures([(0, choice)], "drama", at)[0])
+    assert made.arms.model("homely/c/1", at) is None
+    before, after = of.arms.model("home/c/1", at), made.arms.model("home/c/1", at)
+    assert before == after
+    assert before is not None

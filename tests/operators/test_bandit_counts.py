@@ -15,6 +15,7 @@ from feature_repo import builders, views
 from feature_repo.repository import Repository
 from operators.attribution import Attribution
 from operators.bandit_counts import (
+    LIVES,
     SHOWN,
     SHOWN_IN,
     TAKEN,
@@ -175,7 +176,7 @@ def test_decayed_counts_are_plain_sums_in_any_order(events: list[tuple[int, bool
         assert value == pytest.approx(true, abs=1e-6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.booleans(), st.integers(0, 2)), min_size=1, max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 99), st.booleans(), st.integers(0, 2)), min_size=1, max_size=30))
 def test_the_sums_of_a_model_are_plain_sums(events: list[tuple[int, bool, int]]) -> None:
     declared, contexts = LinearModel(half_life=HALF_LIFE), np.array([[1, 0.5, 0], [1, -1, 2], [1, 0, 0.25]])
     state = declared.new()
@@ -190,6 +191,36 @@ def test_the_sums_of_a_model_are_plain_sums(events: list[tuple[int, bool, int]])
     assert np.array(gram) == pytest.approx(np.asarray(true).ravel(), rel=1e-6, abs=1e-12)
     assert np.array(response) == pytest.approx(sum((w * contexts[k] for w, (_, t, k) in of if t), np.zeros(3)))
     assert n == pytest.approx(sum(w for w, (_, taken, _) in of if not taken))
+
+
+LIFE = LIVES * views.LINEAR.half_life
+
+
+def test_a_model_that_nothing_is_shown_by_any_more_ends() -> None:
+    rows: list[tuple[str, int, tuple[Any, ...]]] = []
+    world = KnownItems()
+    replay = Replay(
+        builders.user_operator(world, attribution=Attribution()), builders.item_operator(world),
+        lambda row, at: rows.append((row.key[0], at, row.values)) if row.view == views.policy_model.name else None,
+    )  # fmt: skip
+    key = policy_key("home/c/2"), "\x01linear"
+    replay.feed(Record(shown()))
+    replay.forget(T0 + LIFE - 1)
+    assert key in replay._items.states
+    replay.forget(T0 + LIFE)
+    assert key not in replay._items.states
+    assert ("b", "\x01explored") in replay._items.states, "what is known of the item stays"
+    assert rows[-1] == ("home/c/2", T0 + LIFE, (0, 0.0, [], []))
+    assert [values[1] for _, _, values in rows[:-1]] == [1]
+
+
+def test_what_is_shown_after_the_end_is_of_a_new_model_whether_the_old_one_was_dropped_or_not() -> None:
+    later = T0 + LIFE
+    found = rows_of([shown(), shown("r2", later), did("b", at=later + 1, request="r2")])
+    fresh = rows_of([shown("r2", later), did("b", at=later + 1, request="r2")])
+    assert found[views.policy_model.name] == fresh[views.policy_model.name]
+    kept = rows_of([shown(), shown("r2", later - 1)])[views.policy_model.name]["home/c/2"]
+    assert kept[1] == pytest.approx(1 + 2.0**-LIVES, rel=1e-6)
 
 
 def test_models_of_other_columns_are_other_models() -> None:

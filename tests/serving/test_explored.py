@@ -88,6 +88,15 @@ def test_what_was_taken_is_drawn_more_often_once_its_row_is_there(api: Api) -> N
     assert drawn.count(arm) > 30
 
 
+def test_a_model_that_has_ended_is_dropped(api: Api) -> None:
+    arms = api.services.catalogue.columns.arms
+    for values in ((now_ms(), 2.0, [2.0, 0, 0, 2.0], [1.0, 0]), (0, 0.0, [], [])):
+        found = Row(views.policy_model.name, ("home/basic1/2",), values)
+        api.services.catalogue.on_record(ITEM_FEATURES, b"k", item_rows.encode(found))
+        assert (arms.model("home/basic1/2", now_ms()) is not None) == bool(values[2])
+    assert api.services.catalogue.refused == 0
+
+
 def test_a_model_of_a_policy_is_no_item(api: Api) -> None:
     found = Row(views.policy_model.name, ("home/basic1/2",), (now_ms(), 2.0, [2.0, 0, 0, 2.0], [1.0, 0]))
     n = api.services.catalogue.columns.n

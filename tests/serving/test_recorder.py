@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -45,8 +46,6 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 def stored(api: Api) -> set[str]:
     """Ids of the requests with a record."""
-    import sqlite3
-
     api.services.recorder.flush()
     path = api.services.settings.records
     if not path.exists():
@@ -185,6 +184,21 @@ def test_old_records_and_those_beyond_the_limit_are_deleted(tmp_path: Path) -> N
     assert not any(store.find(each) for each in "abcd")
 
 
+def test_records_are_found_by_the_people_whose_favourites_they_have(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "answers.db")
+    store.write([entry("a", 10)._replace(made_of=["ann", "bob"]), entry("b", 20)._replace(made_of=["bob"])], [])
+    store.write([entry("c", 30), entry("d", 40)._replace(made_of=["ann"])], [])
+    assert b"ann" not in store.path.read_bytes()
+    store.forget(["cynthia"])
+    assert all(store.find(each) for each in "abcd")
+    store.forget(["ann"])
+    assert [each for each in "abcd" if store.find(each)] == ["b", "c"]
+    store.prune(25, 1000)
+    with sqlite3.connect(store.path) as db:
+        assert db.execute("SELECT count(*) FROM made_of").fetchone() == (0,), "what no record is of is gone too"
+    db.close()
+
+
 def test_the_thread_prunes(api: Api) -> None:
     store = api.services.recorder._store
     store.write([entry("old", now_ms() - 8 * DAY)], [])
@@ -206,8 +220,9 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
         chance = random.Random(3)
         while not over.is_set():
             k = chance.randrange(N)
+            images = {"images": [f"{chance.randrange(3)}.png", "b.png"]} if chance.random() < 0.5 else {}
             item = Item(f"i{k}", f"T{changes[0]}", [f"c{chance.randrange(5)}"], price=chance.random() * 50,
-                        available=chance.random() < 0.9)  # fmt: skip
+                        available=chance.random() < 0.9, attributes=images)  # fmt: skip
             of.on_record(OF_ITEMS, item.item_id.encode(), codec.encode(item))
             values = {"popularity": now + chance.random(), "events_7d": [chance.randrange(50)] * 11}
             named = tuple(values.get(f.name, f.default) for f in item_view.fields)
@@ -220,8 +235,11 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
     found = []
     try:
         for number in range(ANSWERS):
-            surface = list(PATHS)[number % len(PATHS)]
-            found.append(ask(api, surface, explain=("none", "full")[number % 2], n=10))
+            surface, explain = [*PATHS, "page"][number % (len(PATHS) + 1)], ("none", "full")[number % 2]
+            if surface == "page":
+                found.append(api.get("/v1/users/u1/page", explain=explain))
+            else:
+                found.append(ask(api, surface, explain=explain, n=10))
     finally:
         over.set()
         thread.join()
@@ -233,12 +251,3 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
     differ = [each.json()["surface"] for each in recorded if again(api, each).body != each.content]
     assert differ == []
     api.close()
-
-
-def test_an_answer_with_pictures_that_a_bandit_chose_is_not_recorded(api: Api) -> None:
-    for k in range(N):
-        api.services.catalogue.put_item(Item(f"i{k}", f"T{k}", ["c"], attributes={"images": ["a.png", "b.png"]}))
-    answer = api.get("/v1/users/u1/feed")
-    assert any("image" in entry for entry in answer.json()["items"])
-    assert answer.json()["request_id"] not in stored(api)
-    assert counted(api, "unsupported") == 1

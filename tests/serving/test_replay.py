@@ -78,14 +78,14 @@ def again(api: Api, answer: Any, **others: Any) -> ReplayedAnswer:
     assert entry is not None, answer.text[:300]
     found = read(entry.record)
     rules = store.rules(found.rules) if found.rules else None
-    given: dict[str, Any] = {"text_of_rules": rules, "model_of": model_of, "declared": DECLARED} | others
-    return replay(found, surfaces=SURFACES_BY_NAME, **given)
+    given: dict[str, Any] = {"text_of_rules": rules, "model_of": model_of, "declared": DECLARED}
+    return replay(found, **(given | {"surfaces": SURFACES_BY_NAME} | others))
 
 
-def same(api: Api, answer: Any) -> ReplayedAnswer:
+def same(api: Api, answer: Any, **others: Any) -> ReplayedAnswer:
     """Asserts that it is the same, byte for byte."""
     assert answer.status_code == 200, answer.text
-    found = again(api, answer)
+    found = again(api, answer, **others)
     assert json.loads(found.body) == answer.json()
     assert (found.differs, found.body) == ("", answer.content)
     return found

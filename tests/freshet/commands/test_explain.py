@@ -54,6 +54,8 @@ def asked(api: Api, path: str = "/v1/users/u1/feed", **query: Any) -> Any:
         ("/v1/users/u1/feed", {"surface": "email"}),
         ("/v1/items/i3/similar", {}),
         ("/v1/trending", {"explain": "full"}),
+        ("/v1/users/u1/page", {"explain": "full"}),
+        ("/v1/users/u1/again", {}),
     ],
 )
 def test_the_body_is_the_one_that_was_given(
@@ -73,6 +75,17 @@ def test_the_table_says_how_it_came_about(api: Api, capsys: pytest.CaptureFixtur
         assert said in out, said
     for entry in answer.json()["items"]:
         assert entry["item_id"] in out
+
+
+def test_a_page_is_shown_row_by_row_and_found_by_the_id_of_a_row(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = asked(api, "/v1/users/u1/page", per_row=4).json()["rows"]
+    assert len(rows) > 1
+    assert main(["explain", rows[1]["request_id"]]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "byte for byte" in out
+    for row in rows:
+        assert row["title"]["text"] in out
+        assert all(entry["item_id"] in out for entry in row["items"])
 
 
 def missing(request_id: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -1,0 +1,106 @@
+"""The record of a page of rows, and the page made from it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from recommend import page as pages
+from recommend import recorded
+from recommend.page import BegunPage, Page
+from recommend.page_rows import KINDS, RowPlan
+from recommend.pictures import Pictures
+from recommend.pipeline import Pipeline
+from recommend.query import Query
+from recommend.recorded import Found, GivenTrace, RecordingTrace
+from serving.answer_record import AnswerRecord, Capture, RecordedPage, RecordedRow, facts_of, undrawn
+from serving.bodies import Around
+
+
+class UnknownRow(ValueError):
+    """A kind of rows is not declared any more."""
+
+
+class Taken(NamedTuple):
+    """A page as it was answered."""
+
+    begun: BegunPage
+    page: Page
+    chosen: list[Pictures]
+    is_logged: bool
+    """whether its pictures were drawn"""
+    unplanned: list[str]
+    """kinds of rows that could not be planned"""
+
+
+def capture(
+    around: Around,
+    taken: Taken,
+    found: Sequence[Found],
+    shares: npt.NDArray[np.float64],
+    rules: str,
+    body: bytes | memoryview,
+    people: tuple[str, ...],
+) -> Capture:
+    """The facts of a page, none of which changes any more; what was `found` is that of the rows that were considered,
+    in their order. What rows were planned is a fact, too: it depends on the names of all categories."""
+    begun, page = taken.begun, taken.page
+    assert isinstance(begun.trace, RecordingTrace)
+    query = begun.query
+    pictured = [row.answer.candidates.rows for row, of in zip(page.rows, taken.chosen, strict=True) if any(of.images)]
+    facts = facts_of(query, found, pictured)
+    rows = [
+        RecordedRow(
+            kind=kind.name, title=plan.title, anchor=facts.position(plan.anchor), about=_about(plan, facts.position),
+            resting=facts.resting(of.query), outcomes=recorded.outcomes(of.runs, facts.rows),
+            failures=of.failures,
+        )
+        for (kind, plan, _), of in zip(begun.begun, found, strict=True)
+    ]  # fmt: skip
+    traces = [row.answer.trace for row in page.rows] if query.explains_all else []
+    return Capture(
+        AnswerRecord(
+            around=around, rules=rules, shares=shares, resting=facts.resting(query), listed=None, outcomes=[],
+            failures=[], trace=[],
+            undrawn=undrawn(taken.chosen), rest=b"", sha256="", **facts.fields,
+            page=RecordedPage(
+                size=(begun.rows, begun.per_row), logged=taken.is_logged, failed=taken.unplanned, rows=rows,
+                failures=begun.trace.failures, traces=traces,
+            ),
+        ),
+        body, people if query.others else (),
+    )  # fmt: skip
+
+
+def again(pipeline: Pipeline, query: Query, record: RecordedPage) -> tuple[Page, str]:
+    """The page for the query, and "" or what was asked for that the record does not have. Raises UnknownRow, and
+    FilterError where the filter of a row cannot be read."""
+    kinds = {kind.name: kind for kind in KINDS}
+    page = BegunPage(query, *record.size, failed=set(record.failed), trace=GivenTrace([], record.failures))
+    traces = []
+    for row in record.rows:
+        kind = kinds.get(row.kind)
+        if kind is None:
+            raise UnknownRow(f"rows of the kind {row.kind} are not made any more")
+        about = dict(row.about)
+        if (text := about.get("filter")) is not None:
+            about["filter"] = pipeline.filters.compile(text)
+        plan = RowPlan(row.title, row.anchor, about)
+        of_row = pages.query_of(page, kind, plan)
+        of_row.__dict__["resting"] = row.resting
+        trace = GivenTrace(row.outcomes, row.failures)
+        traces.append(trace)
+        page.begun.append((kind, plan, pipeline.begin(kind.surface, of_row, trace)))
+    return pages.finish(pipeline, page), next((trace.differs for trace in traces if trace.differs), "")
+
+
+def _about(plan: RowPlan, position: Any) -> dict[str, Any]:
+    found = dict(plan.about)
+    if "item" in found:
+        found["item"] = position(found["item"])
+    if found.get("filter") is not None:
+        found["filter"] = found["filter"].text
+    return found

@@ -1,0 +1,373 @@
+"""Every kind of answer that has a request id is recorded, and is the same when the world has changed since."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from feature_repo import item_rows, views
+from operators.contract import Row
+from operators.decay import POPULARITY_ORIGIN
+from operators.time import DAY
+from recommend.policies import LinUcb
+from recommend.query import Query
+from recommend.recorded import GIVEN, RecordingTrace
+from recommend.slots import ExplorationSlots
+from recommend.stage import Stage
+from recommend.surfaces import PERSONAL, SURFACES
+from recommend.trace import Trace
+from schemas import codec
+from schemas.clock import now_ms
+from schemas.events import Impression, Item, User
+from schemas.topics import INTERACTIONS, ITEM_FEATURES, USERS, features_key
+from serving.app import endpoints_of
+from serving.page_answers import PageAnswer
+from tests.serving import made
+from tests.serving.made import Api, person, popular
+from tests.serving.surfaces import ANCHOR, PATHS, ask, stock
+from tests.serving.test_recorder import counted, stored
+from tests.serving.test_replay import ITEMS, RULES, VECTORS, N, again, same
+
+Call = Callable[..., httpx.Response]
+PICTURED = [
+    Item(
+        each.item_id, each.title, each.categories, each.brand, each.price, each.created_at, each.available,
+        {**each.attributes, "images": ["a.png", "b.png", "c.png"], "on_sale": k % 3 == 0} if k % 2 else each.attributes,
+    )
+    for k, each in enumerate(ITEMS)
+]  # fmt: skip
+EXPLORING = {
+    each.name: each if each.reports else replace(each, exploration=ExplorationSlots(policy=policy, few=None))
+    for each, policy in zip(SURFACES, [LinUcb(), ExplorationSlots().policy] * len(SURFACES), strict=False)
+}
+"""every surface that may have slots has them"""
+LISTS = ["i3", "i4", "i7", "nowhere", "i40"]
+
+
+def listed(surface: str) -> Call:
+    def call(api: Api, **query: Any) -> httpx.Response:
+        if surface not in PERSONAL and surface != "cart":
+            query["user_id"] = "u1"
+        return ask(api, surface, **query)
+
+    return call
+
+
+KINDS: dict[str, Call] = {
+    **{surface: listed(surface) for surface in PATHS},
+    "velocity": lambda api, **query: api.get("/v1/trending", by="velocity", region="DE", user_id="u1", **query),
+    "rank": lambda api, **query: api.post("/v1/rank", {"items": LISTS, "user_id": "u1"}, params=_of_rank(query)),
+    "page": lambda api, **query: api.get("/v1/users/u1/page", region="DE", rows=20, per_row=3, **query),
+    "again": lambda api, **query: api.get("/v1/users/u1/again", **_of_rank(query)),
+}
+ENDPOINT_OF = dict.fromkeys(PERSONAL, "feed") | {"velocity": "trending"}
+
+
+def _of_rank(query: dict[str, Any]) -> dict[str, Any]:
+    return query if query.get("explain") != "reason" else {}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """A server that records every answer, for a person whom everything is known of."""
+    api = Api(tmp_path / "bundles", record_share=1.0, records=tmp_path / "answers.db", people=100)
+    object.__setattr__(api.services, "surfaces", tuple(EXPLORING.values()))
+    for name in ("named", "personal", "trending_by"):
+        api.services.__dict__.pop(name, None)
+    stock(api, PICTURED, VECTORS)
+    popular(api.services.catalogue, {f"i{k}": float(k * 11 % 30) for k in range(N)}, "DE")
+    now = now_ms()
+    bought = [
+        ("like", "i7", 0),
+        *(("purchase", f"i{k}", k) for k in range(25, 30)),
+        ("dislike", "i9", 30),
+        ("view", "i30", 31),
+    ]
+    about: dict[str, Any] = {"vector_space": "space-v1", "consent": True}
+    api.rows.of |= {
+        "u1": person(
+            [(kind, item) for kind, item, _ in bought], vector=[0.5, 0.5, 0.5, 0.5],
+            category_affinity=["comedy", "Unheard of", "drama"], category_affinity_scores=[0.5, 0.3, 0.2],
+            **about, **made.met(["i7", "i9", "i30"]),
+        ) | {"recent_times": [now - days * DAY for _, _, days in bought], "follow_ids": ["ann", "bob"],
+             "follow_times": [now] * 2, "follow_ended": [False] * 2},
+        "ann": person([("like", f"i{k}") for k in (3, 5, 13, 15, 17)], vector=[0.5, 0.5, 0.5, 0.4], **about),
+        "bob": person([("like", "i5"), ("purchase", "i4"), ("like", "i19")], vector=[0.5, 0.4, 0.5, 0.5], **about),
+        "cynthia": person([("like", f"i{k}") for k in (8, 44, 46, 48)], vector=[0.5, 0.5, 0.4, 0.5], **about),
+    }  # fmt: skip
+    for name in ("ann", "bob", "cynthia"):
+        row = api.rows.of[name]
+        row["recent_times"] = [now - 60_000] * len(row["recent_items"])
+    for name in ("u1", "ann", "bob", "cynthia"):
+        api.services.people.on_record(INTERACTIONS, name.encode(), b"")
+    api.run(asyncio.to_thread(api.services.people.refresh))
+    explored(api, 40, 9)
+    yield api
+    api.close()
+
+
+def explored(api: Api, shown: float, taken: float) -> None:
+    """What the stream has counted of items in slots, of their pictures, and of the linear models."""
+    since = (now_ms() - POPULARITY_ORIGIN) / views.EXPLORED.half_life
+    counts = [math.log2(shown) + since, math.log2(taken) + since]
+    of_pictures = (0.0, ["a.png", "b.png"], ["comedy"], [shown, 1.0] * 2, [taken, 0.5] * 2)
+    rows = [Row(views.item_exploration.name, (f"i{k}",), (*counts, *of_pictures)) for k in range(0, N, 3)]
+    d = 5
+    for surface in EXPLORING:
+        gram = [float(a == b) * shown for a in range(d) for b in range(d)]
+        sums = (now_ms(), shown, gram, [taken / (k + 1) for k in range(d)])
+        rows.append(Row(views.policy_model.name, (f"{surface}/basic1/{d}",), sums))
+    for row in rows:
+        api.services.catalogue.on_record(ITEM_FEATURES, features_key(row.view, row.key).encode(), item_rows.encode(row))
+    assert api.services.catalogue.refused == 0
+
+
+def ruled(api: Api, *names: str) -> None:
+    for name in names:
+        answer = api.ask("PUT", f"/v1/rules/{name}", params={"by": "anna"}, json=RULES[name])
+        assert answer.status_code in (200, 201), answer.text
+
+
+def change(api: Api) -> None:
+    """Everything that an answer is made of is another one."""
+    catalogue = api.services.catalogue
+    explored(api, 900, 850)
+    for k in range(0, N, 2):
+        catalogue.put_item(Item(f"i{k}", f"Other {k}", ["other"], "other", 99.0, available=k % 4 > 0))
+    catalogue.put_item(Item("new", "New", ["comedy"], attributes={"images": ["x", "y"]}))
+    popular(catalogue, {f"i{k}": 100.0 - k for k in range(N)})
+    popular(catalogue, {f"i{k}": 100.0 - k for k in range(N)}, "DE")
+    for name in api.rows.of:
+        api.rows.of[name] = person()
+    ruled(api, "down", "few")
+    api.stock([], {name: vector[::-1] for name, vector in VECTORS.items()}, version="v2")
+
+
+def test_every_answer_with_a_request_id_is_of_a_kind_here(api: Api) -> None:
+    names = {
+        each.name
+        for each in endpoints_of(api.services)
+        if "request_id" in getattr(each.answer, "__struct_fields__", ())
+    }
+    assert names == {ENDPOINT_OF.get(kind, kind) for kind in KINDS}
+
+
+@pytest.mark.parametrize("query", [{}, {"explain": "full"}, {"explain": "full", "filter": "item.price < 70"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_is_the_same_when_the_world_has_changed(api: Api, kind: str, query: dict[str, Any]) -> None:
+    ruled(api, "up", "gone", "paid", "one", "lately")
+    answer = KINDS[kind](api, **query)
+    assert answer.status_code == 200, answer.text
+    change(api)
+    same(api, answer, surfaces=EXPLORING)
+    assert KINDS[kind](api, **query).json() != answer.json()
+    assert {counted(api, result) for result in ("failed", "dropped", "too_large")} == {0}
+
+
+def test_the_answers_of_these_tests_have_what_they_are_to_show(api: Api) -> None:
+    """Drawn slots, pictures, favourites of both kinds of people, something to buy again."""
+    rows = {row["algorithm"]: row for row in KINDS["page"](api).json()["rows"]}
+    assert {"home", "because_item", "friends", "people_like_you", "again", "category", "on_sale"} <= rows.keys()
+    assert any("image" in entry for row in rows.values() for entry in row["items"])
+    codes = {kind: str(KINDS[kind](api).json()) for kind in ("home", "friends", "people_like_you", "again")}
+    assert "a.png" in codes["home"]
+    assert "liked_by_friends" in codes["friends"]
+    assert "liked_by_people_like_you" in codes["people_like_you"]
+    assert "last_purchase" in codes["again"]
+    for kind in KINDS:
+        KINDS[kind](api, explain="full")
+    for kind in EXPLORING:
+        drawn = api.services.metrics.explored.labels(kind)._value.get()
+        assert (drawn > 0) == (kind in PATHS and kind != "push"), kind
+
+
+def test_the_answers_of_a_batch_have_records_of_their_own(api: Api) -> None:
+    paths = ["/v1/users/u1/feed", "/v1/users/u1/page", f"/v1/items/{ANCHOR}/similar"]
+    asked = [{"path": path} for path in paths]
+    asked.append({"path": "/v1/rank", "method": "POST", "body": {"items": LISTS, "user_id": "u1"}})  # type: ignore[dict-item]
+    entries = api.post("/v1/batch", {"requests": asked}).json()["answers"]
+    change(api)
+    for entry in entries:
+        body = entry["body"]
+        made_again = again(api, httpx.Response(200, json=body), surfaces=EXPLORING)
+        assert made_again.differs == ""
+
+
+def test_pages_of_a_list_with_slots_are_the_same(api: Api) -> None:
+    answer = ask(api, "home", n=20)
+    for _ in range(4):
+        same(api, answer, surfaces=EXPLORING)
+        answer = ask(api, "home", n=20, next=answer.json()["next"], explain="full")
+
+
+@pytest.mark.parametrize("kind", ["home", "page"])
+def test_pictures_that_could_not_be_chosen_are_a_fact(api: Api, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(api.services.catalogue.columns.arms, "pictures", None)
+        answer = KINDS[kind](api, explain="full")
+        assert answer.json()["degraded"] == ["explain"]
+    change(api)
+    same(api, answer, surfaces=EXPLORING)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("again", "velocity")])
+def test_stages_that_failed_are_facts(api: Api, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every second run of a stage that filters, ranks, reorders or explains fails, and then none does any more."""
+    real, runs = Trace.run, [0]
+
+    def run(self: Trace, step: str, stage: Stage, query: Query, work: Callable[[], Any], candidates: int = 0) -> Any:
+        def broken() -> Any:
+            if isinstance(self, RecordingTrace) and step not in GIVEN:
+                runs[0] += 1
+                if runs[0] % 2:
+                    raise OSError("broken")
+            return work()
+
+        return real(self, step, stage, query, broken, candidates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trace, "run", run)
+        answer = KINDS[kind](api, explain="full")
+    assert answer.json()["degraded"]
+    change(api)
+    same(api, answer, surfaces=EXPLORING)
+
+
+def test_rows_of_a_kind_that_is_gone_are_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = KINDS["page"](api)
+    monkeypatch.setattr("serving.page_record.KINDS", ())
+    with pytest.raises(Exception, match="surface: rows of the kind home"):
+        again(api, answer, surfaces=EXPLORING)
+
+
+def test_a_row_that_could_not_be_planned_is_a_fact(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recommend.page_rows.has_favourites", broken)
+        answer = KINDS["page"](api)
+        assert {"row:friends", "row:people_like_you"} <= set(answer.json()["degraded"])
+    same(api, answer, surfaces=EXPLORING)
+
+
+# -- other people ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["friends", "people_like_you", "page"])
+def test_a_record_names_nobody_else_and_is_forgotten_with_each_of_them(api: Api, kind: str) -> None:
+    other = KINDS["home"](api).json()["request_id"]
+    for whom in ("ann", "bob") if kind == "friends" else ("ann", "bob", "cynthia"):
+        answer = KINDS[kind](api)
+        mine = answer.json()["request_id"]
+        assert stored(api) == {other, mine}
+        assert sum(len(each.rows) for each in again(api, answer, surfaces=EXPLORING).record.others.values())
+        assert b"cynthia" not in content(api, mine)
+        waiting = KINDS[kind](api).json()["request_id"]
+        api.post("/v1/users", {"user_id": whom, "consent": False})
+        assert stored(api) == {other}
+        assert waiting not in stored(api)
+        consents(api, whom)
+
+
+def content(api: Api, request_id: str) -> bytes:
+    """Everything that the file has, with the record unpacked."""
+    entry = api.services.recorder._store.find(request_id)
+    assert entry is not None
+    with sqlite3.connect(api.services.settings.records) as db:
+        rest = repr([db.execute(f"SELECT * FROM {table}").fetchall() for table in ("made_of", "rules")])
+    db.close()
+    return zlib.decompress(entry.record) + rest.encode()
+
+
+def consents(api: Api, user_id: str) -> None:
+    """The person appears in answers again."""
+    api.post("/v1/users", {"user_id": user_id, "consent": True})
+    people = api.services.people
+    people._held.clear()
+    people.on_record(USERS, user_id.encode(), codec.encode(User(user_id, consent=True)))
+    api.run(asyncio.to_thread(people.refresh))
+
+
+@pytest.mark.parametrize("people", [0, 100])
+@pytest.mark.parametrize(
+    "withdrawal", [codec.encode(User("ann", consent=False)), None], ids=["withdraws", "is deleted"]
+)
+def test_a_withdrawal_through_another_server_is_one(tmp_path: Path, people: int, withdrawal: bytes | None) -> None:
+    api = Api(tmp_path / "bundles", record_share=1.0, people=people)
+    stock(api, ITEMS, VECTORS)
+    api.rows.of |= {
+        "u1": person(consent=True) | {"follow_ids": ["ann"], "follow_times": [now_ms()], "follow_ended": [False]},
+        "ann": person([("like", "i3")], consent=True) | {"recent_times": [now_ms()]},
+    }
+    answer = ask(api, "friends")
+    assert "liked_by_friends" in answer.text
+    other = ask(api, "home").json()["request_id"]
+    assert len(stored(api)) == 2
+    follow = api.services.people.on_record if people else api.services.on_profile
+    follow(USERS, b"u9", codec.encode(User("u9", consent=True)))
+    assert len(stored(api)) == 2
+    follow(USERS, b"ann", withdrawal)
+    assert stored(api) == {other}
+    api.close()
+
+
+# -- slots of other surfaces than feeds ------------------------------------------------------------
+
+
+def impressions(api: Api) -> list[Impression]:
+    api.run(api.services.impressions.stop())
+    return [event for _, event in api.log.stored if isinstance(event, Impression)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PATHS if kind != "push"])  # whose lists are too short
+def test_slots_of_any_surface_are_drawn_and_logged_with_their_propensities(api: Api, kind: str) -> None:
+    answer = KINDS[kind](api, n=20, explain="full").json()
+    (shown,) = impressions(api)
+    assert (shown.request_id, shown.surface) == (answer["request_id"], answer["surface"])
+    assert shown.items == [entry["item_id"] for entry in answer["items"]]
+    (record,) = [stage for stage in answer["trace"] if stage["stage"] == "exploration"]
+    assert shown.explored
+    assert shown.propensities is not None
+    assert record["explored"] == {
+        shown.items[at]: pytest.approx(shown.propensities[at], abs=1e-6) for at in shown.explored
+    }
+    assert [p for at, p in enumerate(shown.propensities) if at not in shown.explored] == [1.0] * (
+        len(shown.items) - len(shown.explored)
+    )
+    assert all(0 < shown.propensities[at] < 1 for at in shown.explored)
+    linear = isinstance(EXPLORING[answer["surface"]].exploration.policy, LinUcb)  # type: ignore[union-attr]
+    assert (shown.contexts is not None) == linear
+
+
+@pytest.mark.parametrize("query", [{"dry_run": True}, {"user_id": None}, {"diversity": 0}, {"n": 5}], ids=str)
+def test_a_list_that_teaches_nothing_explores_nothing(api: Api, query: dict[str, Any]) -> None:
+    asked = {"n": 20, "user_id": "u1", "explain": "full"} | query
+    asked = {name: value for name, value in asked.items() if value is not None}
+    answer = api.get(PATHS["similar"], **asked).json()
+    assert not [stage for stage in answer["trace"] if stage.get("explored")]
+    assert all(shown.explored is None for shown in impressions(api))
+
+
+def test_without_slots_such_a_surface_logs_nothing(tmp_path: Path) -> None:
+    api = Api(tmp_path / "bundles")
+    stock(api, ITEMS, VECTORS)
+    api.rows.of["u1"] = person(consent=True)
+    for kind in ("similar", "trending", "onboarding", "bought_together"):
+        assert KINDS[kind](api).status_code == 200
+    assert impressions(api) == []
+    api.close()
+
+
+def test_the_body_of_a_page_is_the_documented_one(api: Api) -> None:
+    answer = KINDS["page"](api).json()
+    assert set(answer) == set(PageAnswer.__struct_fields__) - {"filter"}
