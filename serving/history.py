@@ -16,11 +16,12 @@ from recommend.again import Repurchase, Source, repurchases
 from recommend.controls import PersonControls
 from recommend.controls import asked as controls_of
 from recommend.page_rows import AGAIN
+from recommend.pipeline import Answer
 from schemas import controls as names
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving import parameters
-from serving.answers import Filtered, filtered
+from serving.answers import Filtered, filtered, sponsored_of
 from serving.endpoint import USER_ID, Endpoint
 from serving.feeds import observe
 from serving.hydrate import Freshness
@@ -62,7 +63,8 @@ class RecentAnswer(Struct, frozen=True):
 
 class AgainItem(Struct, frozen=True):
     """An item that is due: `elapsed` is the time since the last purchase in intervals, and `score` how near to 1 that
-    is. `source` says what the interval was learned from."""
+    is. `source` says what the interval was learned from; `sponsored`, the label to show, is there for an item in a
+    sponsored position."""
 
     item_id: str
     rank: int
@@ -73,6 +75,7 @@ class AgainItem(Struct, frozen=True):
     source: Source
     elapsed: float
     item: Item | None
+    sponsored: str | UnsetType = UNSET
 
 
 class AgainAnswer(Struct, frozen=True, kw_only=True):
@@ -170,7 +173,7 @@ class History:
             AgainAnswer(
                 request_id=secrets.token_hex(12), user_id=user_id,
                 items=[
-                    again_item(rank, each, query.columns.ids[row], query.columns.items[row])
+                    again_item(rank, each, answer, row)
                     for rank, (row, each) in enumerate(shown)
                 ],
                 unknown_items=requested.unknown, freshness=person.freshness, degraded=degraded, filter=filtered(answer),
@@ -194,11 +197,12 @@ class History:
         )  # fmt: skip
 
 
-def again_item(rank: int, each: Repurchase, item_id: str, item: Item | None) -> AgainItem:
-    """One entry of the answer."""
+def again_item(rank: int, each: Repurchase, answer: Answer, row: int) -> AgainItem:
+    """One entry of the answer: the item of the row."""
+    columns = answer.query.columns
     return AgainItem(
-        item_id, rank, round(each.score, 5), each.last, each.purchases, round(each.interval / DAY, 3), each.source,
-        round(each.elapsed, 3), item,
+        columns.ids[row], rank, round(each.score, 5), each.last, each.purchases, round(each.interval / DAY, 3),
+        each.source, round(each.elapsed, 3), columns.items[row], sponsored_of(answer, row),
     )  # fmt: skip
 
 

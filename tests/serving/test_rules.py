@@ -189,6 +189,15 @@ def test_sponsored_positions_are_marked_in_answers(api: Api) -> None:
         assert [entry for entry in entries if "sponsored" in entry] == [entries[1]]
 
 
+def test_a_sponsored_item_to_buy_again_is_marked(api: Api) -> None:
+    day, now = 86_400_000, now_ms()
+    bought = person([("purchase", "i5"), ("purchase", "i7")])
+    api.rows.of = {"u1": bought | {"recent_times": [now - 30 * day, now - 31 * day]}}
+    put(api, "ad", {"kind": "sponsor", "items": ["i7"], "positions": [0], "label": "Ad"})
+    entries = api.get("/v1/users/u1/again").json()["items"]
+    assert [(entry["item_id"], entry.get("sponsored")) for entry in entries] == [("i7", "Ad"), ("i5", None)]
+
+
 def test_the_trace_says_which_rule_did_what_to_which_item(api: Api) -> None:
     put(api, "no-i9", {"kind": "hide", "items": ["i9"]})
     put(api, "first", {"kind": "pin", "item_id": "i1", "position": 0})
