@@ -10,6 +10,7 @@ from typing import Any
 
 import hnswlib
 import numpy as np
+import numpy.typing as npt
 import psutil
 
 from feature_repo import item_rows
@@ -22,6 +23,7 @@ from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.time import DAY
+from recommend.priors import POPULARITY, TOKENS, VECTORS
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.events import EventType, Interaction, Item
@@ -33,6 +35,7 @@ from training.replay import KnownItems, Replay
 
 DIM = 64
 CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
+COUNTRIES = "at", "ch", "de", "fr", "it", "nl", "pl", "us"
 EVENTS_A_USER = 40
 EF_CONSTRUCTION = 60
 """less than a third of what training uses, and so of the time; the links of a node, which decide what a search costs,
@@ -67,8 +70,21 @@ def space(n: int, seed: int = 4) -> factors.FittedSpace:
     return factors.FittedSpace([f"i{k}" for k in range(n)], vectors, learned, tokens, content)
 
 
+def priors(n: int) -> dict[str, npt.NDArray[Any]]:
+    """The table of priors, as training makes it: how many people have met each of `n` items, in doublings relative to
+    the most, and how the taste of people of each of COUNTRIES differs."""
+    rng = np.random.default_rng(10)
+    people = rng.pareto(1.0, n) + 1.0
+    tokens = [f"country={name}" for name in COUNTRIES]
+    return {
+        POPULARITY: np.log2(people / people.max(initial=1.0)).astype(np.float32),
+        TOKENS: np.array(tokens, np.str_),
+        VECTORS: (0.2 * factors.unit(rng.normal(size=(len(tokens), DIM)))).astype(np.float32),
+    }
+
+
 def publish(n: int, bundles: Path) -> float:
-    """Publishes a bundle of `n` synthetic items with the ranker of MovieLens-100K. Returns the seconds that it took to
+    """Publishes a bundle of `n` synthetic items with priors and the ranker of MovieLens-100K. Returns the seconds that it took to
     build its index on all processors."""
     took = 0.0
 
@@ -80,7 +96,8 @@ def publish(n: int, bundles: Path) -> float:
         return made
 
     with train.Steps(show=False) as steps:
-        train.write(train.Models(space(n), ranker(), {}), bundles, 0, steps.step("bundle"), build)
+        models = train.Models(space(n), ranker(), {}, priors=priors(n))
+        train.write(models, bundles, 0, steps.step("bundle"), build)
     return took
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path

@@ -65,7 +65,8 @@ def test_searches_while_items_are_added_fail_never_and_find_what_is_there(share:
     rng, during, after = np.random.default_rng(3), list[float](), list[float]()
 
     def search() -> list[float]:
-        allowed = columns.available.copy() & (np.arange(len(columns.available)) % 10 < 10 * share)
+        allowed = columns.available.copy()
+        allowed &= np.arange(len(allowed)) % 10 < 10 * share
         rows = np.flatnonzero(allowed)
         rows = rows[space.has(rows)]
         vectors = space.vectors_of(rng.choice(rows, 4))
