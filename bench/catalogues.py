@@ -84,8 +84,8 @@ def priors(n: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def publish(n: int, bundles: Path) -> float:
-    """Publishes a bundle of `n` synthetic items with priors and the ranker of MovieLens-100K. Returns the seconds that it took to
-    build its index on all processors."""
+    """Publishes a bundle of `n` synthetic items with priors and the ranker of MovieLens-100K. Returns the seconds
+    that it took to build its index on all processors."""
     took = 0.0
 
     def build(vectors: Any, seed: int) -> Any:

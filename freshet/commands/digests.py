@@ -144,7 +144,8 @@ async def _run(
 
 async def _started(settings: Settings, surface: Surface) -> Services:
     """The server's services, in this process, once the catalogue and the rules have been read. People near one another
-    are kept, and waited for, only for a surface that is made from them. Raises DigestsError where something cannot be read."""
+    are kept, and waited for, only for a surface that is made from them. Raises DigestsError where something
+    cannot be read."""
     from recommend.favourites import ALIKE
     from serving.services import Services
     from serving.settings import ServingSettings

@@ -20,7 +20,7 @@ from tests.bundles import sum_of_inputs
 from tests.serving.made import catalogue
 
 ITEMS = [Item(f"i{k}") for k in range(400)]
-VECTORS = np.random.default_rng(4).normal(size=(400, 8))
+VECTORS = np.random.default_rng(4).normal(size=(400, 4))
 
 
 def turn(ms: float, sent: int = 0, recall: float = 1.0, **others: Any) -> Turn:
