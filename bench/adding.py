@@ -140,7 +140,6 @@ def _turn(served: ServedItems, seconds: float, adds: bool) -> Turn:
     place = settings.host, settings.http_port
     asked = served.pool.submit(additions.ask, *place, served.users, served.items, ASKED, seconds)
     found = Turn(Answers(), Added(), [])
-    started = time.monotonic()
     if adds:
         first, many = served.sent, int(served.rate * seconds) + 1
         served.sent += many + int(WATCHED * seconds) + 1
@@ -151,7 +150,7 @@ def _turn(served: ServedItems, seconds: float, adds: bool) -> Turn:
         deadline = time.monotonic() + PATIENCE_S
         while _items(settings) < before + found.added.sent and time.monotonic() < deadline:
             time.sleep(POLL_S)
-    found.took_s, found.taken = time.monotonic() - started, _items(settings) - before
+        found.took_s, found.taken = time.time() - found.added.began, _items(settings) - before
     found.answers = asked.result()
     lines = served.compared.read_bytes().splitlines()
     compared = [msgspec.json.decode(line, type=Compared) for line in lines]

@@ -48,6 +48,8 @@ class Added:
     first answer of the server for it."""
 
     sent: int = 0
+    began: float = 0.0
+    """epoch seconds, just before the first message"""
     per_s: float = 0.0
     undelivered: int = 0
     searchable_ms: list[float] = field(default_factory=list)
@@ -103,9 +105,9 @@ def new_items(first: int, n: int) -> Iterator[Item]:
 
 def add(kafka: str, first: int, rate: float, seconds: float) -> Added:
     """Sends `rate` new items a second, numbered from `first`. Runs in a separate process."""
-    producer, found = stacks.producer(kafka), Added()
+    producer = stacks.producer(kafka)
     items = new_items(first, int(rate * seconds) + 1)
-    started = time.monotonic()
+    found, started = Added(began=time.time()), time.monotonic()
     for _ in paced(rate, seconds):
         _send(producer, next(items), found)
     found.per_s = found.sent / (time.monotonic() - started)

@@ -152,7 +152,7 @@ class PeopleIndex(Looping):
         finally:
             self._reading = False
 
-    def _read_batch(self, people: PeopleSpace, space: ItemSpace, batch: Mapping[str, int], now: float) -> None:
+    def _read_batch(self, people: PeopleSpace, space: ItemSpace, batch: dict[str, int], now: float) -> None:
         try:
             rows = self._read([*batch])
         except BaseException:
