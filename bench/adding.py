@@ -24,12 +24,12 @@ import msgspec
 import numpy as np
 
 from bench import additions, catalogues, servers
-from bench.additions import Added, Answers
+from bench.additions import Added, AddingAnswers
 from bench.errors import Unsound
 from bench.machine import Rounds
 from bench.quiet import quiet
 from bench.report import Report, Target, percentile, ratio
-from bench.searching_server import Compared
+from bench.searching_server import ComparedSearches
 from bench.stacks import Say, own_stack, send
 from freshet.local import processes
 from freshet.local.server import Server
@@ -58,9 +58,9 @@ TARGETS = (
 class Turn:
     """One turn of `seconds`, in which items were added or not."""
 
-    answers: Answers
+    answers: AddingAnswers
     added: Added
-    compared: list[Compared]
+    compared: list[ComparedSearches]
     taken: int = 0
     """items that the server has taken"""
     took_s: float = 0.0
@@ -82,7 +82,7 @@ class ServedItems:
 
 
 @dataclass
-class Measured:
+class MeasuredAdditions:
     """All turns, by whether items were added."""
 
     without: list[Turn] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Measured:
 
 def run(items: int, n_users: int, rate: float, seconds: float, attempts: int, say: Say) -> Report:
     """Adds `rate` items a second to a catalogue of `items`, for `seconds` in all."""
-    rounds, spawn, found = Rounds(say, attempts), multiprocessing.get_context("spawn"), Measured()
+    rounds, spawn, found = Rounds(say, attempts), multiprocessing.get_context("spawn"), MeasuredAdditions()
     with own_stack(say, start_timeout=servers.START_S) as stack, ProcessPoolExecutor(3, spawn, quiet) as pool:
         settings = stack.settings
         say(f"a catalogue of {items:,} items, its bundle and people")
@@ -139,7 +139,7 @@ def _turn(served: ServedItems, seconds: float, adds: bool) -> Turn:
     before = _items(settings)
     place = settings.host, settings.http_port
     asked = served.pool.submit(additions.ask, *place, served.users, served.items, ASKED, seconds)
-    found = Turn(Answers(), Added(), [])
+    found = Turn(AddingAnswers(), Added(), [])
     if adds:
         first, many = served.sent, int(served.rate * seconds) + 1
         served.sent += many + int(WATCHED * seconds) + 1
@@ -153,7 +153,7 @@ def _turn(served: ServedItems, seconds: float, adds: bool) -> Turn:
         found.took_s, found.taken = time.time() - found.added.began, _items(settings) - before
     found.answers = asked.result()
     lines = served.compared.read_bytes().splitlines()
-    compared = [msgspec.json.decode(line, type=Compared) for line in lines]
+    compared = [msgspec.json.decode(line, type=ComparedSearches) for line in lines]
     found.compared = [each for each in compared if began <= each.at <= began + seconds]
     return found
 
@@ -170,7 +170,7 @@ def _items(settings: Settings) -> int:
 # -- the report ------------------------------------------------------------------------------------
 
 
-def report(found: Measured, items: int, rate: float, rounds: Rounds | None = None) -> Report:
+def report(found: MeasuredAdditions, items: int, rate: float, rounds: Rounds | None = None) -> Report:
     """The figures; a request that failed, an item that was lost and a search that raised make them unsound."""
     samples = {
         f"{name}_ms{end}": np.array([ms for turn in turns for ms in turn.answers.ms[name]])
@@ -178,7 +178,7 @@ def report(found: Measured, items: int, rate: float, rounds: Rounds | None = Non
         for end, turns in (("", found.while_added), ("_without", found.without))
     }
     samples["searchable_ms"] = np.array([ms for turn in found.while_added for ms in turn.added.searchable_ms])
-    answers, added = Answers(), Added()
+    answers, added = AddingAnswers(), Added()
     for turn in (*found.without, *found.while_added):
         answers.add(turn.answers)
         added.add(turn.added)
@@ -221,7 +221,9 @@ def report(found: Measured, items: int, rate: float, rounds: Rounds | None = Non
     )
 
 
-def _failures(found: Measured, answers: Answers, added: Added, during: Sequence[Compared], rate: float) -> list[str]:
+def _failures(
+    found: MeasuredAdditions, answers: AddingAnswers, added: Added, during: Sequence[ComparedSearches], rate: float
+) -> list[str]:
     failures = [f"{kind}: {count} requests" for kind, count in answers.failed.items()]
     errors = [each.error for turn in (*found.without, *found.while_added) for each in turn.compared if each.error]
     if errors:

@@ -28,14 +28,14 @@ CREATED = "adding"
 
 
 @dataclass
-class Answers:
+class AddingAnswers:
     """Milliseconds of whole answers by surface, from when they were due; failed and degraded ones by reason."""
 
     ms: dict[str, list[float]] = field(default_factory=lambda: {"feed": [], "similar": []})
     failed: Counter[str] = field(default_factory=Counter)
     degraded: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Answers) -> None:
+    def add(self, other: AddingAnswers) -> None:
         for name, values in other.ms.items():
             self.ms[name] += values
         self.failed += other.failed
@@ -65,13 +65,13 @@ class Added:
 # -- asking ----------------------------------------------------------------------------------------
 
 
-def ask(host: str, port: int, users: Sequence[str], items: int, rate: float, seconds: float) -> Answers:
+def ask(host: str, port: int, users: Sequence[str], items: int, rate: float, seconds: float) -> AddingAnswers:
     """Feeds and similar lists of the catalogue's items in turn, `rate` a second. Runs in a separate process."""
     return clients.run(lambda: _ask(host, port, users, items, rate, seconds))
 
 
-async def _ask(host: str, port: int, users: Sequence[str], items: int, rate: float, seconds: float) -> Answers:
-    found, chance, connection = Answers(), random.Random(time.time_ns()), HttpConnection(host, port)
+async def _ask(host: str, port: int, users: Sequence[str], items: int, rate: float, seconds: float) -> AddingAnswers:
+    found, chance, connection = AddingAnswers(), random.Random(time.time_ns()), HttpConnection(host, port)
     for number, due in paced(rate, seconds):
         name = ("feed", "similar")[number % 2]
         path = clients.feed_path(chance.choice(users)) if name == "feed" else similar(f"i{chance.randrange(items)}")

@@ -36,7 +36,7 @@ CLOSE = np.float32(1e-5)
 FOREVER_S = 86_400.0
 
 
-class Compared(Struct):
+class ComparedSearches(Struct):
     """Searches compared at one moment, epoch seconds, with `items` of the space in force. `error` is that of a search
     that failed. Recalls are by what is searched for: items of the bundle, and items that have come since."""
 
@@ -47,7 +47,7 @@ class Compared(Struct):
     error: str = ""
 
 
-def compare(space: ItemSpace, columns: ItemColumns, chance: random.Random, k: int = NEAREST) -> Compared:
+def compare(space: ItemSpace, columns: ItemColumns, chance: random.Random, k: int = NEAREST) -> ComparedSearches:
     """Recalls of searches for items at random, over what is available and has a vector when the search begins."""
     at = time.time()
     allowed = columns.available.copy()
@@ -55,7 +55,7 @@ def compare(space: ItemSpace, columns: ItemColumns, chance: random.Random, k: in
     rows = rows[space.has(rows)]
     labels = space.labels_of(rows)
     kinds = {"bundled": rows[labels < space.bundled], "added": rows[labels >= space.bundled]}
-    found = Compared(at, len(rows))
+    found = ComparedSearches(at, len(rows))
     for kind, choices in kinds.items():
         if not len(choices):
             continue

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bench import adding, additions, catalogues
-from bench.adding import Measured, Turn
-from bench.additions import Added, Answers
-from bench.searching_server import Compared, compare, recalls
+from bench.adding import MeasuredAdditions, Turn
+from bench.additions import Added, AddingAnswers
+from bench.searching_server import ComparedSearches, compare, recalls
 from feature_repo.inputs import INPUTS
 from schemas.events import Item
 from tests.bundles import sum_of_inputs
@@ -24,8 +24,8 @@ VECTORS = np.random.default_rng(4).normal(size=(400, 4))
 
 
 def turn(ms: float, sent: int = 0, recall: float = 1.0, **others: Any) -> Turn:
-    compared = Compared(0.0, 100 + sent, [recall] * 4, [recall] * 4 if sent else [])
-    answers = Answers({"feed": [ms] * 50, "similar": [2 * ms] * 50})
+    compared = ComparedSearches(0.0, 100 + sent, [recall] * 4, [recall] * 4 if sent else [])
+    answers = AddingAnswers({"feed": [ms] * 50, "similar": [2 * ms] * 50})
     added = Added(sent, 500.0 if sent else 0.0, searchable_ms=[30.0] if sent else [])
     made = Turn(answers, added, [compared], sent, 10.0)
     for name, value in others.items():
@@ -34,8 +34,10 @@ def turn(ms: float, sent: int = 0, recall: float = 1.0, **others: Any) -> Turn:
     return made
 
 
-def measured(**others: Any) -> Measured:
-    return Measured([turn(2, recall=0.99)], [turn(4, 5000, 0.96), turn(4, 5000, 0.98, **others)], [90.0, 110.0], [50.0])
+def measured(**others: Any) -> MeasuredAdditions:
+    return MeasuredAdditions(
+        [turn(2, recall=0.99)], [turn(4, 5000, 0.96), turn(4, 5000, 0.98, **others)], [90.0, 110.0], [50.0]
+    )
 
 
 def test_turns_with_additions_are_compared_with_those_without() -> None:
@@ -53,7 +55,11 @@ def test_turns_with_additions_are_compared_with_those_without() -> None:
     ("fault", "value", "says"),
     [
         ("answers__failed", Counter({"feed: status 503": 3}), "feed: status 503: 3 requests"),
-        ("compared", [Compared(0.0, 9, error="RuntimeError: no")], "1 searches failed, such as RuntimeError: no"),
+        (
+            "compared",
+            [ComparedSearches(0.0, 9, error="RuntimeError: no")],
+            "1 searches failed, such as RuntimeError: no",
+        ),
         ("added__undelivered", 2, "2 items were not acknowledged"),
         ("added__unseen", 1, "1 items were not searchable"),
         ("taken", 4990, "10 of 10000 items were not taken"),
