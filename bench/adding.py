@@ -35,6 +35,7 @@ from freshet.local import processes
 from freshet.local.server import Server
 from freshet.local.stack import Stack
 from freshet.settings import Settings
+from training import train
 
 ASKED, WATCHED = 40.0, 4.0
 TURNS = 3
@@ -97,7 +98,8 @@ def run(items: int, n_users: int, rate: float, seconds: float, attempts: int, sa
     with own_stack(say, start_timeout=servers.START_S) as stack, ProcessPoolExecutor(3, spawn, quiet) as pool:
         settings = stack.settings
         say(f"a catalogue of {items:,} items, its bundle and people")
-        catalogues.publish(items, settings.bundles)
+        # With the construction of training: recall depends on it, and so does what adding an item costs.
+        catalogues.publish(items, settings.bundles, train.EF_CONSTRUCTION)
         every = list(catalogues.catalogue(items))
         send(settings, every)
         users = catalogues.people(settings, every, n_users)

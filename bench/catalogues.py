@@ -39,7 +39,7 @@ COUNTRIES = "at", "ch", "de", "fr", "it", "nl", "pl", "us"
 EVENTS_A_USER = 40
 EF_CONSTRUCTION = 60
 """less than a third of what training uses, and so of the time; the links of a node, which decide what a search costs,
-are as many"""
+are as many, but lead to fewer of the nearest"""
 POPULAR = 5000
 CHUNK = 100_000
 
@@ -83,7 +83,7 @@ def priors(n: int) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def publish(n: int, bundles: Path) -> float:
+def publish(n: int, bundles: Path, ef_construction: int = EF_CONSTRUCTION) -> float:
     """Publishes a bundle of `n` synthetic items with priors and the ranker of MovieLens-100K. Returns the seconds
     that it took to build its index on all processors."""
     took = 0.0
@@ -91,7 +91,7 @@ def publish(n: int, bundles: Path) -> float:
     def build(vectors: Any, seed: int) -> Any:
         nonlocal took
         began = time.perf_counter()
-        made = parallel_index(vectors, seed)
+        made = parallel_index(vectors, seed, ef_construction)
         took = time.perf_counter() - began
         return made
 
@@ -108,10 +108,10 @@ def ranker() -> bytes:
         return train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps).ranker
 
 
-def parallel_index(vectors: Any, seed: int) -> Any:
+def parallel_index(vectors: Any, seed: int, ef_construction: int = EF_CONSTRUCTION) -> Any:
     """An HNSW index as training builds it, on all processors: which links it has depends on their timing."""
     made = hnswlib.Index(space="ip", dim=vectors.shape[1])
-    made.init_index(max_elements=len(vectors), M=train.M, ef_construction=EF_CONSTRUCTION, random_seed=seed)
+    made.init_index(max_elements=len(vectors), M=train.M, ef_construction=ef_construction, random_seed=seed)
     made.add_items(vectors, np.arange(len(vectors)), num_threads=psutil.cpu_count() or 1)
     return made
 
