@@ -26,7 +26,7 @@ VECTORS = np.random.default_rng(4).normal(size=(400, 4))
 def turn(ms: float, sent: int = 0, recall: float = 1.0, **others: Any) -> Turn:
     compared = ComparedSearches(0.0, 100 + sent, [recall] * 4, [recall] * 4 if sent else [])
     answers = AddingAnswers({"feed": [ms] * 50, "similar": [2 * ms] * 50})
-    added = Added(sent, 500.0 if sent else 0.0, searchable_ms=[30.0] if sent else [])
+    added = Added(sent, per_s=500.0 if sent else 0.0, searchable_ms=[30.0] if sent else [])
     made = Turn(answers, added, [compared], sent, 10.0)
     for name, value in others.items():
         owner, _, field = name.rpartition("__")
