@@ -70,6 +70,7 @@ bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, b
 	$(BIN)/freshet bench filters
 	$(BIN)/freshet bench rules
 	$(BIN)/freshet bench reactions
+	$(BIN)/freshet bench adding
 	$(BIN)/freshet bench surfaces
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization

@@ -10,6 +10,7 @@ from typing import Any
 
 import hnswlib
 import numpy as np
+import numpy.typing as npt
 import psutil
 
 from feature_repo import item_rows
@@ -22,6 +23,7 @@ from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.time import DAY
+from recommend.priors import POPULARITY, TOKENS, VECTORS
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.events import EventType, Interaction, Item
@@ -33,10 +35,11 @@ from training.replay import KnownItems, Replay
 
 DIM = 64
 CATEGORIES, BRANDS, CLUSTERS = 40, 500, 200
+COUNTRIES = "at", "ch", "de", "fr", "it", "nl", "pl", "us"
 EVENTS_A_USER = 40
 EF_CONSTRUCTION = 60
 """less than a third of what training uses, and so of the time; the links of a node, which decide what a search costs,
-are as many"""
+are as many, but lead to fewer of the nearest"""
 POPULAR = 5000
 CHUNK = 100_000
 
@@ -67,20 +70,34 @@ def space(n: int, seed: int = 4) -> factors.FittedSpace:
     return factors.FittedSpace([f"i{k}" for k in range(n)], vectors, learned, tokens, content)
 
 
-def publish(n: int, bundles: Path) -> float:
-    """Publishes a bundle of `n` synthetic items with the ranker of MovieLens-100K. Returns the seconds that it took to
-    build its index on all processors."""
+def priors(n: int) -> dict[str, npt.NDArray[Any]]:
+    """The table of priors, as training makes it: how many people have met each of `n` items, in doublings relative to
+    the most, and how the taste of people of each of COUNTRIES differs."""
+    rng = np.random.default_rng(10)
+    people = rng.pareto(1.0, n) + 1.0
+    tokens = [f"country={name}" for name in COUNTRIES]
+    return {
+        POPULARITY: np.log2(people / people.max(initial=1.0)).astype(np.float32),
+        TOKENS: np.array(tokens, np.str_),
+        VECTORS: (0.2 * factors.unit(rng.normal(size=(len(tokens), DIM)))).astype(np.float32),
+    }
+
+
+def publish(n: int, bundles: Path, ef_construction: int = EF_CONSTRUCTION) -> float:
+    """Publishes a bundle of `n` synthetic items with priors and the ranker of MovieLens-100K. Returns the seconds
+    that it took to build its index on all processors."""
     took = 0.0
 
     def build(vectors: Any, seed: int) -> Any:
         nonlocal took
         began = time.perf_counter()
-        made = parallel_index(vectors, seed)
+        made = parallel_index(vectors, seed, ef_construction)
         took = time.perf_counter() - began
         return made
 
     with train.Steps(show=False) as steps:
-        train.write(train.Models(space(n), ranker(), {}), bundles, 0, steps.step("bundle"), build)
+        models = train.Models(space(n), ranker(), {}, priors=priors(n))
+        train.write(models, bundles, 0, steps.step("bundle"), build)
     return took
 
 
@@ -91,10 +108,10 @@ def ranker() -> bytes:
         return train.fit(Log.of(data.interactions, data.items), dim=DIM, seed=0, steps=steps).ranker
 
 
-def parallel_index(vectors: Any, seed: int) -> Any:
+def parallel_index(vectors: Any, seed: int, ef_construction: int = EF_CONSTRUCTION) -> Any:
     """An HNSW index as training builds it, on all processors: which links it has depends on their timing."""
     made = hnswlib.Index(space="ip", dim=vectors.shape[1])
-    made.init_index(max_elements=len(vectors), M=train.M, ef_construction=EF_CONSTRUCTION, random_seed=seed)
+    made.init_index(max_elements=len(vectors), M=train.M, ef_construction=ef_construction, random_seed=seed)
     made.add_items(vectors, np.arange(len(vectors)), num_threads=psutil.cpu_count() or 1)
     return made
 

@@ -13,8 +13,8 @@ from bench.quiet import quiet
 
 app = App(
     name="bench",
-    help="Measure the stack: freshness, ingest, throughput, history, feed and bundles, each on stacks of its own that "
-    "are stopped at the end, and filters, rules and surfaces in this process.\n\n"
+    help="Measure the stack: freshness, ingest, throughput, history, feed, reactions, adding and bundles, each on "
+    "stacks of its own that are stopped at the end, and filters, rules and surfaces in this process.\n\n"
     "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
     "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
     "where the measurement itself is not sound; its figures are shown even so.",
@@ -231,6 +231,24 @@ def reactions(*, changes: int = 200, attempts: Attempts = 2, json: Json = False,
     from bench.reactions import run
 
     return run(changes, attempts, _say).show(out, json)
+
+
+@app.command
+def adding(
+    *,
+    items: Annotated[int, Parameter(help="Size of the catalogue.")] = 100_000,
+    users: Annotated[int, Parameter(help="How many people ask.")] = 500,
+    rate: Annotated[float, Parameter(help="New items a second.")] = 500,
+    seconds: Annotated[float, Parameter(help="How long items are added, and how long not.")] = 60,
+    attempts: Attempts = 2,
+    json: Json = False,
+    out: Out = OUT,
+) -> int:
+    """Feeds, similar lists and recall while new items are added, compared with the same without."""
+    quiet()
+    from bench.adding import run
+
+    return run(items, users, rate, seconds, attempts, _say).show(out, json)
 
 
 @app.command

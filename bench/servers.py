@@ -54,11 +54,12 @@ def more_servers(stack: Stack, n: int, say: Say) -> Iterator[list[int]]:
             stops.callback(processes.end, record, Server.grace)
             found.append((settings, record))
         for settings, record in found:
-            _await_ready(settings, record)
+            await_ready(settings, record)
         yield [settings.http_port for settings, _ in found]
 
 
-def _await_ready(settings: Settings, record: processes.ProcessRecord) -> None:
+def await_ready(settings: Settings, record: processes.ProcessRecord) -> None:
+    """Waits until the process serves on the settings' port. Raises Unsound where it ends, or after START_S."""
     deadline = time.monotonic() + START_S
     while True:
         try:

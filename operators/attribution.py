@@ -27,8 +27,9 @@ from schemas.errors import StateError
 from schemas.events import FLOAT_BYTES, Impression, Interaction, LabelledExample
 from schemas.properties import MOST_WATCHED_S
 
-MOST_ITEMS = 1000
-"""shown items that are open for one person; beyond, the oldest impressions are closed before their time"""
+MOST_ITEMS = 2000
+"""shown items that are open for one person; beyond, the oldest impressions are closed before their time. More than two
+pages of the most rows and items (docs/page.md), one after the other"""
 MOST_BYTES = 1 << 20
 """of ranker's inputs that are logged with them; beyond, the same. Never less than one message of Kafka holds"""
 MOST_EARLY = 50

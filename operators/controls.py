@@ -8,6 +8,7 @@
 
 The state depends on the set of events alone: neither on the order in which they come nor on repetitions. What is kept
 is the newest entries by event time, undos among them, so that an undo that comes before what it undoes finds it later.
+An entry that is older than a dropped one is not taken, however short it is.
 It is a part of its own of the user's key, which people without controls do not have.
 """
 
@@ -55,12 +56,18 @@ class Control(NamedTuple):
     target: str
 
 
+Place = tuple[int, str]
+"""(time, id) of a control, by which controls are ordered"""
+
+
 class ControlsState(Struct, gc=False):
-    """Entries in ascending order, and the time of the last reset, epoch ms. `cell` is None where it has to be made."""
+    """Entries in ascending order, the time of the last reset, epoch ms, and the place of the newest entry that was
+    dropped for lack of room. `cell` is None where it has to be made."""
 
     watermark: int
     reset_at: int
     entries: list[Control]
+    dropped: Place = (0, "")
     cell: bytes | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -70,7 +77,18 @@ class ControlsState(Struct, gc=False):
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(tuple[int, int, list[Control]]).decode
+
+
+class _Cell(Struct, array_like=True):
+    """The fields of a saved state; those of older ones end before `dropped`."""
+
+    watermark: int
+    reset_at: int
+    entries: list[Control]
+    dropped: Place = (0, "")
+
+
+_unpack = msgspec.msgpack.Decoder(_Cell).decode
 
 
 class ControlsOperator(Operator[ControlsState]):
@@ -91,19 +109,20 @@ class ControlsOperator(Operator[ControlsState]):
 
     def encode(self, part: str, state: ControlsState) -> dict[str, bytes]:
         if state.cell is None:
-            state.cell = _pack((state.watermark, state.reset_at, state.entries))
+            state.cell = _pack((state.watermark, state.reset_at, state.entries, state.dropped))
         return {CELL: state.cell}
 
     def decode(self, part: str, cells: Cells) -> ControlsState:
         try:
             cell = cells[CELL]
-            return ControlsState(*_unpack(cell), cell)
+            found = _unpack(cell)
+            return ControlsState(found.watermark, found.reset_at, found.entries, found.dropped, cell)
         except (KeyError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{self.view.name}: {error}") from None
 
     def of_row(self, row: Mapping[str, Any]) -> ControlsState:
         """The state to continue from outside the stream, from a row (field name → value); a new one where it has none
-        of the fields. Its watermark is that of its entries."""
+        of the fields. Its watermark is that of its entries; which older ones were dropped is not in a row."""
         entries = entries_of(row)[::-1]
         reset_at = int(row.get(RESET_AT, 0))
         return ControlsState(max(reset_at, entries[-1].at if entries else 0), reset_at, entries)
@@ -130,9 +149,12 @@ class ControlsOperator(Operator[ControlsState]):
             state.entries = [entry for entry in state.entries if entry.at > state.reset_at]
             return []
         entry = Control(event.timestamp, event.event_id, kind, target(event.item_id, event.properties))
-        if entry.at > state.reset_at and entry not in state.entries:
+        if entry.at > state.reset_at and entry[:2] > state.dropped and entry not in state.entries:
             insort(state.entries, entry)
-            del state.entries[: -_fitting(state.entries)]
+            beyond = len(state.entries) - _fitting(state.entries)
+            if beyond:
+                state.dropped = state.entries[beyond - 1][:2]
+                del state.entries[:beyond]
         return []
 
 
@@ -144,7 +166,7 @@ def _fitting(entries: Sequence[Control]) -> int:
         if size > MOST_TEXT:
             break
         kept += 1
-    return kept
+    return max(kept, 1)
 
 
 def entries_of(row: Mapping[str, Any]) -> list[Control]:

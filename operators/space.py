@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import mmh3
 import numpy as np
@@ -20,6 +21,8 @@ UNKNOWN_SHARE = 0.35
 """length of what an item's unknown tokens add to the unit vector of its known ones: the known ones dominate"""
 SMALLEST = 1e-6
 """length at which a vector has no direction"""
+HASHED = 4096
+"""vectors of unknown tokens that are kept: those of most are of few words and brands, which many new items have"""
 CACHED = 20_000
 """content vectors of items that a BundleSpace keeps"""
 LEARNED = np.uint64(0)
@@ -49,8 +52,9 @@ def origin(names: Sequence[str]) -> int:
     return int(mmh3.hash64("\0".join(names), signed=False)[0]) | 1
 
 
+@lru_cache(HASHED)
 def hashed(token: str, dim: int) -> npt.NDArray[np.float32]:
-    """A unit vector (dim,) that depends on the token's text alone, in any process and version of NumPy.
+    """A unit vector (dim,), read-only, that depends on the token's text alone, in any process and version of NumPy.
 
     Numbers of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) seeded by Murmur3 of the token, uniform in -1 … 1: for
     different tokens nearly at right angles to one another in a space of many dimensions.
@@ -61,7 +65,9 @@ def hashed(token: str, dim: int) -> npt.NDArray[np.float32]:
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state ^= state >> np.uint64(31)
     found = (state >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
-    return np.asarray(found / np.sqrt(found @ found), np.float32)
+    unit = np.asarray(found / np.sqrt(found @ found), np.float32)
+    unit.flags.writeable = False  # it is kept
+    return unit
 
 
 class EmptySpace:

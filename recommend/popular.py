@@ -53,6 +53,14 @@ class Popular:
         """The most popular items of a category, by its code in the columns."""
         return self._popular(code, region, allowed, k)
 
+    def of_brand(self, code: int, allowed: Mask, k: int = LENGTH) -> Rows:
+        """The most popular items of a brand, by its code in the columns, among those that `allowed`, a mask over the
+        rows of available ones, lets pass: at least k where there are so many. No list of a brand is kept, since there
+        are more brands than lists, and few items of each."""
+        rows = self.columns.by_brand.of(code)
+        rows = rows[rows < len(allowed)]
+        return _best(self.columns.popularity, rows[allowed.take(rows)], known_only=False)[:k]
+
     def all(self, allowed: Mask | None = None) -> Rows:
         """Every available item, most popular first: for people who have met all that is popular."""
         if self._clock is None:

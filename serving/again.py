@@ -8,14 +8,15 @@ from operators.time import DAY
 from recommend.again import Repurchase, Source, repurchases
 from recommend.pipeline import Answer
 from schemas.events import Item
-from serving.answers import Filtered, filtered
+from serving.answers import Filtered, filtered, sponsored_of
 from serving.bodies import Around, degraded_of
 from serving.hydrate import Freshness
 
 
 class AgainItem(Struct, frozen=True):
     """An item that is due: `elapsed` is the time since the last purchase in intervals, and `score` how near to 1 that
-    is. `source` says what the interval was learned from."""
+    is. `source` says what the interval was learned from; `sponsored`, the label to show, is there for an item in a
+    sponsored position."""
 
     item_id: str
     rank: int
@@ -26,6 +27,7 @@ class AgainItem(Struct, frozen=True):
     source: Source
     elapsed: float
     item: Item | None
+    sponsored: str | UnsetType = UNSET
 
 
 class AgainAnswer(Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ def again_body(around: Around, answer: Answer) -> AgainAnswer:
     return AgainAnswer(
         request_id=around.request_id, user_id=around.user_id,
         items=[
-            again_item(rank, each, query.columns.ids[row], query.columns.items[row])
+            again_item(rank, each, answer, row)
             for rank, (row, each) in enumerate(shown)
         ],
         unknown_items=around.unknown_items, freshness=around.freshness,
@@ -58,9 +60,10 @@ def again_body(around: Around, answer: Answer) -> AgainAnswer:
     )  # fmt: skip
 
 
-def again_item(rank: int, each: Repurchase, item_id: str, item: Item | None) -> AgainItem:
-    """One entry of the answer."""
+def again_item(rank: int, each: Repurchase, answer: Answer, row: int) -> AgainItem:
+    """One entry of the answer: the item of the row."""
+    columns = answer.query.columns
     return AgainItem(
-        item_id, rank, round(each.score, 5), each.last, each.purchases, round(each.interval / DAY, 3), each.source,
-        round(each.elapsed, 3), item,
+        columns.ids[row], rank, round(each.score, 5), each.last, each.purchases, round(each.interval / DAY, 3),
+        each.source, round(each.elapsed, 3), columns.items[row], sponsored_of(answer, row),
     )  # fmt: skip

@@ -21,7 +21,8 @@ from msgspec import Struct
 Hashes = npt.NDArray[np.uint64]
 
 MOST_GIVEN = 600
-"""items on all pages of one list; the page that reaches it is the last one"""
+"""items on all pages of one list; the page that reaches it is the last one, as is one whose cursor would be too long:
+with more than 14 retrievers the sources of the items take more room"""
 LONGEST = 6500
 """characters of a cursor: it fits, with a filter, into the 8 kB that proxies take as a line"""
 TAG = 16
@@ -69,6 +70,14 @@ class Cursors:
         """`secret` is the same for all servers; `keep_s` is for how long a cursor is taken."""
         self._key = hashlib.sha256(b"freshet cursors" + (secret or "").encode()).digest()
         self._keep_s = keep_s
+
+    def next(self, cursor: Cursor, now: int) -> str | None:
+        """The cursor of the page that follows, or None where this one is the last: MOST_GIVEN items have been given, or
+        the cursor would be longer than LONGEST, which no request may send. `now` in epoch ms."""
+        if len(cursor.given) >= MOST_GIVEN:
+            return None
+        text = self.encode(cursor, now)
+        return text if len(text) <= LONGEST else None
 
     def encode(self, cursor: Cursor, now: int) -> str:
         """Text for a URL; `now` in epoch ms."""

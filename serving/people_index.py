@@ -66,6 +66,8 @@ class PeopleIndex(Looping):
         """when each person was read, or dropped, the oldest first"""
         self._held: OrderedDict[str, float] = OrderedDict()
         """when each was dropped who is not to be put back yet"""
+        self._reading = False
+        """whether the rows of some are being read"""
         self._people: PeopleSpace | None = None
         self._loop = Loop("people", self.refresh, EVERY_S)
 
@@ -78,6 +80,13 @@ class PeopleIndex(Looping):
         """People in the space of the model in force, if it is read already; a request reads this once."""
         people, space = self._people, self._space()
         return people if people is not None and space is not None and people.id == space.id else None
+
+    @property
+    def waiting(self) -> int:
+        """How many people are still to be read, or being read, at once; not those who are read again later. All, where
+        no model is in force."""
+        with self._lock:
+            return len(self._waiting) + self._reading
 
     # -- who is read -----------------------------------------------------------------------------------
 
@@ -138,8 +147,15 @@ class PeopleIndex(Looping):
                 self._wait([*self._seen, *active])
         with self._lock:
             batch = dict(self._waiting.popitem() for _ in range(min(BATCH, len(self._waiting))))
+            self._reading = bool(batch)
         if not batch:
             return
+        try:
+            self._read_batch(people, space, batch, now)
+        finally:
+            self._reading = False
+
+    def _read_batch(self, people: PeopleSpace, space: ItemSpace, batch: dict[str, int], now: float) -> None:
         try:
             rows = self._read([*batch])
         except BaseException:

@@ -40,7 +40,7 @@ POLL_S = 0.05
 def run_alone(settings: ServingSettings) -> None:
     """Serves until SIGTERM or SIGINT."""
     log_to_stderr()
-    uvicorn.run(_application(settings), host=settings.host, port=settings.http_port, **_options(settings))
+    uvicorn.run(application(settings), host=settings.host, port=settings.http_port, **options(settings))
 
 
 def run_member(settings: ServingSettings, number: int, folder: Path, channel: socket.socket) -> None:
@@ -49,8 +49,8 @@ def run_member(settings: ServingSettings, number: int, folder: Path, channel: so
     `folder` is where the processes find one another; `channel` is connected to the supervisor.
     """
     log_to_stderr(number)
-    app = _application(settings)
-    server = Member(uvicorn.Config(app, **_options(settings)), app, number, folder, channel)
+    app = application(settings)
+    server = Member(uvicorn.Config(app, **options(settings)), app, number, folder, channel)
     server.run(sockets=[shared(settings.host, settings.http_port)])
 
 
@@ -130,7 +130,7 @@ def log_to_stderr(number: int | None = None) -> None:
     logging.getLogger("kafka").setLevel(logging.ERROR)
 
 
-def _application(settings: ServingSettings) -> Starlette:
+def application(settings: ServingSettings) -> Starlette:
     sys.setswitchinterval(SWITCH_S)
     app = create_app(settings)
     # Objects that exist at the start stay: collecting over them again shows in the slowest requests.
@@ -140,7 +140,7 @@ def _application(settings: ServingSettings) -> Starlette:
     return app
 
 
-def _options(settings: ServingSettings) -> dict[str, Any]:
+def options(settings: ServingSettings) -> dict[str, Any]:
     return {
         "loop": "uvloop",
         "http": "httptools",

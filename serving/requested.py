@@ -20,7 +20,7 @@ from recommend.surface import Surface
 from recommend.wording import DEFAULT
 from schemas.clock import now_ms
 from serving.bodies import Around, Kind
-from serving.cursors import MOST_GIVEN, Cursor, Cursors, InvalidCursor, digest
+from serving.cursors import Cursor, Cursors, InvalidCursor, digest
 from serving.hydrate import Person
 from serving.parameters import Parameter
 from serving.problems import Fault, Forbidden, Unprocessable
@@ -143,9 +143,7 @@ class Requested:
             # What cannot be shown at the moment stays on the list.
             held = ~np.isin(cursor.left, np.concatenate([shown, left]))
             left, sources = np.concatenate([left, cursor.left[held]]), np.concatenate([sources, cursor.sources[held]])
-        if len(given) >= MOST_GIVEN:
-            return None
-        return self._cursors.encode(
+        return self._cursors.next(
             Cursor(self.bound, answer.relaxed, given, left[:MOST_LEFT], sources[:MOST_LEFT]), self.now
         )
 

@@ -2,7 +2,8 @@
 
 All changes are in one partition, so that every server sees them in one order. Of two that were made at once of the same
 version, on two servers, the first in the topic is in force everywhere; the server that wrote the second writes the
-first one again, so that it is also the last one, which compaction keeps.
+first one again, so that it is also the last one, which compaction keeps. Where a third change comes before it is
+written again, that one is in force, and is written again in turn, until the last one in the topic is in force.
 """
 
 from __future__ import annotations

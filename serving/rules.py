@@ -149,11 +149,11 @@ class RuleEndpoints:
                 raise Unprocessable(f"There are {MOST_RULES} rules; delete one first.")
             change = rules.change(before, name, rule, by, now_ms())
             outcome = await self._append(change)
-        if not outcome.in_force:
-            if outcome.change is not None:
-                await self._services.events.append([outcome.change])  # see serving/rule_book.py
+            if outcome.in_force:
+                return change
+            while not outcome.in_force and outcome.change is not None:  # see serving/rule_book.py
+                outcome = await self._append(outcome.change)
             raise _stale(name, outcome.change)
-        return change
 
     async def _append(self, change: RuleChange) -> ChangeOutcome:
         """Raises Unavailable where the change has not been acknowledged, or not been read back."""

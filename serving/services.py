@@ -169,6 +169,14 @@ class Services:
         return self.catalogue.complete and self.rules.complete
 
     @property
+    def people_wait(self) -> int | None:
+        """How many of those people are still to be read who were active before the start; None while it is not known
+        who was. 0 where none are kept."""
+        if self._people_follower is None:
+            return 0
+        return self.people.waiting if self._people_follower.caught_up.is_set() else None
+
+    @property
     def degraded(self) -> list[str]:
         """Missing parts: `catalogue`, `rules`, `model`, `store`, background threads whose last step failed, `traffic`
         for a traffic file that cannot be used, and `variant NAME` for one whose bundle cannot."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
@@ -143,7 +144,8 @@ async def _run(
 
 async def _started(settings: Settings, surface: Surface) -> Services:
     """The server's services, in this process, once the catalogue and the rules have been read. People near one another
-    are kept only for a surface that is made from them. Raises DigestsError where something cannot be read."""
+    are kept, and waited for, only for a surface that is made from them. Raises DigestsError where something
+    cannot be read."""
     from recommend.favourites import ALIKE
     from serving.services import Services
     from serving.settings import ServingSettings
@@ -167,7 +169,29 @@ async def _started(settings: Settings, surface: Surface) -> Services:
     if not services.store.healthy:
         await services.stop()
         raise DigestsError("the online store does not answer; see `freshet status`")
+    try:
+        await _people_read(services)
+    except DigestsError:
+        await services.stop()
+        raise
     return services
+
+
+async def _people_read(services: Services) -> None:
+    """Waits until the people who were active have been read, where any are kept: without them nobody is like anybody,
+    and everybody would get what the surface falls back to. Raises DigestsError where reading them does not go on."""
+    if services.pipeline.model is None:  # there is no space for them, and no digest without a model
+        return
+    before, deadline = services.people_wait, time.monotonic() + READY_S
+    while (waiting := services.people_wait) != 0:
+        if waiting != before:
+            before, deadline = waiting, time.monotonic() + READY_S
+        if time.monotonic() > deadline:
+            raise DigestsError(
+                f"the people that this surface is made from cannot be read: no progress within {READY_S:.0f} s; see "
+                "`freshet status`"
+            )
+        await asyncio.sleep(POLL_S)
 
 
 def _surfaces() -> dict[str, Surface]:

@@ -34,10 +34,10 @@ class AskedFor(Retriever):
         controls, columns, lists = query.controls, query.columns, query.popular
         k, allowed = self.quota + allowance(query), query.allowed
         categories = codes_of(columns.category_codes, (*controls.more_categories, *controls.interests))[:MOST]
-        brands, brand_of = codes_of(columns.brand_codes, controls.more_brands)[:MOST], columns.brand[: len(allowed)]
+        brands = codes_of(columns.brand_codes, controls.more_brands)[:MOST]
         return in_turn(
             [lists.of_category(code, query.region, allowed, k)[:k] for code in categories]
-            + [lists.everywhere(allowed & (brand_of == code), k)[:k] for code in brands]
+            + [lists.of_brand(code, allowed, k) for code in brands]
         )
 
 

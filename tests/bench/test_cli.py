@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import bundles, feed, filters, freshness, history, ingest, throughput
+from bench import adding, bundles, feed, filters, freshness, history, ingest, throughput
 from bench.errors import Unsound
 from bench.report import Report
 from freshet.cli import main
 
 COMMANDS = {
     "freshness": freshness, "ingest": ingest, "throughput": throughput, "history": history, "feed": feed,
-    "filters": filters,
+    "filters": filters, "adding": adding,
     "bundles": bundles,
 }  # fmt: skip
 
@@ -36,6 +36,7 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
         ("history", ("--rounds", "--events", "--met")),
         ("ingest", ("--seconds", "--connections")),
         ("filters", ("--items", "--requests", "--attempts")),
+        ("adding", ("--items", "--users", "--rate", "--seconds", "--attempts")),
         ("bundles", ("--items", "--users", "--rate", "--seconds", "--attempts")),
     ],
 )
@@ -75,6 +76,7 @@ def test_a_wrong_command_line_has_status_2(words: list[str]) -> None:
         (["feed", "--items", "10000,100,10000", "--processes", "1,2"], ((10000, 100), 2000, 20.0, (1, 2), 2)),
         (["history", "--met", "500,50"], (3, 1200, [50, 500], 2)),
         (["bundles", "--items", "5000", "--rate", "50", "--users", "9"], (5000, 9, 50.0, 30.0, 2)),
+        (["adding", "--items", "5000", "--rate", "50", "--seconds", "9"], (5000, 500, 50.0, 9.0, 2)),
         (["ingest", "--seconds", "3", "--connections", "9"], (3.0, 9, 2)),
         (["filters", "--items", "500", "--requests", "9"], (500, 9, 2)),
     ],

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench import filters
+from bench import catalogues, filters
 from bench.filters import Case, FilteredCatalogue
+from feature_repo.inputs import INPUTS
 from recommend.pipeline import Pipeline
+from recommend.priors import POPULARITY, PRIORS, difference
+from recommend.rankers.cautious import HEAD
+from recommend.surfaces import home
 from schemas.clock import now_ms
 from schemas.events import Item
+from tests.bundles import sum_of_inputs
 from tests.serving.made import catalogue, met, person
 
 
@@ -36,6 +42,21 @@ def test_short_and_degraded_answers_are_unsound(fault: str) -> None:
     found = filters.report(cases, 1000)
     assert found.status == 1
     assert found.failures[0].startswith("pass_1: 3 answers")
+
+
+def test_the_made_world_has_priors_so_that_they_are_part_of_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranker = sum_of_inputs(len(INPUTS))
+    monkeypatch.setattr(catalogues, "ranker", lambda: ranker)
+    world = filters.made_world(300, tmp_path)
+    query = filters._query(Case("a"), world, world.people[0], now_ms())
+    answer = world.pipeline.recommend(home, query)
+    assert HEAD in home.ranker.heads(query.parts)
+    assert answer.degraded == []
+    found = query.parts.tables[PRIORS]
+    assert len(found[POPULARITY]) == 300
+    assert difference(found, {"country": "DE"}) is not None
 
 
 def test_every_case_is_asked_and_compared_with_the_exact_product() -> None:

@@ -23,6 +23,8 @@ from operators.time import END, HOUR, MINUTE
 from schemas.codec import MAX_MESSAGE_BYTES
 from schemas.events import Impression, Interaction, LabelledExample
 from schemas.properties import MOST_WATCHED_S
+from serving.page import PAGE
+from serving.parameters import Whole
 from tests.operators.records import World
 from tests.operators.signals import T0, exactly
 from training.replay import Replay
@@ -190,6 +192,17 @@ def test_beyond_so_many_items_the_oldest_list_is_closed_before_its_time_and_says
     found = join.on_timer("", state, T0 + 10)
     assert {(e.request_id, e.complete) for e in found} == {("r0", False)}
     assert len(state.pending) == 2
+
+
+def test_two_of_the_largest_pages_stay_open() -> None:
+    most = {each.name: each.most for each in PAGE if isinstance(each, Whole)}
+    join = Attribution()
+    state = join.new()
+    row = tuple(f"i{n}" for n in range(most["per_row"]))
+    for page in range(2):
+        for number in range(most["rows"]):
+            join.on_event("", state, shown(f"r{page}-{number}", T0 + page, row))
+    assert join.on_timer("", state, T0 + 10) == []
 
 
 def test_beyond_so_many_bytes_of_inputs_too() -> None:

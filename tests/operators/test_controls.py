@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,6 +142,27 @@ def test_long_names_leave_room_for_fewer_in_any_order(lengths: list[int], rng: A
     assert size <= MOST_TEXT
     rng.shuffle(log)
     assert applied(log) == state
+
+
+@pytest.mark.parametrize("decoded", [False, True], ids=["in_memory", "saved_between"])
+def test_a_short_entry_that_comes_late_does_not_take_the_place_of_a_newer_one_that_was_dropped(decoded: bool) -> None:
+    """What is kept does not depend on the order of events: in the order of time the short one is dropped first."""
+    longest = "x" * 255
+    log = [control("c", "not_category", "short")]
+    log += [control(f"c{n}", "not_category", longest, T0 + 1 + n) for n in range(MOST_TEXT // 255 + 2)]
+    state = applied(log[1:])
+    assert len(state.entries) < len(log) - 1
+    if decoded:
+        state = OPERATOR.decode("", OPERATOR.encode("", state))
+    OPERATOR.on_event("", state, log[0])
+    assert state == applied(log)
+    assert "short" not in [entry.target for entry in state.entries]
+
+
+def test_a_state_that_was_saved_without_what_was_dropped_is_read() -> None:
+    older = msgspec.msgpack.encode((T0, 0, [(T0, "c1", "hide", "i1")]))
+    state = OPERATOR.decode("", {"state": older})
+    assert state == applied([control("c1", "hide", "i1")])
 
 
 def test_a_state_that_is_broken_is_refused() -> None:

@@ -108,6 +108,14 @@ def test_a_hashed_vector_is_the_tokens_own_everywhere() -> None:
     assert float(np.abs(cosines).max()) < 0.7
 
 
+def test_a_hashed_vector_is_made_once_and_cannot_be_changed() -> None:
+    """Most of what a new item's unknown words cost is making their vectors; many items have the same ones."""
+    found = hashed("word:once", DIM)
+    assert hashed("word:once", DIM) is found
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1.0
+
+
 def test_items_of_a_category_that_training_has_not_met_are_near_one_another() -> None:
     one, two = (LEARNED.bag(tokens(Item(i, "", ["Opera"]))) for i in ("one", "two"))
     other = LEARNED.bag(tokens(Item("other", "", ["Ballet"])))

@@ -17,6 +17,7 @@ from recommend.filtering import ItemFilters
 from recommend.filters import NotHidden, NotRefused
 from recommend.pipeline import Answer
 from recommend.query import Query
+from recommend.retrievers import AskedFor
 from recommend.stage import StageError
 from recommend.surfaces import SURFACES, home, rank, trending
 from schemas.events import Item
@@ -208,6 +209,20 @@ def test_more_of_what_no_source_has_brings_it_in() -> None:
         q = pipeline(of).query(at=NOW, n=10, user=row(said))
         found = pipeline(of).recommend(home, q)
         assert {"r0", "r1", "r2"} <= set(found.item_ids), said
+
+
+def test_brands_that_are_asked_for_are_looked_up_without_a_scan_of_the_catalogue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def scans(*given: Any, **others: Any) -> Any:
+        raise AssertionError("a list of all items is made")
+
+    q = query(("more_brand", "studio 2"), ("more_brand", "studio 1"))
+    monkeypatch.setattr(q.popular, "everywhere", scans)
+    brands = q.columns.brand[AskedFor().find(q)]
+    codes = [q.columns.brand_codes[f"studio {k}"] for k in (1, 2)]
+    assert sorted(set(brands.tolist())) == sorted(codes)
+    assert brands[:6].tolist() == [brands[0], brands[1]] * 3, "in turn"
 
 
 def test_likeness_is_that_of_the_formula() -> None:

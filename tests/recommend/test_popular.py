@@ -16,7 +16,8 @@ from tests.serving.made import catalogue, popular
 def world(seed: int, n: int) -> tuple[Popular, dict[str, Item], dict[str, float], dict[str, float]]:
     rng = random.Random(seed)
     items = [
-        Item(f"i{k}", "", rng.sample(["a", "b"], rng.randrange(3)), available=rng.random() < 0.7) for k in range(n)
+        Item(f"i{k}", "", rng.sample(["a", "b"], rng.randrange(3)), rng.choice("xyz"), available=rng.random() < 0.7)
+        for k in range(n)
     ]
     made = catalogue(items)
     everywhere = {i.item_id: float(rng.randrange(20)) for i in items if rng.random() < 0.8}
@@ -49,6 +50,14 @@ def test_lists_are_those_of_plain_sorting(seed: int, n: int) -> None:
         assert named(found.of_category(code)) == best(of, everywhere)
         assert named(found.of_category(code, "DE")) == best([i for i in of if i in there], there)
         assert named(found.of_category(code, "FR")) == []
+    for brand in "xyz":
+        of = [i for i in can if items[i].brand == brand]
+        code, allowed = found.columns.brand_codes.get(brand, 99), found.columns.available.copy()
+        assert named(found.of_brand(code, allowed)) == best(of, everywhere)
+        assert named(found.of_brand(code, allowed, 3)) == best(of, everywhere)[:3]
+        assert named(found.of_brand(code, allowed[: n // 2])) == best(
+            [i for i in of if int(i[1:]) < n // 2], everywhere
+        )
 
 
 def test_a_list_has_the_best_of_a_large_catalogue_and_all_has_everything() -> None:

@@ -46,6 +46,18 @@ def test_the_largest_fits_into_a_url() -> None:
     assert len(KEYED.encode(cursor(), NOW)) < 2500, "that of a second page"
 
 
+def test_a_cursor_that_no_request_may_send_is_not_given() -> None:
+    """Sources of a surface with more than 14 retrievers take 4 bytes each."""
+    wide = cursor(MOST_GIVEN - 1, MOST_LEFT, 1 << 20)
+    assert len(KEYED.encode(wide, NOW)) > LONGEST
+    assert KEYED.next(wide, NOW) is None
+    most = KEYED.next(cursor(450, MOST_LEFT, 1 << 20), NOW)
+    assert most is not None
+    assert len(most) <= LONGEST
+    assert KEYED.next(cursor(MOST_GIVEN, 3), NOW) is None
+    assert KEYED.next(cursor(MOST_GIVEN - 1, MOST_LEFT), NOW) is not None
+
+
 @given(st.integers(0, 1500), st.sampled_from("AB09_-"))
 def test_one_that_was_changed_is_refused(at: int, by: str) -> None:
     text = KEYED.encode(cursor(), NOW)

@@ -64,6 +64,30 @@ class World:
         return [near.user_id for near in self.index.nearest_to(user_id, self.rows[user_id], k)]
 
 
+def test_how_many_are_still_to_be_read_counts_those_who_are_being_read() -> None:
+    world, during = World(), list[int]()
+    world.rows = {f"u{k}": row_of("i01") for k in range(BATCH + 5)}
+    read = world.index._read
+
+    def counted(user_ids: Sequence[str]) -> Any:
+        during.append(world.index.waiting)
+        return read(user_ids)
+
+    world.index._read = counted
+    world.active(*world.rows)
+    assert world.index.waiting == BATCH + 5
+    world.index.refresh()
+    assert world.index.waiting == 5
+    world.away = True
+    with pytest.raises(ConnectionError):
+        world.index.refresh()
+    assert world.index.waiting == 5
+    world.away = False
+    world.index.refresh()
+    assert (world.index.waiting, len(world.index)) == (0, BATCH + 5)
+    assert all(during), "nobody is taken to be read while the last ones are"
+
+
 def test_who_has_no_row_yet_is_read_again_and_so_is_who_was_active_meanwhile() -> None:
     world = World()
     world.rows["known"] = row_of("i01")

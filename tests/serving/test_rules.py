@@ -130,6 +130,27 @@ def test_of_changes_at_once_on_two_servers_the_first_in_the_topic_is_in_force(ap
     assert len(stored) == 4
 
 
+def test_a_third_change_that_comes_before_the_first_is_written_again_is_the_last_one(api: Api) -> None:
+    put(api, "sale", HIDE)
+    current = api.services.rules.latest("sale")
+    other = rules.change(current, "sale", rules.parse({**HIDE, "note": "other"}), "ben", 7)
+    third = rules.change(other, "sale", rules.parse({**HIDE, "note": "third"}), "eve", 8)
+    append = api.log.append
+    before = {"anna": other, "ben": third}
+
+    async def after_the_others(events: Any) -> Any:
+        if (first := before.pop(events[0].by, None)) is not None:
+            await append([first])
+        return await append(events)
+
+    api.log.append = after_the_others  # type: ignore[method-assign]
+    assert "changed by eve" in problem(put(api, "sale", {**HIDE, "note": "late"}, '"1"'), 412)["detail"]
+    assert api.get("/v1/rules/sale").json()["rule"]["note"] == "third"
+    stored = [event for _, event in api.log.stored if isinstance(event, RuleChange)]
+    assert [event.version for event in stored] == [1, 2, 2, 3, 2, 3]
+    assert stored[-1] == third, "the last one is what compaction keeps: a server that starts later reads no other"
+
+
 @pytest.mark.parametrize(
     ("name", "rule", "field"),
     [
@@ -187,6 +208,15 @@ def test_sponsored_positions_are_marked_in_answers(api: Api) -> None:
         entries = api.get(path).json()["items"]
         assert [(entry["item_id"], entry.get("sponsored")) for entry in entries][1] == ("i5", "Ad")
         assert [entry for entry in entries if "sponsored" in entry] == [entries[1]]
+
+
+def test_a_sponsored_item_to_buy_again_is_marked(api: Api) -> None:
+    day, now = 86_400_000, now_ms()
+    bought = person([("purchase", "i5"), ("purchase", "i7")])
+    api.rows.of = {"u1": bought | {"recent_times": [now - 30 * day, now - 31 * day]}}
+    put(api, "ad", {"kind": "sponsor", "items": ["i7"], "positions": [0], "label": "Ad"})
+    entries = api.get("/v1/users/u1/again").json()["items"]
+    assert [(entry["item_id"], entry.get("sponsored")) for entry in entries] == [("i7", "Ad"), ("i5", None)]
 
 
 def test_the_trace_says_which_rule_did_what_to_which_item(api: Api) -> None:

@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -167,6 +168,56 @@ def test_people_are_followed_for_the_surfaces_alone_that_are_made_from_them(
             await found.stop()
 
     assert asyncio.run(followed()) == (kept, kept)
+
+
+class Followed:
+    """Services whose people are read: how many still are to be, one at a time."""
+
+    def __init__(self, waiting: list[int | None], model: object = "model") -> None:
+        self.left, self.pipeline = waiting, SimpleNamespace(model=model)
+
+    @property
+    def people_wait(self) -> int | None:
+        return self.left.pop(0) if len(self.left) > 1 else self.left[0]
+
+
+def test_a_run_waits_for_the_people_that_its_surface_is_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "READY_S", 0.2)
+    monkeypatch.setattr(command, "POLL_S", 0.01)
+    left: list[int | None] = [None, None, *range(100, -1, -1)]
+    found = Followed(left)
+    asyncio.run(command._people_read(found))  # type: ignore[arg-type]
+    assert found.left == [0], "longer than READY_S in all, but never without progress"
+    for stuck in ([None], [5]):
+        with pytest.raises(DigestsError, match=r"cannot be read: no progress within 0 s"):
+            asyncio.run(command._people_read(Followed([*stuck])))  # type: ignore[arg-type]
+    asyncio.run(command._people_read(Followed([None], None)))  # type: ignore[arg-type]
+
+
+def test_a_run_without_its_people_does_not_begin(
+    refused: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, stopped = services.Services.start, list[services.Services]()
+    stop = services.Services.stop
+
+    async def started(self: services.Services) -> None:
+        await start(self)
+        self.catalogue.set_complete()
+        self.rules.complete = True
+
+    async def stops(self: services.Services) -> None:
+        stopped.append(self)
+        await stop(self)
+
+    async def not_read(found: services.Services) -> None:
+        raise DigestsError("the people cannot be read")
+
+    monkeypatch.setattr(services.Services, "start", started)
+    monkeypatch.setattr(services.Services, "stop", stops)
+    monkeypatch.setattr(command, "_people_read", not_read)
+    with pytest.raises(DigestsError, match="the people cannot be read"):
+        asyncio.run(command._started(refused.model_copy(update={"home": tmp_path}), people_like_you))
+    assert len(stopped) == 1
 
 
 @pytest.mark.proof
