@@ -17,19 +17,19 @@ DOCS = Path(__file__).parent.parent / "docs"
 CUT = "..."
 STABLE = {
     "algorithm", "by", "code", "degraded", "enabled", "event_type", "field", "fewer", "kind", "reason", "region",
-    "source", "state", "status", "surface", "unknown_items", "user_id", "variant", "version",
+    "source", "status", "surface", "unknown_items", "user_id", "variant", "version",
 }  # fmt: skip
 """fields whose values are the same in each answer; of others only the type is"""
 WIDTH = 120
 _BLOCK = r"(?:(?!```).)*"
 _SHELL = re.compile(rf"```sh\n({_BLOCK})```(?:\n\n```json\n({_BLOCK})```)?", re.DOTALL)
-_SHOWN = {"rows": 3, "answers": 4}
+_SHOWN = {"rows": 2, "answers": 2}
 """elements that are printed of the lists with these names"""
-_KEPT = {"item": ("title",), "detail": ("sources", "scores"), "trace": ("step", "stage", "into", "out", "removed")}
+_KEPT = {"item": ("title",), "detail": ("sources", "scores"), "trace": ("step", "stage", "candidates_out")}
 """fields that are printed of the objects with these names, or of the objects of lists with these names"""
 _FEW = {"timings_ms": 2, "scores": 3, "features": 3}
 _LONG = {"next": 16, "token": 16}
-_SAID_OF = 200
+_SAID_OF = 90
 """characters of a text that is printed whole"""
 
 
@@ -91,13 +91,14 @@ def cut(value: Any, name: str = "", inside: int = 0) -> Any:
     return value
 
 
-def text_of(value: Any, indent: int = 0) -> str:
-    """JSON in lines of WIDTH: what fits is on one line, and short fields stand side by side."""
-    line = json.dumps(value, ensure_ascii=False)
-    if not value or not isinstance(value, dict | list) or indent + len(line) <= WIDTH - 2:
+def text_of(value: Any, indent: int = 0, name: str = "") -> str:
+    """JSON in lines of WIDTH: what fits is on one line, and short fields stand side by side; `name` is what stands
+    before the value."""
+    line = name + json.dumps(value, ensure_ascii=False)
+    if not value or not isinstance(value, dict | list) or indent + len(line) < WIDTH:
         return line
     if isinstance(value, dict):
-        entries = [f"{json.dumps(key)}: {text_of(each, indent + 2)}" for key, each in value.items()]
+        entries = [text_of(each, indent + 2, f"{json.dumps(key)}: ") for key, each in value.items()]
     else:
         entries = [text_of(each, indent + 2) for each in value]
     lines = [""]
@@ -112,7 +113,7 @@ def text_of(value: Any, indent: int = 0) -> str:
             lines[-1] = entry
     first, last = "{}" if isinstance(value, dict) else "[]"
     pad = "\n" + " " * (indent + 2)
-    return first + "".join(pad + each for each in lines) + "\n" + " " * indent + last
+    return name + first + "".join(pad + each for each in lines) + "\n" + " " * indent + last
 
 
 def rewritten(page: str, text: str, answers: Mapping[Call, Any]) -> str:

