@@ -97,6 +97,7 @@ def wait_until_read(client: httpx.Client) -> None:
         last = [client.get(f"/v1/users/{user}/features").raise_for_status().json()["freshness"] for user in PEOPLE]
         near = client.get("/v1/users/anna/similar-users", params={"n": 50}).raise_for_status().json()
         fast = client.get("/v1/trending", params={"by": "velocity"}).raise_for_status().json()["items"]
+        brands = client.get("/v1/trending/brands", params={"by": "velocity", "region": "DE"}).json()["brands"]
         together = client.get("/v1/items/50/bought-together").raise_for_status().json()
         liked = client.get("/v1/users/anna/feed", params={"surface": "people_like_you", "dry_run": "true"}).json()
         now = [near["people"], [each["item_id"] for each in fast], [each["item_id"] for each in together["items"]]]
@@ -104,7 +105,8 @@ def wait_until_read(client: httpx.Client) -> None:
             all(each["last_event_at"] for each in last)
             and "ben" in [each["user_id"] for each in near["users"]]
             and any(each["reason"]["code"] == "liked_by_people_like_you" for each in liked["items"])
-            and fast
+            and "oppenheimer" in [each["item_id"] for each in fast]
+            and brands
             and not together["degraded"]
             and now == earlier
         ):
@@ -172,21 +174,19 @@ def test_every_call_of_the_docs_is_answered_as_the_docs_say(
 ) -> None:
     answer = asked(demo, call, tokens)
     body = answer.json()
-    if call.printed is not None:
-        answers[call] = body
+    assert answer.status_code in (200, 202) or (answer.status_code == 422 and call.printed is not None), answer.text
     if "token" in body:
         tokens[call.page] = body["token"]
     if call.printed is not None and not WRITES:
         assert differences(call.printed_value, body) == []
-    if answer.is_error:
-        assert call.printed is not None, answer.text
-        return
-    assert body.get("degraded", []) == []
     said = [body[name] for name in FOUND if name in body]
+    assert body.get("degraded", []) == []
     assert any(said) or call.path in MAY_BE_EMPTY or not said, body
     for each in body.get("answers", ()):
         assert each["status"] == 200
         assert any(each["body"].get(name) for name in FOUND), each
+    if call.printed is not None:
+        answers[call] = body  # what fails is not written
 
 
 def test_every_surface_is_among_the_calls(demo: httpx.Client, tokens: dict[str, str]) -> None:
