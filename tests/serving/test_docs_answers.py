@@ -47,7 +47,8 @@ def faults(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str
     if not schema:
         return []
     if isinstance(value, dict):
-        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        properties = schema.get("properties", {})
+        others = schema.get("additionalProperties", "properties" not in schema)
         if schema.get("type") != "object":
             return [f"{at}: an object"]
         found = [f"{at}: {key} is no field" for key in value.keys() - properties - {CUT} if not others]
