@@ -8,10 +8,10 @@ REQUIREMENTS := requirements/bootstrap.txt requirements/lock.txt requirements/da
 COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --python-version 3.11 --generate-hashes
 JOBS ?= 2
 
-.PHONY: help setup demo up down test unit prove lint typecheck format bench quality curve cold-start lock jars-lock docker clean
+.PHONY: help setup demo up down test unit prove lint typecheck format bench quality curve cold-start docs-answers lock jars-lock docker clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Compiled once at installation: every process of the stack would compile Feast anew where bytecode may not be written.
 setup: $(STAMP)  ## install everything, with every hash checked, into .venv
@@ -60,7 +60,7 @@ format: setup  ## mend what ruff can mend
 typecheck: setup  ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles, filters and surfaces
+bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles, filters, surfaces and digests
 	$(BIN)/freshet bench freshness --features 0,8
 	$(BIN)/freshet bench ingest
 	$(BIN)/freshet bench throughput --features 0,40
@@ -71,6 +71,7 @@ bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, b
 	$(BIN)/freshet bench rules
 	$(BIN)/freshet bench reactions
 	$(BIN)/freshet bench adding
+	$(BIN)/freshet bench digests
 	$(BIN)/freshet bench surfaces
 
 quality: setup  ## how good the feed is on MovieLens-100K, beside popularity and factorization
@@ -81,6 +82,9 @@ curve: setup  ## accuracy against diversity, calibration, coverage and novelty o
 
 cold-start: setup  ## how good the feed is for new people, after few events, picks, interests or a profile, on MovieLens-100K
 	$(BIN)/python -m training.cold_start
+
+docs-answers: setup  ## write the answers below the calls in docs/ anew, from a stack with MovieLens-100K
+	DOCS_ANSWERS=write $(BIN)/pytest -m proof tests/proofs/test_demo_live.py -k every_call
 
 lock: setup  ## resolve the Python requirements again
 	printf 'uv\nsetuptools>=80\n' | $(BIN)/$(COMPILE) --upgrade - -o requirements/bootstrap.txt

@@ -13,7 +13,7 @@ from bench.quiet import quiet
 
 app = App(
     name="bench",
-    help="Measure the stack: freshness, ingest, throughput, history, feed, reactions, adding and bundles, each on "
+    help="Measure the stack: freshness, ingest, throughput, history, digests, feed, reactions, adding and bundles, each on "
     "stacks of its own that are stopped at the end, and filters, rules and surfaces in this process.\n\n"
     "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
     "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
@@ -216,6 +216,25 @@ def rules(
     from bench.rules import run
 
     return run(items, requests, attempts, _say).show(out, json)
+
+
+@app.command
+def digests(
+    *, items: int = 20_000, people: int = 1_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+) -> int:
+    """People a second that digests are sent to, compared with the same answers by the pipeline alone.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue.
+    people
+        How many people get a digest, in each of four rounds.
+    """
+    quiet()
+    from bench.digests import run
+
+    return run(items, people, attempts, _say).show(out, json)
 
 
 @app.command

@@ -7,6 +7,8 @@ who withdraws consent or is deleted. Where a model with another space comes into
 
 from __future__ import annotations
 
+import heapq
+import math
 import sys
 import threading
 import time
@@ -28,8 +30,9 @@ BATCH = 40
 """people who are read at once: a few milliseconds of the interpreter"""
 AGAIN_S = 30.0
 """a person is read again at the earliest after this long: then for who was active meanwhile, or had no row yet"""
-TRIES = 3
-"""times that somebody without a row is read again: the job writes it some milliseconds later, or minutes if it lags"""
+TRIES = 7
+"""times that somebody without a row is read again, each time after twice as long, an hour in all: the job writes it
+some milliseconds later, or after many minutes where it reads a log from its beginning"""
 HELD_S = 60.0
 """for how long nobody is put back who has withdrawn or was deleted: their row may say so a moment later"""
 MOST_LIKES = 10
@@ -60,8 +63,10 @@ class PeopleIndex(Looping):
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, int] = OrderedDict()
         """who is to be read, and how often they were read in vain; who was active last is last"""
-        self._later: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """the same of those who are to be read again, and when, the earliest first"""
+        self._later: dict[str, tuple[float, int]] = {}
+        """the same of those who are to be read again, and when"""
+        self._due: list[tuple[float, str]] = []
+        """a heap of these times; those of people who are no longer in `_later`, or are at another time, do not count"""
         self._seen: OrderedDict[str, float] = OrderedDict()
         """when each person was read, or dropped, the oldest first"""
         self._held: OrderedDict[str, float] = OrderedDict()
@@ -133,10 +138,9 @@ class PeopleIndex(Looping):
         with self._lock:
             while self._held and next(iter(self._held.values())) <= now - HELD_S:
                 self._held.popitem(last=False)
-            while self._later and next(iter(self._later.values()))[0] <= now:
-                user_id, (_, tries) = self._later.popitem(last=False)
-                if user_id not in self._waiting:
-                    self._wait([user_id], tries)
+            while self._due and self._due[0][0] <= now:
+                if (found := self._earliest()) is not None and found[0] not in self._waiting:
+                    self._wait([found[0]], found[1])
         if space is None:
             return
         people = self._people
@@ -170,11 +174,23 @@ class PeopleIndex(Looping):
             self._take(people, space, user_id, rows.get(user_id), now)
 
     def _postpone(self, user_id: str, tries: int) -> None:
-        """Who is to be read again after AGAIN_S; no more than are kept. Needs the lock."""
-        if user_id not in self._later:
-            self._later[user_id] = self._clock() + AGAIN_S, tries
-            if len(self._later) > self._most:
-                self._later.popitem(last=False)
+        """Who is to be read again, after AGAIN_S or, where they were read in vain, longer each time; no more than are
+        kept. Needs the lock."""
+        at = self._clock() + AGAIN_S * 2 ** max(0, tries - 1)
+        if self._later.get(user_id, (math.inf, 0))[0] <= at:
+            return
+        self._later[user_id] = at, tries
+        heapq.heappush(self._due, (at, user_id))
+        while len(self._later) > self._most:
+            self._earliest()
+
+    def _earliest(self) -> tuple[str, int] | None:
+        """Takes out who is to be read again first, and how often they were read in vain; None for a time that does not
+        count. Needs the lock."""
+        at, user_id = heapq.heappop(self._due)
+        if self._later.get(user_id, (None, 0))[0] != at:
+            return None
+        return user_id, self._later.pop(user_id)[1]
 
     def _wait(self, user_ids: Iterable[str], tries: int = 0) -> None:
         """Who is to be read, those last who were active last; no more wait than are kept. Needs the lock."""

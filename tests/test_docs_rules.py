@@ -17,7 +17,7 @@ from schemas.events import Item
 from schemas.rules import HISTORY, HISTORY_BYTES, KINDS, MOST_ITEMS, MOST_RULES, RULE_TYPES, RuleBase
 
 TEXT = (Path(__file__).parent.parent / "docs" / "rules.md").read_text()
-EXAMPLES = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0].splitlines()
+EXAMPLES = re.findall(r"## Examples\n\n```json\n(.*?)```", TEXT, re.DOTALL)[0].splitlines()
 ATTRIBUTES = {"recalled": True, "franchise": "Alien", "min_age": 18, "sold_in": ["DE"]}
 
 

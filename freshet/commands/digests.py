@@ -123,7 +123,7 @@ async def _run(
     assert surface.digest
     named, period, channel = bool(period), period or period_of(now_ms()), channel_of(surface)
     async with AsyncExitStack() as opened:
-        services = await _started(settings, surface)
+        services = await started(settings, surface)
         opened.push_async_callback(services.stop)
         check_model(services)
         sent = opened.enter_context(closing(Sent()))
@@ -142,7 +142,7 @@ async def _run(
     return work.report
 
 
-async def _started(settings: Settings, surface: Surface) -> Services:
+async def started(settings: Settings, surface: Surface) -> Services:
     """The server's services, in this process, once the catalogue and the rules have been read. People near one another
     are kept, and waited for, only for a surface that is made from them. Raises DigestsError where something
     cannot be read."""

@@ -41,6 +41,10 @@ class Component(Protocol):
         """Called each time it has become healthy."""
         ...
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        """Called where it is healthy already and is left running: makes what a newer version needs of it."""
+        ...
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         """Called while it still runs, before it is stopped."""
         ...

@@ -97,6 +97,9 @@ class Flink:
             self._refill.refresh()  # before it is remembered, so that it is made up for where it fails
         declared.remember(settings, self._refill.states if self._refill else self._backfilled)
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        return None
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         """Stops the job with a savepoint. Where that fails, reports it: the next start then uses the last
         checkpoint."""

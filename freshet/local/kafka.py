@@ -119,6 +119,10 @@ class Kafka:
         if created:
             report(f"created topics {', '.join(created)}")
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        """Creates the topics that the broker lacks since it was started by an earlier version."""
+        self.started(settings, report)
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 

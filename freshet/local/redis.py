@@ -70,6 +70,9 @@ class Redis:
     def started(self, settings: Settings, report: Reporter) -> None:
         return None
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        return None
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 

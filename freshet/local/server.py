@@ -67,6 +67,9 @@ class Server:
                 )
             time.sleep(POLL_S)
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        return None
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
 

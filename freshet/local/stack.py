@@ -56,8 +56,8 @@ class Stack:
     def up(self, only: Iterable[str] | None = None, without: Iterable[str] = ()) -> None:
         """Starts missing components, in order, and returns when all are healthy.
 
-        Raises PortTaken, NotReady, JarError, JavaError or ComponentError. Running components are left as
-        they are, and those started before an error stay up (`down` ends them).
+        Raises PortTaken, NotReady, JarError, JavaError or ComponentError. Running components go on, with what
+        they lack (topics that a newer version has) made; those started before an error stay up (`down` ends them).
         """
         wanted = self._select(only, without)
         with self._locked():
@@ -69,6 +69,7 @@ class Stack:
             for component in wanted:
                 if component not in missing:
                     self._await(component)
+                    component.kept(self.settings, self._report)
                     continue
                 if component.name in _NEEDS_FEATURES and not features_applied:
                     feast.apply(self.settings, self._report)

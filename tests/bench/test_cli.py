@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import adding, bundles, feed, filters, freshness, history, ingest, throughput
+from bench import adding, bundles, digests, feed, filters, freshness, history, ingest, throughput
 from bench.errors import Unsound
 from bench.report import Report
 from freshet.cli import main
@@ -18,6 +18,7 @@ COMMANDS = {
     "freshness": freshness, "ingest": ingest, "throughput": throughput, "history": history, "feed": feed,
     "filters": filters, "adding": adding,
     "bundles": bundles,
+    "digests": digests,
 }  # fmt: skip
 
 
@@ -37,6 +38,7 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
         ("ingest", ("--seconds", "--connections")),
         ("filters", ("--items", "--requests", "--attempts")),
         ("adding", ("--items", "--users", "--rate", "--seconds", "--attempts")),
+        ("digests", ("--items", "--people", "--attempts")),
         ("bundles", ("--items", "--users", "--rate", "--seconds", "--attempts")),
     ],
 )

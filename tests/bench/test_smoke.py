@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import bundles, feed, throughput
+from bench import bundles, digests, feed, throughput
 from bench.stacks import own_stack, send
 from schemas.clock import now_ms
 from schemas.events import Interaction
@@ -40,6 +40,15 @@ def test_two_bundles_serve_and_a_third_is_published() -> None:
     assert document["same_items_first_second"] < 0.5
     assert document["second_mb"] > 0
     assert np.isfinite(document["second_memory_ratio"])
+
+
+def test_digests_are_sent_to_everybody_in_each_round() -> None:
+    found = digests.run(600, 60, 1, print)
+    document = found.document()
+    assert found.failures == []
+    assert document["answer_ms"]["n"] == digests.ROUNDS * 60
+    assert document["people_per_s"] > 0
+    assert document["digest_to_answer"] > 0
 
 
 def test_the_bare_job_counts_every_event() -> None:

@@ -52,9 +52,10 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_is_answered(api: Api, line: str) -> None:
-    api.stock([Item(f"i{k}", price=k) for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
+    ids = [*range(30), 50, 181]
+    api.stock([Item(str(k), price=k) for k in ids], {str(k): [1, k, 0, 0] for k in ids})
     for n, (kind, days) in enumerate([("purchase", 30), ("click", 0)]):
-        event = {"event_id": f"e{n}", "event_type": kind, "user_id": "u1", "item_id": "i5"}
+        event = {"event_id": f"e{n}", "event_type": kind, "user_id": "anna", "item_id": "5"}
         assert api.post("/v1/events", {**event, "timestamp": now_ms() - days * DAY}).status_code == 202
     words = shlex.split(line)
     path = next(word for word in words if word.startswith("localhost")).removeprefix("localhost:8000")

@@ -33,10 +33,10 @@ def test_the_follows_are_accepted_and_in_force(api: Api) -> None:
 def test_the_calls_that_name_people_are_answered(tmp_path: Path) -> None:
     api = Api(tmp_path / "bundles", api_key=KEY)
     api._client.headers["X-API-Key"] = KEY
-    api.stock([*ITEMS], {**VECTORS, "50": [1, 0, 0, 0]})
+    api.stock([*ITEMS], {**VECTORS, "oppenheimer": [1, 0, 0, 0]})
     api.rows.of = {"196": row_of("i02"), "186": row_of("i03")}
     read(api, "196", "186")
-    paths = re.findall(r"localhost:8000(/v1/[^']+)", CALLS[1])
+    paths = [path for call in CALLS[1:] for path in re.findall(r"localhost:8000(/v1/[^']+)", call)]
     assert len(paths) == 2
     for path in paths:
         answer = api.get(path)

@@ -22,6 +22,8 @@ from tests.serving.surfaces import ids, stock
 
 TEXT = (Path(__file__).parents[2] / "docs" / "requests.md").read_text()
 FLAT = " ".join(TEXT.split())
+CALLS = [line for line in TEXT.splitlines() if line.startswith("curl")]
+MISSPELLED = "diversty"
 
 
 def test_the_table_has_the_parameters_of_the_code() -> None:
@@ -50,12 +52,13 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert ServingSettings().cursor_s == 3600
 
 
-@pytest.mark.parametrize("line", [line for line in TEXT.splitlines() if line.startswith("curl")])
+@pytest.mark.parametrize("line", [line for line in CALLS if MISSPELLED not in line])
 def test_every_example_is_answered(api: Api, line: str) -> None:
     words = shlex.split(line)
     url = next(word for word in words if word.startswith("localhost"))
     path = url.removeprefix("localhost:8000").replace("relevance:", "score:")  # the head of a bundle's own ranker
-    stock(api, [Item(f"i{k}") for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
+    path = path.replace("min_score=15", "min_score=0.001")
+    stock(api, [Item(str(k)) for k in (*range(30), 50, 181)], {str(k): [1, k, 0, 0] for k in (*range(30), 50, 181)})
     if "CURSOR" in path:
         first = api.get(path.partition("?")[0], n=5)
         path = path.replace("CURSOR", first.json()["next"])
@@ -64,3 +67,10 @@ def test_every_example_is_answered(api: Api, line: str) -> None:
     answer = api.ask(method, path, headers={"Content-Type": "application/json"}, **given)
     assert ids(answer)
     assert answer.json()["unknown_items"] == []
+
+
+def test_the_misspelled_parameter_is_refused_with_the_nearest_one(api: Api) -> None:
+    (line,) = (line for line in CALLS if MISSPELLED in line)
+    answer = api.get(shlex.split(line)[-1].removeprefix("localhost:8000"))
+    assert answer.status_code == 422
+    assert "diversity" in answer.json()["errors"][0]["detail"]

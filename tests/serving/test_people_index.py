@@ -112,10 +112,49 @@ def test_who_has_no_row_yet_is_read_again_and_so_is_who_was_active_meanwhile() -
 def test_who_never_gets_a_row_is_given_up() -> None:
     world = World()
     world.active("refused")
-    for _ in range(10):
+    for _ in range(1000):
         world.index.refresh()
         world.now += AGAIN_S
     assert world.reads == [["refused"]] * (1 + TRIES)
+
+
+def test_whose_row_comes_after_many_minutes_is_found_with_few_reads() -> None:
+    world = World()
+    world.rows["known"] = row_of("i01")
+    world.active("known", "late")
+    for _ in range(20):  # the job reads a log from its beginning for ten minutes
+        world.index.refresh()
+        world.now += AGAIN_S
+    in_vain = sum("late" in batch for batch in world.reads)
+    assert 1 < in_vain < 8
+    world.rows["late"] = row_of("i01")
+    for _ in range(20):
+        world.index.refresh()
+        world.now += AGAIN_S
+    assert world.near("known") == ["late"]
+
+
+def test_who_is_active_again_does_not_wait_as_long_as_who_was_read_in_vain() -> None:
+    world = World()
+    world.rows["known"] = row_of("i01")
+    world.active("known", "late")
+    for _ in range(20):
+        world.index.refresh()
+        world.now += AGAIN_S
+    world.active("late")  # the job writes the first row now, a moment after this read
+    world.index.refresh()
+    world.rows["late"] = row_of("i01")
+    world.now += AGAIN_S
+    world.index.refresh()
+    assert world.near("known") == ["late"]
+
+
+def test_no_more_people_wait_to_be_read_again_than_are_kept() -> None:
+    world = World(most=3)
+    for n in range(0, 9, 3):
+        world.active(*(f"p{n + k}" for k in range(3)))
+        world.index.refresh()
+    assert sorted(world.index._later) == ["p6", "p7", "p8"]
 
 
 def test_who_is_active_is_read_once_in_a_while_and_in_batches() -> None:

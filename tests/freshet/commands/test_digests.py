@@ -100,7 +100,7 @@ def test_a_run_whose_input_ends_with_an_error_reports_and_leaves_what_it_did(
     async def stop() -> None:
         pass
 
-    monkeypatch.setattr(command, "_started", started)
+    monkeypatch.setattr(command, "started", started)
     monkeypatch.setattr("freshet.digests.outbox.Outbox", Unsent)
     monkeypatch.setattr(api.services, "stop", stop)
     monkeypatch.setattr("sys.stdin", io.StringIO("u1\nasleep\n" + "x" * 300 + "\n"))
@@ -141,7 +141,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_no_run_begins_before_the_catalogue_and_the_rules_are_read(refused: Settings, tmp_path: Path) -> None:
     settings = refused.model_copy(update={"home": tmp_path})
     with pytest.raises(DigestsError, match="the catalogue and the rules cannot be read within 1 s; is Kafka up"):
-        asyncio.run(command._started(settings, email))
+        asyncio.run(command.started(settings, email))
 
 
 @pytest.mark.parametrize(("surface", "kept"), [(email, False), (friends, False), (people_like_you, True)])
@@ -160,7 +160,7 @@ def test_people_are_followed_for_the_surfaces_alone_that_are_made_from_them(
     monkeypatch.setattr(services.Services, "start", started)
 
     async def followed() -> tuple[bool, bool]:
-        found = await command._started(refused.model_copy(update={"home": tmp_path}), surface)
+        found = await command.started(refused.model_copy(update={"home": tmp_path}), surface)
         try:
             assert made == [found]
             return found.settings.people > 0, found._people_follower is not None

@@ -1,6 +1,6 @@
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -41,8 +41,41 @@ class Broken:
     def started(self, settings: Settings, report: Reporter) -> None:
         raise AssertionError("it never started")
 
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        raise AssertionError("it never started")
+
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         raise AssertionError("it never ran")
+
+
+class Healthy(Broken):
+    """A component that runs until it is stopped, and reports what is made of it."""
+
+    name = "healthy"
+
+    def prepare(self, settings: Settings, report: Reporter) -> Launch:
+        return Launch(["sleep", "60"])
+
+    def is_ready(self, settings: Settings) -> bool:
+        return True
+
+    def started(self, settings: Settings, report: Reporter) -> None:
+        report("started")
+
+    def kept(self, settings: Settings, report: Reporter) -> None:
+        report("kept")
+
+    def before_stop(self, settings: Settings, report: Reporter) -> None:
+        return None
+
+
+def test_what_runs_already_is_given_what_it_lacks(settings: Settings) -> None:
+    said: list[str] = []
+    with Stack(settings, components=[Healthy()], report=said.append) as stack:
+        stack.up()
+        assert said[0] == "started"
+        stack.up()
+        assert said[2:] == ["kept"]
 
 
 def test_a_taken_port_is_named_with_its_setting(settings: Settings) -> None:
@@ -126,9 +159,17 @@ def listening(settings: Settings, *components: str) -> set[str]:
     return found
 
 
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.integration
 def test_up_and_down_leave_no_process_and_no_port(settings: Settings) -> None:
     from kafka import KafkaConsumer
+    from kafka.admin import KafkaAdminClient
 
     settings = settings.model_copy(update={"start_timeout": 120.0})
     stack = Stack(settings, report=print)
@@ -141,6 +182,12 @@ def test_up_and_down_leave_no_process_and_no_port(settings: Settings) -> None:
         assert {"interactions", "items", "interactions.dlq"} <= found
         assert len(consumer.partitions_for_topic("interactions")) == settings.partitions
         consumer.close()
+        admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+        admin.delete_topics(["digests"])
+        _wait_until(lambda: "digests" not in admin.list_topics())
+        stack.up(["kafka"])
+        assert "digests" in admin.list_topics(), "a broker that an earlier version started gets what is new"
+        admin.close()
         stack.up(["flink"])
         assert listening(settings, "kafka", "redis", "flink") <= {"127.0.0.1", "::ffff:127.0.0.1"}
     finally:
