@@ -94,6 +94,10 @@ class Retriever(Stage, ABC):
     def find(self, query: Query) -> Rows:
         """Rows (k,), best first."""
 
+    def best(self, query: Query) -> Rows:
+        """The first rows of `find`, in that order, where a few cost less than all; all of them where not."""
+        return self.find(query)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Stage, ABC):
