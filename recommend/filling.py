@@ -20,23 +20,44 @@ FILL = "fill"
 """the source of candidates that make up for too few"""
 
 
-def is_short(query: Query, found: Rows, n: int) -> bool:
-    """Whether the n that are left of the rows found are too few for the answer, or for the list while there are allowed
-    rows that were not found."""
+def wanted(surface: Surface, query: Query) -> int:
+    """How many candidates are enough: the whole list, since any of them may be the first. Where those that fill it up
+    are behind all others in any case, the page and one more, which says that there is a next page; that one fills up
+    for itself, by what is popular then."""
+    controls = query.controls
+    moved = (
+        surface.price_level or surface.exploration or query.objective is not None or query.rotation is not None
+        or query.has_rules or controls.steers or controls.explores
+        or any(each.applies(query) for each in surface.rerankers)
+    )  # fmt: skip
+    return query.length if moved or not surface.ranker.fills_behind else min(query.n + 1, query.length)
+
+
+def is_short(query: Query, found: Rows, n: int, enough: int) -> bool:
+    """Whether the n that are left of the rows found are too few for the answer, or fewer than `enough` while there are
+    allowed rows that were not found."""
     if n < query.n:
         return True
-    return n < query.length and int(np.count_nonzero(query.allowed.take(found, mode="clip"))) < query.n_allowed
+    return n < enough and int(np.count_nonzero(query.allowed.take(found, mode="clip"))) < query.n_allowed
 
 
 def filled(
-    surface: Surface, fallback: Retriever, query: Query, candidates: CandidateSet, trace: Trace, broken: set[str]
+    surface: Surface,
+    fallback: Retriever,
+    query: Query,
+    candidates: CandidateSet,
+    trace: Trace,
+    broken: set[str],
+    enough: int,
 ) -> CandidateSet:
-    """The candidates and, after them, enough of the fallback's that pass the filters: of its best ones where they do,
-    else of all. Where none remain, filters that may be relaxed are dropped, the last one first."""
+    """The candidates and, after them, those of the fallback that pass the filters, until they are `enough`: of its best
+    ones where they do, else of all. Where none remain, filters that may be relaxed are dropped, the last one first."""
     filters = list(filters_of(surface, query))
     more = retrieved(fallback, query, trace, fallback.best)
-    kept = _passing(filters, query, more, candidates, trace, broken)
-    if len(candidates) + len(kept) >= query.length:
+    if trace.stages[-1].failed is not None:
+        trace.stages[-1].fell_back = "every item that it finds"
+    kept = _passing(filters, query, more, candidates, trace, broken, enough)
+    if len(candidates) + len(kept) >= enough:
         return candidates.then(kept)
     more = retrieved(fallback, query, trace)
     if trace.stages[-1].failed is not None:
@@ -44,7 +65,7 @@ def filled(
         more = np.flatnonzero(query.allowed)
     relaxes = query.listed is None or query.listed.relaxed > 0  # an earlier page that was not empty ends the list
     while True:
-        kept = _passing(filters, query, more, candidates, trace, broken)
+        kept = _passing(filters, query, more, candidates, trace, broken, enough)
         if len(kept) or len(candidates) or not (relaxes and filters and filters[-1].relaxable):
             break
         filters.pop()
@@ -53,14 +74,20 @@ def filled(
 
 
 def _passing(
-    filters: Sequence[Filter], query: Query, more: Rows, candidates: CandidateSet, trace: Trace, broken: set[str]
+    filters: Sequence[Filter],
+    query: Query,
+    more: Rows,
+    candidates: CandidateSet,
+    trace: Trace,
+    broken: set[str],
+    enough: int,
 ) -> CandidateSet:
-    """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make the list full.
-    They are taken bit by bit, since `more` may be the whole catalogue."""
-    bit, wanted = np.uint32(1 << candidates.names.index(FILL)), query.length - len(candidates)
+    """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make `enough`. They
+    are taken bit by bit, since `more` may be the whole catalogue."""
+    bit, missing = np.uint32(1 << candidates.names.index(FILL)), enough - len(candidates)
     known = np.sort(candidates.rows)
-    found, aside, taken, size = candidates.first(0), Trace(), 0, wanted + query.n
-    while taken < len(more) and len(found) < wanted:
+    found, aside, taken, size = candidates.first(0), Trace(), 0, missing + query.n
+    while taken < len(more) and len(found) < missing:
         rows = more[taken : taken + size]
         rows = rows[~among(rows, known)]
         kept = CandidateSet(rows, np.full(len(rows), bit), candidates.names)
@@ -71,4 +98,4 @@ def _passing(
         found = found.then(kept)
         taken, size = taken + size, 2 * size
     trace.include(aside.stages)
-    return found.first(wanted)
+    return found.first(missing)

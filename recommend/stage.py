@@ -118,6 +118,8 @@ class Ranker(Stage, ABC):
     """A scorer of candidates. A candidate's score depends on no other candidate."""
 
     fallback: Ranker | None = None
+    fills_behind: bool = False
+    """whether candidates that no retriever found score no higher than all others, so that they stay behind them"""
 
     @abstractmethod
     def score(self, query: Query, rows: Rows) -> Scores:

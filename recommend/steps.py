@@ -16,7 +16,7 @@ from recommend.checked import filtered as filtered  # re-exported
 from recommend.checked import reordered, retrieved, scored
 from recommend.explore import EXPLORING
 from recommend.filling import FILL as FILL
-from recommend.filling import filled, is_short
+from recommend.filling import filled, is_short, wanted
 from recommend.filters.everywhere import filters_of as filters_of  # re-exported
 from recommend.objective import weights_of
 from recommend.price_level import priced
@@ -85,14 +85,16 @@ def sources_of(surface: Surface) -> tuple[str, ...]:
 
 
 def filter(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> CandidateSet:
-    """The candidates that pass every filter, at most `surface.ranked`. Where they are fewer than the list is long, they
-    are filled up from the surface's fallback, unless the query asks for a least score."""
+    """The candidates that pass every filter, at most `surface.ranked`. Where they are fewer than the answer needs,
+    they are filled up from the surface's fallback, unless the query asks for a least score."""
     broken: set[str] = set()
     found = candidates.rows
     for each in filters_of(surface, query):
         candidates = filtered(each, query, candidates, trace, broken)
-    if surface.fallback and query.min_score is None and is_short(query, found, len(candidates)):
-        candidates = filled(surface, surface.fallback, query, candidates, trace, broken)
+    if surface.fallback and query.min_score is None:
+        enough = wanted(surface, query)
+        if is_short(query, found, len(candidates), enough):
+            candidates = filled(surface, surface.fallback, query, candidates, trace, broken, enough)
     if query.rules.rules:
         candidates = with_pinned(filters_of(surface, query), query, candidates, trace)
     return candidates.first(surface.ranked)
