@@ -45,7 +45,7 @@ prove: setup  ## the long proofs: SQL's answers, a repository applied and feeds 
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements/proofs.txt
 	$(BIN)/pytest -s -m proof
 	CONSENT_ORDERS=60 $(BIN)/pytest -s --timeout 1800 tests/streams/test_consent.py
-	LOST_EVENTS=100000 $(BIN)/pytest -s tests/streams/test_nothing_lost.py
+	LOST_EVENTS=100000 $(BIN)/pytest -s -m "not proof" tests/streams/test_nothing_lost.py
 	PARITY_EVENTS=220000 PARITY_DEFINITIONS=bench.repositories.forty $(BIN)/pytest -s --timeout 3600 \
 		tests/streams/test_parity.py::test_every_emission_of_every_declared_feature_is_the_same
 

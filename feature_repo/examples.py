@@ -77,7 +77,7 @@ class _Space:
         return self._vectors.get(item_id)
 
 
-class _World:
+class _ExampleWorld:
     def __init__(self, example: Example) -> None:
         self.space: Space = _Space(example.space) if example.space else EmptySpace()
         self._items = {item.item_id: item for item in example.items}
@@ -86,7 +86,7 @@ class _World:
         return self._items.get(item_id)
 
 
-class _Kept:
+class _GateState:
     def __init__(self) -> None:
         self.watermark, self.did, self.shown, self.profile = 0, Admissions(), Admissions(), dict[str, Any]()
 
@@ -134,7 +134,7 @@ def _cross(example: Example) -> float:
         return played[value.feature].values(key)[names.index(value.field.name)]
 
     reads = Reads.of([cross])
-    space = _World(example).space
+    space = _ExampleWorld(example).space
     columns = ItemColumns(1, reads)
     vectors = np.zeros((len(example.items), space.dim), np.float32)
     for item in example.items:
@@ -165,14 +165,14 @@ class _Played:
     """The value of one feature for each key after the example's events. Raises EventError where one is refused."""
 
     def __init__(self, feature: Feature, example: Example) -> None:
-        world = _World(example)
+        world = _ExampleWorld(example)
         self._operator = EntityOperator(feature.entity, [feature], world)
         self.states: dict[tuple[str, ...], Any] = {}
         self._at = example.at
         self._latest = 0
-        gate, kept = Gate(world), dict[str, _Kept]()
+        gate, kept = Gate(world), dict[str, _GateState]()
         for event in example.events:
-            for signal in gate.take(kept.setdefault(event.user_id, _Kept()), Record(event)):
+            for signal in gate.take(kept.setdefault(event.user_id, _GateState()), Record(event)):
                 self._latest = max(self._latest, signal.timestamp)
                 for key in feature.entity.keys_of(signal):
                     part = "".join(key[1:])

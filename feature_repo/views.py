@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from operators.aggregator import ATTRIBUTES_FIELD, state_fields
@@ -65,6 +66,9 @@ user: View[Any] = View(
     extra=(*state_fields(OF_USER), ATTRIBUTES_FIELD),
     doc="one person: session, counts, recents, affinities, vector",
 )
+
+DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in user.fields}
+"""of a person's row, by field"""
 
 user_controls: View[Any] = View(
     "user_controls",

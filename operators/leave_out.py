@@ -27,7 +27,7 @@ NOTHING_LEFT = 1e-5
 the vector in float32"""
 
 
-class _World:
+class _SpaceAndItems:
     def __init__(self, space: Space, item: Callable[[str], Item | None]) -> None:
         self.space, self.item = space, item
 
@@ -41,7 +41,7 @@ class LeaveOut:
         """`row` is field name → value, and is read as of `at`, epoch ms. Raises StateError where its state is of
         another declaration."""
         self._row, self._at = row, at
-        self._world = _World(space, item)
+        self._world = _SpaceAndItems(space, item)
         operator = UserOperator(view, self._world)
         state = operator.of_row(row)
         operator.embed(state, space)  # the row may have been taken into another space than its state is in

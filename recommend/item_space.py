@@ -25,8 +25,6 @@ from schemas.events import Item
 
 Vectors = npt.NDArray[np.float32]
 
-PLENTY = 0.7
-"""share of items that pass from which on no more than k labels are fetched at first"""
 MOST_FETCHED = 4096
 """largest over-fetch of a filtered search; beyond it an exact product over the items that pass costs less"""
 LABEL_COST = 20
@@ -155,7 +153,7 @@ class ItemSpace:
             return self._exact(vectors, k, None) if labels is None else self._rows[labels].astype(np.int64)
         passing = int(np.count_nonzero(keep)) if n_kept is None else n_kept
         share = passing / max(len(keep), 1)
-        fetched = k if share >= PLENTY else math.ceil(MARGIN * k / max(share, 1e-9))
+        fetched = k if passing == len(keep) else math.ceil(MARGIN * k / max(share, 1e-9))
         if passing <= LABEL_COST * fetched:
             return self._exact(vectors, k, keep)
         while fetched <= max(MOST_FETCHED, k):

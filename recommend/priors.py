@@ -2,8 +2,9 @@
 
 `popularity` (items,) has, by label of the space of the surface that uses the table, log2 of how many people have ever
 met the item, relative to the item that most have met. `tokens` (k,) are texts `name=value` of attributes of profiles,
-and `vectors` (k, dim) how the taste of people who have them differs from everybody's, in that space. training/priors.py
-fits them.
+and `vectors` (k, dim) how the taste of people who have them differs from everybody's, in that space. `lasting` (1,) is
+the share of that popularity, beside the decayed one, in what anybody likes: EVEN where the table lacks it.
+training/priors.py fits them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from recommend.surface import Surface
 
 PRIORS = "priors"
 """the table's name"""
-POPULARITY, TOKENS, VECTORS = "popularity", "tokens", "vectors"
+POPULARITY, TOKENS, VECTORS, LASTING = "popularity", "tokens", "vectors", "lasting"
+EVEN = 0.5
 AGES = (18, 25, 35, 45, 55, 65)
 """first years of the classes of `age`"""
 LONGEST = 100

@@ -1,7 +1,7 @@
 """The clock of this machine, for what stamps or judges an event when it comes in.
 
-Only processes that meet the world read it: the packages of pure computations (operators, feature_repo, recommend) take
-the time as an argument, and a test keeps them from importing this module.
+Only `streams`, `serving`, `follow` and commands read it: operators, feature_repo and recommend take the time as an
+argument, and a test keeps them from importing this module.
 """
 
 import time

@@ -30,6 +30,11 @@ REFRESH = {"user": "refresh_users", "item": "refresh_items"}
 """By operator: a key in here is loaded, so that it takes its backfilled state (streams/backfilled.py) and its rows are
 written; values are empty."""
 
+PARTITIONER = "murmur2_random"
+"""librdkafka's name for what Kafka's Java client and kafka-python do: murmur2 of the key. Its own default is another
+hash,
+and a key's messages have to be in one partition whoever writes them."""
+
 EVENT_TYPES_OF: dict[str, type[Event]] = {
     INTERACTIONS: Interaction,
     IMPRESSIONS: Impression,

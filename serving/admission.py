@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.access import GUARDED
 from serving.metrics import Metrics
 from serving.problems import Overloaded
 
-GUARDED = "/v1/"
 READS = ("GET", "HEAD")
 READ_BY_POST = ("/v1/batch", "/v1/cart", "/v1/rank", "/v1/rules/try")
 """paths that write nothing: their question does not fit into a URL"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +37,6 @@ PLAIN = (
 OF_ROWS = ("given", "cart", "excluded")
 STATE = ("state", SEEN)
 """beginnings of the names of a row's fields that hold an operator's state"""
-DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in views.user.fields}
 
 
 class RecordTooLarge(ValueError):
@@ -175,9 +173,9 @@ def _person(query: Query) -> dict[str, Any]:
 
 
 def _is_default(name: str, value: Any) -> bool:
-    if name not in DEFAULTS:
+    if name not in views.DEFAULTS:
         return False
-    default = DEFAULTS[name]
+    default = views.DEFAULTS[name]
     return len(value) == 0 if isinstance(default, list) and not default else bool(np.array_equal(value, default))
 
 

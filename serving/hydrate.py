@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 Features = Mapping[str, Any]
 NAMES = [f.name for f in views.user.fields]
-DEFAULTS = {f.name: f.default for f in views.user.fields}
 ROWS_KEPT = 1000
 """people whose last row is kept for when the store is away"""
 ROW_MS = 10 * 60_000
@@ -143,7 +142,7 @@ class Hydrator:
         # What this server alone has may be older than a withdrawal through another one.
         known = row is not None or not degraded or any(_grants(record.event) for record in owed)
         if features is None:
-            features = DEFAULTS
+            features = views.DEFAULTS
         caught_up = caught_up and not (degraded and after is not None and not pending)
         if not self._consents(features):
             self._drop(user_id, row)
@@ -292,4 +291,4 @@ def _grants(event: object) -> bool:
 
 def _unknown() -> Features:
     """Somebody who has not agreed to personalization gets what a stranger gets."""
-    return {**DEFAULTS, "consent": False}
+    return {**views.DEFAULTS, "consent": False}

@@ -16,14 +16,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from follow.connection import Connection
 from schemas import codec
-from schemas.topics import AvroRecord, key_of, topic_of
+from schemas.topics import PARTITIONER, AvroRecord, key_of, topic_of
 
 log = logging.getLogger(__name__)
 
-PARTITIONER = "murmur2_random"
-"""What Kafka's Java client and kafka-python do: murmur2 of the key. librdkafka's own default is another hash."""
-MAX_MESSAGE_BYTES = 1 << 20
-"""as the broker's `message.max.bytes`"""
 MAX_QUEUE_KB = 64 * 1024
 REFUSE_S = 1.0
 """After a failed delivery, events are refused without an attempt for this long."""
@@ -160,7 +156,7 @@ class EventProducer:
             "enable.idempotence": True,
             "partitioner": PARTITIONER,
             "linger.ms": 0,
-            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "message.max.bytes": codec.MAX_MESSAGE_BYTES,
             "queue.buffering.max.kbytes": MAX_QUEUE_KB,
             "message.timeout.ms": self._timeout_ms,
             "request.timeout.ms": max(self._timeout_ms - 500, 500),

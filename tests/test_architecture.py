@@ -38,15 +38,15 @@ MAY_IMPORT = {
     "bench": set(ROOMS),
 }
 
-PURE = ("operators", "feature_repo", "recommend")
-"""packages of pure computations: time is an argument"""
+WITHOUT_A_CLOCK = ("operators", "feature_repo", "recommend")
+"""packages in which time is an argument"""
 
 LIBRARIES_OF_OPERATORS = {"datasketches", "mmh3", "msgspec", "numpy"}
 PURE_STANDARD_LIBRARY = {
     "__future__", "array", "bisect", "collections", "collections.abc", "dataclasses", "difflib", "enum", "functools",
     "heapq", "itertools", "math", "operator", "re", "struct", "typing",
 }  # fmt: skip
-CLOCKS_AND_DOORS = {"open", "input", "print", "__import__", "eval", "exec"}
+CLOCKS_AND_IO = {"open", "input", "print", "__import__", "eval", "exec"}
 
 
 def modules(room: str) -> list[Path]:
@@ -233,7 +233,7 @@ def test_a_clock_is_found_by_whatever_name(source: str, expected: set[str]) -> N
     assert clocks(ast.parse(source)) == expected
 
 
-@pytest.mark.parametrize("room", PURE)
+@pytest.mark.parametrize("room", WITHOUT_A_CLOCK)
 def test_pure_packages_read_no_clock(room: str) -> None:
     read = {str(path.relative_to(ROOT)): clocks(ast.parse(path.read_text())) for path in modules(room)}
     expected = {name: found for name, found in MEASURED.items() if name.startswith(f"{room}/")}
@@ -275,7 +275,7 @@ def test_operators_have_no_clock_no_io_and_no_chance(path: Path) -> None:
     assert {name.split(".")[0] for name in outside - standard} <= LIBRARIES_OF_OPERATORS
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Name):
-            assert node.id not in CLOCKS_AND_DOORS, f"line {node.lineno}"
+            assert node.id not in CLOCKS_AND_IO, f"line {node.lineno}"
         if isinstance(node, ast.Attribute):  # numpy has its own dice, clock and files
             assert node.attr not in {"random", "datetime64", "load", "save", "fromfile", "tofile"}, (
                 f"line {node.lineno}"

@@ -11,8 +11,7 @@ import pytest
 
 from schemas import codec
 from schemas.events import Interaction
-from schemas.topics import EVENT_TOPICS
-from serving.producer import PARTITIONER
+from schemas.topics import EVENT_TOPICS, PARTITIONER
 
 TEXT = (Path(__file__).parent.parent / "docs" / "events.md").read_text()
 

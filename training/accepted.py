@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from operators.contract import Record, View
+from operators.contract import NEVER, Record, View
 from operators.keyed import UserOperator
 from operators.space import EmptySpace
-from operators.time import DEFAULT_LATENESS
+from operators.time import DAY, DEFAULT_LATENESS
 from schemas.errors import Duplicate, EventError
 from schemas.events import Impression, Interaction, Item, User
 
-NEVER = 2**53
-"""epoch ms; an event that arrives then is never ahead of the clock"""
+IMPORTED = DAY
+"""An event that the broker had so long after it happened, ms, is one of an imported history, in which the order of
+events and profiles says nothing."""
 
 
 class TimedEvent(NamedTuple):
@@ -83,11 +84,14 @@ class Log:
     users: Sequence[User] = ()
     """in their order"""
     user_times: Sequence[int] = ()
-    """epoch ms from which each profile holds; 0 for a person's first one. Empty where all of them are first ones"""
+    """epoch ms from which each profile holds; 0 for a person's first one, unless it came after events of theirs that
+    were sent as they happened. Empty where all of them are 0"""
     known_since: Mapping[str, int] = field(default_factory=dict)
     """item id → epoch ms at which its catalogue entry was stored, of those that do not say when they were created"""
     refused: Mapping[str, int] = field(default_factory=dict)
     """reason → how many events were left out for it"""
+    ahead: Mapping[str, int] = field(default_factory=dict)
+    """event id → epoch ms at which it was taken, of interactions whose clock was ahead of that"""
 
     @classmethod
     def of(
@@ -130,18 +134,23 @@ class Log:
         accepted: list[tuple[Interaction | Impression, int]] = []
         profiles: list[tuple[int, User, int]] = []
         latest: dict[str, int] = {}
+        """person → effective time of what their next profile comes after"""
+        ahead: dict[str, int] = {}
         for record in records:
             event = record.event
             if isinstance(event, User):
                 consent.take(event, record.arrived)
-                # The first one holds from the start: profiles and histories are imported in no common order.
+                # A first one holds from the start: profiles and histories are imported in no common order.
                 at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
                 profiles.append((at if event.user_id in latest else 0, event, record.arrived))
                 latest.setdefault(event.user_id, 0)
             elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
                 accepted.append((event, record.arrived))
-                if event.user_id in latest:
-                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
+                taken = record.taken or record.arrived
+                if isinstance(event, Interaction) and taken < event.timestamp:
+                    ahead[event.event_id] = taken
+                if event.user_id in latest or record.arrived - event.timestamp < IMPORTED:
+                    latest[event.user_id] = max(latest.get(event.user_id, 0), event.timestamp)
         consent.withdraw(withdrawn)
         profiles = [profile for profile in profiles if consent.covers(profile[1].user_id, profile[2])]
         profiles.sort(key=lambda profile: profile[0])
@@ -158,6 +167,7 @@ class Log:
             [at for at, _, _ in profiles],
             known_since or {},
             refused,
+            ahead,
         )
 
     def cut(self, share: float) -> int:

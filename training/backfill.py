@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from feature_repo import builders
 from feature_repo.repository import Repository
 from operators import cells
-from operators.contract import Cells, Dtype, Operator, Record, Row, View, World, owner
+from operators.contract import NEVER, Cells, Dtype, Operator, Record, Row, View, World, owner
 from operators.driver import States
 from operators.stepping import LINGERS, event_time
 from training.replay import Replay
@@ -30,7 +30,6 @@ from training.replay import Replay
 ROWS_AT_ONCE = 50_000
 BackfilledStates = Callable[[str], Iterable[tuple[str, Cells]]]
 """a key's parts, and their encoded states"""
-NEVER = 2**62
 SWEPT_AFTER = 100_000
 """after so many events, states without content (ended sessions, empty windows) are dropped"""
 

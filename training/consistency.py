@@ -44,7 +44,6 @@ Progress = Callable[[str, Iterable[Record]], Iterable[Record]]
 PASSES = ("impressions to compare", "people's rows", "items and comparison")
 MOST, OVERLAP = 500, 16
 
-DEFAULTS: Features = {f.name: f.default for f in views.user.fields}
 VECTOR, EMBEDDING = views.VECTOR_AT, views.USER_VECTOR
 APPLIED = next(n for n, a in enumerate(views.user.aggregations) if isinstance(a, Applied))
 
@@ -210,8 +209,8 @@ def _rows(operator: Any, space: Space, state: Any, shown: Impression, within: in
     vector = _vector(state, space)
     for at in (shown.timestamp, shown.timestamp - within):
         row = operator.row(shown.user_id, "", state, at)
-        person = dict(zip(DEFAULTS, row.values, strict=True)) | vector
-        person = person if person["consent"] else DEFAULTS | {"consent": False}
+        person = dict(zip(views.DEFAULTS, row.values, strict=True)) | vector
+        person = person if person["consent"] else {**views.DEFAULTS, "consent": False}
         if person not in found:
             found.append(person)
     return found

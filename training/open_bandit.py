@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from training.datasets import DatasetMissing
 
-CAMPAIGNS = ("all", "men", "women")
-
 
 class RandomLog(NamedTuple):
     """Impressions under the uniform policy, (n,) each."""

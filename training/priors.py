@@ -1,4 +1,5 @@
-"""Fits the table "priors" of a bundle: how many people have met each item, and what profiles say of taste.
+"""Fits the table "priors" of a bundle: how many people have met each item, what profiles say of taste, and how much of
+popularity lasts (training/lasting.py).
 
 A ridge regression from the attributes of profiles (one column for each `name=value` token, recommend/priors.py) to
 people's taste vectors, which are the means of the vectors of the items that they have met, weighted by taste. A token's
@@ -16,7 +17,8 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from feature_repo.views import MET
-from recommend.priors import POPULARITY, TOKENS, VECTORS, tokens_of
+from recommend.priors import LASTING, POPULARITY, TOKENS, VECTORS, tokens_of
+from training import lasting
 from training.accepted import Log
 from training.factors import FittedSpace, taste, unit
 
@@ -57,4 +59,5 @@ def fit(log: Log, space: FittedSpace) -> dict[str, npt.NDArray[Any]]:
         POPULARITY: np.log2(people_of / people_of.max(initial=1.0)).astype(np.float32),
         TOKENS: np.array(names, np.str_),
         VECTORS: vectors,
+        LASTING: np.array([lasting.share(log)], np.float32),
     }

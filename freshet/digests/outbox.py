@@ -20,7 +20,7 @@ from schemas import codec
 from schemas.digests import Digest
 from schemas.errors import EventError, FreshetError
 from schemas.events import Impression
-from schemas.topics import DIGESTS, key_of, topic_of
+from schemas.topics import DIGESTS, PARTITIONER, key_of, topic_of
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ TIMEOUT_S = 30.0
 OPEN_MS = 10_000
 """for how long a transaction may be open: readers of committed messages wait for it"""
 COMMIT_TRIES = 3
-PARTITIONER = "murmur2_random"
-"""as the server's producer and Kafka's Java client"""
 Pair = tuple[Digest, Impression]
 
 

@@ -21,7 +21,7 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
     """Operator → the keys of the messages in the event topics. Keys of rejected messages may be among them; they have
     no state, and the job writes nothing for them."""
     from feature_repo.builders import user_operator
-    from operators.contract import Record
+    from operators.contract import Record, Signal
     from operators.gate import Admissions, Gate
     from schemas import messages as contract
     from schemas import topics
@@ -40,6 +40,9 @@ def keys(messages: Iterable[Message], world: World, repository: Repository) -> d
             event = contract.read(message.topic, message.key, message.value)
             if isinstance(event, Item):
                 found["item"].add(event.item_id)
+                # Of every version: rows are kept also of categories and brands that no item has any more.
+                about = Signal("view", 0, event.item_id, categories=event.categories, brand=event.brand or "")
+                found["item"].update(operator.listeners(about))
                 continue
             found["user"].add(event.user_id)
             for signal in gate.take(states.setdefault(event.user_id, Admitted()), Record(event)):

@@ -18,7 +18,6 @@ from freshet.local.redis import Redis
 from freshet.local.server import Server
 from freshet.settings import Settings, setting_name
 
-NAMES = ("kafka", "redis", "flink", "server")
 _NEEDS_FEATURES = {"flink", "server"}
 _POLL = 0.1
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from operators.contract import Cells, Operator, Record, Row, Signal, View, World, read_time
+from operators.contract import NEVER, Cells, Operator, Record, Row, Signal, View, World, read_time
 from operators.features import sketches
 from operators.features.entity import Entity
 from operators.features.expressions import Read
@@ -24,8 +24,6 @@ from operators.features.feature import TEXT_BYTES, Feature
 from operators.features.monoid import Take
 from operators.keyed import REBUILD, STATE
 from schemas.errors import FeatureError, InvalidEvent, StateError
-
-NEVER = 2**62
 
 
 class Cached(NamedTuple):

@@ -31,7 +31,7 @@ SECOND = 1000
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KeptMask:
     version: int
     mask: Mask
 
@@ -91,7 +91,7 @@ class ItemFilter:
         mask = self._updated(kept, request, version, n) if kept else None
         if mask is None:
             mask = self._evaluate(request, None, n)
-        self._of.keep(key, _Kept(version, mask))
+        self._of.keep(key, _KeptMask(version, mask))
         return mask
 
     def _key(self, request: RequestValues) -> bytes:
@@ -100,7 +100,7 @@ class ItemFilter:
         text = repr((self.text, self._shape, self._given(request)))
         return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
-    def _updated(self, kept: _Kept, request: RequestValues, version: int, n: int) -> Mask | None:
+    def _updated(self, kept: _KeptMask, request: RequestValues, version: int, n: int) -> Mask | None:
         """The mask with the rows that have changed and the new ones computed anew; None where all have to be."""
         before = len(kept.mask)
         changed = self._of.columns.filterable.changes(kept.version, version)
@@ -127,7 +127,7 @@ class ItemFilters:
         self._filters: LRUCache[tuple[str, int], ItemFilter] = LRUCache(
             FILTER_CHARACTERS, getsizeof=lambda compiled: max(len(compiled.text), LEAST_CHARACTERS)
         )
-        self._masks: LRUCache[bytes, _Kept] = LRUCache(
+        self._masks: LRUCache[bytes, _KeptMask] = LRUCache(
             MASK_BYTES, getsizeof=lambda kept: max(kept.mask.nbytes, LEAST_MASK_BYTES)
         )
 
@@ -152,11 +152,11 @@ class ItemFilters:
             )
         return found
 
-    def kept(self, key: bytes) -> _Kept | None:
+    def kept(self, key: bytes) -> _KeptMask | None:
         """The mask that was kept under this key last, if there is room for it still."""
         return self._masks.get(key)
 
-    def keep(self, key: bytes, kept: _Kept) -> None:
+    def keep(self, key: bytes, kept: _KeptMask) -> None:
         """Keeps a mask, unless it is larger than all that may be kept."""
         kept.mask.flags.writeable = False
         if kept.mask.nbytes <= self._masks.maxsize:

@@ -22,7 +22,7 @@ from feature_repo.string_lists import StringLists
 from feature_repo.vocabulary import Vocabulary
 
 Value: TypeAlias = Any
-"""as above; which of them it is follows from the `Kind`, that the checker knows"""
+"""as above; which of them it is follows from the `Kind` that the checker has found"""
 
 
 class Kind(Enum):

@@ -13,15 +13,15 @@ from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
 from recommend.item_space import ItemSpace
 from recommend.model import Parts
-from recommend.priors import POPULARITY, PRIORS, Table, difference_of
+from recommend.priors import EVEN, LASTING, POPULARITY, PRIORS, Table, difference_of
 from recommend.query import Query
 from recommend.rankers.onnx import Onnx
 from recommend.stage import Ranker, Scores
 
 HEAD = "prior"
-STRENGTH, HALF = 8.0, 1.5
+STRENGTH, HALF = 8.0, 5.0
 LEAST = 0.01
-"""weight below which the prior is left out: that of a person with 15 events"""
+"""weight below which the prior is left out: that of a person with 49 events"""
 SAID = 10
 """events that stated interests count for: who says what they like sees it"""
 LIFT = 10.0
@@ -33,9 +33,9 @@ class Cautious(Ranker):
     """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, halved by every
     `half` recent events of the person, 0 below LEAST. Without priors in the bundle, those of `of` alone.
 
-    The prior is log2 of popularity relative to the most popular item, which is the mean of the decayed one and of how
-    many people have ever met the item; and `lift` times the cosine of the item and the taste that people with a profile
-    like the person's have more than others.
+    The prior is log2 of popularity relative to the most popular item, a mean of the decayed one and of how many people
+    have ever met the item, by the share that training found (training/lasting.py); and `lift` times the cosine of the
+    item and the taste that people with a profile like the person's have more than others.
     """
 
     name: str = "model"
@@ -67,7 +67,8 @@ class Cautious(Ranker):
     def _prior(self, query: Query, rows: Rows, table: Table, space: ItemSpace) -> npt.NDArray[np.float64]:
         found, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
-        found[known] = (found[known] + table[POPULARITY][labels[known]]) / 2
+        lasting = float(table[LASTING][0]) if LASTING in table else EVEN
+        found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
         return found

@@ -68,6 +68,13 @@ def test_nearest_finds_what_an_exhaustive_search_does(share: float, sold_out: fl
     assert np.mean(recalls) >= 0.95
 
 
+def test_lists_of_neighbours_are_full_where_few_are_sold_out() -> None:
+    for sold_out in (0.05, 0.15, 0.25):
+        made, _ = world(sold_out)
+        queries = [asked(made, 1.0, item=row) for row in range(40)]
+        assert {len(Neighbours().find(query)) for query in queries} == {queries[0].n + 1}
+
+
 @pytest.mark.parametrize("share", [1.0, *SHARES])
 def test_neighbours_of_an_item_as_well(share: float) -> None:
     made, vectors = world(0.9)

@@ -122,7 +122,7 @@ def test_neighbours_of_an_item() -> None:
         Neighbours().find(replace(query(with_model=False), item=7))
 
 
-@pytest.mark.parametrize("sold_out", [0.0, 0.9])
+@pytest.mark.parametrize("sold_out", [0.0, 0.1, 0.25, 0.9])
 def test_as_many_available_neighbours_are_found_however_few_are_in_stock(sold_out: float) -> None:
     rng = np.random.default_rng(3)
     vectors = {f"i{k}": v for k, v in enumerate(rng.normal(size=(5000, 4)).tolist())}

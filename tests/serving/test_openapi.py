@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.events import Item
-from serving import openapi
+from serving import openapi, tokens
 from serving.app import create_app, endpoints_of
 from serving.routing import Resource
 from serving.services import Services
@@ -131,3 +131,19 @@ def test_the_answer_of_every_reading_call_has_the_members_that_are_described(
         described = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
         assert set(described["required"]) <= set(answer.json()) <= set(described["properties"]), path
     api.close()
+
+
+def test_tokens_of_many_people_pass_the_schema(api: Api, document: dict[str, Any]) -> None:
+    """A receipt of a batch of 1,000 people is longer than most parameters."""
+    limits = {
+        parameter["schema"].get("maxLength")
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", [])
+        if parameter["name"] == "after"
+    }
+    assert limits == {tokens.MAX_LENGTH}
+    token = tokens.Token.of(
+        "s", [tokens.EventPlace("interactions", n % 8, 10_000_000 + n, f"u{n}") for n in range(1000)]
+    ).encode()
+    assert 4096 < len(token) <= tokens.MAX_LENGTH
+    assert api.get("/v1/users/u1/feed", after=token).status_code == 200

@@ -170,8 +170,8 @@ def test_kafka_is_killed_and_comes_back(live: Live) -> None:
         until(lambda: len(posts.claimed) >= 20)
         live.stack.kill("kafka")
         until(lambda: len(posts.refused) >= 5)
-        before = len(posts.claimed)
-        time.sleep(3)
+        before, refused = len(posts.claimed), len(posts.refused)
+        until(lambda: len(posts.refused) >= refused + 5)
         assert len(posts.claimed) == before, "nothing can be stored now"
         live.stack.up(["kafka"])
         until(lambda: len(posts.claimed) >= before + 20)

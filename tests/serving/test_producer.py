@@ -22,11 +22,11 @@ from freshet.local.stack import Stack
 from freshet.settings import Settings
 from schemas import codec
 from schemas.events import Impression
-from schemas.topics import IMPRESSIONS, INTERACTIONS
+from schemas.topics import IMPRESSIONS, INTERACTIONS, PARTITIONER
 from serving import producer as module
 from serving import profiles
 from serving.impressions import ImpressionLog
-from serving.producer import PARTITIONER, EventProducer, KafkaAway, Place
+from serving.producer import EventProducer, KafkaAway, Place
 from tests.serving.made import NOW, click
 
 NOBODY = Connection(f"127.0.0.1:{free_ports()['kafka_port']}")

@@ -45,7 +45,7 @@ from training import archive
 DEFINITIONS = "tests.streams.personal"
 ORDERS = int(os.environ.get("CONSENT_ORDERS", "4"))
 ITEMS = [Item(f"i{n}", f"Title {n}", [f"c{n % 4}"], f"b{n % 3}", price=1.0 + n) for n in range(24)]
-DOORS = ("A", "B", "kafka")
+SENDERS = ("A", "B", "kafka")
 WINDOW = 6 * SECOND
 """within which what a person does labels what they were shown, lateness included"""
 DEADLINE_S = 60.0
@@ -84,7 +84,7 @@ class World:
 
     def __init__(self, settings: Settings, urls: dict[str, str]) -> None:
         self.settings = settings
-        self.http = {door: httpx.Client(base_url=url, timeout=30, trust_env=False) for door, url in urls.items()}
+        self.http = {sender: httpx.Client(base_url=url, timeout=30, trust_env=False) for sender, url in urls.items()}
         self.rng = random.Random(7)
         self.n = 0
         self.features = FeatureStore(fs_yaml_file=settings.feature_store)
@@ -101,29 +101,29 @@ class World:
         about: dict[str, Any] = {} if what == "delete" else {"attributes": {"country": who}, "interests": [who]}
         return User(who, consent={"grant": True, "withdraw": False}.get(what), **about)
 
-    def send(self, what: str, who: str, door: str) -> str:
+    def send(self, what: str, who: str, sender: str) -> str:
         """Does one step; returns the receipt's token. A deletion is a tombstone, which only Kafka takes."""
         if what == "feed":
-            self.feed(who, "B" if door == "kafka" else door)
+            self.feed(who, "B" if sender == "kafka" else sender)
             return ""
         event = self.said(what, who)
-        if what == "delete" and door == "kafka":
+        if what == "delete" and sender == "kafka":
             send_tombstone(self.settings, who)
-        elif door == "kafka":
+        elif sender == "kafka":
             send(self.settings, [event])
         else:
-            answer = self.http[door].post(f"/v1/{PATHS[type(event)]}", json=msgspec.to_builtins(event))
+            answer = self.http[sender].post(f"/v1/{PATHS[type(event)]}", json=msgspec.to_builtins(event))
             assert answer.status_code == 202, answer.text
             return str(answer.json()["token"])
         return ""
 
-    def feed(self, who: str, door: str, **asked: Any) -> dict[str, Any]:
-        answer = self.http[door].get(f"/v1/users/{who}/feed", params={"n": 5, **asked})
+    def feed(self, who: str, sender: str, **asked: Any) -> dict[str, Any]:
+        answer = self.http[sender].get(f"/v1/users/{who}/feed", params={"n": 5, **asked})
         assert answer.status_code == 200, answer.text
         return answer.json()  # type: ignore[no-any-return]
 
-    def person(self, who: str, door: str) -> dict[str, Any]:
-        return self.http[door].get(f"/v1/users/{who}/features").raise_for_status().json()  # type: ignore[no-any-return]
+    def person(self, who: str, sender: str) -> dict[str, Any]:
+        return self.http[sender].get(f"/v1/users/{who}/features").raise_for_status().json()  # type: ignore[no-any-return]
 
     def row(self, view: str, names: list[str], keys: dict[str, str]) -> dict[str, Any]:
         """By a stock Feast client."""
@@ -205,11 +205,11 @@ def withdraw(found: World, people: list[str]) -> dict[str, int]:
             what = rng.choice(
                 ["grant", "withdraw", "delete", "profile", "event", "event", "event", "impression", "feed"]
             )
-            found.send(what, who, rng.choice(DOORS))
-        door = rng.choice(DOORS)
-        token = found.send("withdraw", who, door)
-        if door != "kafka":  # at once on the server that took it; on the other once the row is there
-            for each, asked in ((door, {}), ("A" if door == "B" else "B", {"after": token})):
+            found.send(what, who, rng.choice(SENDERS))
+        sender = rng.choice(SENDERS)
+        token = found.send("withdraw", who, sender)
+        if sender != "kafka":  # at once on the server that took it; on the other once the row is there
+            for each, asked in ((sender, {}), ("A" if sender == "B" else "B", {"after": token})):
                 check_feed(found.feed(who, each, **asked))
     found.settle(people)
     for who in people:
@@ -223,12 +223,12 @@ def refuse(found: World, people: list[str]) -> None:
     for who in people:
         for _ in range(4):
             what = rng.choice(["delete", "profile", "event", "event", "impression", "withdraw"])
-            found.send(what, who, rng.choice(DOORS))
+            found.send(what, who, rng.choice(SENDERS))
     found.settle(people)
     before = found.shown()
     for who in people:
-        for door in ("A", "B"):
-            check_feed(found.feed(who, door, explain="full"))
+        for sender in ("A", "B"):
+            check_feed(found.feed(who, sender, explain="full"))
     found.feed("stranger", "A")
     until(lambda: found.shown()["stranger"] > before["stranger"], "the list of a stranger is logged")
     after = found.shown()
@@ -281,11 +281,11 @@ def no_rows(found: World, people: list[str]) -> None:
 
 
 def no_answers(found: World, people: list[str]) -> None:
-    for door in ("A", "B"):
-        stranger = found.person("nobody", door)
+    for sender in ("A", "B"):
+        stranger = found.person("nobody", sender)
         for who in people:
-            assert found.person(who, door) == stranger | {"user_id": who}
-        similar = found.http[door].get("/v1/items/i1/similar").text
+            assert found.person(who, sender) == stranger | {"user_id": who}
+        similar = found.http[sender].get("/v1/items/i1/similar").text
         assert "person-" not in similar
 
 
@@ -303,10 +303,10 @@ def starts_from_nothing(found: World, who: str) -> None:
     token = found.send("grant", who, "A")
     until(lambda: found.row("user_activity", ["consent"], {"user_id": who})["consent"], "the row shows consent")
     token = found.send("event", who, "A")
-    for door in ("A", "B"):
-        feed = found.feed(who, door, after=token)
+    for sender in ("A", "B"):
+        feed = found.feed(who, sender, after=token)
         assert feed["freshness"]["caught_up"]
-        assert len(found.person(who, door)["recent"]) == 1
+        assert len(found.person(who, sender)["recent"]) == 1
 
 
 def nothing_archived(settings: Settings, people: list[str]) -> None:

@@ -118,10 +118,12 @@ def examples_in_files(settings: Settings, lists: Sequence[str]) -> Counter[tuple
 
 @pytest.mark.integration
 @pytest.mark.timeout(600)
-def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.proof)])
+def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     data = datasets.movielens()
     events = list(squeezed(data.interactions[:EVENTS]))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
+    monkeypatch.setenv("FRESHET_PARALLELISM", str(slots))
     monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
     monkeypatch.setenv("FRESHET_ATTRIBUTION_MINUTES", "2")
     monkeypatch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "2")

@@ -173,3 +173,14 @@ def test_what_came_before_consent_was_given_again_is_not_learned_from(read_first
     assert log.refused == {"no_consent": 2}
     withdrawn = Log.taken([*said, *profiles, Record(User("u1", consent=False), arrived=T)], [])
     assert [event.event_id for event in withdrawn.interactions] == ["e4"], "one that the broker had before"
+
+
+@pytest.mark.parametrize(("late", "holds_from"), [(0, T + hours(3)), (hours(24 * 365), 0)])
+def test_a_first_profile_after_live_events_holds_from_its_place(late: int, holds_from: int) -> None:
+    """One that was made after events that were sent as they happened was not known to them; that of an imported history
+    may have been."""
+    clicks = [click(f"e{n}", T + hours(n) - late) for n in range(3)]
+    records = [Record(event, "interactions", 0, n, T + hours(n)) for n, event in enumerate(clicks)]
+    records.append(Record(User("u", {"paid": True}), "users", 0, 0, T + hours(3)))
+    log = Log.taken(records, [], lateness=None)
+    assert list(log.user_times) == [holds_from]

@@ -17,8 +17,9 @@ from feature_repo.crosses import Affinity, Hour, ItemFeature, Position, UserFeat
 from feature_repo.inputs import NAMES, matrix
 from feature_repo.registry import collect
 from feature_repo.repository import Repository
+from operators.contract import Record
 from operators.features import Count, Last, Mean, category, event, item, user, user_category
-from operators.time import days
+from operators.time import days, minutes
 from recommend.pipeline import Pipeline
 from recommend.retrievers import Nearest
 from recommend.surfaces import home
@@ -309,6 +310,36 @@ def test_declared_features_are_as_they_were_at_the_moment(log: Log, space: Fitte
 
     examples.replay(whole, *examples.world_of(whole, space, declared().reads), moments, look, declared=declared())
     assert compared > 50
+
+
+def test_a_clock_that_is_ahead_takes_nothing_from_an_items_window(log: Log, space: FittedSpace) -> None:
+    """An event 4:59 ahead counts in its item's window from when it is taken, and moves nobody else's events out."""
+    lately = Count("lately", entity=item, window=minutes(5))
+    module = ModuleType("definitions")
+    vars(module).update({"features": [lately], "crosses": [ItemFeature("lately", of=lately)]})
+    declared = collect(module)
+    item_id = log.items[0].item_id
+    records = [
+        Record(
+            Interaction(f"v{n}", "view", f"viewer{n}", at + (299_000 if n % 60 == 0 else 0), item_id),
+            arrived=at,
+            taken=at,
+        )
+        for n, at in enumerate(range(T, T + 300_000, 1000))
+    ]
+    last = T + 300_000
+    records.append(Record(Interaction("last", "view", "last", last, item_id), arrived=last, taken=last))
+    seen = Log.taken(records, log.items)
+    assert set(seen.ahead) == {f"v{n}" for n in range(0, 300, 60)}
+    found: dict[str, float] = {}
+
+    def look(moment: Moment) -> None:
+        row = moment.request.items.row_of[item_id]
+        found[moment.event.event_id] = float(matrix(moment.request, np.array([row]), declared.crosses)[0, len(NAMES)])
+
+    moments = range(len(seen.interactions))
+    examples.replay(seen, *examples.world_of(seen, space, declared.reads), moments, look, declared=declared)
+    assert found["last"] >= 280
 
 
 def test_the_replay_keeps_what_crosses_read_and_no_more(log: Log, space: FittedSpace) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from feature_repo import registry
 from feature_repo.inputs import names
 from feature_repo.repository import EMPTY
 from freshet.commands import train as command
+from freshet.settings import Settings
 from operators.contract import Record
+from operators.time import hours
 from schemas import bundle
 from schemas.events import Impression, Interaction, Item, LabelledExample, User
 from schemas.topics import IMPRESSIONS, USERS
@@ -95,3 +98,30 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == "lightgbm" else True)
     with pytest.raises(command.ExtraMissing, match=r"lightgbm.*freshet\[train\]"):
         command.train()
+
+
+def test_with_opt_in_only_people_who_consented_are_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [Interaction(f"e{n}", "like", f"u{n % 2}", T0 + n, "i1") for n in range(4)]
+    files = datasets.write(Dataset([Item("i1")], [User("u0", consent=True)], events), tmp_path)
+    for consent, people in (("opt_in", {"u0"}), ("opt_out", {"u0", "u1"})):
+        monkeypatch.setenv("FRESHET_CONSENT", consent)
+        log, _ = command._from_files([files["interactions"]], [files["items"]], [], [files["users"]])
+        assert {event.user_id for event in log.interactions} == people
+
+
+def test_the_log_of_the_stack_is_read_by_the_jobs_lateness_and_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def taken_log(*arguments: Any) -> Any:
+        given.extend(arguments)
+        return SimpleNamespace(log=Log([], []), invalid=0)
+
+    monkeypatch.setattr("training.taken.TakenLog", taken_log)
+    monkeypatch.setenv("FRESHET_CONSENT", "opt_in")
+    monkeypatch.setenv("FRESHET_ALLOWED_LATENESS_HOURS", "7")
+    command._taken(Settings(home=tmp_path), "nowhere:1", Console(quiet=True))
+    assert given[2:] == [hours(7), True]

@@ -31,3 +31,10 @@ def test_keys_of_everything_that_events_are_about() -> None:
     repository = Repository({user: (Count("n", entity=user),), category: (Count("busy", entity=category),)})
     found = rewrite.keys([*map(message, events), *broken], KnownItems([drama]), repository)
     assert found == {"user": {"u0", "u1", "u2", "u3"}, "item": {"i1", "i9", "i2", "drama"}}
+
+
+def test_keys_of_categories_that_no_item_has_any_more() -> None:
+    entries = [Item("i1", categories=["drama"]), Item("i1", categories=["comedy"])]
+    repository = Repository({category: (Count("busy", entity=category),)})
+    found = rewrite.keys(map(message, entries), KnownItems(entries[1:]), repository)
+    assert found["item"] == {"i1", "drama", "comedy"}
