@@ -58,8 +58,9 @@ class Contents:
 
 def shared_at_most(content: frozenset[str], signatures: Signatures) -> npt.NDArray[np.int64]:
     """How many tokens (n,) of `content` the items of the signatures (n,) have at most."""
-    bits = np.array([_bit(token) for token in content], np.uint64)
-    return ((signatures[:, None] >> bits) & np.uint64(1)).sum(axis=1).astype(np.int64)
+    own = _signature(content)
+    of_one_bit = len(content) - own.bit_count()  # tokens beyond the first of a bit: taken for shared
+    return np.bitwise_count(signatures & np.uint64(own)).astype(np.int64) + of_one_bit
 
 
 def _bit(token: str) -> int:

@@ -42,6 +42,9 @@ class Partners:
         found = [(n, *self._of[row]) for n, row in enumerate(rows) if row in self._of]
         if not found:
             return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        if len(found) == 1:
+            ((n, of_one, shares),) = found
+            return Pairs(np.full(len(of_one), n), of_one.astype(np.int64), shares)
         positions = np.repeat([n for n, _, _ in found], [len(partners) for _, partners, _ in found])
         partners = np.concatenate([partners for _, partners, _ in found]).astype(np.int64)
         return Pairs(positions, partners, np.concatenate([shares for _, _, shares in found]))

@@ -91,7 +91,7 @@ class PersonControls:
     @property
     def removes(self) -> bool:
         """Whether any item may be out."""
-        return self.refuses or len(self.hidden) > 0
+        return bool(self.found) and (self.refuses or len(self.hidden) > 0)
 
     def allowed(self, available: Mask) -> Mask:
         """Those of `available` (n,) that are neither hidden nor refused."""
@@ -146,6 +146,8 @@ class PersonControls:
     @property
     def steers(self) -> bool:
         """Whether any item may be lowered or raised."""
+        if not self.found:
+            return False
         return bool(len(self.less_like) or self.more_categories or self.more_brands or self.interests)
 
     @cached_property

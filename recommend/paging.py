@@ -20,7 +20,7 @@ from recommend.candidate_set import CandidateSet
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
 from recommend.slots import ExplorationSlots, explored
-from recommend.stage import NONE, Reranker, Stage
+from recommend.stage import Reranker, Stage
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -94,7 +94,10 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     for record in aside.stages:
         record.fell_back = "no place is reserved"
     trace.include(aside.stages)
-    below = np.unique(np.concatenate([NONE, *(each for each in asked if each is not None)]))
+    reserved = [each for each in asked if each is not None and len(each)]
+    if not reserved:
+        return ranked.first(length)
+    below = np.unique(np.concatenate(reserved))
     below = below[below >= length][:length]
     return ranked.take(np.concatenate([np.arange(length - len(below)), below]))
 

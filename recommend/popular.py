@@ -163,6 +163,8 @@ def _best(values: npt.NDArray[np.float64], rows: Rows, known_only: bool) -> Rows
         known = scores > UNKNOWN_POPULARITY
         rows, scores = rows[known], scores[known]
     if len(rows) > LENGTH:
-        best = np.argpartition(-scores, LENGTH)[:LENGTH]
+        least = np.partition(scores, -LENGTH)[-LENGTH]
+        above, equal = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        best = np.concatenate([above, equal[: LENGTH - len(above)]])
         rows, scores = rows[best], scores[best]
     return rows[np.lexsort((rows, -scores))]

@@ -94,6 +94,10 @@ class Retriever(Stage, ABC):
     def find(self, query: Query) -> Rows:
         """Rows (k,), best first."""
 
+    def best(self, query: Query) -> Rows:
+        """The first rows of `find`, in that order, where a few cost less than all; all of them where not."""
+        return self.find(query)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Stage, ABC):
@@ -114,6 +118,8 @@ class Ranker(Stage, ABC):
     """A scorer of candidates. A candidate's score depends on no other candidate."""
 
     fallback: Ranker | None = None
+    fills_behind: bool = False
+    """whether candidates that no retriever found score no higher than all others, so that they stay behind them"""
 
     @abstractmethod
     def score(self, query: Query, rows: Rows) -> Scores:

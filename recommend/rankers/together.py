@@ -17,6 +17,7 @@ class ByCooccurrence(Ranker):
     which keep their order."""
 
     name: str = "together"
+    fills_behind: bool = True
 
     def score(self, query: Query, rows: Rows) -> Scores:
         found = query.together

@@ -104,7 +104,7 @@ ON_DEVICE = PopularInContext(name="popular_on_device", contexts=DEVICES)
 
 @dataclass(frozen=True, kw_only=True)
 class AnyAvailable(Retriever):
-    """Every available item, most popular first: the fallback for people who have met all that is popular."""
+    """Every available item, most popular first: fills answers up, also for people who have met all that is popular."""
 
     name: str = "any_available"
     quota: int = 0
@@ -112,6 +112,10 @@ class AnyAvailable(Retriever):
 
     def find(self, query: Query) -> Rows:
         return query.popular.all(filtered(query))
+
+    def best(self, query: Query) -> Rows:
+        rows = query.popular.everywhere(filtered(query), query.length)
+        return rows[query.allowed.take(rows, mode="clip")]  # the list may be older than the stock
 
 
 def filtered(query: Query) -> Mask | None:

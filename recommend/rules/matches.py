@@ -5,7 +5,7 @@ A result is never stale: rows that changed are marked, and evaluated anew before
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -22,6 +22,8 @@ Places: TypeAlias = npt.NDArray[np.int64]
 NOWHERE: Places = np.zeros(0, np.int64)
 NOBODY = RequestValues({}, 0)
 """what a test that reads items alone is evaluated for"""
+WORD = 64
+"""bits that are read at once, and tests that are evaluated at once"""
 MOST_STALE = 4096
 """marked rows from which on all of them are evaluated at once"""
 MASKS = 16
@@ -125,21 +127,21 @@ class Matches:
         self.broken: dict[int, str] = {}
         """tests that raised, which match nothing since: number → why"""
         self._n = n
-        self._bits = np.zeros((n, _width(len(tests))), np.uint8)
         self._stale = np.zeros(n, bool) if known is None else known._stale[:n].copy()
         self._n_stale = int(np.count_nonzero(self._stale))
         self._visible: LRUCache[bytes, Mask] = LRUCache(MASKS)
         self._best: dict[int, tuple[int, Rows]] = {}
         known_bits = None if known is None else known._bits
         places = {} if known is None else {test.name: place for place, test in enumerate(known._tests)}
-        results = np.zeros((len(tests), n), bool)
-        for number, test in enumerate(tests):
-            place = places.get(test.name)
+
+        def result(number: int, into: Mask) -> None:
+            place = places.get(tests[number].name)
             if place is None or known is None or known_bits is None or place in known.broken:
-                self._test(number, None, results[number])
+                self._test(number, None, into)
             else:
-                results[number] = known_bits[:n, place >> 3] & np.uint8(1 << (place & 7))
-        self._bits[:] = _packed(results)
+                into[:] = known_bits[:n, place >> 3] & np.uint8(1 << (place & 7))
+
+        self._bits = _packed(len(tests), n, result)
 
     def key(self, tests: Sequence[int]) -> Bits:
         """The bits (width,) of these tests."""
@@ -203,10 +205,9 @@ class Matches:
 
     def _evaluate(self, rows: Rows) -> None:
         """Computes the bits of these rows."""
-        results = np.zeros((len(self._tests), len(rows)), bool)
-        for number, found in enumerate(results):
-            self._test(number, rows, found)
-        self._bits[rows] = bits = _packed(results)
+        self._bits[rows] = bits = _packed(
+            len(self._tests), len(rows), lambda number, into: self._test(number, rows, into)
+        )
         self._stale[rows] = False
         for name, mask in self._visible.items():
             mask[rows] = ~_any(bits, np.frombuffer(name, np.uint8))
@@ -222,15 +223,20 @@ class Matches:
 
 
 def _width(tests: int) -> int:
-    """Bytes for so many bits, in whole words of 64: `_any` reads words."""
-    return 8 * max(1, -(-tests // 64))
+    """Bytes for so many bits, in whole words: `_any` reads words."""
+    return WORD // 8 * max(1, -(-tests // WORD))
 
 
-def _packed(results: Mask) -> Bits:
-    """Results (tests, n) as bits (n, width)."""
-    found = np.zeros((results.shape[1], _width(len(results))), np.uint8)
-    bits = np.packbits(results, axis=0, bitorder="little")
-    found[:, : len(bits)] = bits.T
+def _packed(tests: int, n: int, result: Callable[[int, Mask], None]) -> Bits:
+    """The results of so many tests for n rows as bits (n, width); `result` writes those (n,) of the test of a number
+    into zeros. A word's worth of tests at a time: all of them would need a byte a test and row."""
+    found = np.zeros((n, _width(tests)), np.uint8)
+    for start in range(0, tests, WORD):
+        results = np.zeros((min(WORD, tests - start), n), bool)
+        for number, into in enumerate(results, start):
+            result(number, into)
+        bits = np.packbits(results, axis=0, bitorder="little")
+        found[:, start // 8 : start // 8 + len(bits)] = bits.T
     return found
 
 

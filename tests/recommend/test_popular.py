@@ -67,6 +67,7 @@ def test_a_list_has_the_best_of_a_large_catalogue_and_all_has_everything() -> No
     assert len(rows) == LENGTH
     values = [everywhere.get(found.columns.ids[row], -1e9) for row in rows.tolist()]
     assert values == [everywhere.get(i, -1e9) for i in best(can, everywhere)[:LENGTH]]
+    assert rows.tolist() == found.all()[:LENGTH].tolist(), "of equal ones, at the end too, those that come first"
     assert len(found.all()) == len(can)
 
 

@@ -16,8 +16,9 @@ from operators.time import DAY
 from recommend import together
 from recommend.catalogue import Catalogue
 from recommend.filters import Available, Complements, NotInCart
-from recommend.pipeline import Answer
-from recommend.query import Query
+from recommend.pipeline import Answer, Pipeline
+from recommend.popular import Popular
+from recommend.query import Listed, Query
 from recommend.surfaces import bought_together, cart
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
@@ -222,10 +223,20 @@ def test_an_empty_cart_has_an_answer() -> None:
     assert answered(world(), n=2).item_ids == ["lamp", "milk"]
 
 
-def test_a_short_list_is_filled_up_without_looking_at_the_whole_catalogue() -> None:
+def large(bought_with: int = 1) -> Catalogue:
+    """A catalogue whose first item was bought with the next ones."""
     items = [Item(f"i{k:04}", f"word{k}", [f"c{k}"]) for k in range(3000)]
-    made = bought(catalogue(items), {"i0000": (9.0, {"i0001": 0.5})})
+    partners = {f"i{k:04}": 0.5 for k in range(1, 1 + bought_with)}
+    made = bought(catalogue(items), {"i0000": (9.0, partners)})
     popular(made, {item.item_id: -float(k) for k, item in enumerate(items)})
+    return made
+
+
+@pytest.mark.parametrize(("asked_for", "on_the_list", "most"), [({}, 1, 30), ({"objective": {"score": 2.0}}, 190, 600)])
+def test_a_short_list_is_filled_up_without_looking_at_the_whole_catalogue(
+    asked_for: dict[str, Any], on_the_list: int, most: int
+) -> None:
+    made = large()
     looked: list[int] = []
 
     class Counting(Complements):
@@ -234,12 +245,79 @@ def test_a_short_list_is_filled_up_without_looking_at_the_whole_catalogue() -> N
             return super().keep(query, rows)
 
     surface = replace(cart, filters=(Available(), NotInCart(), Counting()))
-    asked = query(made, "i0000", n=10)
-    asked.depth = 200
+    asked = replace(query(made, "i0000", n=10), depth=200, **asked_for)
     answer = pipeline(made).recommend(surface, asked)
     assert ids(made, answer.candidates.rows) == [f"i{k:04}" for k in range(1, 11)]
-    assert len(answer.rest) == 190
-    assert sum(looked) < 600
+    assert len(answer.rest) == on_the_list
+    assert answer.has_more
+    assert sum(looked) < most
+
+
+@pytest.mark.parametrize("bought_with", [0, 1, 9, 10, 11, 25])
+@pytest.mark.parametrize(
+    "controls", [(), ("more_category", "c150"), ("less_like", "i0001")], ids=lambda each: " ".join(each) or "none"
+)
+def test_a_page_is_the_same_as_if_the_whole_list_had_been_filled(bought_with: int, controls: tuple[str, ...]) -> None:
+    made = large(bought_with)
+    user: dict[str, Any] = {}
+    if controls:
+        kind, target = controls
+        user = {
+            "control_ids": ["e1"], "control_kinds": [kind], "control_targets": [target], "control_times": [NOW],
+        }  # fmt: skip
+    eager = replace(cart, ranker=replace(cart.ranker, fills_behind=False))
+    asked = replace(query(made, "i0000", n=10), depth=200, user={**person(), **user})
+    first, whole = (pipeline(made).recommend(each, replace(asked)) for each in (cart, eager))
+    assert (first.item_ids, first.scores, first.reasons) == (whole.item_ids, whole.scores, whole.reasons)
+    assert first.has_more == whole.has_more
+    assert len(whole.rest) == 190
+    assert ("i0150" in first.item_ids) == ("c150" in controls and bought_with < 10), "raised above the others that fill"
+
+
+def test_pages_that_fill_up_for_themselves_are_those_of_one_list() -> None:
+    made = large(25)
+    whole = pipeline(made).recommend(cart, query(made, "i0000", n=200))
+    shown: list[str] = []
+    listed: Listed | None = None
+    for _ in range(20):
+        asked = query(made, "i0000", n=10)
+        asked = replace(asked, depth=200, listed=listed, excluded=np.sort(made.columns.rows(shown)))
+        answer = pipeline(made).recommend(cart, asked)
+        assert answer.has_more
+        shown += answer.item_ids
+        listed = Listed(answer.rest.rows, answer.rest.sources)
+    assert shown == whole.item_ids
+
+
+def test_the_last_page_says_that_it_is_the_last() -> None:
+    items = [Item(f"i{k}", f"word{k}", [f"c{k}"]) for k in range(11)]
+    made = catalogue(items)
+    assert not pipeline(made).recommend(cart, replace(query(made, "i0", n=10), depth=200)).has_more
+    assert pipeline(made).recommend(cart, replace(query(made, "i0", n=9), depth=200)).has_more
+
+
+def test_the_catalogue_is_sorted_only_where_the_most_popular_items_do_not_fill_the_answer_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, sorted_ones = large(), list[int]()
+    whole = Popular.all
+    monkeypatch.setattr(Popular, "all", lambda *given: sorted_ones.append(1) or whole(*given))
+    few = replace(query(made, "i0000", n=10), depth=200)
+    assert len(pipeline(made).recommend(cart, few).item_ids) == 10
+    assert not sorted_ones
+    found = pipeline(made).recommend(replace(cart, ranked=3000), query(made, "i0000", n=1500))
+    assert found.item_ids == [f"i{k:04}" for k in range(1, 1501)]
+    assert sorted_ones
+
+
+def test_what_was_sold_out_since_the_list_was_made_does_not_fill_up() -> None:
+    made = large()
+    of = Pipeline(made.columns, made.model, Popular(made.columns, lambda: 0.0))
+    open_ended = replace(cart, filters=(NotInCart(),))
+    of.recommend(open_ended, query(made, "i0000", n=5))
+    made.columns.available[made.columns.row_of["i0003"]] = False
+    found = of.recommend(open_ended, replace(query(made, "i0000", n=5), popular=of.popular))
+    assert found.item_ids == ["i0001", "i0002", "i0004", "i0005", "i0006"]
 
 
 def test_a_list_is_filled_up_as_far_as_the_catalogue_goes() -> None:

@@ -1,0 +1,55 @@
+"""Results of tests, kept as bits."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from feature_repo.columns import ItemColumns, Mask, Rows
+from recommend.rules.matches import Matches
+
+
+@dataclass(frozen=True)
+class EveryNth:
+    """The test whether the row is a multiple of `n`."""
+
+    n: int
+
+    @property
+    def name(self) -> int:
+        return self.n
+
+    def passes(self, columns: ItemColumns, rows: Rows | None) -> Mask:
+        return (np.arange(columns.n) if rows is None else rows) % self.n == 0
+
+
+def columns_of(n: int) -> ItemColumns:
+    found = ItemColumns(n)
+    for k in range(n):
+        found.row(f"i{k}")
+    return found
+
+
+@pytest.mark.parametrize("tests", [1, 8, 63, 64, 65, 200])
+def test_bits_are_the_results_of_the_tests(tests: int) -> None:
+    rows = np.arange(300)
+    known = Matches(columns_of(300), [EveryNth(n) for n in range(1, 1 + tests, 2)])  # type: ignore[misc]
+    for before in (None, known):
+        found = Matches(columns_of(300), [EveryNth(n) for n in range(1, 1 + tests)], before)  # type: ignore[misc]
+        bits = found.bits(rows)
+        for number in range(tests):
+            assert bits.of(number).tolist() == (rows % (number + 1) == 0).tolist()
+        assert found.visible(found.key([tests - 1])).tolist() == (rows % tests > 0).tolist()
+
+
+def test_many_tests_of_many_items_take_little_more_memory_than_their_bits() -> None:
+    items, tests = 20_000, 640
+    columns = columns_of(items)
+    tracemalloc.start()
+    Matches(columns, [EveryNth(n) for n in range(1, 1 + tests)])  # type: ignore[misc]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * items * tests / 8
