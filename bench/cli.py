@@ -13,8 +13,8 @@ from bench.quiet import quiet
 
 app = App(
     name="bench",
-    help="Measure the stack: freshness, ingest, throughput, history, digests, feed, reactions, adding and bundles, each "
-    "on stacks of its own that are stopped at the end, and filters, rules and surfaces in this process.\n\n"
+    help="Measure the stack: freshness, ingest, throughput, history, digests, feed, reactions, adding and bundles, "
+    "each on stacks of its own that are stopped at the end, and filters, rules and surfaces in this process.\n\n"
     "Each prints a table with targets and the condition of the machine, draws a picture and prints one JSON line. A "
     "round that the machine disturbed is measured again. The exit status is 0 even where a target is missed, and 1 "
     "where the measurement itself is not sound; its figures are shown even so.",
