@@ -22,6 +22,8 @@ MOST_AT_ONCE = 5_000
 
 OnRecord = Callable[[str, bytes, bytes | None], object]
 """(topic, key, value); a value of None means that the key was deleted"""
+OnTimedRecord = Callable[[str, bytes, bytes | None, int], object]
+"""the same with the record's time, epoch ms"""
 
 
 class Follower(Looping):
@@ -35,16 +37,18 @@ class Follower(Looping):
         self,
         connection: Connection,
         topics: Sequence[str],
-        on_record: OnRecord,
+        on_record: OnRecord | OnTimedRecord,
         on_caught_up: Callable[[], object] = lambda: None,
         poll_ms: int = POLL_MS,
         last: int | None = None,
+        times: bool = False,
     ) -> None:
         """`on_caught_up` is called once, in the same thread, when every record that existed at the start is read; with
-        `last`, only about so many of each topic's, the latest."""
+        `last`, only about so many of each topic's, the latest. With `times`, `on_record` is one with times."""
         self._connection = connection
         self._topics = topics
-        self._on_record = on_record
+        self._on_record: Callable[..., object] = on_record
+        self._times = times
         self._on_caught_up = on_caught_up
         self._poll_ms = poll_ms
         self._last = last
@@ -109,7 +113,8 @@ class Follower(Looping):
         for records in batches.values():
             for record in records:
                 try:
-                    self._on_record(record.topic, record.key or b"", record.value)
+                    time_of = (record.timestamp,) if self._times else ()
+                    self._on_record(record.topic, record.key or b"", record.value, *time_of)
                 except Exception as error:
                     self._loop.note(error, f"{record.topic}, partition {record.partition}, offset {record.offset}")
         for partition in consumer.assignment():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ import numpy.typing as npt
 from msgspec import Struct, structs
 
 from feature_repo import item_slice, views
+from feature_repo.arms import NO_ARMS
 from feature_repo.columns import Rows
 from feature_repo.item_slice import ItemSlice
 from operators.hashes import Hashes
 from operators.seen import SEEN
 from recommend import recorded
 from recommend.candidate_set import CandidateSet
+from recommend.favourites import Likes
 from recommend.item_space import ItemSpace
 from recommend.page_rows import Title
 from recommend.pictures import NO_PICTURES, Pictures
@@ -29,9 +32,10 @@ from recommend.trace import StageTrace
 from schemas import packed
 from serving.bodies import Around
 
-FORMAT = 2
+FORMAT = 3
 MOST_BYTES = 1 << 20
 """of one record, compressed; larger ones are dropped, and counted"""
+NOBODY: Mapping[str, Likes] = MappingProxyType({})
 PLAIN = (
     "at", "n", "depth", "min_score", "objective", "region", "device", "timezone", "text", "category", "user_id",
     "diversity", "explain", "language", "seed",
@@ -40,6 +44,8 @@ PLAIN = (
 OF_ROWS = ("given", "cart", "excluded")
 STATE = ("state", SEEN)
 """beginnings of the names of a row's fields that hold an operator's state"""
+OF_OTHERS = frozenset(field.name for field in views.user_follows.fields)
+"""fields of a person's row that name other people: they decide whose favourites are read, and nothing after that"""
 
 
 class RecordTooLarge(ValueError):
@@ -66,6 +72,8 @@ class RecordedRow(Struct, frozen=True, kw_only=True):
     resting: Any
     outcomes: list[StageOutcome]
     failures: list[StageFailure]
+    n_allowed: int | None
+    """items of the whole catalogue that the row might have, where that was counted"""
 
 
 class RecordedPage(Struct, frozen=True, kw_only=True):
@@ -132,8 +140,14 @@ class Capture:
 
     record: AnswerRecord
     body: bytes | memoryview
-    people: tuple[str, ...] = ()
-    """whose favourites it has: it is forgotten with them. The record itself does not name them"""
+    people: Mapping[str, Likes]
+    """those whose favourites were read → what they liked. The record itself does not name them"""
+
+    def made_of(self) -> list[str]:
+        """Whose favourites the record has: it is deleted with them."""
+        found, ids = self.record.others.values(), self.record.slice.ids
+        liked = {ids[row] for held in found for row in held.rows.tolist() if row >= 0}
+        return [user_id for user_id, likes in self.people.items() if any(item_id in liked for item_id, _ in likes)]
 
 
 @dataclass(frozen=True)
@@ -160,7 +174,7 @@ def capture(
     rules: str,
     body: bytes | memoryview,
     chosen: Pictures = NO_PICTURES,
-    people: tuple[str, ...] = (),
+    people: Mapping[str, Likes] = NOBODY,
 ) -> Capture:
     """The facts of an answer, none of which changes any more."""
     query, listed = answer.query, answer.query.listed
@@ -175,7 +189,7 @@ def capture(
             trace=answer.trace if query.explains_all else [],
             undrawn=undrawn([chosen]), rest=rest_of(query, answer.rest), sha256="", **facts.fields,
         ),
-        body, people if query.others else (),
+        body, people if query.others else NOBODY,
     )  # fmt: skip
 
 
@@ -191,9 +205,9 @@ def facts_of(query: Query, found: Sequence[Found], pictured: Sequence[Rows]) -> 
         if space is not None and each.surface.parts_name not in vectors:
             vectors[each.surface.parts_name] = changed_vectors(space, rows)
     partners = list(dict.fromkeys(row for each in found for row in recorded.bought_with(each.query)))
-    places = dict(zip(rows.tolist(), range(len(rows)), strict=True))
-    arms = columns.arms.take(
-        places if drawn is not None else {}, {row: places[row] for of in pictured for row in of.tolist()},
+    arms = NO_ARMS if drawn is None and not pictured else columns.arms.take(
+        {} if drawn is None else dict(zip(rows.tolist(), range(len(rows)), strict=True)),
+        {row: at for of in pictured for row, at in zip(of.tolist(), np.searchsorted(rows, of).tolist(), strict=True)},
         found[0].surface.name if drawn is not None and drawn.contexts is not None else "",
     )  # fmt: skip
     inside = {name: getattr(query, name) for name in OF_ROWS}
@@ -250,12 +264,13 @@ def rest_of(query: Query, rest: CandidateSet) -> bytes:
 
 
 def _person(query: Query) -> dict[str, Any]:
-    """The person's row without defaults and, unless the answer takes it apart, without the operators' state."""
+    """The person's row without defaults, without those whom the person follows and, unless the answer takes it apart,
+    without the operators' state."""
     with_state = query.explain == "events"
     return {
         name: value
         for name, value in query.user.items()
-        if (with_state or not name.startswith(STATE)) and not _is_default(name, value)
+        if name not in OF_OTHERS and (with_state or not name.startswith(STATE)) and not _is_default(name, value)
     }
 
 

@@ -117,9 +117,8 @@ class Ingest:
                 rejected.append(Rejection(index, "not_stored", "", detail))
                 continue
             stored.append(EventPlace(*place[:3], "" if isinstance(event, Item) else event.user_id))
-            if isinstance(event, User) and event.consent is False:
-                self._services.forget_shown(event.user_id)
-                self._services.recorder.forget(event.user_id)
+            if isinstance(event, User) and event.consent is not None:
+                self._services.on_consent(event.user_id, event.consent, place.arrived)
             if isinstance(event, Impression):
                 self._services.shown.add(event)
             self._services.own.add(Record(event, topic, place.partition, place.offset, place.arrived), now)

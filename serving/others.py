@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from operators.follows import following
 from recommend.favourites import ALIKE, FRIENDS, Favourites, Likes, favourites, likes
+from serving.answer_record import NOBODY
 from serving.people_space import Near
 from serving.services import Services
 from serving.store import StoreAway
@@ -27,8 +28,8 @@ class Others(NamedTuple):
     favourites: Mapping[str, Favourites]
     degraded: bool = False
     """whether the store did not answer"""
-    people: tuple[str, ...] = ()
-    """ids of those who liked any of it"""
+    people: Mapping[str, Likes] = NOBODY
+    """id of each of those people → what they liked, for records of the answer"""
 
 
 class OtherPeople:
@@ -42,10 +43,10 @@ class OtherPeople:
         """What a surface `reads` of the people around a person, whose row this is, as of `at`, epoch ms. A person
         without consent has none."""
         found: dict[str, Favourites] = {}
-        people: tuple[str, ...] = ()
+        people: dict[str, Likes] = {}
         if ALIKE in whose and (alike := self._alike(user_id, row)):
             found[ALIKE] = self._favourites([(near.likes, near.similarity) for near in alike], at)
-            people = tuple(near.user_id for near in alike)
+            people = {near.user_id: near.likes for near in alike}
         whom = following(row)[:MOST_FRIENDS] if FRIENDS in whose else []
         if not whom:
             return Others(found, people=people)
@@ -55,15 +56,17 @@ class OtherPeople:
         except StoreAway:
             return Others(found, True, people)
         friends = {friend: likes(each) for friend, each in rows.items() if services.may_appear(friend, each)}
-        liked = self._favourites([(each, 1.0) for each in friends.values()], at)
-        return Others({**found, FRIENDS: liked}, people=(*people, *friends))
+        found[FRIENDS] = self._favourites([(each, 1.0) for each in friends.values()], at)
+        for friend, liked in friends.items():
+            people[friend] = [*people.get(friend, ()), *liked]
+        return Others(found, people=people)
 
     def _alike(self, user_id: str, row: Mapping[str, Any]) -> list[Near]:
         services = self._services
         return [
             near
             for near in services.people.nearest_to(user_id, row, MOST_ALIKE)
-            if near.similarity >= SIMILAR and not services.own.has_withdrawn(near.user_id)
+            if near.similarity >= SIMILAR and not services.has_withdrawn(near.user_id)
         ]
 
     def _favourites(self, people: Sequence[tuple[Likes, float]], at: int) -> Favourites:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from recommend import page as pages
 from recommend import recorded
+from recommend.favourites import Likes
 from recommend.page import BegunPage, Page
 from recommend.page_rows import KINDS, RowPlan
 from recommend.pictures import Pictures
 from recommend.pipeline import Pipeline
 from recommend.query import Query
 from recommend.recorded import Found, GivenTrace, RecordingTrace
-from serving.answer_record import AnswerRecord, Capture, RecordedPage, RecordedRow, facts_of, undrawn
+from serving.answer_record import NOBODY, AnswerRecord, Capture, RecordedPage, RecordedRow, facts_of, undrawn
 from serving.bodies import Around
 
 
@@ -43,7 +44,7 @@ def capture(
     shares: npt.NDArray[np.float64],
     rules: str,
     body: bytes | memoryview,
-    people: tuple[str, ...],
+    people: Mapping[str, Likes],
 ) -> Capture:
     """The facts of a page, none of which changes any more; what was `found` is that of the rows that were considered,
     in their order. What rows were planned is a fact, too: it depends on the names of all categories."""
@@ -56,7 +57,7 @@ def capture(
         RecordedRow(
             kind=kind.name, title=plan.title, anchor=facts.position(plan.anchor), about=_about(plan, facts.position),
             resting=facts.resting(of.query), outcomes=recorded.outcomes(of.runs, facts.rows),
-            failures=of.failures,
+            failures=of.failures, n_allowed=of.query.__dict__.get("n_allowed"),
         )
         for (kind, plan, _), of in zip(begun.begun, found, strict=True)
     ]  # fmt: skip
@@ -71,7 +72,7 @@ def capture(
                 failures=begun.trace.failures, traces=traces,
             ),
         ),
-        body, people if query.others else (),
+        body, people if query.others else NOBODY,
     )  # fmt: skip
 
 
@@ -91,6 +92,8 @@ def again(pipeline: Pipeline, query: Query, record: RecordedPage) -> tuple[Page,
         plan = RowPlan(row.title, row.anchor, about)
         of_row = pages.query_of(page, kind, plan)
         of_row.__dict__["resting"] = row.resting
+        if row.n_allowed is not None:
+            of_row.__dict__["n_allowed"] = row.n_allowed
         trace = GivenTrace(row.outcomes, row.failures)
         traces.append(trace)
         page.begun.append((kind, plan, pipeline.begin(kind.surface, of_row, trace)))

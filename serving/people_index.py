@@ -53,12 +53,10 @@ class PeopleIndex(Looping):
         read: Callable[[Sequence[str]], Rows],
         may_appear: Callable[[str, Mapping[str, Any]], bool],
         clock: Callable[[], float] = time.monotonic,
-        dropped: Callable[[str], object] = lambda user_id: None,
     ) -> None:
         """`most` people are kept, 0 for none; `space` gives that of user vectors of the model in force; `read` gives
-        fields OF_OTHERS of rows, and may raise; `may_appear` says whether the person of a row consents; `dropped` is
-        called with the id of whoever withdraws or is deleted, from the follower's thread."""
-        self._most, self._dropped = most, dropped
+        fields OF_OTHERS of rows, and may raise; `may_appear` says whether the person of a row consents."""
+        self._most = most
         self._space, self._read, self._may_appear, self._clock = space, read, may_appear, clock
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, int] = OrderedDict()
@@ -102,7 +100,7 @@ class PeopleIndex(Looping):
             self.note(key.decode())
         elif topic == USERS:
             event = None if value is None else messages.read(topic, key, value)
-            if _withdraws(event):
+            if event is None or (isinstance(event, User) and event.consent is False):
                 self.drop(key.decode())
             elif isinstance(event, User) and event.consent:
                 with self._lock:
@@ -122,7 +120,6 @@ class PeopleIndex(Looping):
 
     def drop(self, user_id: str) -> None:
         """Drops somebody who has withdrawn or was deleted, from the next answer on."""
-        self._dropped(user_id)
         with self._lock:
             self._waiting.pop(user_id, None)
             self._later.pop(user_id, None)
@@ -232,13 +229,3 @@ class PeopleIndex(Looping):
         space = self._space()
         vector = vector_of(row, space) if space is not None and self._people else None
         return [] if vector is None else self.nearest(vector, k, user_id)
-
-
-def who_withdraws(topic: str, key: bytes, value: bytes | None) -> str | None:
-    """The person who withdraws consent or is deleted by a record of `users`; None where the record does neither. Raises
-    as `PeopleIndex.on_record`."""
-    return key.decode() if _withdraws(None if value is None else messages.read(topic, key, value)) else None
-
-
-def _withdraws(event: object) -> bool:
-    return event is None or (isinstance(event, User) and event.consent is False)

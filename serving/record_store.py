@@ -4,33 +4,40 @@ A file next to the server, and no topic: a record is looked up by its request, h
 consent, and is of no use to the job. Several processes of a server share the file; what is deleted is overwritten.
 
 Records that were made of other people's favourites are found by those people too, so that they are gone once one of
-them withdraws consent. They stand in the file as keyed digests: it lists nobody.
+them withdraws consent: the file has the ids of these people, apart from the records.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS records (
-    request_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, at INTEGER NOT NULL, rules TEXT NOT NULL, record BLOB NOT NULL
+LAYOUT = 2
+"""of the tables; a file of another one is emptied"""
+TABLES = f"""
+DROP TABLE IF EXISTS made_of;
+DROP TABLE IF EXISTS key;
+DROP TABLE IF EXISTS records;
+DROP TABLE IF EXISTS rules;
+CREATE TABLE records (
+    request_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, at INTEGER NOT NULL, rules TEXT NOT NULL, record BLOB NOT NULL,
+    bytes INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS of_user ON records (user_id);
-CREATE INDEX IF NOT EXISTS by_time ON records (at);
-CREATE TABLE IF NOT EXISTS made_of (
-    person BLOB, request_id TEXT, PRIMARY KEY (person, request_id)
+CREATE INDEX of_user ON records (user_id);
+CREATE INDEX of_rules ON records (rules);
+CREATE INDEX by_time ON records (at DESC, request_id, bytes);
+CREATE TABLE made_of (
+    person TEXT, request_id TEXT REFERENCES records ON DELETE CASCADE, PRIMARY KEY (person, request_id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS made_of_request ON made_of (request_id);
-CREATE TABLE IF NOT EXISTS key (one INTEGER PRIMARY KEY CHECK (one = 1), key BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rules (digest TEXT PRIMARY KEY, rules BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX made_of_request ON made_of (request_id);
+CREATE TABLE rules (digest TEXT PRIMARY KEY, rules BLOB NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {LAYOUT};
 """
-_ORPHANS = "DELETE FROM made_of WHERE request_id NOT IN (SELECT request_id FROM records)"
+PERSON_BYTES = 110
+"""about what an entry of `made_of` takes in the table and its index, with ids of 24 characters"""
 WAIT_S = 5.0
 """how long a write waits for another process"""
 
@@ -62,49 +69,51 @@ class RecordStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as db, db:
             db.executemany("INSERT OR IGNORE INTO rules VALUES (?, ?)", rules)
-            db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", [each[:5] for each in entries])
-            if any(each.made_of for each in entries):
-                key = _key(db)
-                db.executemany(
-                    "INSERT OR IGNORE INTO made_of VALUES (?, ?)",
-                    [(_digest(key, person), each.request_id) for each in entries for person in each.made_of],
-                )
+            db.executemany(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)",
+                [(*each[:5], len(each.record) + PERSON_BYTES * len(each.made_of)) for each in entries],
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO made_of VALUES (?, ?)",
+                [(person, each.request_id) for each in entries for person in each.made_of],
+            )
 
-    def forget(self, user_ids: Iterable[str]) -> None:
-        """Deletes all records of these people, and those that were made of their favourites."""
+    def forget(self, until: Mapping[str, int]) -> None:
+        """Deletes the records of these people, and those that were made of their favourites, up to the time that each
+        has, epoch ms."""
         if not self.exists:
             return
+        people = [(at, each) for each, at in until.items()]
         with closing(self._open()) as db, db:
-            key = _key(db)
-            people = [(each, _digest(key, each)) for each in user_ids]
+            db.executemany("DELETE FROM records WHERE at <= ? AND user_id = ?", people)
             db.executemany(
-                "DELETE FROM records WHERE user_id = ?1 "
-                "OR request_id IN (SELECT request_id FROM made_of WHERE person = ?2)", people,
+                "DELETE FROM records WHERE at <= ? "
+                "AND request_id IN (SELECT request_id FROM made_of WHERE person = ?)", people,
             )  # fmt: skip
-            db.execute(_ORPHANS)
 
     def prune(self, oldest: int, most_bytes: int) -> None:
-        """Deletes records older than `oldest`, epoch ms, and the oldest ones beyond so many bytes; and rules that no
-        record has."""
+        """Deletes records older than `oldest`, epoch ms, and the oldest ones beyond so many bytes, those of the
+        people that they were made of included; and rules that no record has."""
         if not self.exists:
             return
         with closing(self._open()) as db, db:
             db.execute("DELETE FROM records WHERE at < ?", (oldest,))
             over = db.execute(
-                "SELECT max(at) FROM (SELECT at, sum(length(record)) OVER (ORDER BY at DESC, request_id) AS bytes "
-                "FROM records) WHERE bytes > ?", (most_bytes,),
+                "SELECT max(at) FROM (SELECT at, sum(bytes) OVER (ORDER BY at DESC, request_id) AS total "
+                "FROM records) WHERE total > ?", (most_bytes,),
             ).fetchone()[0]  # fmt: skip
             if over is not None:
                 db.execute("DELETE FROM records WHERE at <= ?", (over,))
-            db.execute(_ORPHANS)
-            db.execute("DELETE FROM rules WHERE digest NOT IN (SELECT rules FROM records)")
+            db.execute("DELETE FROM rules WHERE NOT EXISTS (SELECT 1 FROM records WHERE records.rules = digest)")
 
     def find(self, request_id: str) -> StoredRecord | None:
         """The record of a request."""
         if not self.exists:
             return None
         with closing(self._open()) as db:
-            found = db.execute("SELECT * FROM records WHERE request_id = ?", (request_id,)).fetchone()
+            found = db.execute(
+                "SELECT request_id, user_id, at, rules, record FROM records WHERE request_id = ?", (request_id,)
+            ).fetchone()
         return None if found is None else StoredRecord(*found)
 
     def rules(self, digest: str) -> bytes | None:
@@ -121,18 +130,21 @@ class RecordStore:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute("PRAGMA secure_delete=ON")
-            db.executescript(TABLES)
+            db.execute("PRAGMA foreign_keys=ON")
+            if _layout(db) != LAYOUT:
+                db.execute("BEGIN IMMEDIATE")
+                if _layout(db) == LAYOUT:  # another process has made the tables meanwhile
+                    db.rollback()
+                else:
+                    for statement in TABLES.strip().removesuffix(";").split(";"):
+                        db.execute(statement)
+                    db.commit()
         except BaseException:
             db.close()
             raise
         return db
 
 
-def _key(db: sqlite3.Connection) -> bytes:
-    """The key of the file's digests, made with the first of them."""
-    db.execute("INSERT OR IGNORE INTO key VALUES (1, ?)", (secrets.token_bytes(32),))
-    return bytes(db.execute("SELECT key FROM key").fetchone()[0])
-
-
-def _digest(key: bytes, user_id: str) -> bytes:
-    return hashlib.blake2b(user_id.encode(), key=key, digest_size=16).digest()
+def _layout(db: sqlite3.Connection) -> int:
+    found: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return found

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from serving.answer_record import Capture, RecordTooLarge
 from serving.hydrate import Person
 from serving.record_store import RecordStore, StoredRecord
 from serving.recording import NOT_RECORDED, Recording
+from serving.withdrawals import Withdrawals
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ RULES_KEPT = 64
 """sets of rules in memory: as many changes within EVERY_S and more"""
 HOLD_S = 0.005
 """how long a request waits for a thread that is changing the columns"""
+FORGET = 1000
+"""people whose records are deleted in one transaction"""
 
 
 class Holds(Protocol):
@@ -63,8 +66,11 @@ class Recorder:
         self._store, self._columns, self._share = store, columns, share
         self._size, self._days, self._most_bytes = queue, days, most_bytes
         self.count = count
-        self._waiting: deque[Capture] = deque()
-        self._forgotten: deque[str] = deque()
+        self.withdrawals = Withdrawals(self._forget)
+        self._waiting: deque[tuple[int, Capture]] = deque()
+        """with the time of each, epoch ms"""
+        self._forgotten: deque[tuple[str, int]] = deque()
+        """whose records are to be deleted, and up to which time"""
         self._known: tuple[RuleSet, str, bytes] = NO_RULES, "", b""
         self._rules: dict[str, bytes] = {}
         """the latest, by digest"""
@@ -108,17 +114,24 @@ class Recorder:
             self._columns.release()
 
     def put(self, captured: Capture) -> None:
-        """Queues one record, or drops it where the queue is full."""
+        """Queues one record, or drops it where the queue is full. Of people who have withdrawn consent meanwhile
+        nothing is recorded."""
+        if self._is_withdrawn(captured):
+            return
         if len(self._waiting) < self._size:
-            self._waiting.append(captured)
+            self._waiting.append((now_ms(), captured))
         else:
             self.count("dropped", 1)
 
-    def forget(self, user_id: str) -> None:
-        """Deletes a person's records, and those of answers that were made of the person's favourites, since the person
-        has withdrawn consent. Called from any thread."""
+    def _is_withdrawn(self, captured: Capture) -> bool:
+        around, withdrawn = captured.record.around, self.withdrawals
+        return around.user_id in withdrawn or any(each in withdrawn for each in captured.people)
+
+    def _forget(self, user_id: str, until: int) -> None:
+        """Deletes a person's records, and those of answers that were made of the person's favourites, up to a time,
+        epoch ms. Called from any thread."""
         if self.is_used:
-            self._forgotten.append(user_id)
+            self._forgotten.append((user_id, until))
 
     def digest(self, rules: RuleSet) -> str:
         """A digest of the rules, which are stored with the first record that has it."""
@@ -141,13 +154,31 @@ class Recorder:
             self._flush()
 
     def _flush(self) -> None:
-        waiting, now = self._waiting, now_ms()
-        forgotten = {self._forgotten.popleft() for _ in range(len(self._forgotten))}
+        now = now_ms()
+        forgotten: dict[str, int] = {}
+        while self._forgotten and len(forgotten) < FORGET:
+            user_id, until = self._forgotten.popleft()
+            forgotten[user_id] = max(until, forgotten.get(user_id, until))
+        try:
+            self._store_waiting(forgotten)
+            if forgotten:
+                self._store.forget(forgotten)
+        except BaseException:
+            self._forgotten.extend(forgotten.items())  # until it succeeds
+            raise
+        if now - self._pruned >= PRUNE_MS:
+            self._store.prune(now - round(self._days * DAY), self._most_bytes)
+            self._pruned = now
+
+    def _store_waiting(self, forgotten: Mapping[str, int]) -> None:
         entries: list[StoredRecord] = []
-        while waiting:
-            captured = waiting.popleft()
+        while self._waiting:
+            at, captured = self._waiting.popleft()
             around, found = captured.record.around, captured.record
-            if around.user_id in forgotten or not forgotten.isdisjoint(captured.people):
+            person = around.user_id or ""
+            if self._is_withdrawn(captured) or any(
+                at <= forgotten.get(each, -1) for each in (person, *captured.people)
+            ):
                 continue
             try:
                 data = answer_record.encode(captured)
@@ -158,23 +189,13 @@ class Recorder:
                 self._loop.note(error, "a record was lost")
                 self.count("failed", 1)
                 continue
-            person = around.user_id or ""
-            entries.append(StoredRecord(around.request_id, person, now, found.rules, data, captured.people))
-        if entries:
-            try:
-                # All that are known: one of them may be of a record that comes next, and was pruned meanwhile.
-                self._store.write(entries, list(self._rules.items()))
-            except BaseException:
-                self.count("failed", len(entries))
-                self._forgotten.extend(forgotten)
-                raise
-            self.count("stored", len(entries))
-        if forgotten:
-            try:
-                self._store.forget(forgotten)
-            except BaseException:
-                self._forgotten.extend(forgotten)  # until it succeeds
-                raise
-        if now - self._pruned >= PRUNE_MS:
-            self._store.prune(now - round(self._days * DAY), self._most_bytes)
-            self._pruned = now
+            entries.append(StoredRecord(around.request_id, person, at, found.rules, data, captured.made_of()))
+        if not entries:
+            return
+        try:
+            # All that are known: one of them may be of a record that comes next, and was pruned meanwhile.
+            self._store.write(entries, list(self._rules.items()))
+        except BaseException:
+            self.count("failed", len(entries))
+            raise
+        self.count("stored", len(entries))

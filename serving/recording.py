@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from recommend import recorded
+from recommend.favourites import Likes
 from recommend.page import BegunPage, Page
 from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer, Begun
@@ -18,7 +19,7 @@ from recommend.recorded import Found, RecordingTrace
 from recommend.rules.rule_set import RuleSet
 from recommend.trace import Trace
 from serving import answer_record, page_record
-from serving.answer_record import Capture
+from serving.answer_record import NOBODY, Capture
 from serving.bodies import Around
 
 log = logging.getLogger(__name__)
@@ -82,9 +83,10 @@ class Recording:
         answer: Answer,
         body: bytes | memoryview,
         chosen: Pictures = NO_PICTURES,
-        people: tuple[str, ...] = (),
+        people: Mapping[str, Likes] = NOBODY,
     ) -> None:
-        """Called with the answer, its body, the pictures in it, and the people whose favourites it may have."""
+        """Called with the answer, its body, the pictures in it, and the people whose favourites it may have, with what
+        they liked."""
 
         def capture(shares: npt.NDArray[np.float64], rules: str) -> Capture:
             (found,) = self._found
@@ -100,7 +102,7 @@ class Recording:
         chosen: list[Pictures],
         is_logged: bool,
         body: bytes | memoryview,
-        people: tuple[str, ...] = (),
+        people: Mapping[str, Likes] = NOBODY,
     ) -> None:
         """The same of a page of rows."""
 

@@ -32,14 +32,14 @@ from serving.metrics import Metrics
 from serving.model_loader import ModelLoader
 from serving.own_events import OwnEvents
 from serving.own_shown import OwnShown
-from serving.people_index import LAST, PeopleIndex, who_withdraws
+from serving.people_index import LAST, PeopleIndex
 from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
 from serving.rule_book import RuleBook
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
-from serving.store import Store, UserRows
+from serving.store import Store, UserRows, feast_rows
 from serving.variants import Variants
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,8 @@ class Services:
     """when reading the catalogue began, or its last record came, as of `time.monotonic`"""
 
     def __post_init__(self) -> None:
-        self.people = PeopleIndex(
-            self.settings.people, self._user_space, self._read_people, self.may_appear, dropped=self.recorder.forget
-        )
+        self.people = PeopleIndex(self.settings.people, self._user_space, self._read_people, self.may_appear)
+        self._follows_people = bool(self.settings.people) or self.recorder.is_used
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -93,7 +92,7 @@ class Services:
         SurfaceError where what a team declares cannot be used."""
         declared = registry.load(settings.definitions)
         catalogue, metrics, issuer = LiveCatalogue(declared.reads), Metrics(), secrets.token_hex(4)
-        store = Store(rows or _feast(settings, declared), settings.store_retry_ms / 1000)
+        store = Store(rows or feast_rows(settings, declared.reads), settings.store_retry_ms / 1000)
         own = OwnEvents(settings.own_events_s * 1000)
         hydrator = HydratedOnce(
             store, own, catalogue, issuer, settings.after_wait_ms, settings.after_poll_ms,
@@ -145,9 +144,13 @@ class Services:
 
     def may_appear(self, user_id: str, row: Mapping[str, Any]) -> bool:
         """Whether answers for others may be made from this person: whether they consent, by fields of their row and by
-        what was posted to this server since."""
+        what is known since."""
         consents = row["consent"] and (row["consent_given"] or not self.settings.opt_in)
-        return bool(consents) and not self.own.has_withdrawn(user_id)
+        return bool(consents) and not self.has_withdrawn(user_id)
+
+    def has_withdrawn(self, user_id: str) -> bool:
+        """Whether a profile that was posted to this server lately, or that it has read from Kafka, withdrew consent."""
+        return user_id in self.recorder.withdrawals or self.own.has_withdrawn(user_id)
 
     def _user_space(self) -> ItemSpace | None:
         model = self.pipeline.model
@@ -218,10 +221,15 @@ class Services:
         self.shown.add(shown)
         self.impressions.put(shown)
 
-    def forget_shown(self, user_id: str) -> None:
-        """Drops what is held of a person's impressions, since the person has withdrawn consent."""
-        self.shown.forget(user_id)
-        self.impressions.forget(user_id)
+    def on_consent(self, user_id: str, consents: bool, at: int) -> None:
+        """Somebody has given consent, or withdrawn it, by a profile posted to this server; `at` is Kafka's time, epoch
+        ms. What is held of the impressions of who withdraws is dropped."""
+        if not consents:
+            self.shown.forget(user_id)
+            self.impressions.forget(user_id)
+        if self._follows_people:  # else nothing says that consent was given through another server
+            withdrawals = self.recorder.withdrawals
+            (withdrawals.allow if consents else withdrawals.withdraw)(user_id, at)
 
     async def start(self, follow: bool = True) -> None:
         """Opens all services; those that fail are retried in the background."""
@@ -242,11 +250,11 @@ class Services:
             ).start()
             if self.settings.people:
                 self.people.start()
+            if self._follows_people:
                 self._people_follower = Follower(
-                    self.settings.connection, [INTERACTIONS, USERS], self.people.on_record, last=LAST
-                ).start()
-            elif self.recorder.is_used:
-                self._people_follower = Follower(self.settings.connection, [USERS], self.on_profile, last=LAST).start()
+                    self.settings.connection, [*([INTERACTIONS] if self.settings.people else []), USERS],
+                    self.on_record_of_person, self.recorder.withdrawals.set_live, last=LAST, times=True,
+                ).start()  # fmt: skip
 
     async def stop(self) -> None:
         """Closes everything, at the same time, so that impressions wait for no thread and all have ended within the
@@ -279,20 +287,12 @@ class Services:
             self._quiet_since = time.monotonic()
         self.catalogue.on_record(topic, key, value)
 
-    def on_profile(self, topic: str, key: bytes, value: bytes | None) -> None:
-        """Forgets the records of who withdraws through any server, where no index of people does."""
-        if (user_id := who_withdraws(topic, key, value)) is not None:
-            self.recorder.forget(user_id)
+    def on_record_of_person(self, topic: str, key: bytes, value: bytes | None, at: int) -> None:
+        """Takes a record of `interactions` or `users`, and Kafka's time of it, epoch ms."""
+        self.recorder.withdrawals.on_record(topic, key, value, at)
+        if self.settings.people:
+            self.people.on_record(topic, key, value)
 
     def _on_caught_up(self) -> None:
         self.catalogue.set_complete()
         log.info("the catalogue has been read: %d items", self.catalogue.columns.n)
-
-
-def _feast(settings: ServingSettings, declared: Repository) -> Callable[[], UserRows]:
-    def open_rows() -> UserRows:
-        from feature_repo.store import UserReader  # Feast takes seconds to import; tests do without
-
-        return UserReader(settings.feature_store, settings.store_timeout_ms / 1000, declared.reads)
-
-    return open_rows

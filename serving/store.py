@@ -11,7 +11,9 @@ from typing import Any, Protocol, TypeVar
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as ReadTimeout
 
+from feature_repo.reads import Reads
 from feature_repo.views import OF_OTHERS
+from serving.settings import ServingSettings
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
@@ -167,3 +169,14 @@ class Store:
         rows = self._rows or self._open_rows()
         rows.read(PROBE)
         self._rows = rows
+
+
+def feast_rows(settings: ServingSettings, reads: Reads) -> Callable[[], UserRows]:
+    """Opens the rows of Feast's online store, with the inputs of crosses."""
+
+    def open_rows() -> UserRows:
+        from feature_repo.store import UserReader  # Feast takes seconds to import; tests do without
+
+        return UserReader(settings.feature_store, settings.store_timeout_ms / 1000, reads)
+
+    return open_rows

@@ -24,7 +24,7 @@ from schemas.events import Item
 from schemas.topics import ITEM_FEATURES
 from schemas.topics import ITEMS as OF_ITEMS
 from serving import answer_record, recorder
-from serving.record_store import RecordStore, StoredRecord
+from serving.record_store import PERSON_BYTES, RecordStore, StoredRecord
 from tests.serving.made import Api, person
 from tests.serving.surfaces import PATHS, ask, stock
 from tests.serving.test_replay import ITEMS, VECTORS, N, again
@@ -155,12 +155,14 @@ def test_a_store_that_cannot_be_written_is_retried_for_what_is_to_be_deleted(tmp
     api.services.recorder.stop()
     (tmp_path / "no").write_text("no folder")
     ask(api, "trending")
-    api.services.recorder.forget("u1")
+    api.services.recorder.withdrawals.withdraw("u1", now_ms())
     assert not api.services.recorder._loop.run_once()
     assert not api.services.recorder.health.up
     assert counted(api, "failed") == 1
     (tmp_path / "no").unlink()
     assert api.services.recorder._loop.run_once()
+    api.services.recorder.withdrawals.allow("u1", now_ms())
+    time.sleep(0.002)
     ask(api, "home")
     assert len(stored(api)) == 1
     api.close()
@@ -180,7 +182,7 @@ def test_old_records_and_those_beyond_the_limit_are_deleted(tmp_path: Path) -> N
     assert (store.rules("r"), store.rules("s")) == (None, b"2")
     store.prune(0, 250)
     assert [each for each in "abcd" if store.find(each)] == ["c", "d"]
-    store.forget(["u1"])
+    store.forget({"u1": 40})
     assert not any(store.find(each) for each in "abcd")
 
 
@@ -188,15 +190,65 @@ def test_records_are_found_by_the_people_whose_favourites_they_have(tmp_path: Pa
     store = RecordStore(tmp_path / "answers.db")
     store.write([entry("a", 10)._replace(made_of=["ann", "bob"]), entry("b", 20)._replace(made_of=["bob"])], [])
     store.write([entry("c", 30), entry("d", 40)._replace(made_of=["ann"])], [])
-    assert b"ann" not in store.path.read_bytes()
-    store.forget(["cynthia"])
+    store.forget({"cynthia": 100})
     assert all(store.find(each) for each in "abcd")
-    store.forget(["ann"])
+    store.forget({"ann": 9})
+    assert all(store.find(each) for each in "abcd"), "they are later"
+    store.forget({"ann": 40})
     assert [each for each in "abcd" if store.find(each)] == ["b", "c"]
     store.prune(25, 1000)
     with sqlite3.connect(store.path) as db:
         assert db.execute("SELECT count(*) FROM made_of").fetchone() == (0,), "what no record is of is gone too"
     db.close()
+
+
+def test_the_people_whose_favourites_a_record_has_count_for_the_limit(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "answers.db")
+    of_many = [f"person-{k:017}" for k in range(100)]
+    store.write([entry(each, at)._replace(made_of=of_many) for at, each in enumerate("abcd")], [])
+    store.prune(0, 2 * (100 + 100 * PERSON_BYTES))
+    assert [each for each in "abcd" if store.find(each)] == ["c", "d"]
+
+
+def test_what_is_deleted_is_found_by_indexes(tmp_path: Path) -> None:
+    """A withdrawal must not read the whole file while it keeps others from writing."""
+    store = RecordStore(tmp_path / "answers.db")
+    store.write([entry("a", 10)], [])
+    read: list[str] = []
+    real = store._open
+
+    def traced() -> sqlite3.Connection:
+        db = real()
+        db.set_trace_callback(read.append)
+        return db
+
+    store._open = traced  # type: ignore[method-assign]
+    store.forget({"ann": 10})
+    store.prune(0, 0)
+    asked = [each for each in read if each.startswith(("DELETE", "SELECT"))]
+    assert len(asked) >= 5
+    with sqlite3.connect(store.path) as db:
+        plans = {each: str(db.execute(f"EXPLAIN QUERY PLAN {each}").fetchall()) for each in asked}
+    db.close()
+    # One number of each record, from an index, is added up; of the rules there are few.
+    scans = [each for each, plan in plans.items() for table in ("records", "made_of") if f"'SCAN {table}" in plan
+             and "COVERING INDEX by_time" not in plan]  # fmt: skip
+    assert scans == [], plans
+
+
+def test_a_file_of_another_layout_is_emptied(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "answers.db")
+    with sqlite3.connect(store.path) as db:
+        db.execute("CREATE TABLE records (request_id TEXT PRIMARY KEY, user_id TEXT) WITHOUT ROWID")
+        db.execute("CREATE TABLE made_of (person BLOB, request_id TEXT)")
+        db.execute("CREATE TABLE key (one INTEGER)")
+        db.execute("INSERT INTO records VALUES ('a', 'ann')")
+    db.close()
+    assert store.find("a") is None
+    store.write([entry("b", 10)._replace(made_of=["ann"])], [])
+    assert store.find("b") is not None
+    store.forget({"ann": 10})
+    assert store.find("b") is None
 
 
 def test_the_thread_prunes(api: Api) -> None:

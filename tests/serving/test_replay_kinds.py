@@ -29,8 +29,10 @@ from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Impression, Item, User
 from schemas.topics import INTERACTIONS, ITEM_FEATURES, USERS, features_key
+from serving.answer_record import Capture
 from serving.app import endpoints_of
 from serving.page_answers import PageAnswer
+from serving.recorder import Recorder
 from tests.serving import made
 from tests.serving.made import Api, person, popular
 from tests.serving.surfaces import ANCHOR, PATHS, ask, stock
@@ -271,7 +273,11 @@ def test_a_record_names_nobody_else_and_is_forgotten_with_each_of_them(api: Api,
         mine = answer.json()["request_id"]
         assert stored(api) == {other, mine}
         assert sum(len(each.rows) for each in again(api, answer, surfaces=EXPLORING).record.others.values())
-        assert b"cynthia" not in content(api, mine)
+        for name in (b"ann", b"bob", b"cynthia"):
+            assert name not in content(api, mine)
+            assert name not in content(api, other)
+        assert {"ann", "bob"} <= made_of(api, mine)
+        assert made_of(api, other) == set()
         waiting = KINDS[kind](api).json()["request_id"]
         api.post("/v1/users", {"user_id": whom, "consent": False})
         assert stored(api) == {other}
@@ -280,13 +286,26 @@ def test_a_record_names_nobody_else_and_is_forgotten_with_each_of_them(api: Api,
 
 
 def content(api: Api, request_id: str) -> bytes:
-    """Everything that the file has, with the record unpacked."""
+    """The record, unpacked."""
     entry = api.services.recorder._store.find(request_id)
     assert entry is not None
+    return zlib.decompress(entry.record)
+
+
+def made_of(api: Api, request_id: str) -> set[str]:
+    """Those with whom the record is deleted."""
     with sqlite3.connect(api.services.settings.records) as db:
-        rest = repr([db.execute(f"SELECT * FROM {table}").fetchall() for table in ("made_of", "rules")])
+        found = {row[0] for row in db.execute("SELECT person FROM made_of WHERE request_id = ?", (request_id,))}
     db.close()
-    return zlib.decompress(entry.record) + rest.encode()
+    return found
+
+
+def test_who_liked_nothing_among_the_candidates_is_not_one_of_whom_a_record_is_made(api: Api) -> None:
+    api.rows.of["bob"] |= person([("like", "nothing that there is")], consent=True)
+    api.rows.of["bob"]["recent_times"] = [now_ms()]
+    mine = KINDS["friends"](api).json()["request_id"]
+    assert mine in stored(api)
+    assert made_of(api, mine) == {"ann"}
 
 
 def consents(api: Api, user_id: str) -> None:
@@ -313,11 +332,56 @@ def test_a_withdrawal_through_another_server_is_one(tmp_path: Path, people: int,
     assert "liked_by_friends" in answer.text
     other = ask(api, "home").json()["request_id"]
     assert len(stored(api)) == 2
-    follow = api.services.people.on_record if people else api.services.on_profile
-    follow(USERS, b"u9", codec.encode(User("u9", consent=True)))
+    follow = api.services.on_record_of_person
+    follow(USERS, b"u9", codec.encode(User("u9", consent=True)), now_ms())
     assert len(stored(api)) == 2
-    follow(USERS, b"ann", withdrawal)
-    assert stored(api) == {other}
+    waiting = ask(api, "friends").json()["request_id"]
+    follow(USERS, b"ann", withdrawal, now_ms())
+    assert stored(api) == {other}, waiting
+    api.close()
+
+
+@pytest.mark.parametrize("people", [0, 100])
+def test_until_the_job_has_written_the_row_a_withdrawal_elsewhere_holds(tmp_path: Path, people: int) -> None:
+    api = Api(tmp_path / "bundles", record_share=1.0, people=people)
+    stock(api, ITEMS, VECTORS)
+    api.rows.of |= {
+        "u1": person(consent=True) | {"follow_ids": ["ann"], "follow_times": [now_ms()], "follow_ended": [False]},
+        "ann": person([("like", "i3")], consent=True) | {"recent_times": [now_ms()]},
+    }
+    follow = api.services.on_record_of_person
+    follow(USERS, b"ann", codec.encode(User("ann", consent=False)), now_ms())
+    assert stored(api) == set()
+    answer = ask(api, "friends")  # the row still says that ann consents
+    assert "liked_by_friends" not in answer.text
+    ann = api.get("/v1/users/ann/feed").json()["request_id"]
+    assert stored(api) == {answer.json()["request_id"]}, ann
+    follow(USERS, b"ann", codec.encode(User("ann", consent=True)), now_ms())
+    answer = ask(api, "friends")
+    assert "liked_by_friends" in answer.text
+    assert answer.json()["request_id"] in stored(api)
+    api.close()
+
+
+def test_a_request_under_way_at_a_withdrawal_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api(tmp_path / "bundles", record_share=1.0)
+    stock(api, ITEMS, VECTORS)
+    api.rows.of |= {
+        "u1": person(consent=True) | {"follow_ids": ["ann"], "follow_times": [now_ms()], "follow_ended": [False]},
+        "ann": person([("like", "i3")], consent=True) | {"recent_times": [now_ms()]},
+    }
+    real = Recorder.put
+
+    def put(self: Recorder, captured: Capture) -> None:
+        api.services.on_consent("ann", False, now_ms())
+        self.flush()
+        real(self, captured)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "put", put)
+        assert "liked_by_friends" in ask(api, "friends").text
+    assert stored(api) == set()
+    assert not api.services.recorder._waiting
     api.close()
 
 

@@ -132,7 +132,7 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A Kafka that is not there, and a store that is; the server would be ready after a moment without a catalogue."""
-    monkeypatch.setattr(services, "_feast", lambda settings, declared: Rows)
+    monkeypatch.setattr(services, "feast_rows", lambda settings, reads: Rows)
     monkeypatch.setattr(command, "READY_S", 1.0)
     monkeypatch.setenv("FRESHET_CATALOGUE_WAIT_S", "0.01")
     return Settings(**free_ports())
