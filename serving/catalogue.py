@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from feature_repo import item_rows
@@ -29,6 +30,30 @@ CHUNK = 64
 """items that join a model at once, before other threads go first"""
 
 
+class _Changing:
+    """The lock as those take it who change something: while they wait they are counted."""
+
+    __slots__ = ("_lock", "passed", "waiting")
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self.waiting: deque[None] = deque()
+        """has one entry for each thread that waits; a number would need a lock of its own"""
+        self.passed = False
+        """whether a request has got the lock while one waited"""
+
+    def __enter__(self) -> None:
+        self.waiting.append(None)
+        try:
+            self._lock.acquire()
+        finally:
+            self.waiting.pop()
+        self.passed = False
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
 class LiveCatalogue(Catalogue):
     """A catalogue that several threads change: one follows Kafka, one loads bundles."""
 
@@ -38,6 +63,9 @@ class LiveCatalogue(Catalogue):
         self._lock = threading.RLock()
         self._asked = 0
         """requests that wait for the lock"""
+        self._changing = _Changing(self._lock)
+        self._holds = 0
+        """that have not been released, all of one thread"""
         self.complete = False
         """whether the topics have been read to their ends as they were at the start"""
         self.refused = 0
@@ -66,37 +94,47 @@ class LiveCatalogue(Catalogue):
             if self.refused == 1:
                 log.warning("rows of %s are left out: %s", ITEM_FEATURES, error)
             return
-        with self._lock:
+        with self._changing:
             if isinstance(row, item_rows.DeclaredRow):
                 self.columns.put_values(row.key[0], row.values)
             else:
                 self.columns.put_features(row)
 
     def put_item(self, item: Item) -> None:
-        with self._lock:
+        with self._changing:
             super().put_item(item)
 
     def rows_of(self, item_ids: list[str]) -> list[int]:
-        with self._lock:
+        with self._changing:
             return super().rows_of(item_ids)
 
     def hold(self, seconds: float) -> bool:
         """Keeps other threads from changing anything until `release`, which the same thread calls; as often as it is
-        called. False where that cannot be had within so many seconds."""
+        called. False where that cannot be had within so many seconds; and where another thread waits to change
+        something while it is held already, or has waited since before it was held last: else holds that overlap would
+        keep it waiting for ever."""
+        changing = self._changing
+        if changing.waiting and (self._holds or changing.passed):
+            return False
         self._asked += 1
         try:
-            return self._lock.acquire(timeout=seconds)
+            if not self._lock.acquire(timeout=seconds):
+                return False
         finally:
             self._asked -= 1
+        self._holds += 1
+        changing.passed = bool(changing.waiting)
+        return True
 
     def release(self) -> None:
         """Ends one `hold`."""
+        self._holds -= 1
         self._lock.release()
 
     def set_complete(self) -> None:
         """Marks the catalogue as read: items of a bundle that it lacks become unavailable, unless the catalogue is
         empty."""
-        with self._lock:
+        with self._changing:
             self.complete = True
             if self._items:
                 available = self.columns.available
@@ -104,7 +142,7 @@ class LiveCatalogue(Catalogue):
 
     def serve(self, model: Model | None, others: Iterable[Model] = ()) -> None:
         """The same; without a catalogue every item that a model has can be offered."""
-        with self._lock:
+        with self._changing:
             super().serve(model, others)
             columns = self.columns
             if not (self.complete and self._items):
@@ -113,15 +151,15 @@ class LiveCatalogue(Catalogue):
                     columns.available[rows] |= ~columns.listed[rows]
 
     def _enter(self, model: Model) -> Rows:
-        with self._lock:
+        with self._changing:
             return super()._enter(model)
 
     def _leave(self, model: Model) -> None:
-        with self._lock:
+        with self._changing:
             super()._leave(model)
 
     def _join(self, space: ItemSpace, rows: list[int]) -> None:
         for start in range(0, len(rows), CHUNK):
-            with self._lock:
+            with self._changing:
                 super()._join(space, rows[start : start + CHUNK])
             time.sleep(0.0002)  # so that threads that answer requests go first

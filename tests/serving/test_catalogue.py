@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +273,45 @@ def test_declared_features_of_items_come_by_name_over_the_same_topic() -> None:
     install(of, model(of, {"i0": [1, 0, 0, 0]}))
     columns = of.columns
     assert columns.value("item_features:people").tolist() == [7.0, 0.0]
+
+
+def test_recordings_that_overlap_do_not_keep_a_change_waiting() -> None:
+    of = LiveCatalogue()
+    changed = threading.Event()
+
+    def change() -> None:
+        of.put_item(Item("late", "Late"))
+        changed.set()
+
+    thread = threading.Thread(target=change)
+    assert of.hold(0)
+    assert of.hold(0), "nobody waits"
+    thread.start()
+    try:
+        until(lambda: bool(of._changing.waiting))
+        asked = [of.hold(0) for _ in range(10)]
+        assert asked == [False] * 10
+        of.release()
+        assert not of.hold(0)
+        assert not changed.is_set()
+    finally:
+        of.release()
+        thread.join(10)
+    assert changed.is_set()
+    assert of.hold(0), "nobody waits any more"
+    of.release()
+
+
+def test_a_change_waits_for_one_more_recording_at_most() -> None:
+    """Where one ends and the next begins before the waiting thread has had its turn."""
+    of = LiveCatalogue()
+    of._changing.waiting.append(None)  # a thread that never has it
+    assert of.hold(0)
+    of.release()
+    assert not of.hold(0)
+    of._changing.waiting.pop()
+    of.put_item(Item("late", "Late"))
+    of._changing.waiting.append(None)
+    assert of.hold(0)
+    of.release()
+    of._changing.waiting.pop()
