@@ -85,8 +85,8 @@ def _passing(
     """Of the rows `more` those that are no candidates yet and pass the filters, the first ones that make `enough`. They
     are taken bit by bit, since `more` may be the whole catalogue."""
     bit, missing = np.uint32(1 << candidates.names.index(FILL)), enough - len(candidates)
-    known = np.sort(candidates.rows)
-    found, aside, taken, size = candidates.first(0), Trace(), 0, missing + query.n
+    known, before = np.sort(candidates.rows), len(broken)
+    found, aside, taken, size = candidates.first(0), trace.aside(), 0, missing + query.n
     while taken < len(more) and len(found) < missing:
         rows = more[taken : taken + size]
         rows = rows[~among(rows, known)]
@@ -97,5 +97,7 @@ def _passing(
                 kept = kept if each.name in broken else passed
         found = found.then(kept)
         taken, size = taken + size, 2 * size
-    trace.include(aside.stages)
+    if len(broken) > before:  # in the order of the filters, whichever bit each has failed on
+        places = {each.name: place for place, each in enumerate(filters)}
+        trace.include(sorted(aside.stages, key=lambda record: places[record.stage]))
     return found.first(missing)

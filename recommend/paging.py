@@ -84,7 +84,7 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
 
 def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> CandidateSet:
     """The best candidates by score, the last of them replaced by those that re-rankers have reserved places for."""
-    length, aside = query.length, Trace()
+    length, aside = query.length, trace.aside()
     if len(ranked) <= length:
         return ranked
     reserving: list[Reranker | ExplorationSlots] = [*surface.rerankers, ARRANGED]

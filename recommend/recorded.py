@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,8 +49,10 @@ class StageFailure(Struct, frozen=True):
     step: str
     stage: str
     run: int
-    """counted from 0, of the runs of this stage in the step"""
+    """counted from 0, of the runs of this stage in the step; 0 in an aside, of which each run fails from then on"""
     failed: str
+    aside: int = 0
+    """counted from 1, where it failed in an aside of the trace: that may go through the candidates in other portions"""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ class RecordingTrace(Trace):
         self.runs: list[StageRun] = []
         self.failures: list[StageFailure] = []
         self._times = Counter[tuple[str, str]]()
+        self._aside, self._asides = 0, count(1)
+
+    def aside(self) -> Trace:
+        found = RecordingTrace()
+        found.runs, found.failures, found._asides = self.runs, self.failures, self._asides
+        found._aside = next(self._asides)
+        return found
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
@@ -97,7 +107,8 @@ class RecordingTrace(Trace):
             self.runs.append(StageRun(stage, record is not None, result, failed))
             return result, record
         if failed is not None:
-            self.failures.append(StageFailure(step, stage.name, self._times[step, stage.name], failed))
+            run = 0 if self._aside else self._times[step, stage.name]
+            self.failures.append(StageFailure(step, stage.name, run, failed, self._aside))
         self._times[step, stage.name] += 1
         return result, record
 
@@ -109,15 +120,23 @@ class GivenTrace(Trace):
     def __init__(self, outcomes: Sequence[StageOutcome], failures: Sequence[StageFailure] = ()) -> None:
         super().__init__()
         self._outcomes = list(reversed(outcomes))
-        self._failures = {(each.step, each.stage, each.run): each.failed for each in failures}
+        self._failures = {(each.aside, each.step, each.stage, each.run): each.failed for each in failures}
         self._times = Counter[tuple[str, str]]()
+        self._aside, self._asides = 0, count(1)
         self.differs = ""
+
+    def aside(self) -> Trace:
+        found = GivenTrace(())
+        found._failures, found._asides = self._failures, self._asides
+        found._aside = next(self._asides)
+        return found
 
     def run(
         self, step: str, stage: Stage, query: Query, work: Callable[[], T], candidates: int = 0
     ) -> tuple[T | None, StageTrace | None]:
         if step not in GIVEN:
-            failed = self._failures.get((step, stage.name, self._times[step, stage.name]))
+            run = 0 if self._aside else self._times[step, stage.name]
+            failed = self._failures.get((self._aside, step, stage.name, run))
             self._times[step, stage.name] += 1
             return super().run(step, stage, query, work if failed is None else _failing(failed), candidates)
         outcome = self._outcomes.pop() if self._outcomes else None
@@ -235,14 +254,14 @@ def recommend(pipeline: Pipeline, surface: Surface, query: Query, trace: GivenTr
 
 def measured(made: Sequence[StageTrace], recorded: Sequence[StageTrace]) -> list[StageTrace]:
     """The stages as they were made again, with what was measured then: milliseconds, the numbers of items in the whole
-    catalogue, which a slice does not have, and what rules removed, since the slice lacks what a fallback found and the
-    filters removed."""
+    catalogue or in the part of it that a stage failed on, which a slice does not have, and what rules removed, since
+    the slice lacks what a fallback found and the filters removed."""
     if [(each.step, each.stage) for each in made] != [(each.step, each.stage) for each in recorded]:
         return list(made)
     found = []
     for now, then in zip(made, recorded, strict=True):
         changes: dict[str, Any] = {"ms": then.ms, "over_budget": then.over_budget}
-        if then.step in GIVEN or then.stage == CATALOGUE_FILTER.name:
+        if then.step in GIVEN or then.stage == CATALOGUE_FILTER.name or then.failed is not None:
             changes |= {name: getattr(then, name) for name in ("candidates_in", "candidates_out", "removed")}
         if then.rules:
             changes["rules"] = _with_removed(now.rules, then.rules)

@@ -244,6 +244,40 @@ def test_stages_that_failed_are_facts(api: Api, kind: str, monkeypatch: pytest.M
     same(api, answer, surfaces=EXPLORING)
 
 
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("kind", ["home", "friends", "people_like_you"])
+def test_stages_that_failed_while_a_list_was_filled_up_are_facts(
+    api: Api, kind: str, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Filters go through the catalogue in portions, whose number is another one in a slice: from some run on all of
+    them fail, and re-rankers that reserve places do."""
+    real_aside, real, asides, runs = RecordingTrace.aside, Trace.run, set[int](), [0]
+
+    def aside(self: RecordingTrace) -> Trace:
+        found = real_aside(self)
+        asides.add(id(found))
+        kept.append(found)
+        return found
+
+    def run(self: Trace, step: str, stage: Stage, query: Query, work: Callable[[], Any], candidates: int = 0) -> Any:
+        def broken() -> Any:
+            runs[0] += 1
+            if runs[0] > first:
+                raise OSError("broken")
+            return work()
+
+        return real(self, step, stage, query, broken if id(self) in asides else work, candidates)
+
+    kept: list[Trace] = []
+    api.services.catalogue.columns.available[::2] = False
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingTrace, "aside", aside)
+        patch.setattr(Trace, "run", run)
+        answer = KINDS[kind](api, explain="full", n=60)
+    assert runs[0] > first, "some have failed"
+    same(api, answer, surfaces=EXPLORING)
+
+
 def test_rows_of_a_kind_that_is_gone_are_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = KINDS["page"](api)
     monkeypatch.setattr("serving.page_record.KINDS", ())
