@@ -283,5 +283,7 @@ def _is_default(name: str, value: Any) -> bool:
 
 def _among(query: Query, hashes: Hashes, rows: Rows) -> Hashes:
     """Those of the slice; where none is, one that is not: whether there are any decides whether a stage runs."""
+    if not len(hashes):
+        return hashes
     found: Hashes = np.intersect1d(hashes, query.columns.hashes[rows])
     return found if len(found) else hashes[:1]

@@ -278,6 +278,19 @@ def test_stages_that_failed_while_a_list_was_filled_up_are_facts(
     same(api, answer, surfaces=EXPLORING)
 
 
+def test_how_many_items_a_row_might_have_is_a_fact(api: Api) -> None:
+    """A slice does not have them all, and whether a row is filled up depends on their number."""
+    found = again(api, KINDS["page"](api), surfaces=EXPLORING)
+    assert found.record.page is not None
+    counted = {len(of.outcomes): of.n_allowed for of in found.record.page.rows if of.n_allowed is not None}
+    allowed = int(api.services.catalogue.columns.available.sum())
+    assert counted
+    assert max(counted.values()) <= allowed
+    of_rows = [answer.query.__dict__.get("n_allowed") for _, answer in found.lists]
+    assert set(of_rows) & set(counted.values())
+    assert max(each for each in of_rows if each is not None) > len(found.record.slice.ids) // 2
+
+
 def test_rows_of_a_kind_that_is_gone_are_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = KINDS["page"](api)
     monkeypatch.setattr("serving.page_record.KINDS", ())
