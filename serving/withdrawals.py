@@ -51,13 +51,15 @@ class Withdrawals:
         self._delete(user_id, max(at, self._clock()))
 
     def allow(self, user_id: str, at: int) -> None:
-        """Somebody has given consent. Records of the time before are deleted: nothing then said that they may be."""
+        """Somebody has given consent, `at` in Kafka's time, epoch ms. Where they had withdrawn it, records of the time
+        before are deleted."""
         with self._lock:
             held = self._of.get(user_id)
             if held is None or held[0] > at:
                 return
             del self._of[user_id]
-        self._delete(user_id, at)
+        if held[1] == math.inf:  # else only the profile was deleted
+            self._delete(user_id, at)
 
     def on_record(self, topic: str, key: bytes, value: bytes | None, at: int) -> None:
         """Takes a record of `users` and Kafka's time of it; others change nothing. Until `set_live`, later ones may

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -325,6 +326,23 @@ def test_of_each_topic_so_many_of_the_latest_are_read(monkeypatch: pytest.Monkey
     assert {(each.topic, each.partition): first for each, first in Still.begun.items()} == {
         ("a", 0): 700, ("a", 1): 700, ("b", 0): 800, ("b", 1): 800, ("b", 2): 800
     }  # fmt: skip
+
+
+def test_with_times_the_time_of_each_record_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    class One(Still):
+        def poll(self, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
+            time.sleep(0.001)
+            record = SimpleNamespace(topic="a", partition=0, offset=7, key=b"k", value=None, timestamp=1234)
+            return {TopicPartition("a", 0): [record]}
+
+    monkeypatch.setattr(clients, "KafkaConsumer", One)
+    found: list[tuple[Any, ...]] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection(f"127.0.0.1:{server.getsockname()[1]}")
+        follower = Follower(connection, ["a"], lambda *of: found.append(of), poll_ms=5, times=True).start()
+        wait(lambda: len(found) > 1)
+        follower.stop()
+    assert found[0] == ("a", b"k", None, 1234)
 
 
 def test_no_broker_at_all_is_said_and_leaves_nothing_behind(unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

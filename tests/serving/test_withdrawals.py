@@ -60,6 +60,15 @@ def test_a_deleted_profile_is_held_for_a_while_and_ends_no_withdrawal() -> None:
     assert "ann" in world.of
 
 
+def test_a_consent_long_after_a_deletion_deletes_nothing() -> None:
+    world = World()
+    world.of.set_live()
+    world.read(None, NOW)
+    world.now += 100 * DELETED_MS
+    world.read(YES, world.now)
+    assert world.deleted == [("ann", NOW)]
+
+
 def test_those_who_withdrew_last_are_kept() -> None:
     world = World(most=2)
     for user_id in ("a", "b", "a", "c"):
