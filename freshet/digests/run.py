@@ -203,7 +203,8 @@ class DigestRun:
             raise _NotSent(UNAVAILABLE)
         if len(found.answer.item_ids) < digest.least:
             raise _NotSent(TOO_FEW)
-        return self._message(digest_id, user_id, requested, found), impression(digest_id, user_id, requested, found)
+        shown = impression(digest_id, user_id, requested, found.answer, ranked=found)
+        return self._message(digest_id, user_id, requested, found), shown
 
     def _check(self, person: Person, query: Query, attributes: dict[str, Any], now: int) -> None:
         if person.degraded:
