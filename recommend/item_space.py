@@ -160,7 +160,7 @@ class ItemSpace:
             labels = self.index.search(vectors, fetched)
             if labels is None:
                 break
-            rows = self._rows[labels].astype(np.int64)
+            rows = self._rows.take(labels).astype(np.int64)
             passes = _passes(rows, keep)
             if passes.all():
                 return rows[:, :k]
