@@ -166,8 +166,7 @@ class ItemSpace:
                 return rows[:, :k]
             passing = int(passes.sum(axis=1).min())
             if passing >= (k if least is None else least):
-                first = np.argsort(~passes, axis=1, kind="stable")[:, : min(k, passing)]
-                return np.take_along_axis(rows, first, axis=1)
+                return np.stack([found[kept][: min(k, passing)] for found, kept in zip(rows, passes, strict=True)])
             if labels.shape[1] < fetched:
                 break  # these were all
             share = max(float(passes.mean()), 1 / MOST_FETCHED)
