@@ -210,9 +210,12 @@ class ItemSpace:
 
     def learned(self, rows: Rows) -> Mask:
         """Which rows (n,) have a vector that behaviour is part of: their catalogue entries do not change it."""
+        return self.learned_by_label(self.labels_of(rows))
+
+    def learned_by_label(self, labels: npt.NDArray[np.signedinteger[Any]]) -> Mask:
+        """The same of labels (n,), -1 where the space has none."""
         if not self._bundled:
-            return np.zeros(len(rows), bool)
-        labels = self.labels_of(rows)
+            return np.zeros(len(labels), bool)
         origins = self._origins.take(labels, mode="clip")
         return (labels >= 0) & (labels < self._bundled) & (origins == LEARNED)
 

@@ -100,10 +100,10 @@ class RowBits:
         there = [test for test in tests if self._matched[test >> 3] >> (test & 7) & 1]
         if not there:
             return {}
-        numbers = np.array(there)
+        numbers, n = np.array(there), len(self)
         found = self._by_test.take(numbers >> 3, axis=0) & (1 << (numbers & 7)).astype(np.uint8)[:, None]
-        of_test, places = found.nonzero()
-        starts = np.searchsorted(of_test, np.arange(len(there) + 1)).tolist()
+        flat = np.flatnonzero(found != 0)  # a tenth of the time of `nonzero` of two dimensions
+        starts, places = np.searchsorted(flat, n * np.arange(len(there) + 1)).tolist(), flat % n
         return {test: places[start:end] for test, start, end in zip(there, starts, starts[1:], strict=False)}
 
     def of(self, test: int) -> Mask:
