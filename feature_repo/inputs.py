@@ -55,19 +55,23 @@ def session_overlap(of: Candidates) -> Column:
     return of.category_mean(names, [1.0] * len(names))
 
 
+LEAST_POPULAR = -20.0
+"""log2 of popularity relative to the most popular item"""
+
+
 def popularity(of: Candidates) -> Column:
-    """log2 decayed popularity, relative to the most popular item; never below -20."""
+    """log2 decayed popularity, relative to the most popular item; never below LEAST_POPULAR."""
     items = of.request.items
-    return np.maximum(items.popularity.take(of.rows) - items.most_popular(), -20.0)
+    return np.maximum(items.popularity.take(of.rows) - items.most_popular(), LEAST_POPULAR)
 
 
 def region_popularity(of: Candidates) -> Column:
-    """The same within the person's region; -20 where the item has no events there."""
+    """The same within the person's region; LEAST_POPULAR where the item has no events there."""
     items, region = of.request.items, of.request.region
     values = items.popular_in(region)
     if values is None:
-        return np.full(len(of), -20.0)
-    return np.maximum(values.take(of.rows) - items.most_popular(region), -20.0)
+        return np.full(len(of), LEAST_POPULAR)
+    return np.maximum(values.take(of.rows) - items.most_popular(region), LEAST_POPULAR)
 
 
 def trend(of: Candidates) -> Column:

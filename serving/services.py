@@ -172,7 +172,7 @@ class Services:
     def people_wait(self) -> int | None:
         """How many of those people are still to be read who were active before the start; None while it is not known
         who was. 0 where none are kept."""
-        if self._people_follower is None:
+        if self._people_follower is None or not self.settings.people:
             return 0
         return self.people.waiting if self._people_follower.caught_up.is_set() else None
 

@@ -90,8 +90,8 @@ class Log:
     """item id → epoch ms at which its catalogue entry was stored, of those that do not say when they were created"""
     refused: Mapping[str, int] = field(default_factory=dict)
     """reason → how many events were left out for it"""
-    ahead: Mapping[str, int] = field(default_factory=dict)
-    """event id → epoch ms at which it was taken, of interactions whose clock was ahead of that"""
+    ahead: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(person, id of the event or request) → epoch ms at which it was taken, of those whose clock was ahead of that"""
 
     @classmethod
     def of(
@@ -135,22 +135,35 @@ class Log:
         profiles: list[tuple[int, User, int]] = []
         latest: dict[str, int] = {}
         """person → effective time of what their next profile comes after"""
-        ahead: dict[str, int] = {}
+        live_since: dict[str, int] = {}
+        """person → when the broker had the first of their events that was sent as it happened"""
+        live_latest: dict[str, int] = {}
+        """person → the latest time of such events"""
+        ahead: dict[tuple[str, str], int] = {}
         for record in records:
             event = record.event
             if isinstance(event, User):
                 consent.take(event, record.arrived)
-                # A first one holds from the start: profiles and histories are imported in no common order.
+                # A first one holds from the start: profiles and histories are imported in no common order, and the
+                # job takes topics in any order. One that the broker had after a live event was not known to it.
+                first = event.user_id not in latest
                 at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
-                profiles.append((at if event.user_id in latest else 0, event, record.arrived))
+                if first and record.arrived <= live_since.get(event.user_id, NEVER):
+                    at = 0
+                elif first:
+                    at = max(at, live_latest[event.user_id])
+                profiles.append((at, event, record.arrived))
                 latest.setdefault(event.user_id, 0)
             elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
                 accepted.append((event, record.arrived))
                 taken = record.taken or record.arrived
-                if isinstance(event, Interaction) and taken < event.timestamp:
-                    ahead[event.event_id] = taken
-                if event.user_id in latest or record.arrived - event.timestamp < IMPORTED:
-                    latest[event.user_id] = max(latest.get(event.user_id, 0), event.timestamp)
+                if taken < event.timestamp:
+                    ahead[identity(event)] = taken
+                if event.user_id in latest:
+                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
+                if record.arrived - event.timestamp < IMPORTED:
+                    live_since[event.user_id] = min(record.arrived, live_since.get(event.user_id, NEVER))
+                    live_latest[event.user_id] = max(event.timestamp, live_latest.get(event.user_id, 0))
         consent.withdraw(withdrawn)
         profiles = [profile for profile in profiles if consent.covers(profile[1].user_id, profile[2])]
         profiles.sort(key=lambda profile: profile[0])
@@ -259,6 +272,11 @@ class Consent:
         """Whether an event that the broker had at `arrived`, epoch ms, may be learned from: the person has consented,
         and had by then if consent was missing before."""
         return self.given(user_id) and arrived >= self._since.get(user_id, 0)
+
+
+def identity(event: Interaction | Impression) -> tuple[str, str]:
+    """What the job deduplicates the event by: its person, and its own id."""
+    return event.user_id, event.event_id if isinstance(event, Interaction) else event.request_id
 
 
 def effective(events: Iterable[Interaction | Impression]) -> Iterator[TimedEvent]:

@@ -33,7 +33,7 @@ from recommend.stage import NONE, Retriever
 from recommend.surfaces import home
 from schemas.errors import FreshetError
 from schemas.events import NO_BEHAVIOUR, Impression, Interaction
-from training.accepted import Arrivals, Log
+from training.accepted import Arrivals, Log, identity
 from training.factors import FittedSpace, taste
 from training.live import LiveColumns, LivePeople
 from training.moments import sample
@@ -127,6 +127,10 @@ def replay(
     lists: dict[str, dict[str, Impression]] = {}
     """person → request id → the lists of their last answer: the rows of a page are shown at one time"""
 
+    def record(event: Interaction | Impression) -> Record:
+        """In other keys, one of a clock that was ahead has the time of being taken, as in the job."""
+        return Record(event, taken=log.ahead.get(identity(event), 0))
+
     def show(until: int) -> None:
         nonlocal shown
         while shown < len(log.impressions) and log.shown_times[shown] <= until:
@@ -136,7 +140,7 @@ def replay(
             if any(each.timestamp != impression.timestamp for each in own.values()):
                 own.clear()
             own[impression.request_id] = impression
-            live.invalidate(driver.feed(Record(impression)))
+            live.invalidate(driver.feed(record(impression)))
             shown += 1
 
     def profile(until: int) -> None:
@@ -153,8 +157,7 @@ def replay(
             last = lists.get(event.user_id, {}).get(event.request_id or "")
             met_in = last.items if last else ()
             look(Moment(number, event, query_of(people, live, pipeline, event), met_in))
-        # An event of a clock that was ahead has the time of being taken in other keys, as in the job.
-        live.invalidate(driver.feed(Record(event, taken=log.ahead.get(event.event_id, 0))))
+        live.invalidate(driver.feed(record(event)))
         if number % 1000 == 0:
             progress(number / len(log.interactions))
     profile(END)

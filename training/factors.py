@@ -22,7 +22,7 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from feature_repo.views import INTEREST, TASTE
-from operators.contract import Signal
+from operators.contract import Signal, Weights
 from operators.decay import weight_of
 from operators.space import LEARNED, Content, origin, tokens
 from schemas.events import Interaction, Item
@@ -118,9 +118,14 @@ def met(interactions: Iterable[Interaction]) -> tuple[sparse.csr_matrix, list[st
 
 def taste(event: Interaction) -> float:
     """The event's weight in the user vector: the same scale in training and in the stream."""
+    return weighed(TASTE, event)
+
+
+def weighed(weights: Weights, event: Interaction) -> float:
+    """The event's weight by its type, and the rating where it is one, as the stream has it."""
     rating = event.properties.get("rating")
     stars = float(rating) if isinstance(rating, (int, float)) else None
-    return weight_of(TASTE, Signal(event.event_type, event.timestamp, rating=stars))
+    return weight_of(weights, Signal(event.event_type, event.timestamp, rating=stars))
 
 
 def factorize(matrix: sparse.csr_matrix, dim: int, seed: int, progress: Callable[[float], None]) -> Vectors:

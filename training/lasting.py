@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from feature_repo.views import MET, POPULARITY
+from feature_repo.inputs import LEAST_POPULAR
+from feature_repo.views import INTEREST, MET, POPULARITY
 from recommend.priors import EVEN
 from training.accepted import Log
+from training.factors import weighed
 
 CUTS = np.arange(10, 20) / 20
 """shares of the log that are before a cut; what is foretold comes before the next one"""
+COUNTED = MET | INTEREST.keys()
 FEWEST = 1000
 """items met by new people after the cuts, below which the share is EVEN"""
-LOWEST = -20.0
-"""log2 of popularity relative to the most popular item, as the ranker's input of that name has at least"""
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -42,7 +43,7 @@ class Drawn(NamedTuple):
 
 def share(log: Log) -> float:
     """The share, 0 to 1; EVEN where new people have met too little, or nothing that popularity foretells."""
-    met = _Met.of(log)
+    met = _Events.of(log)
     cuts = [int(np.searchsorted(met.number, log.cut(cut))) for cut in (*CUTS, 1.0)]
     drawn = [_drawn(met, cut, end) for cut, end in pairwise(cuts) if cut]
     if sum(each.met.sum() for each in drawn) < FEWEST:
@@ -52,8 +53,8 @@ def share(log: Log) -> float:
     return float(lasting / (lasting + decayed)) if lasting + decayed > 0 else EVEN
 
 
-class _Met(NamedTuple):
-    """The events in which somebody met an item, (n,) each, in the order of the log."""
+class _Events(NamedTuple):
+    """The events by which somebody met an item or that make it popular, (n,) each, in the order of the log."""
 
     number: Codes
     """of the event in the log"""
@@ -61,33 +62,37 @@ class _Met(NamedTuple):
     item: Codes
     at: Codes
     """effective time, epoch ms"""
+    meets: Codes
+    """1 of events by which a person has met the item, 0 of others that make it popular"""
     weight: Floats
+    """in the decayed popularity"""
 
     @classmethod
-    def of(cls, log: Log) -> _Met:
+    def of(cls, log: Log) -> _Events:
         people: dict[str, int] = {}
         items: dict[str, int] = {}
         found = [
             (
                 number, people.setdefault(event.user_id, len(people)), items.setdefault(event.item_id, len(items)), at,
-                POPULARITY.weights.get(event.event_type, 0.0),
+                event.event_type in MET, max(0.0, weighed(POPULARITY.weights, event)),
             )
             for number, (event, at) in enumerate(zip(log.interactions, log.times, strict=True))
-            if event.item_id and event.event_type in MET
+            if event.item_id and event.event_type in COUNTED
         ]  # fmt: skip
-        table = np.array(found, np.float64).reshape(-1, 5)  # exact: times of today are far below 2**53
-        number, person, item, at = table[:, :4].astype(np.int64).T
-        return cls(number, person, item, at, table[:, 4])
+        table = np.array(found, np.float64).reshape(-1, 6)  # exact: times of today are far below 2**53
+        return cls(*table[:, :5].astype(np.int64).T, weight=table[:, 5])
 
 
-def _drawn(met: _Met, cut: int, end: int) -> Drawn:
+def _drawn(met: _Events, cut: int, end: int) -> Drawn:
     """Of the first `cut` events, and of the new people's up to `end`."""
     items = int(met.item[:cut].max()) + 1
     age = (met.at[cut - 1] - met.at[:cut]) / POPULARITY.half_life
     decayed = np.bincount(met.item[:cut], met.weight[:cut] * np.exp2(-age), items).astype(np.float64)
-    lasting = _people(met.person[:cut], met.item[:cut], items) + 1.0
-    new = ~np.isin(met.person[cut:end], met.person[:cut]) & (met.item[cut:end] < items)
-    after = _people(met.person[cut:end][new], met.item[cut:end][new], items)
+    meets = met.meets.astype(bool)
+    before, new = meets.copy(), meets & ~np.isin(met.person, met.person[:cut]) & (met.item < items)
+    before[cut:], new[end:] = False, False
+    lasting = _people(met.person[before], met.item[before], items) + 1.0
+    after = _people(met.person[new], met.item[new], items)
     return Drawn(np.stack([_log(lasting), _log(decayed)]), after)
 
 
@@ -98,7 +103,7 @@ def _people(person: Codes, item: Codes, items: int) -> Floats:
 
 
 def _log(counts: Floats) -> Floats:
-    return np.log2(np.maximum(counts / max(counts.max(), 1e-300), 2.0**LOWEST))
+    return np.log2(np.maximum(counts / max(counts.max(), 1e-300), 2.0**LEAST_POPULAR))
 
 
 def _loss(weights: Floats, drawn: Sequence[Drawn]) -> tuple[float, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -182,10 +183,10 @@ async def _people_read(services: Services) -> None:
     and everybody would get what the surface falls back to. Raises DigestsError where reading them does not go on."""
     if services.pipeline.model is None:  # there is no space for them, and no digest without a model
         return
-    before, deadline = services.people_wait, time.monotonic() + READY_S
+    fewest, deadline = math.inf, time.monotonic() + READY_S
     while (waiting := services.people_wait) != 0:
-        if waiting != before:
-            before, deadline = waiting, time.monotonic() + READY_S
+        if waiting is not None and waiting < fewest:  # those who are put back, and new ones, are no progress
+            fewest, deadline = waiting, time.monotonic() + READY_S
         if time.monotonic() > deadline:
             raise DigestsError(
                 f"the people that this surface is made from cannot be read: no progress within {READY_S:.0f} s; see "

@@ -184,3 +184,10 @@ def test_a_first_profile_after_live_events_holds_from_its_place(late: int, holds
     records.append(Record(User("u", {"paid": True}), "users", 0, 0, T + hours(3)))
     log = Log.taken(records, [], lateness=None)
     assert list(log.user_times) == [holds_from]
+
+
+def test_a_first_profile_that_was_sent_before_the_first_event_holds_from_the_start() -> None:
+    """The job takes topics in any order: after a pause it had the clicks first."""
+    clicks = [Record(click(f"e{n}", T + n), "interactions", 0, n, T + n) for n in range(3)]
+    profile = Record(User("u", {"paid": True}), "users", 0, 0, T - 600_000)
+    assert list(Log.taken([*clicks, profile], []).user_times) == [0]

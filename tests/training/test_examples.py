@@ -328,9 +328,12 @@ def test_a_clock_that_is_ahead_takes_nothing_from_an_items_window(log: Log, spac
         for n, at in enumerate(range(T, T + 300_000, 1000))
     ]
     last = T + 300_000
+    records.append(Record(Impression("r1", "shown", last + 290_000, [item_id]), arrived=last - 1000, taken=last - 1000))
+    # The same id is another person's event, of a clock that is right.
+    records.append(Record(Interaction("v0", "view", "other", last, item_id), arrived=last, taken=last))
     records.append(Record(Interaction("last", "view", "last", last, item_id), arrived=last, taken=last))
     seen = Log.taken(records, log.items)
-    assert set(seen.ahead) == {f"v{n}" for n in range(0, 300, 60)}
+    assert set(seen.ahead) == {(f"viewer{n}", f"v{n}") for n in range(0, 300, 60)} | {("shown", "r1")}
     found: dict[str, float] = {}
 
     def look(moment: Moment) -> None:

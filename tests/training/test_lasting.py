@@ -46,9 +46,19 @@ def test_a_log_that_says_too_little_leaves_it_even() -> None:
 
 @pytest.mark.parametrize("weights", [(0.1, 0.9), (1.0, 0.0)])
 def test_the_gradient_is_that_of_the_loss(weights: tuple[float, float]) -> None:
-    met = lasting._Met.of(made(rotates=True))
+    met = lasting._Events.of(made(rotates=True))
     drawn = lasting._drawn(met, len(met.item) // 2, len(met.item))
     error = check_grad(
         lambda w: lasting._loss(w, [drawn])[0] / 100, lambda w: lasting._loss(w, [drawn])[1] / 100, np.array(weights)
     )
     assert error < 1e-3
+
+
+def test_ratings_count_as_the_server_counts_them() -> None:
+    """Stars below 3 make nothing popular, and 5 more than 4: as `POPULARITY` in the stream."""
+    stars = (1, 3, 4, 5)
+    ratings = [Interaction(f"e{n}", "rating", "u", T + n, f"i{n}", properties={"rating": n}) for n in stars]
+    shared = Interaction("s", "share", "u", T + 9, "i9")
+    found = lasting._Events.of(Log([*ratings, shared], []))
+    assert found.weight.tolist() == pytest.approx([0, 0.2, 0.6, 1, 2])
+    assert found.meets.tolist() == [1, 1, 1, 1, 0]

@@ -216,7 +216,7 @@ def test_a_run_without_its_people_does_not_begin(
     monkeypatch.setattr(services.Services, "stop", stops)
     monkeypatch.setattr(command, "_people_read", not_read)
     with pytest.raises(DigestsError, match="the people cannot be read"):
-        asyncio.run(command._started(refused.model_copy(update={"home": tmp_path}), people_like_you))
+        asyncio.run(command.started(refused.model_copy(update={"home": tmp_path}), people_like_you))
     assert len(stopped) == 1
 
 
