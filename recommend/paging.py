@@ -99,8 +99,10 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     reserved = [each for each in asked if each is not None and len(each)]
     if not reserved:
         return ranked.first(length)
-    below = np.unique(np.concatenate(reserved))
-    below = below[below >= length][:length]
+    below = np.concatenate(reserved)
+    below = np.unique(below[below >= length])[:length]
+    if not len(below):
+        return ranked.first(length)
     return ranked.take(np.concatenate([np.arange(length - len(below)), below]))
 
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -139,4 +140,9 @@ def _narrow(sources: npt.NDArray[np.uint32]) -> npt.NDArray[np.unsignedinteger[A
 
 def digest(value: object) -> bytes:
     """Tells values of one parameter apart."""
-    return hashlib.blake2b(repr(value).encode(), digest_size=4).digest()
+    return _digest(repr(value))
+
+
+@lru_cache(1024)  # most of them come again in most requests
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=4).digest()
