@@ -14,8 +14,8 @@ from kafka import KafkaConsumer, TopicPartition
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving.tokens import Token
+from tests.live import Live, until
 from tests.serving import bodies
-from tests.serving.conftest import Live, until
 
 JSON = {"Content-Type": "application/json"}
 LISTS, IN_EACH, GOOD_IN_EACH = 90, 100, 10

@@ -17,8 +17,8 @@ from recommend.surfaces import PERSONAL, SURFACES
 from schemas import controls
 from schemas.clock import now_ms
 from schemas.events import Interaction, Item
+from tests.live import Live, ids, until
 from tests.recommend.test_together import bought
-from tests.serving.conftest import Live, ids, until
 from tests.serving.made import Api, person, popular
 from training.replay import KnownItems
 

@@ -12,7 +12,7 @@ from follow.follower import Follower
 from schemas import bundle
 from schemas.topics import ITEM_FEATURES
 from serving.catalogue import LiveCatalogue
-from tests.serving.conftest import Live, until
+from tests.live import Live, until
 
 
 def test_what_crosses_read_of_items_reaches_a_server_and_its_ranker(live: Live) -> None:

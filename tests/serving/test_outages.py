@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving.tokens import Token
-from tests.serving.conftest import Live, ids, until
+from tests.live import Live, ids, until
 
 AWAY_S = 30.0
 PERSONAL = {"because_item", "because_category"}

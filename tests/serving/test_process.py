@@ -23,7 +23,7 @@ from freshet.local.stack import Stack
 from freshet.settings import Settings, setting_name
 from serving.siblings import ProcessState
 from serving.tokens import Token
-from tests.serving.conftest import until
+from tests.live import until
 
 THREADS = """
 import json, runpy

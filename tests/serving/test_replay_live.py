@@ -24,7 +24,7 @@ from schemas import bundle
 from serving.record_store import RecordStore
 from serving.replay import read, replay
 from serving.settings import ServingSettings
-from tests.serving.conftest import Live, until
+from tests.live import Live, until
 from tests.serving.test_outages import repeated
 
 ANSWERS = 1_000

@@ -16,7 +16,7 @@ import pytest
 
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
-from tests.serving.conftest import until
+from tests.live import until
 
 ROUNDS = 20
 LEFT, RIGHT = BRANDS = "left of rules", "right of rules"

@@ -30,9 +30,7 @@ from recommend.surfaces.people_like_you import people_like_you
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving import services
-from tests.serving.conftest import Live, ids, until
-from tests.serving.conftest import api as api  # a fixture
-from tests.serving.conftest import live as live  # a fixture
+from tests.live import Live, ids, until
 from tests.serving.made import Api, Rows, person
 from tests.serving.surfaces import stock
 

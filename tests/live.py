@@ -1,5 +1,8 @@
-"""The whole stack, with a small catalogue, people who each love one genre, and a model trained on them; and the
-application over fakes."""
+"""The whole stack with a small catalogue, people who each love one genre, and a model trained on them.
+
+The fixture `live` is imported by tests/conftest.py alone: pytest takes an imported fixture for one more of the name,
+and each would start a stack.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +22,6 @@ from freshet.local.stack import Stack
 from freshet.settings import Settings
 from schemas.events import Event, User
 from tests.logs import made_log
-from tests.serving.made import Api
 from training.examples import Log
 from training.train import train
 
@@ -94,11 +95,3 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 live.post("events", events[start : start + BATCH])
             until(lambda: all(len(live.features(f"u{n}")["recent"]) == 20 for n in range(40)), 60)
             yield live
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
-    """The application over a fake store and a fake Kafka; nothing in the catalogue yet."""
-    api = Api(tmp_path / "bundles")
-    yield api
-    api.close()
