@@ -6,6 +6,7 @@ and each would start a stack.
 
 from __future__ import annotations
 
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -59,6 +60,11 @@ class Live:
         """A person's features."""
         return self.http.get(f"/v1/users/{user}/features").raise_for_status().json()  # type: ignore[no-any-return]
 
+    def written(self, user: str) -> bool:
+        """Whether the job has written everything of the person that the server has accepted: before that the server's
+        answers have events that nobody else finds in the store."""
+        return bool(self.features(user)["freshness"]["lag_ms"] == 0)
+
 
 def ids(feed: dict[str, Any]) -> list[str]:
     """Item ids of a feed, in its order."""
@@ -72,6 +78,16 @@ def until(check: Callable[[], Any], seconds: float = 30) -> Any:
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
     return found
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Stops a process, by force where it has not ended after `seconds`: no other is left running because of it."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _documents(events: list[Event]) -> list[dict[str, Any]]:
@@ -93,5 +109,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             events = _documents(list(log.interactions))
             for start in range(0, len(events), BATCH):
                 live.post("events", events[start : start + BATCH])
-            until(lambda: all(len(live.features(f"u{n}")["recent"]) == 20 for n in range(40)), 60)
+            until(lambda: all(live.written(f"u{n}") for n in range(40)), 60)
+            assert all(len(live.features(f"u{n}")["recent"]) == 20 for n in range(40))
             yield live
