@@ -127,7 +127,7 @@ def test_redis_is_away_for_30_seconds(live: Live) -> None:
     # Kafka kept what happened in the meantime, and the job catches up.
     until(lambda: live.features("u2")["recent"][0]["item_id"] == clicked)
     until(lambda: live.written("u2"))
-    assert clicked not in ids(live.feed("u2"))
+    assert clicked not in ids(live.whole_feed("u2"))
 
 
 # -- Kafka -----------------------------------------------------------------------------------------
