@@ -45,11 +45,14 @@ CONTEXT_POPULARITY = ContextPopularity("popularity_by_context", half_life=days(2
 
 CTR = Ratio("ctr", top="click", bottom=IMPRESSION, prior=(1, 20))
 
+LAST_EVENTS = 50
+"""a person's last events that a row has"""
+
 USER_VECTOR = UserVector(half_life=days(7), weights=TASTE)
 OF_USER: tuple[CellAggregation[Any], ...] = (
     CurrentSession(gap=minutes(30), types=EVENT_TYPES, categories=5),
     Counts("events", EVENT_TYPES, windows=(minutes(5), hours(1), hours(24), days(7))),
-    Recent(TASTE, k=50),
+    Recent(TASTE, k=LAST_EVENTS),
     AffinityShares("category_affinity", of="categories", half_life=days(14), weights=TASTE),
     AffinityShares("brand_affinity", of="brand", half_life=days(14), weights=TASTE),
     USER_VECTOR,

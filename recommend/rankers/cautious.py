@@ -11,6 +11,7 @@ import numpy.typing as npt
 from feature_repo.candidates import Candidates
 from feature_repo.columns import Rows
 from feature_repo.inputs import popularity
+from feature_repo.views import LAST_EVENTS
 from recommend.item_space import ItemSpace
 from recommend.model import Parts
 from recommend.priors import EVEN, LASTING, POPULARITY, PRIORS, Table, difference_of
@@ -21,7 +22,8 @@ from recommend.stage import Ranker, Scores
 HEAD = "prior"
 STRENGTH, HALF = 8.0, 5.0
 LEAST = 0.01
-"""weight below which the prior is left out: that of a person with 49 events"""
+"""Weight below which the prior is left out. With HALF that is so from 49 events on; with any, from LAST_EVENTS on,
+which a row has at most."""
 SAID = 10
 """events that stated interests count for: who says what they like sees it"""
 LIFT = 10.0
@@ -31,7 +33,8 @@ LIFT = 10.0
 @dataclass(frozen=True, kw_only=True)
 class Cautious(Ranker):
     """The scores of the ranker `of`, and the head HEAD: the prior of each candidate times `strength`, halved by every
-    `half` recent events of the person, 0 below LEAST. Without priors in the bundle, those of `of` alone.
+    `half` recent events of the person, 0 below LEAST and from LAST_EVENTS events on. Without priors in the bundle,
+    those of `of` alone.
 
     The prior is log2 of popularity relative to the most popular item, a mean of the decayed one and of how many people
     have ever met the item, by the share that training found (training/lasting.py); and `lift` times the cosine of the
@@ -55,14 +58,20 @@ class Cautious(Ranker):
         table, space = query.parts.tables.get(PRIORS), query.parts.space
         if table is None or space is None:
             return found
-        known = len(query.user["recent_items"])
-        if len(query.user["interests"]) or query.controls.interests:
-            known += SAID
-        weight = self.strength * 2.0 ** (-known / self.half)
-        prior = weight * self._prior(query, rows, table, space) if weight >= LEAST else np.zeros(len(rows))
+        weight = self._weight(query)
+        prior = weight * self._prior(query, rows, table, space) if weight else np.zeros(len(rows))
         values = np.column_stack([found.values, prior]).astype(np.float32)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
         return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
+
+    def _weight(self, query: Query) -> float:
+        known = len(query.user["recent_items"])
+        if known >= LAST_EVENTS:
+            return 0.0
+        if len(query.user["interests"]) or query.controls.interests:
+            known += SAID
+        weight = self.strength * 2.0 ** (-known / self.half)
+        return weight if weight >= LEAST else 0.0
 
     def _prior(self, query: Query, rows: Rows, table: Table, space: ItemSpace) -> npt.NDArray[np.float64]:
         found, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)

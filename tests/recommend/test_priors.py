@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from feature_repo.columns import Rows
+from feature_repo.views import LAST_EVENTS
 from operators.aggregator import ATTRIBUTES
 from recommend.candidate_set import merge
 from recommend.explain import Reasons
@@ -79,10 +80,12 @@ def test_without_priors_in_the_bundle_the_scores_are_the_rankers() -> None:
 def test_the_prior_falls_with_events() -> None:
     new = prior_of(query_of({PRIORS: TABLE}))
     assert np.diff(new).tolist() == pytest.approx([-STRENGTH / 2] * 3)
-    events = [("view", f"i{k % 4}") for k in range(20)]
+    events = [("view", f"i{k % 4}") for k in range(LAST_EVENTS)]
     known = prior_of(query_of({PRIORS: TABLE}, recent=events[:3]))
     assert known == pytest.approx(new * 2 ** (-3 / HALF))
     assert prior_of(query_of({PRIORS: TABLE}, recent=events)).tolist() == [0] * 4, "of whom enough is known"
+    endless = Cautious(of=Flat(name="flat"), half=1e6).score(query_of({PRIORS: TABLE}, recent=events), np.arange(4))
+    assert not endless.values[:, -1].any(), "a row has no more events than these"
     said = prior_of(query_of({PRIORS: TABLE}, interests=["a"]))
     assert said == pytest.approx(new * 2 ** (-SAID / HALF))
 

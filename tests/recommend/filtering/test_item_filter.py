@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from feature_repo.columns import ItemColumns
 from recommend.filtering import FilterError, ItemFilter, ItemFilters, RequestValues
-from recommend.filtering.item_filter import LEAST_MASK_BYTES, MASK_BYTES, _Kept
+from recommend.filtering.item_filter import LEAST_MASK_BYTES, MASK_BYTES, _KeptMask
 from schemas.events import Item
 
 NOW = 1_767_225_600_000
@@ -397,7 +397,7 @@ def test_now_is_the_requests_second() -> None:
 
 def test_a_mask_that_is_larger_than_all_that_may_be_kept_is_not_kept() -> None:
     filters = ItemFilters(ItemColumns())
-    large = _Kept(0, np.zeros(65 << 20, bool))
+    large = _KeptMask(0, np.zeros(65 << 20, bool))
     filters.keep(b"large", large)
     assert filters.kept(b"large") is None
 
