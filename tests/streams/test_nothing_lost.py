@@ -146,7 +146,9 @@ def quick(stack: Stack) -> Iterator[Callable[[int], None]]:
 @pytest.mark.integration
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.proof)])
-def test_kill_flink_and_cut_redis(stack: Stack, quick: Callable[[int], None], slots: int) -> None:
+def test_kill_flink_and_cut_redis(
+    stack: Stack, quick: Callable[[int], None], slots: int, request: pytest.FixtureRequest
+) -> None:
     data, run = datasets.movielens(), f"lost{slots}"
     events = list(squeezed(data.interactions[:EVENTS], run))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
@@ -160,11 +162,13 @@ def test_kill_flink_and_cut_redis(stack: Stack, quick: Callable[[int], None], sl
     world.space = BundleSpace.of(bundle.load(stack.settings.bundles / version), world.item)
     replay = Replay(user_operator(world), item_operator(world))
     sent: list[Any] = []
-    resumed = threading.Event()
+    resumed, over = threading.Event(), threading.Event()
 
     def produce() -> None:
         started = time.monotonic()
         for n, event in enumerate(events):
+            if over.is_set():
+                return
             if n % 50 == 0:
                 time.sleep(max(0.0, started + n / RATE - time.monotonic()))
             if n == len(events) * 3 // 4:  # a busy machine may take long to start Flink again
@@ -180,7 +184,16 @@ def test_kill_flink_and_cut_redis(stack: Stack, quick: Callable[[int], None], sl
         producer.flush()
 
     thread = threading.Thread(target=produce, daemon=True)
+
+    def end() -> None:
+        """Nothing is sent any more where the test has failed."""
+        over.set()
+        resumed.set()
+        thread.join(30)
+        producer.close(timeout=30)
+
     thread.start()
+    request.addfinalizer(end)
     deadline = time.monotonic() + DEADLINE_S
     while len(sent) < len(events) // 8:
         assert thread.is_alive(), "the producer has failed"
@@ -208,7 +221,6 @@ def test_kill_flink_and_cut_redis(stack: Stack, quick: Callable[[int], None], sl
     for event, future in zip(events, sent, strict=True):
         placed = future.get(timeout=30)
         replay.feed(Record(event, INTERACTIONS, placed.partition, placed.offset))
-    producer.close()
     assert not replay.dead
     users = sorted(user_id for user_id, _ in replay.users)
     store = FeatureStore(config=config(stack.settings.feature_store))
