@@ -31,7 +31,6 @@ from recommend.surfaces.friends import friends
 from schemas import codec, digests
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from tests.serving.conftest import api  # noqa: F401 (a fixture)
 from tests.serving.made import Api, met, person
 from tests.serving.surfaces import stock
 
@@ -62,7 +61,7 @@ class Outbox:
 class World:
     """A catalogue, people, and what the topic has; time stands where it is put."""
 
-    def __init__(self, api: Api) -> None:  # noqa: F811
+    def __init__(self, api: Api) -> None:
         self.api, self.outbox, self.now = api, Outbox(), now_ms()
         stock(
             api, [Item(item, f"Title {item}") for item in ITEMS], {item: [1, k, 0, 0] for k, item in enumerate(ITEMS)}
@@ -96,7 +95,7 @@ class World:
 
 
 @pytest.fixture
-def world(api: Api) -> World:  # noqa: F811
+def world(api: Api) -> World:
     found = World(api)
     found.add(*(f"u{n}" for n in range(12)))
     return found
