@@ -60,7 +60,7 @@ format: setup  ## mend what ruff can mend
 typecheck: setup  ## mypy, strict
 	$(BIN)/mypy
 
-bench: setup  ## freshness, ingest, throughput, cost by history, feed latency, bundles, filters, surfaces and digests
+bench: setup  ## freshness, ingest, throughput, history, feed, bundles, filters, rules, reactions, adding, digests, surfaces
 	$(BIN)/freshet bench freshness --features 0,8
 	$(BIN)/freshet bench ingest
 	$(BIN)/freshet bench throughput --features 0,40

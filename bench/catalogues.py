@@ -23,7 +23,7 @@ from freshet.settings import Settings
 from operators.contract import Record, Row
 from operators.space import BundleSpace
 from operators.time import DAY
-from recommend.priors import POPULARITY, TOKENS, VECTORS
+from recommend.priors import EVEN, LASTING, POPULARITY, TOKENS, VECTORS
 from schemas import bundle
 from schemas.clock import now_ms
 from schemas.events import EventType, Interaction, Item
@@ -80,6 +80,7 @@ def priors(n: int) -> dict[str, npt.NDArray[Any]]:
         POPULARITY: np.log2(people / people.max(initial=1.0)).astype(np.float32),
         TOKENS: np.array(tokens, np.str_),
         VECTORS: (0.2 * factors.unit(rng.normal(size=(len(tokens), DIM)))).astype(np.float32),
+        LASTING: np.array([EVEN], np.float32),
     }
 
 

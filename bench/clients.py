@@ -19,7 +19,8 @@ from bench.quiet import quiet
 
 SHOWN = 20
 CLOSED = -1
-"""status of a request whose connection the server closed without an answer"""
+"""status of a request that got no answer: the server closed the connection, or said nothing for PATIENCE_S"""
+PATIENCE_S = 60.0
 Result = TypeVar("Result")
 
 
@@ -62,13 +63,14 @@ class HttpConnection:
         if body:
             head += "Content-Type: application/json\r\n"
         try:
-            if self._streams is None:
-                self._streams = await asyncio.open_connection(self._host, self._port)
-            reader, writer = self._streams
-            writer.write(f"{head}\r\n".encode() + body)
-            status, fields = head_of(await reader.readuntil(b"\r\n\r\n"))
-            content = await reader.readexactly(int(fields.get("content-length", "0")))
-        except (OSError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(PATIENCE_S):
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection(self._host, self._port)
+                reader, writer = self._streams
+                writer.write(f"{head}\r\n".encode() + body)
+                status, fields = head_of(await reader.readuntil(b"\r\n\r\n"))
+                content = await reader.readexactly(int(fields.get("content-length", "0")))
+        except (OSError, asyncio.IncompleteReadError):  # a TimeoutError is an OSError
             await self.close()
             return Reply(CLOSED, _since(started), b"", None)
         if fields.get("connection", "").lower() == "close":

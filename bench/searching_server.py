@@ -38,12 +38,14 @@ FOREVER_S = 86_400.0
 
 class ComparedSearches(Struct):
     """Searches compared at one moment, epoch seconds, with `items` of the space in force. `error` is that of a search
-    that failed. Recalls are by what is searched for: items of the bundle, and items that have come since."""
+    that failed. Recalls are by what is searched for: items of the bundle, items that have come since, and the last
+    VECTORS of those."""
 
     at: float
     items: int
     bundled: list[float] = []
     added: list[float] = []
+    newest: list[float] = []
     error: str = ""
 
 
@@ -54,7 +56,9 @@ def compare(space: ItemSpace, columns: ItemColumns, chance: random.Random, k: in
     rows = np.flatnonzero(allowed)
     rows = rows[space.has(rows)]
     labels = space.labels_of(rows)
-    kinds = {"bundled": rows[labels < space.bundled], "added": rows[labels >= space.bundled]}
+    added = rows[labels >= space.bundled]
+    newest = added[np.argsort(labels[labels >= space.bundled])[-VECTORS:]]
+    kinds = {"bundled": rows[labels < space.bundled], "added": added, "newest": newest}
     found = ComparedSearches(at, len(rows))
     for kind, choices in kinds.items():
         if not len(choices):
@@ -63,8 +67,8 @@ def compare(space: ItemSpace, columns: ItemColumns, chance: random.Random, k: in
         vectors = space.vectors_of(chosen)
         try:
             answers = space.nearest(vectors, k, allowed)
-        except Exception as error:  # what the benchmark counts
-            found.error = f"{type(error).__name__}: {error}"
+        except Exception as error:  # the other kind is compared nevertheless
+            found.error = _text(error)
             continue
         setattr(found, kind, recalls(space, vectors, answers, rows, k))
     return found
@@ -97,11 +101,24 @@ def _compare_forever(services: Services, path: Path) -> None:
     chance = random.Random(7)
     with path.open("ab", buffering=0) as file:
         for _ in paced(PER_SECOND, FOREVER_S):
-            model = services.pipeline.model
-            if not services.catalogue.complete or model is None or model.user_space is None:
-                continue
-            found = compare(model.user_space, services.catalogue.columns, chance)
-            file.write(msgspec.json.encode(found) + b"\n")
+            try:
+                found = _compared(services, chance)
+            except Exception as error:  # which the benchmark counts as well
+                found = ComparedSearches(time.time(), 0, error=_text(error))
+            if found is not None:
+                file.write(msgspec.json.encode(found) + b"\n")
+
+
+def _compared(services: Services, chance: random.Random) -> ComparedSearches | None:
+    """A comparison; None before the server has its model and catalogue."""
+    model = services.pipeline.model
+    if not services.catalogue.complete or model is None or model.user_space is None:
+        return None
+    return compare(model.user_space, services.catalogue.columns, chance)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def main(path: Path) -> None:

@@ -62,7 +62,7 @@ LEAST_POPULAR = -20.0
 def popularity(of: Candidates) -> Column:
     """log2 decayed popularity, relative to the most popular item; never below LEAST_POPULAR."""
     items = of.request.items
-    return np.maximum(items.popularity[of.rows] - items.most_popular(), LEAST_POPULAR)
+    return np.maximum(items.popularity.take(of.rows) - items.most_popular(), LEAST_POPULAR)
 
 
 def region_popularity(of: Candidates) -> Column:
@@ -71,22 +71,22 @@ def region_popularity(of: Candidates) -> Column:
     values = items.popular_in(region)
     if values is None:
         return np.full(len(of), LEAST_POPULAR)
-    return np.maximum(values[of.rows] - items.most_popular(region), LEAST_POPULAR)
+    return np.maximum(values.take(of.rows) - items.most_popular(region), LEAST_POPULAR)
 
 
 def trend(of: Candidates) -> Column:
     """log(1 + events of the last 7 days)."""
-    return np.log1p(of.request.items.events_7d[of.rows])
+    return np.log1p(of.request.items.events_7d.take(of.rows))
 
 
 def ctr(of: Candidates) -> Column:
     """Smoothed click-through rate of the last 7 days."""
-    return of.request.items.ctr_7d[of.rows]
+    return of.request.items.ctr_7d.take(of.rows)
 
 
 def age(of: Candidates) -> Column:
     """log(1 + days since the item was created); -1 where that is unknown or in the future."""
-    days = ages(of.request.items.created_at[of.rows], of.request.at) / DAY
+    days = ages(of.request.items.created_at.take(of.rows), of.request.at) / DAY
     return np.where(np.isnan(days), -1.0, np.log1p(days))
 
 

@@ -207,7 +207,11 @@ def sealed(cell: bytes, recent: Collection[Entry], at: int, most: int = MOST) ->
 def appended(cell: bytes, shown: Impression, most: int) -> bytes:
     """The cell (b"" for none) with the entries of an impression. Where it then has more than twice `most`, sealed to
     `most`, so that this takes some microseconds a time on average; nothing is dropped for its age."""
-    new = packed(entries_of(shown))
+    # As of `packed(entries_of(shown))`, in a third of the time: they are one run of one surface.
+    hashes = np.array([hash64(item_id) for item_id in shown.items[:MOST_LIST]], np.uint64)
+    visits = np.full(len(hashes), min(shown.timestamp // VISIT, LATEST), np.uint32)
+    surface, count = np.array([[surface_code(shown.surface)], [len(hashes)]], np.uint32)[:, : len(hashes)]
+    new = Packed(surface.tobytes(), count.tobytes(), hashes.tobytes(), visits.tobytes())
     if cell:
         old = _unpack(cell)
         new = Packed(

@@ -102,8 +102,7 @@ class CandidateSet:
 
     def found_by(self, *names: str) -> npt.NDArray[np.bool_]:
         """Which candidates (n,) any of these retrievers found."""
-        bits = sum(1 << k for k, name in enumerate(self.names) if name in names)
-        return (self.sources & np.uint32(bits)) > 0
+        return (self.sources & _bits(self.names, names)) > 0
 
     def sources_of(self, position: int) -> list[str]:
         """Names of the retrievers that found the candidate."""
@@ -129,11 +128,20 @@ def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     grouped = np.sort(rows << width | np.arange(len(rows)))
     order = grouped & (1 << width) - 1
     grouped >>= width
-    starts = np.concatenate(([0], np.flatnonzero(grouped[1:] != grouped[:-1]) + 1))
+    is_first = np.empty(len(grouped), bool)
+    is_first[0] = True
+    np.not_equal(grouped[1:], grouped[:-1], out=is_first[1:])
+    starts = is_first.nonzero()[0]
     sources = np.bitwise_or.reduceat(bits.take(order), starts)
     first = order.take(starts)  # of equal rows the one that comes first
     best = first.argsort()
     return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
+
+
+@functools.lru_cache(1024)
+def _bits(names: tuple[str, ...], wanted: tuple[str, ...]) -> np.uint32:
+    """The bits of the wanted ones among the names of retrievers."""
+    return np.uint32(sum(1 << k for k, name in enumerate(names) if name in wanted))
 
 
 @functools.lru_cache(64)  # an entry has up to 23 kB, and few lengths but those of full lists come again

@@ -42,10 +42,12 @@ class Reasons(Explainer):
         rows = candidates.rows
         by_vector = candidates.found_by(*self.by_vector)
         personal = by_vector | candidates.found_by(*self.by_item)
+        anchors = _anchors(query, candidates, by_vector, personal)
+        because = {anchor: _because_item(query, anchor) for anchor in set(anchors)}
         found = zip(
             rows.tolist(),
             as_asked(query, rows),
-            _anchors(query, candidates, by_vector, personal),
+            anchors,
             is_new(query.columns.created_at.take(rows), query.at).tolist(),
             personal.tolist(),
             _in_context(query, candidates),
@@ -55,7 +57,7 @@ class Reasons(Explainer):
         )
         return [
             of_control
-            or _because_item(query, anchor)
+            or because[anchor]
             or (_new(query, row) if new else None)
             or (_because_category(query, row) if is_personal else None)
             or in_context

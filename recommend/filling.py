@@ -12,7 +12,7 @@ from recommend.candidate_set import CandidateSet
 from recommend.checked import filtered, retrieved
 from recommend.filters.everywhere import filters_of
 from recommend.query import Query
-from recommend.stage import Filter, Retriever
+from recommend.stage import Filter, Reranker, Retriever
 from recommend.surface import Surface
 from recommend.trace import Trace
 
@@ -24,13 +24,24 @@ def wanted(surface: Surface, query: Query) -> int:
     """How many candidates are enough: the whole list, since any of them may be the first. Where those that fill it up
     are behind all others in any case, the page and one more, which says that there is a next page; that one fills up
     for itself, by what is popular then."""
+    if not surface.ranker.fills_behind:
+        return query.length
     controls = query.controls
     moved = (
         surface.price_level or surface.exploration or query.objective is not None or query.rotation is not None
         or query.has_rules or controls.steers or controls.explores
-        or any(each.applies(query) for each in surface.rerankers)
+        or any(_may_move(each, query) for each in surface.rerankers)
     )  # fmt: skip
-    return query.length if moved or not surface.ranker.fills_behind else min(query.n + 1, query.length)
+    return query.length if moved else min(query.n + 1, query.length)
+
+
+def _may_move(reranker: Reranker, query: Query) -> bool:
+    """Whether the re-ranker may move candidates. One that raises fails where it is run, which is where the trace has
+    it."""
+    try:
+        return reranker.applies(query)
+    except Exception:
+        return True
 
 
 def is_short(query: Query, found: Rows, n: int, enough: int) -> bool:
@@ -51,15 +62,24 @@ def filled(
     enough: int,
 ) -> CandidateSet:
     """The candidates and, after them, those of the fallback that pass the filters, until they are `enough`: of its best
-    ones where they do, else of all. Where none remain, filters that may be relaxed are dropped, the last one first."""
-    filters = list(filters_of(surface, query))
-    more = retrieved(fallback, query, trace, fallback.best)
-    if trace.stages[-1].failed is not None:
-        trace.stages[-1].fell_back = "every item that it finds"
-    kept = _passing(filters, query, more, candidates, trace, broken, enough)
-    if len(candidates) + len(kept) >= enough:
-        return candidates.then(kept)
-    more = retrieved(fallback, query, trace)
+    ones where it has such and they do, else of all. Where none remain, filters that may be relaxed are dropped, the
+    last one first."""
+    filters, has_all = list(filters_of(surface, query)), False
+
+    def find(query: Query) -> Rows:
+        nonlocal has_all
+        best = fallback.best(query)
+        has_all = best is None
+        return fallback.find(query) if best is None else best
+
+    more = retrieved(fallback, query, trace, find)
+    if not has_all:
+        if trace.stages[-1].failed is not None:
+            trace.stages[-1].fell_back = "every item that it finds"
+        kept = _passing(filters, query, more, candidates, trace, broken, enough)
+        if len(candidates) + len(kept) >= enough:
+            return candidates.then(kept)
+        more = retrieved(fallback, query, trace)
     if trace.stages[-1].failed is not None:
         trace.stages[-1].fell_back = "available items in the order of the catalogue"
         more = np.flatnonzero(query.allowed)

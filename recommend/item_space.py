@@ -160,14 +160,13 @@ class ItemSpace:
             labels = self.index.search(vectors, fetched)
             if labels is None:
                 break
-            rows = self._rows[labels].astype(np.int64)
+            rows = self._rows.take(labels).astype(np.int64)
             passes = _passes(rows, keep)
             if passes.all():
                 return rows[:, :k]
             passing = int(passes.sum(axis=1).min())
             if passing >= (k if least is None else least):
-                first = np.argsort(~passes, axis=1, kind="stable")[:, : min(k, passing)]
-                return np.take_along_axis(rows, first, axis=1)
+                return np.stack([found[kept][: min(k, passing)] for found, kept in zip(rows, passes, strict=True)])
             if labels.shape[1] < fetched:
                 break  # these were all
             share = max(float(passes.mean()), 1 / MOST_FETCHED)
@@ -211,9 +210,12 @@ class ItemSpace:
 
     def learned(self, rows: Rows) -> Mask:
         """Which rows (n,) have a vector that behaviour is part of: their catalogue entries do not change it."""
+        return self.learned_by_label(self.labels_of(rows))
+
+    def learned_by_label(self, labels: npt.NDArray[np.signedinteger[Any]]) -> Mask:
+        """The same of labels (n,), -1 where the space has none."""
         if not self._bundled:
-            return np.zeros(len(rows), bool)
-        labels = self.labels_of(rows)
+            return np.zeros(len(labels), bool)
         origins = self._origins.take(labels, mode="clip")
         return (labels >= 0) & (labels < self._bundled) & (origins == LEARNED)
 

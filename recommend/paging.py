@@ -17,6 +17,8 @@ import numpy as np
 from recommend import steps
 from recommend.among import among
 from recommend.candidate_set import CandidateSet
+from recommend.checked import filtered
+from recommend.filters.everywhere import filters_of
 from recommend.query import Listed, Query
 from recommend.rules.stages import ARRANGED
 from recommend.slots import ExplorationSlots, explored
@@ -31,12 +33,12 @@ def left(surface: Surface, query: Query, listed: Listed, trace: Trace) -> Candid
     """The candidates on the list that pass the surface's filters now and, where no more than n do, new ones behind
     them."""
     candidates = CandidateSet(listed.rows, listed.sources, steps.sources_of(surface))
-    filters, broken, relaxed = list(steps.filters_of(surface, query)), set[str](), 0
+    filters, broken, relaxed = list(filters_of(surface, query)), set[str](), 0
     while relaxed < listed.relaxed and filters and filters[-1].relaxable:
         filters.pop()
         relaxed += 1
     for each in filters:
-        candidates = steps.filtered(each, query, candidates, trace, broken)
+        candidates = filtered(each, query, candidates, trace, broken)
     if len(candidates) > query.n:
         trace.relaxed = relaxed
         return candidates
@@ -97,16 +99,18 @@ def _on_list(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace)
     reserved = [each for each in asked if each is not None and len(each)]
     if not reserved:
         return ranked.first(length)
-    below = np.unique(np.concatenate(reserved))
-    below = below[below >= length][:length]
+    below = np.concatenate(reserved)
+    below = np.unique(below[below >= length])[:length]
+    if not len(below):
+        return ranked.first(length)
     return ranked.take(np.concatenate([np.arange(length - len(below)), below]))
 
 
 def marks(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace) -> dict[int, list[str]]:
     """Row → names of the filters that would have removed it, of those rows that there are any for."""
     found: dict[int, list[str]] = {}
-    for each in steps.filters_of(surface, query):
-        kept = steps.filtered(each, query, candidates, trace, set())
+    for each in filters_of(surface, query):
+        kept = filtered(each, query, candidates, trace, set())
         if len(kept) < len(candidates):
             for row in np.setdiff1d(candidates.rows, kept.rows).tolist():
                 found.setdefault(row, []).append(each.name)

@@ -20,6 +20,7 @@ from feature_repo.columns import ItemColumns
 from recommend import paging, steps
 from recommend.candidate_set import CandidateSet, merge
 from recommend.explain_events import Moved, moved_by
+from recommend.filling import FILL
 from recommend.filtering import ItemFilters
 from recommend.model import Model
 from recommend.popular import Popular
@@ -229,6 +230,6 @@ def _last_resort(query: Query) -> CandidateSet:
     except Exception:
         log.exception("the filter failed: none passes")
         rows = NO_ROWS
-    found = merge([rows[: query.n]], (steps.FILL,))
+    found = merge([rows[: query.n]], (FILL,))
     found.scores = np.zeros(len(found), np.float32)
     return found

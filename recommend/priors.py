@@ -47,7 +47,10 @@ def tokens_of(attributes: Mapping[str, Any]) -> list[str]:
 def difference(table: Table, attributes: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
     """How the taste of people with these attributes differs from everybody's (dim,); None where no attribute says
     anything."""
-    found = np.isin(table[TOKENS], tokens_of(attributes))
+    tokens = tokens_of(attributes)
+    if not tokens:
+        return None
+    found = np.isin(table[TOKENS], tokens)
     return np.asarray(table[VECTORS][found].sum(axis=0), np.float32) if found.any() else None
 
 

@@ -45,9 +45,9 @@ class _Choice(NamedTuple):
     drawn: DrawnPlaces
 
 
-def seed_of(request_id: str) -> int:
-    """The seed of all draws for one request."""
-    return hash64(request_id)
+def seed_of(request_id: str, is_logged: bool = True) -> int | None:
+    """The seed of all draws for one request; None where its list is not logged: nothing would be learned from them."""
+    return hash64(request_id) if is_logged else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,9 +94,9 @@ class Retriever(Stage, ABC):
     def find(self, query: Query) -> Rows:
         """Rows (k,), best first."""
 
-    def best(self, query: Query) -> Rows:
-        """The first rows of `find`, in that order, where a few cost less than all; all of them where not."""
-        return self.find(query)
+    def best(self, query: Query) -> Rows | None:
+        """The first rows of `find`, in that order, where a few cost less than all; None where they do not."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

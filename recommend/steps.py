@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from operators.contract import Vector
 from recommend.candidate_set import CandidateSet, merge
-from recommend.checked import filtered as filtered  # re-exported
-from recommend.checked import reordered, retrieved, scored
+from recommend.checked import filtered, reordered, retrieved, scored
 from recommend.explore import EXPLORING
-from recommend.filling import FILL as FILL
-from recommend.filling import filled, is_short, wanted
-from recommend.filters.everywhere import filters_of as filters_of  # re-exported
+from recommend.filling import FILL, filled, is_short, wanted
+from recommend.filters.everywhere import filters_of
 from recommend.objective import weights_of
 from recommend.price_level import priced
 from recommend.query import Query

@@ -32,6 +32,8 @@ class Digest(Struct, forbid_unknown_fields=True, frozen=True):
     """of the reasons"""
     model_version: Name | None = None
     variant: Name | None = None
+    sponsored: list[str] | None = None
+    """labels of items in sponsored positions, an entry for each item, "" for others; None where there is none"""
 
 
 def digest_id(channel: str, period: str, user_id: str) -> str:

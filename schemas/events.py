@@ -17,7 +17,7 @@ from schemas.controls import FEEDBACK, check_control
 from schemas.errors import InvalidEvent
 from schemas.faults import ID_PATTERN as ID_PATTERN
 from schemas.faults import NO_CONTROL as NO_CONTROL
-from schemas.faults import entry_of, field_of
+from schemas.faults import choices_of, entry_of, field_of
 from schemas.follows import FOLLOWS, check_follow
 from schemas.properties import check_finite, check_properties
 
@@ -195,6 +195,8 @@ def from_fields(kind: type[Any], fields: dict[str, Any]) -> Any:
         path, detail = field_of(error)
         if "[...]" in path:
             path = entry_of(kind, fields, path)
+        if detail.startswith("Invalid enum value"):
+            detail = f"{detail}: one of {', '.join(choices_of(kind, path))}"
         if path in SENT_TIMES and _is_seconds(fields.get(path)):
             detail = SECONDS
         raise InvalidEvent(detail, path) from None

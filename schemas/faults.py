@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from msgspec import ValidationError, convert, structs
 
@@ -33,6 +33,11 @@ def field_of(error: ValidationError) -> tuple[str, str]:
     if detail.startswith("Expected `str` matching regex"):
         detail = NOT_AN_ID if detail.endswith(f"{ID_PATTERN!r}") else NO_CONTROL
     return path, f"a name in it: {detail}" if where.startswith("key`") else detail
+
+
+def choices_of(kind: type[Any], path: str) -> tuple[Any, ...]:
+    """The values that a field of an event may have, where it may have certain ones alone."""
+    return next((get_args(field.type) for field in structs.fields(kind) if field.name == path), ())
 
 
 def entry_of(kind: type[Any], fields: dict[str, Any], path: str) -> str:

@@ -32,8 +32,7 @@ written; values are empty."""
 
 PARTITIONER = "murmur2_random"
 """librdkafka's name for what Kafka's Java client and kafka-python do: murmur2 of the key. Its own default is another
-hash,
-and a key's messages have to be in one partition whoever writes them."""
+hash, and a key's messages have to be in one partition whoever writes them."""
 
 EVENT_TYPES_OF: dict[str, type[Event]] = {
     INTERACTIONS: Interaction,

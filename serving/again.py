@@ -52,7 +52,7 @@ def again_body(around: Around, answer: Answer) -> AgainAnswer:
     return AgainAnswer(
         request_id=around.request_id, user_id=around.user_id,
         items=[
-            again_item(rank, each, answer, row)
+            _again_item(rank, each, answer, row)
             for rank, (row, each) in enumerate(shown)
         ],
         unknown_items=around.unknown_items, freshness=around.freshness,
@@ -60,7 +60,7 @@ def again_body(around: Around, answer: Answer) -> AgainAnswer:
     )  # fmt: skip
 
 
-def again_item(rank: int, each: Repurchase, answer: Answer, row: int) -> AgainItem:
+def _again_item(rank: int, each: Repurchase, answer: Answer, row: int) -> AgainItem:
     """One entry of the answer: the item of the row."""
     columns = answer.query.columns
     return AgainItem(

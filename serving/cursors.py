@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,10 +22,10 @@ from msgspec import Struct
 Hashes = npt.NDArray[np.uint64]
 
 MOST_GIVEN = 600
-"""items on all pages of one list; the page that reaches it is the last one, as is one whose cursor would be too long:
-with more than 14 retrievers the sources of the items take more room"""
+"""items on all pages of one list; the page that reaches it is the last one"""
 LONGEST = 6500
-"""characters of a cursor: it fits, with a filter, into the 8 kB that proxies take as a line"""
+"""characters of a cursor: it fits, with a filter, into the 8 kB that proxies take as a line. With more than 14
+retrievers the sources of the items take more room, and a long list does not fit"""
 TAG = 16
 """bytes of the signature"""
 BEGIN_ANEW = "leave `next` out to begin anew"
@@ -72,11 +73,17 @@ class Cursors:
         self._keep_s = keep_s
 
     def next(self, cursor: Cursor, now: int) -> str | None:
-        """The cursor of the page that follows, or None where this one is the last: MOST_GIVEN items have been given, or
-        the cursor would be longer than LONGEST, which no request may send. `now` in epoch ms."""
+        """The cursor of the page that follows, or None where this one is the last: MOST_GIVEN items have been given.
+        `now` in epoch ms.
+
+        No request may send one that is longer than LONGEST: the last of those that are left are not in it then. They
+        are found again behind the others, as items that have come since are."""
         if len(cursor.given) >= MOST_GIVEN:
             return None
-        text = self.encode(cursor, now)
+        while len(text := self.encode(cursor, now)) > LONGEST and len(cursor.left):
+            over = (len(text) - LONGEST) * 3 // 4  # bytes, of which four characters hold three
+            keep = max(0, len(cursor.left) - 1 - over // (8 + _narrow(cursor.sources).itemsize))
+            cursor = cursor._replace(left=cursor.left[:keep], sources=cursor.sources[:keep])
         return text if len(text) <= LONGEST else None
 
     def encode(self, cursor: Cursor, now: int) -> str:
@@ -133,4 +140,9 @@ def _narrow(sources: npt.NDArray[np.uint32]) -> npt.NDArray[np.unsignedinteger[A
 
 def digest(value: object) -> bytes:
     """Tells values of one parameter apart."""
-    return hashlib.blake2b(repr(value).encode(), digest_size=4).digest()
+    return _digest(repr(value))
+
+
+@lru_cache(1024)  # most of them come again in most requests
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=4).digest()

@@ -26,11 +26,10 @@ from serving.parameters import Parameter
 from serving.personal import (
     answer_to,
     impression,
-    impression_of_list,
+    is_explored,
     is_logged,
     read_others,
     read_person,
-    seed_for,
 )
 from serving.problems import NotFound, document
 from serving.request_parameters import (
@@ -129,7 +128,7 @@ class Feeds:
             query = requested.query(
                 user=person.features, others=others.favourites, n=n, region=asked["region"] or "",
                 device=asked["device"] or "", timezone=asked["timezone"] or "", pairs=person.pairs, user_id=user_id,
-                seed=seed_of(request_id) if shows else None,
+                seed=seed_of(request_id, shows),
             )  # fmt: skip
             found = await answer_to(person, requested, query, (hydrated - started) * 1000, others.degraded, recording)
             answer, chosen = with_pictures(found.answer, query.seed)
@@ -141,7 +140,7 @@ class Feeds:
         observe(services, surface, answer, timings, found.degraded)
         services.metrics.lag.observe(person.freshness.lag_ms / 1000)
         if answer.item_ids and shows:
-            services.log_shown(impression(request_id, user_id, requested, found, chosen))
+            services.log_shown(impression(request_id, user_id, requested, answer, chosen, found))
         return response
 
     async def similar(self, request: Request) -> Response:
@@ -169,10 +168,11 @@ class Feeds:
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
         request_id, hydrated = secrets.token_hex(12), not (person and person.degraded)
-        user_id = requested.asked["user_id"]
+        user_id, shows = requested.asked["user_id"], is_explored(request, requested, person)
         with self._services.recorder.recording(request_id, person) as recording:
-            seed = seed_for(request, requested, person, request_id)
-            query = requested.query(n=requested.asked["n"], user=user, user_id=user_id or "", seed=seed, **about)
+            query = requested.query(
+                n=requested.asked["n"], user=user, user_id=user_id or "", seed=seed_of(request_id, shows), **about
+            )
             answer = requested.answer(query, recording)
             around = requested.around(
                 "related", answer, request_id, answer.timings_ms, user_id, person, hydrated,
@@ -181,8 +181,8 @@ class Feeds:
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
         observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
-        if seed is not None and answer.item_ids:
-            self._services.log_shown(impression_of_list(request_id, user_id, requested, answer))
+        if shows and answer.item_ids:
+            self._services.log_shown(impression(request_id, user_id, requested, answer))
         return response
 
 

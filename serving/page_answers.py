@@ -90,7 +90,7 @@ def page_with_pictures(
     why an earlier choice of the same page has failed, None where it has not."""
     rows, chosen = [], []
     for number, row in enumerate(page.rows):
-        seed = seed_of(id_of_row(request_id, number)) if is_logged else None
+        seed = seed_of(id_of_row(request_id, number), is_logged)
         answer, of_row = with_pictures(row.answer, seed, failed[number] if failed else None)
         rows.append(replace(row, answer=answer))
         chosen.append(of_row)

@@ -7,7 +7,6 @@ who withdraws consent or is deleted. Where a model with another space comes into
 
 from __future__ import annotations
 
-import heapq
 import math
 import sys
 import threading
@@ -61,10 +60,8 @@ class PeopleIndex(Looping):
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, int] = OrderedDict()
         """who is to be read, and how often they were read in vain; who was active last is last"""
-        self._later: dict[str, tuple[float, int]] = {}
-        """the same of those who are to be read again, and when"""
-        self._due: list[tuple[float, str]] = []
-        """a heap of these times; those of people who are no longer in `_later`, or are at another time, do not count"""
+        self._later: list[OrderedDict[str, float]] = [OrderedDict() for _ in range(TRIES + 1)]
+        """when those are read again who are to be, by how often they were read in vain; the earliest first"""
         self._seen: OrderedDict[str, float] = OrderedDict()
         """when each person was read, or dropped, the oldest first"""
         self._held: OrderedDict[str, float] = OrderedDict()
@@ -122,7 +119,8 @@ class PeopleIndex(Looping):
         """Drops somebody who has withdrawn or was deleted, from the next answer on."""
         with self._lock:
             self._waiting.pop(user_id, None)
-            self._later.pop(user_id, None)
+            for later in self._later:
+                later.pop(user_id, None)
             self._held[user_id] = self._clock()
             self._held.move_to_end(user_id)
         if self._people is not None:
@@ -135,9 +133,11 @@ class PeopleIndex(Looping):
         with self._lock:
             while self._held and next(iter(self._held.values())) <= now - HELD_S:
                 self._held.popitem(last=False)
-            while self._due and self._due[0][0] <= now:
-                if (found := self._earliest()) is not None and found[0] not in self._waiting:
-                    self._wait([found[0]], found[1])
+            for tries, later in reversed([*enumerate(self._later)]):  # those with the fewest are read first
+                while later and next(iter(later.values())) <= now:
+                    user_id, _ = later.popitem(last=False)
+                    if user_id not in self._waiting:
+                        self._wait([user_id], tries)
         if space is None:
             return
         people = self._people
@@ -172,22 +172,15 @@ class PeopleIndex(Looping):
 
     def _postpone(self, user_id: str, tries: int) -> None:
         """Who is to be read again, after AGAIN_S or, where they were read in vain, longer each time; no more than are
-        kept. Needs the lock."""
+        kept: who was read in vain most often, and is due last, is dropped first. Needs the lock."""
         at = self._clock() + AGAIN_S * 2 ** max(0, tries - 1)
-        if self._later.get(user_id, (math.inf, 0))[0] <= at:
-            return
-        self._later[user_id] = at, tries
-        heapq.heappush(self._due, (at, user_id))
-        while len(self._later) > self._most:
-            self._earliest()
-
-    def _earliest(self) -> tuple[str, int] | None:
-        """Takes out who is to be read again first, and how often they were read in vain; None for a time that does not
-        count. Needs the lock."""
-        at, user_id = heapq.heappop(self._due)
-        if self._later.get(user_id, (None, 0))[0] != at:
-            return None
-        return user_id, self._later.pop(user_id)[1]
+        for later in self._later:
+            if later.get(user_id, math.inf) <= at:
+                return
+            later.pop(user_id, None)
+        self._later[tries][user_id] = at  # behind all others: each waits as long as those with as many tries
+        if sum(map(len, self._later)) > self._most:
+            next(later for later in reversed(self._later) if later).popitem()
 
     def _wait(self, user_ids: Iterable[str], tries: int = 0) -> None:
         """Who is to be read, those last who were active last; no more wait than are kept. Needs the lock."""

@@ -12,7 +12,7 @@ from operators.contract import Space
 from recommend.pictures import NO_PICTURES, Pictures
 from recommend.pipeline import Answer
 from recommend.query import Query
-from recommend.slots import logged, seed_of
+from recommend.slots import logged
 from schemas.events import Impression
 from serving.bodies import degraded_of
 from serving.hydrate import Person
@@ -44,12 +44,9 @@ def is_logged(request: Request, requested: Requested, person: Person | None) -> 
     return person is not None and person.consent and requested.is_logged and request.method != "HEAD"
 
 
-def seed_for(request: Request, requested: Requested, person: Person | None, request_id: str) -> int | None:
-    """The seed of the draws for a surface other than the feed; None where it has no slots, or the list is not logged:
-    nothing would be learned from it."""
-    if requested.surface.exploration is None or not is_logged(request, requested, person):
-        return None
-    return seed_of(request_id)
+def is_explored(request: Request, requested: Requested, person: Person | None) -> bool:
+    """Whether an answer that is logged for what is drawn in it alone, counts as shown: where its surface has slots."""
+    return requested.surface.exploration is not None and is_logged(request, requested, person)
 
 
 async def read_person(
@@ -99,26 +96,24 @@ async def answer_to(
 
 
 def impression(
-    request_id: str, user_id: str, requested: Requested, found: Personal, chosen: Pictures = NO_PICTURES
+    request_id: str,
+    user_id: str,
+    requested: Requested,
+    answer: Answer,
+    chosen: Pictures = NO_PICTURES,
+    ranked: Personal | None = None,
 ) -> Impression:
-    """The list as it was shown, with the pictures `chosen`. What an answer that fell back was made of is nothing to
-    learn from."""
-    asked, variant, person = requested.asked, requested.variant, found.person
-    inputs = None if found.degraded else found.answer.features
-    return Impression(
-        request_id, user_id, requested.now, found.answer.item_ids, requested.surface.name, asked.get("region"),
-        asked.get("device"), variant.version, variant.name,
-        features=None if inputs is None else inputs.tobytes(),
-        applied_offset=None if inputs is None else person.row_offset,
-        own_offsets=None if inputs is None else person.own_offsets,
-        **logged(found.answer.query, len(found.answer.item_ids)), **chosen.logged(),
-    )  # fmt: skip
-
-
-def impression_of_list(request_id: str, user_id: str, requested: Requested, answer: Answer) -> Impression:
-    """A list of another surface than a feed as it was shown to a person: without what it was ranked by."""
+    """The list as it was shown, with the pictures `chosen`. With `ranked`, of an answer whose ranker is trained on what
+    was shown, it has what the items were ranked by too, unless the answer fell back: that is nothing to learn from."""
     asked, variant = requested.asked, requested.variant
+    inputs, person = None, None
+    if ranked is not None and not ranked.degraded:
+        inputs, person = answer.features, ranked.person
     return Impression(
         request_id, user_id, requested.now, answer.item_ids, requested.surface.name, asked.get("region"),
-        asked.get("device"), variant.version, variant.name, **logged(answer.query, len(answer.item_ids)),
+        asked.get("device"), variant.version, variant.name,
+        features=None if inputs is None else inputs.tobytes(),
+        applied_offset=None if inputs is None or person is None else person.row_offset,
+        own_offsets=None if inputs is None or person is None else person.own_offsets,
+        **logged(answer.query, len(answer.item_ids)), **chosen.logged(),
     )  # fmt: skip

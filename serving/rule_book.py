@@ -4,6 +4,7 @@ All changes are in one partition, so that every server sees them in one order. O
 version, on two servers, the first in the topic is in force everywhere; the server that wrote the second writes the
 first one again, so that it is also the last one, which compaction keeps. Where a third change comes before it is
 written again, that one is in force, and is written again in turn, until the last one in the topic is in force.
+serving/rule_writer.py does so.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +20,8 @@ from serving import parameters
 from serving.body import read_body
 from serving.endpoint import Endpoint
 from serving.parameters import Parameter
-from serving.problems import Fault, NotFound, Stale, Unavailable, Unprocessable, VersionMissing, document
-from serving.producer import KafkaAway
-from serving.rule_book import ChangeOutcome
+from serving.problems import Fault, NotFound, Stale, Unprocessable, VersionMissing, document
 from serving.services import Services
-
-READ_BACK_S = 5.0
-"""how long a change may take from the broker's acknowledgement until it is in force here"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +75,7 @@ class RuleEndpoints:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._book = services.rules
-        self._writing = asyncio.Lock()
+        self._writer = services.rule_writer
 
     def endpoints(self) -> list[Endpoint]:
         """In the order of the documentation."""
@@ -139,7 +133,7 @@ class RuleEndpoints:
         return Response(status_code=204)
 
     async def _write(self, name: str, rule: Rule | None, by: str, request: Request) -> RuleChange:
-        async with self._writing:
+        async with self._writer.turn:
             before = self._book.latest(name)
             exists = before is not None and before.rule is not None
             if rule is None and not exists:
@@ -148,29 +142,10 @@ class RuleEndpoints:
             if rule is not None and not exists and len(self._book.changes) >= MOST_RULES:
                 raise Unprocessable(f"There are {MOST_RULES} rules; delete one first.")
             change = rules.change(before, name, rule, by, now_ms())
-            outcome = await self._append(change)
+            outcome = await self._writer.write(change)
             if outcome.in_force:
                 return change
-            while not outcome.in_force and outcome.change is not None:  # see serving/rule_book.py
-                outcome = await self._append(outcome.change)
             raise _stale(name, outcome.change)
-
-    async def _append(self, change: RuleChange) -> ChangeOutcome:
-        """Raises Unavailable where the change has not been acknowledged, or not been read back."""
-        expected = self._book.expect(change)
-        try:
-            await self._services.events.append([change])
-            async with asyncio.timeout(READ_BACK_S):
-                return await expected
-        except KafkaAway:
-            detail = (
-                "Kafka has not acknowledged the change. Read the rule, and send the change again if it is as it was."
-            )
-            raise Unavailable(detail) from None
-        except TimeoutError:
-            raise Unavailable("The change is stored, but not in force on this server yet. Read the rule.") from None
-        finally:
-            self._book.forget(change)
 
     def _state(self, change: RuleChange) -> RuleState:
         assert change.rule is not None

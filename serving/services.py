@@ -37,6 +37,7 @@ from serving.producer import EventProducer
 from serving.record_store import RecordStore
 from serving.recorder import Recorder
 from serving.rule_book import RuleBook
+from serving.rule_writer import RuleWriter
 from serving.settings import ServingSettings
 from serving.siblings import Siblings
 from serving.store import Store, UserRows, feast_rows
@@ -79,6 +80,7 @@ class Services:
     def __post_init__(self) -> None:
         self.people = PeopleIndex(self.settings.people, self._user_space, self._read_people, self.may_appear)
         self._follows_people = bool(self.settings.people) or self.recorder.is_used
+        self.rule_writer = RuleWriter(self.rules, self.events)
         self.metrics.watch(self._gauges, lambda: self.background)
 
     @classmethod
@@ -195,10 +197,10 @@ class Services:
     @property
     def background(self) -> list[LoopHealth]:
         """The health of each background thread."""
-        followers = [each for each in (self._follower, self._rules_follower, self._people_follower) if each]
-        followed = [each.health for each in followers]
+        followers = self._follower, self._rules_follower, self._people_follower
+        followed = [each.health for each in followers if each]
         if self._rules_follower:
-            followed.append(self.rules.health)
+            followed += [self.rules.health, self.rule_writer.health]
         if self._people_follower and self.settings.people:
             followed.append(self.people.health)
         recorded = [self.recorder.health] if self.recorder.is_used else []
@@ -274,7 +276,7 @@ class Services:
     async def _write_out(self) -> None:
         """Impressions first: nothing adds to them by now."""
         try:
-            await self.impressions.stop()
+            await asyncio.gather(self.impressions.stop(), self.rule_writer.stop())
         finally:
             await self.events.close()
 

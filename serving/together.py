@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recommend.query import STRANGER
+from recommend.slots import seed_of
 from recommend.surfaces import bought_together, cart
 from schemas.events import Id
 from serving import parameters
@@ -20,7 +21,7 @@ from serving.bodies import body, degraded_of
 from serving.body import read_object
 from serving.endpoint import FOR_USER, ITEM_ID, Endpoint
 from serving.feeds import observe, person_of, row_of, timings_of
-from serving.personal import impression_of_list, is_logged, read_person, seed_for
+from serving.personal import impression, is_explored, is_logged, read_person
 from serving.problems import document
 from serving.request_parameters import AFTER, COMMON, explained, how_many
 from serving.requested import Requests
@@ -68,20 +69,20 @@ class Carts:
         row = row_of(self._services, asked["id"])
         person = await person_of(self._services, requested)
         user = person.features if person else STRANGER
-        request_id = secrets.token_hex(12)
+        request_id, shows = secrets.token_hex(12), is_explored(request, requested, person)
         with self._services.recorder.recording(request_id, person) as recording:
-            seed = seed_for(request, requested, person, request_id)
             query = requested.query(
-                n=asked["n"], user=user, user_id=user_id or "", item=row, cart=np.array([row], np.int64), seed=seed
-            )
+                n=asked["n"], user=user, user_id=user_id or "", item=row, cart=np.array([row], np.int64),
+                seed=seed_of(request_id, shows),
+            )  # fmt: skip
             answer = requested.answer(query, recording)
             hydrated = not (person and person.degraded)
             around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
         observe(self._services, surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
-        if seed is not None and answer.item_ids:
-            self._services.log_shown(impression_of_list(request_id, user_id, requested, answer))
+        if shows and user_id is not None and answer.item_ids:
+            self._services.log_shown(impression(request_id, user_id, requested, answer))
         return response
 
     async def cart(self, request: Request) -> Response:
@@ -99,11 +100,11 @@ class Carts:
         if user_id is not None:
             person = await read_person(services, requested, user_id)
         hydrated = time.perf_counter()
-        request_id = secrets.token_hex(12)
+        request_id, shows = secrets.token_hex(12), is_logged(request, requested, person)
         with services.recorder.recording(request_id, person) as recording:
             query = requested.query(
                 user=person.features if person else STRANGER, n=asked["n"], cart=variant.pipeline.columns.rows(ids),
-                seed=seed_for(request, requested, person, request_id),
+                seed=seed_of(request_id, shows),
             )  # fmt: skip
             answer = requested.answer(query, recording)
             timings = timings_of(answer, started, (hydrated - started) * 1000)
@@ -113,6 +114,6 @@ class Carts:
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
         observe(services, surface, answer, timings, degraded_of(around.hydrated, answer))
-        if user_id is not None and answer.item_ids and is_logged(request, requested, person):
-            services.log_shown(impression_of_list(request_id, user_id, requested, answer))
+        if shows and user_id is not None and answer.item_ids:
+            services.log_shown(impression(request_id, user_id, requested, answer))
         return response

@@ -1,7 +1,9 @@
-"""Fixtures that every test may use: a real local stack in a temporary home, on ports of its own."""
+"""Fixtures that every test may use: a real local stack in a temporary home, on ports of its own; the same with a model
+and a server; and the application over fakes."""
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import prometheus_client  # noqa: F401 (Feast's metrics, once imported, would have it count in files that tests share)
@@ -10,6 +12,8 @@ import pytest
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
 from freshet.settings import Settings
+from tests.live import live as live
+from tests.serving.made import Api
 
 # The same examples at every run: a failure is a change of ours, and a busy machine fails no example for being slow.
 hypothesis.settings.register_profile(
@@ -41,6 +45,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Stack(settings, report=print) as stack:
         stack.up(["kafka", "redis"])
         yield stack
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """The application over a fake store and a fake Kafka; nothing in the catalogue yet."""
+    api = Api(tmp_path / "bundles")
+    yield api
+    api.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

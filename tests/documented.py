@@ -17,7 +17,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 CUT = "..."
 STABLE = {
     "algorithm", "by", "code", "degraded", "enabled", "event_type", "field", "fewer", "kind", "reason", "region",
-    "source", "status", "surface", "unknown_items", "user_id", "variant", "version",
+    "source", "state", "status", "surface", "unknown_items", "user_id", "variant", "version",
 }  # fmt: skip
 """fields whose values are the same in each answer; of others only the type is"""
 WIDTH = 120

@@ -357,3 +357,42 @@ def test_every_module_says_what_it_is(room: str) -> None:
         p.name for p in modules(room) if p.read_text().strip() and not ast.get_docstring(ast.parse(p.read_text()))
     ]
     assert silent == []
+
+
+def fixtures_imported(sources: dict[str, str]) -> set[str]:
+    """`file name` of fixtures wider than a test that a file imports. Pytest takes an imported fixture for one more of
+    the name, and sets up each: the stack that tests share would run twice."""
+    trees = {file: ast.parse(source) for file, source in sources.items()}
+    wide = {
+        (module_name(ROOT / file), node.name)
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).rpartition(".")[2] == "fixture"
+        for keyword in decorator.keywords
+        if keyword.arg == "scope" and ast.unparse(keyword.value) != "'function'"
+    }
+    return {
+        f"{file} {alias.name}"
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if (node.module, alias.name) in wide or (alias.name == "*" and node.module in {module for module, _ in wide})
+    }
+
+
+def test_a_fixture_that_is_imported_is_found() -> None:
+    source = "@pytest.fixture(scope='session')\ndef wide(): ...\n@pytest.fixture\ndef narrow(): ...\ndef plain(): ..."
+    for line, found in (
+        ("from tests.made import wide as wide", {"tests/test_one.py wide"}),
+        ("from tests.made import *", {"tests/test_one.py *"}),
+        ("from tests.made import narrow, plain", set()),
+    ):
+        assert fixtures_imported({"tests/made.py": source, "tests/test_one.py": line}) == found
+
+
+def test_what_tests_share_is_set_up_once() -> None:
+    sources = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    assert fixtures_imported(sources) == {"tests/conftest.py live"}

@@ -80,7 +80,8 @@ class _Events(NamedTuple):
             if event.item_id and event.event_type in COUNTED
         ]  # fmt: skip
         table = np.array(found, np.float64).reshape(-1, 6)  # exact: times of today are far below 2**53
-        return cls(*table[:, :5].astype(np.int64).T, weight=table[:, 5])
+        number, person, item, at, meets = table[:, :5].astype(np.int64).T
+        return cls(number, person, item, at, meets, table[:, 5])
 
 
 def _drawn(met: _Events, cut: int, end: int) -> Drawn:

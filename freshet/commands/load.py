@@ -61,7 +61,7 @@ def load(
     for _, path in named:
         files.check(path)
     if not named:
-        raise InputError("nothing to import: name a file with --items, --users, --interactions or …")
+        raise InputError("nothing to import: name a file with --items, --users, --interactions or --impressions")
     return run(Settings(), named, rejects=rejects, restart=restart, wait=wait)
 
 

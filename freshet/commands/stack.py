@@ -32,7 +32,8 @@ _MEANINGS = {
 
 
 def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
-    """Start the local stack and return when every component is healthy; running components are left as they are.
+    """Start the local stack and return when every component is healthy; running components are left as they
+    are, with the settings that they were started with.
 
     Where features have been edited since the running job was started, one line names them and the command that
     applies them; the exit status is still 0. It is 1 where a component does not become healthy.
@@ -55,6 +56,8 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     running = {status.name for status in stack.status() if status.state == "running"}
     if "server" in running:
         console.print(f"the page is at {settings.http_url}, the API at {settings.http_url}/docs")
+    for line in background.problems(settings, running):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
     if "flink" in running:
         console.print(f"Flink's web page is at {settings.flink_url}")
         edited = declared.edited(settings)
@@ -63,10 +66,16 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     return 0
 
 
-def down() -> int:
-    """Stop everything in reverse order. The Flink job leaves a savepoint, from which the next `up` resumes."""
+def down(*, only: str = "") -> int:
+    """Stop everything in reverse order. The Flink job leaves a savepoint, from which the next `up` resumes.
+
+    Parameters
+    ----------
+    only
+        Stop these alone, as in `--only server`: the next `up` starts them with the settings of then.
+    """
     stack = Stack(Settings(), report=_say)
-    stack.down()
+    stack.down(_names(only) or None)
     return 0
 
 

@@ -29,6 +29,8 @@ AT_LAST = {
     "rerank": "the order as it was", "explain": "no reasons",
 }  # fmt: skip
 """what happens where a stage and its fallbacks fail, by step"""
+WIDE = 140
+"""columns of a terminal from which on a list has room for stages; `show` has them with any"""
 NARROW = {"box": None, "pad_edge": False, "header_style": "bold"}
 
 
@@ -45,10 +47,13 @@ def show_all(*, as_json: Json = False) -> int:
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return 0
-    table = Table("surface", "call", "personal", "stages", **NARROW)  # type: ignore[arg-type]
-    table.columns[1].no_wrap = True
+    with_stages = console.width >= WIDE
+    table = Table("surface", "call", "personal", *(["stages"] if with_stages else []), **NARROW)  # type: ignore[arg-type]
+    for column in table.columns[:3]:
+        column.no_wrap = True
     for row in found:
-        table.add_row(row["name"], row["call"], "yes" if row["personal"] else "", ", ".join(row["stages"]))
+        stages = [", ".join(row["stages"])] if with_stages else []
+        table.add_row(row["name"], row["call"], "yes" if row["personal"] else "", *stages)
     console.print(table)
     return 0
 

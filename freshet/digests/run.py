@@ -30,6 +30,7 @@ from recommend.wording import DEFAULT, language_of
 from schemas import digests
 from schemas.clock import now_ms
 from schemas.events import Impression
+from serving.answers import sponsored_of
 from serving.feeds import feed_parameters
 from serving.hydrate import Person
 from serving.log_limit import OncePerMinute
@@ -203,7 +204,8 @@ class DigestRun:
             raise _NotSent(UNAVAILABLE)
         if len(found.answer.item_ids) < digest.least:
             raise _NotSent(TOO_FEW)
-        return self._message(digest_id, user_id, requested, found), impression(digest_id, user_id, requested, found)
+        shown = impression(digest_id, user_id, requested, found.answer, ranked=found)
+        return self._message(digest_id, user_id, requested, found), shown
 
     def _check(self, person: Person, query: Query, attributes: dict[str, Any], now: int) -> None:
         if person.degraded:
@@ -229,12 +231,14 @@ class DigestRun:
     def _message(self, digest_id: str, user_id: str, requested: Requested, found: Personal) -> digests.Digest:
         answer, items = found.answer, found.answer.query.columns.items
         shown = [items[row] for row in answer.candidates.rows.tolist()]
+        labels = [sponsored_of(answer, row) for row in answer.candidates.rows.tolist()]
         return digests.Digest(
             digest_id, user_id, self.channel, self._surface.name, self._period, requested.now, answer.item_ids,
             [item.title if item else "" for item in shown],
             answer.scores,
             [reason.text if reason else "" for reason in answer.reasons],
             answer.query.language, requested.variant.version, requested.variant.name,
+            [label or "" for label in labels] if any(labels) else None,
         )  # fmt: skip
 
     def _segment(self, text: str) -> ItemFilter:

@@ -59,8 +59,10 @@ class Cautious(Ranker):
         if table is None or space is None:
             return found
         weight = self._weight(query)
-        prior = weight * self._prior(query, rows, table, space) if weight else np.zeros(len(rows))
-        values = np.column_stack([found.values, prior]).astype(np.float32)
+        values = np.zeros((len(rows), len(found.heads) + 1), np.float32)
+        values[:, :-1] = found.values
+        if weight:
+            values[:, -1] = weight * self._prior(query, rows, table, space)
         weights = dict.fromkeys(found.heads, 1.0) if found.weights is None else found.weights
         return found._replace(values=values, heads=(*found.heads, HEAD), weights={**weights, HEAD: 1.0})
 
@@ -77,7 +79,10 @@ class Cautious(Ranker):
         found, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         lasting = float(table[LASTING][0]) if LASTING in table else EVEN
-        found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
+        if known.all():
+            found = (1 - lasting) * found + lasting * table[POPULARITY].take(labels)
+        else:
+            found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
         return found

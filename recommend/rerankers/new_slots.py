@@ -40,8 +40,12 @@ class NewSlots(Reranker):
         new = self._waiting(query, candidates)
         inside, below = new[new < n], new[new >= n]
         chosen = below[: max(0, self._slots(n) - len(inside))]
-        last = np.setdiff1d(np.arange(n), inside)[::-1][: len(chosen)]
-        order = np.setdiff1d(np.arange(n), last).tolist()
+        if not len(chosen):
+            return np.arange(n)
+        kept, order = set(inside.tolist()), list(range(n))
+        last = [position for position in reversed(order) if position not in kept][: len(chosen)]
+        for position in last:
+            order.remove(position)
         for slot, position in enumerate(chosen[: len(last)].tolist()):
             order.insert(int((slot + 0.5) / self.share), position)
         return np.array(order, np.int64)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_repo.columns import Rows
+from recommend.among import among
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 from recommend.rules.additions import NAME as ADDED
@@ -27,8 +28,6 @@ from recommend.rules.ruling import SponsoredMark
 from recommend.stage import Reranker
 from schemas.rules import Bury, Pin, Promote, Sponsor
 
-END = 100_000
-"""more places than there are candidates"""
 EXACT = 1e-9
 """what a share times a number may be off by"""
 
@@ -68,10 +67,11 @@ def _moved(query: Query, rows: Rows, bits: RowBits) -> Rows:
             rule = each.rule
             assert isinstance(rule, (Promote, Bury))
             net[about] += (rule.places or 0) * (1 if isinstance(rule, Promote) else -1)
-    for number, each in enumerate(reversed(plan.ends), 1):
+    ends = plan.end_numbers(bits)
+    for number, each in plan.ends_of_request:
         found = ruling.positions(each, rows, bits)
-        if len(found):
-            net[found] = number * (END if isinstance(each.rule, Promote) else -END)
+        ends[found] = np.maximum(ends[found], number)
+    net = np.where(ends > 0, plan.to_end(ends), net)
     if not net.any():
         return positions
     order = np.argsort(positions - net - 0.5 * np.sign(net), kind="stable")
@@ -98,7 +98,7 @@ class _Arrangement:
     def __init__(self, query: Query, rows: Rows, bits: RowBits) -> None:
         self._query, self._ruling, self._rows, self._bits = query, query.ruling, rows, bits
         self._n = min(query.n, len(rows))
-        self._caps = counters(query, rows, bits)
+        self._caps, self._listed = counters(query, rows, bits), bits.listed(query.ruling.plan.placing)
         self._reserved: dict[int, int] = {}
         """position → candidate"""
         self._placed: set[int] = set()
@@ -146,13 +146,16 @@ class _Arrangement:
         return np.array(found, np.int64)
 
     def _about(self, each: PlacedRule) -> list[int]:
+        if each.test is not None:
+            found = self._listed.get(each.test)
+            return [] if found is None else found.tolist()
         return self._ruling.positions(each, self._rows, self._bits).tolist()
 
     # -- reserved positions ----------------------------------------------------------------------------
 
     def _reserve(self) -> None:
         row_of, pins = self._query.columns.row_of, self._query.columns.rows(self._ruling.plan.pins)
-        places = np.flatnonzero(np.isin(self._rows, pins)) if len(pins) else pins
+        places = np.flatnonzero(among(self._rows, np.sort(pins)))
         place_of = dict(zip(self._rows[places].tolist(), places.tolist(), strict=True))
         for each in self._ruling.plan.slots:
             rule = each.rule

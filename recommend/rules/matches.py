@@ -91,6 +91,21 @@ class RowBits:
         """(width,): the tests that any of the rows matches."""
         return np.bitwise_or.reduce(self.packed, axis=0).tolist()
 
+    def bytes(self, chosen: Places) -> Bits:
+        """These of the bytes (chosen, n) of all rows."""
+        return self._by_test.take(chosen, axis=0)
+
+    def listed(self, tests: Sequence[int]) -> dict[int, Places]:
+        """Positions of the rows that match each of several tests, ascending; tests that none matches are left out."""
+        there = [test for test in tests if self._matched[test >> 3] >> (test & 7) & 1]
+        if not there:
+            return {}
+        numbers, n = np.array(there), len(self)
+        found = self._by_test.take(numbers >> 3, axis=0) & (1 << (numbers & 7)).astype(np.uint8)[:, None]
+        flat = np.flatnonzero(found != 0)  # a tenth of the time of `nonzero` of two dimensions
+        starts, places = np.searchsorted(flat, n * np.arange(len(there) + 1)).tolist(), flat % n
+        return {test: places[start:end] for test, start, end in zip(there, starts, starts[1:], strict=False)}
+
     def of(self, test: int) -> Mask:
         """Which rows (n,) match a test."""
         found: Mask = (self._by_test[test >> 3] & np.uint8(1 << (test & 7))) != 0

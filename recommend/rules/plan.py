@@ -16,6 +16,8 @@ ADDING = 8
 """rules, of the highest priority, that add candidates to one answer"""
 EACH = 20
 """candidates that one rule adds at most"""
+END = 100_000
+"""more places than there are candidates"""
 Moves: TypeAlias = npt.NDArray[np.float32]
 
 
@@ -66,34 +68,56 @@ class RulePlan:
         added = [each for each in (*self.slots, *self.shares, *self.ends) if isinstance(each.rule, (Sponsor, Promote))]
         self.adding = [(each.test, each.rule) for each in added if each.test is not None]
         """tests whose most popular items become candidates, and their rules"""
-        self._move_bytes: npt.NDArray[np.int64] | None = None
-        self._move_table: Moves = np.zeros(0, np.float32)
+        self.placing = [each.test for each in (*self.slots, *self.shares) if each.test is not None]
+        """tests of the rules that place items one by one"""
+        numbered = list(enumerate(reversed(self.ends), 1))
+        self.ends_of_request = [(number, each) for number, each in numbered if each.test is None]
+        """moves to an end whose items depend on the request, and their numbers: the greater one wins"""
+        by_places = [(each.test, _places(each)) for each in self.moves if each.test is not None and _places(each)]
+        self._places = ByteTable(by_places, np.add)
+        self._ends = ByteTable([(each.test, n) for n, each in numbered if each.test is not None], np.maximum)
+        signs = [1 if isinstance(each.rule, Promote) else -1 for each in reversed(self.ends)]
+        self._end_places = np.array([0, *(n * END * sign for n, sign in enumerate(signs, 1))], np.float32)
         if matches is not None:
             hides = [each.test for each in self.hides if each.test is not None]
             self.hide_key = matches.key(hides) if hides else None
-            self._sum_moves()
-
-    def _sum_moves(self) -> None:
-        """For each byte of the bits and each of its values, the places that the rules of its bits move an item by: a
-        request looks up a sum for each byte instead of adding up rule by rule."""
-        moved = [(each.test, _places(each)) for each in self.moves if each.test is not None and _places(each)]
-        used = sorted({test >> 3 for test, _ in moved})
-        if not used:
-            return
-        table = np.zeros((len(used), 256), np.float32)
-        values = np.arange(256)
-        for test, places in moved:
-            table[used.index(test >> 3)] += np.where(values >> (test & 7) & 1, places, 0)
-        self._move_bytes, self._move_table = np.array(used), table.ravel()
 
     def net_places(self, bits: RowBits) -> Moves:
-        """How many places up (n,) the items with these bits move, of moves whose items do not depend on the
+        """How many places up (n,) the items with these bits move, of moves by places whose items do not depend on the
         request."""
-        if self._move_bytes is None:
+        return self._places.of(bits)
+
+    def end_numbers(self, bits: RowBits) -> Moves:
+        """The greatest number (n,) of the moves to an end that the items with these bits are of, 0 for none, of those
+        whose items do not depend on the request."""
+        return self._ends.of(bits)
+
+    def to_end(self, numbers: Moves) -> Moves:
+        """How many places up (n,) the moves of these numbers move an item."""
+        return self._end_places.take(numbers.astype(np.intp))
+
+
+class ByteTable:
+    """A number for each byte of the bits and each of its values, made of the numbers of tests: a request looks one up
+    for each byte instead of going through the tests."""
+
+    def __init__(self, numbers: Sequence[tuple[int, int]], combine: np.ufunc) -> None:
+        """(Test, its number); `combine` makes one number of those of all tests that an item matches, and leaves one as
+        it is with 0."""
+        used = sorted({test >> 3 for test, _ in numbers})
+        table, values = np.zeros((len(used), 256), np.float32), np.arange(256)
+        for test, number in numbers:
+            of_byte = table[used.index(test >> 3)]
+            combine(of_byte, np.where(values >> (test & 7) & 1, number, 0), out=of_byte)
+        self._used, self._table, self._combine = np.array(used, np.intp), table.ravel(), combine
+        self._starts = 256 * np.arange(len(used))[:, None]
+
+    def of(self, bits: RowBits) -> Moves:
+        """The number (n,) of each item with these bits."""
+        if not len(self._used):
             return np.zeros(len(bits), np.float32)
-        places = bits.packed.take(self._move_bytes, axis=1).astype(np.int64)
-        places += np.arange(len(self._move_bytes)) * 256
-        found: Moves = self._move_table.take(places).sum(axis=1)
+        places = bits.bytes(self._used) + self._starts
+        found: Moves = self._combine.reduce(self._table.take(places, mode="clip"), axis=0)  # faster than with a check
         return found
 
 

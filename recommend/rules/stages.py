@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from feature_repo.columns import Rows
+from recommend.among import among
 from recommend.candidate_set import CandidateSet
 from recommend.query import Query
 from recommend.rules.additions import Ruled, pinned
@@ -28,7 +29,7 @@ def with_pinned(filters: Iterable[Filter], query: Query, candidates: CandidateSe
 
     def work() -> Rows:
         rows = pinned(query)
-        rows = rows[np.isin(rows, candidates.rows, invert=True)]
+        rows = rows[~among(rows, np.sort(candidates.rows))]
         for each in filters:
             if len(rows) and not each.relaxable and each.applies(query):
                 rows = rows[each.keep(query, rows)]

@@ -68,6 +68,20 @@ def test_an_answer_is_read_whole() -> None:
     assert first.ms > 0
 
 
+def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "PATIENCE_S", 0.05)
+
+    async def work(port: int) -> list[int]:
+        connection = HttpConnection("127.0.0.1", port)
+        async with asyncio.timeout(5):
+            found = [(await connection.ask("GET", "/")).status for _ in range(2)]
+        await connection.close()
+        return found
+
+    script = [b"", answer(200)]
+    assert served(lambda number, _: script[number], work) == [CLOSED, 200]
+
+
 def test_a_closed_connection_is_reported_and_opened_again() -> None:
     async def work(port: int) -> list[int]:
         connection = HttpConnection("127.0.0.1", port)

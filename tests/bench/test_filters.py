@@ -12,7 +12,7 @@ from bench import catalogues, filters
 from bench.filters import Case, FilteredCatalogue
 from feature_repo.inputs import INPUTS
 from recommend.pipeline import Pipeline
-from recommend.priors import POPULARITY, PRIORS, difference
+from recommend.priors import LASTING, POPULARITY, PRIORS, TOKENS, VECTORS, difference
 from recommend.rankers.cautious import HEAD
 from recommend.surfaces import home
 from schemas.clock import now_ms
@@ -57,6 +57,7 @@ def test_the_made_world_has_priors_so_that_they_are_part_of_what_is_measured(
     found = query.parts.tables[PRIORS]
     assert len(found[POPULARITY]) == 300
     assert difference(found, {"country": "DE"}) is not None
+    assert found.keys() == {POPULARITY, TOKENS, VECTORS, LASTING}, "as training/priors.py makes it"
 
 
 def test_every_case_is_asked_and_compared_with_the_exact_product() -> None:

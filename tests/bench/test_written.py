@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
 from bench.written import NOTHING, AppendOnlyFile, Written, commands, measured
+from freshet.local import redis as local
+from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
+from freshet.settings import Settings
 
 RESP = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*4\r\n$4\r\nHSET\r\n$1\r\nk\r\n$5\r\nfield\r\n$3\r\nabc\r\n"
 
@@ -38,8 +44,17 @@ def test_framing_is_no_write(command: str) -> None:
     assert measured(command.encode().split()) == NOTHING
 
 
-def test_a_real_file_gives_what_was_written_between_two_readings(stack: Stack) -> None:
-    settings = stack.settings
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Those of a Redis of the test's own: a job of the shared stack may write at any time."""
+    settings = Settings(home=tmp_path, **free_ports())
+    with Stack(settings, report=print, components=[local.Redis()]) as stack:
+        stack.up()
+        yield settings
+
+
+@pytest.mark.integration
+def test_a_real_file_gives_what_was_written_between_two_readings(settings: Settings) -> None:
     client = Redis(settings.host, settings.redis_port)
     client.set("bench-before", "x" * 1000)
     file = AppendOnlyFile(settings)

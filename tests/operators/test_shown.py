@@ -30,6 +30,7 @@ from operators.shown import (
     ShownState,
     appended,
     counted_on,
+    entries_of,
     pack,
     sealed,
     showings,
@@ -172,6 +173,13 @@ def test_pages_every_day_do_not_push_out_what_was_mailed_and_count_as_the_home_f
     assert [counted_on(name) for name in ("page:because_item", "page:made-up", "page:", "pages")] == [
         "similar", "home", "home", "pages"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [0, 1, 20, 250])
+def test_the_cell_of_one_impression_has_the_entries_that_the_job_keeps_of_it(n: int) -> None:
+    shown = Impression("r", "u1", T0, [f"i{k}" for k in range(n)], "page:trending")
+    entries = [("trending", hashed, visit) for _, hashed, visit in entries_of(shown)]
+    assert appended(b"", shown, 400) == pack(entries)
 
 
 def test_no_impression_is_too_much_for_the_cell_of_a_server() -> None:

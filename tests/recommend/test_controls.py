@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.controls import IDS, KINDS, TARGETS, TIMES
-from recommend import controls, explore, steer, steps
+from recommend import controls, explore, steer
 from recommend.filtering import ItemFilters
 from recommend.filters import NotHidden, NotRefused
+from recommend.filters.everywhere import filters_of
 from recommend.pipeline import Answer
 from recommend.query import Query
 from recommend.retrievers import AskedFor
@@ -318,9 +319,7 @@ def test_a_person_without_controls_pays_for_no_stage_of_them() -> None:
 
 
 def test_every_surface_has_the_filters_of_a_person() -> None:
-    names = {
-        each.name for each in steps.filters_of(replace(home, filters=()), query(("hide", "i00"), ("not_brand", "x")))
-    }
+    names = {each.name for each in filters_of(replace(home, filters=()), query(("hide", "i00"), ("not_brand", "x")))}
     assert names == {"hidden", "refused"}
 
 

@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from feature_repo.columns import Rows
 from recommend import steps
 from recommend.candidate_set import merge
+from recommend.filling import FILL
 from recommend.filters import NotItself
 from recommend.query import Query
+from recommend.stage import Retriever, StageError
 from recommend.surfaces import home
 from recommend.trace import Trace
 from schemas.events import Item
@@ -27,7 +31,7 @@ def query(n_items: int, n: int = 5, unavailable: tuple[int, ...] = (), **row: ob
 def left(q: Query, *rows: int) -> tuple[list[int], Trace]:
     """Numbers of the items that are left of those candidates, and what each filter did."""
     trace = Trace()
-    found = steps.filter(home, q, merge([np.array(rows, np.int64)], ("any", steps.FILL)), trace)
+    found = steps.filter(home, q, merge([np.array(rows, np.int64)], ("any", FILL)), trace)
     return [int(q.columns.ids[row][1:]) for row in found.rows.tolist()], trace
 
 
@@ -47,6 +51,37 @@ def test_unavailable_disliked_and_met_items_are_removed_each_by_its_filter() -> 
 def test_too_few_are_filled_up_with_what_is_popular_and_passes_the_filters() -> None:
     q = query(10, n=4, unavailable=(1,), **seen(0, 5), recent=[("dislike", "i2")])
     assert left(q, 5, 9)[0] == [9, 3, 4, 6]
+
+
+@pytest.mark.parametrize("n_items", [30, 3])
+def test_a_fallback_that_has_no_best_ones_is_searched_once(n_items: int) -> None:
+    searched: list[int] = []
+
+    class Own(Retriever):
+        def find(self, query: Query) -> Rows:
+            searched.append(query.n)
+            return np.arange(query.columns.n)
+
+    q, trace = query(n_items, n=5), Trace()
+    surface = replace(home, fallback=Own(name="own", quota=5))
+    found = steps.filter(surface, q, merge([np.array([2], np.int64)], ("any", FILL)), trace)
+    assert found.rows.tolist()[:3] == [2, 0, 1]
+    assert len(found) == min(n_items, 5)
+    assert searched == [5]
+
+
+def test_a_fallback_that_fails_is_searched_once_too() -> None:
+    class Own(Retriever):
+        def find(self, query: Query) -> Rows:
+            raise StageError("away")
+
+    q, trace = query(9, n=3), Trace()
+    surface = replace(home, fallback=Own(name="own", quota=5))
+    assert steps.filter(surface, q, merge([np.array([2], np.int64)], ("any", FILL)), trace).rows.tolist() == [2, 0, 1]
+    failed = [each for each in trace.stages if each.failed]
+    assert [(each.stage, each.fell_back) for each in failed] == [
+        ("own", "available items in the order of the catalogue")
+    ]
 
 
 def test_where_everything_is_met_the_met_comes_back_before_the_disliked() -> None:

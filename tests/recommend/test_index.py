@@ -75,7 +75,7 @@ def test_searches_while_items_are_added_fail_never_and_find_what_is_there(share:
         assert allowed[answers].all()
         return recalls(space, vectors, answers, rows, K)
 
-    thread = threading.Thread(target=add)
+    thread = threading.Thread(target=add, daemon=True)
     thread.start()
     while not added.is_set():
         during += search()

@@ -19,6 +19,7 @@ from recommend.filters import Available, Complements, NotInCart
 from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Listed, Query
+from recommend.rerankers import Diverse
 from recommend.surfaces import bought_together, cart
 from schemas.events import Item
 from tests.serving.made import NOW, catalogue, person, pipeline, popular
@@ -217,6 +218,21 @@ def test_too_few_partners_are_filled_up_with_popular_items() -> None:
     assert (found.item_ids[0], len(found.item_ids)) == ("pasta", 3)
     assert found.scores[1:] == [0.0, 0.0]
     assert [reason.code for reason in found.reasons if reason] == ["bought_with", "popular", "popular"]
+
+
+@pytest.mark.parametrize("fills_behind", [True, False])
+def test_a_reranker_that_cannot_say_whether_it_applies_costs_nothing_but_its_order(fills_behind: bool) -> None:
+    class Broken(Diverse):
+        def applies(self, query: Query) -> bool:
+            raise RuntimeError("boom")
+
+    of = world()
+    surface = replace(bought_together, ranker=replace(bought_together.ranker, fills_behind=fills_behind), rerankers=())
+    whole = pipeline(of).recommend(surface, query(of, "milk", n=3))
+    found = pipeline(of).recommend(replace(surface, rerankers=(Broken(),)), query(of, "milk", n=3))
+    assert found.item_ids == whole.item_ids
+    assert "milk" not in found.item_ids
+    assert (whole.degraded, found.degraded) == ([], ["rerank"])
 
 
 def test_an_empty_cart_has_an_answer() -> None:

@@ -19,6 +19,7 @@ from msgspec import structs
 
 from schemas import codec
 from schemas.codec import HEADER_BYTES, MARKER, MAX_MESSAGE_BYTES, Codec
+from schemas.digests import Digest
 from schemas.errors import EventError, InvalidEvent, SchemaError, Undecodable, UnknownSchema
 from schemas.events import Event, Impression, Interaction, Item, LabelledExample
 from schemas.topics import EVENT_TOPICS, topic_of
@@ -184,6 +185,13 @@ def test_what_is_logged_of_a_list_fits_the_list(field: str, value: Any) -> None:
     with pytest.raises(InvalidEvent) as raised:
         codec.decode("impressions", codec.encode(structs.replace(event, **{field: value})))
     assert raised.value.field.startswith(field)
+
+
+def test_a_digest_of_before_sponsored_items_were_labelled_stays_readable() -> None:
+    digest = Digest("d", "u1", "email", "email", "2026-11-28", T0, ["i1"], ["A"], [0.5], [""], "de", "v1", "b")
+    assert codec.decode("digests", apache(declared("digests.1"), structs.asdict(digest))) == digest
+    labelled = structs.replace(digest, sponsored=["Advertisement"])
+    assert codec.decode("digests", apache(declared("digests"), structs.asdict(labelled))) == labelled
 
 
 def test_an_example_comes_back_as_it_was() -> None:

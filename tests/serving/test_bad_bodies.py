@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 
+from follow import to_end
 from schemas import codec
 from schemas.topics import INTERACTIONS
 from serving.tokens import Token
+from tests.live import Live, until
 from tests.serving import bodies
-from tests.serving.conftest import Live, until
 
 JSON = {"Content-Type": "application/json"}
 LISTS, IN_EACH, GOOD_IN_EACH = 90, 100, 10
@@ -44,24 +44,10 @@ OTHERS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-class Stored:
-    """What Kafka holds of interactions from now on."""
-
-    def __init__(self, kafka: str) -> None:
-        self._consumer = KafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
-        self._partitions = [TopicPartition(INTERACTIONS, p) for p in self._consumer.partitions_for_topic(INTERACTIONS)]
-        self._consumer.assign(self._partitions)
-        for partition, end in self._consumer.end_offsets(self._partitions).items():
-            self._consumer.seek(partition, end)
-
-    def ids(self) -> Counter[str]:
-        ends = self._consumer.end_offsets(self._partitions)
-        found: Counter[str] = Counter()
-        while any(self._consumer.position(p) < end for p, end in ends.items()):
-            for records in self._consumer.poll(timeout_ms=500).values():
-                found.update(codec.decode(INTERACTIONS, record.value).event_id for record in records)
-        self._consumer.close()
-        return found
+def stored(live: Live) -> Counter[str]:
+    """The ids of interactions that Kafka holds."""
+    messages = to_end.read(live.stack.settings.connection, [INTERACTIONS])
+    return Counter(codec.decode(INTERACTIONS, message.value or b"").event_id for message in messages)
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:
@@ -77,7 +63,7 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
 
 def test_every_broken_body_is_named_and_every_good_event_is_stored(live: Live) -> None:
     rng, http = random.Random(17), live.http
-    stored, claimed, total = Stored(live.stack.settings.kafka), Counter[str](), 0
+    before, claimed, total = stored(live), Counter[str](), 0
 
     def post_list(number: int) -> int:
         broken = [bodies.bad(rng, number * IN_EACH + n) for n in range(IN_EACH)]
@@ -119,7 +105,7 @@ def test_every_broken_body_is_named_and_every_good_event_is_stored(live: Live) -
     for kind in bodies.WHOLE:
         post_whole(kind)
 
-    found = stored.ids()
+    found = stored(live) - before
     assert found.total() == total, "nothing is stored without a receipt"
     assert {event_id: found[event_id] for event_id in claimed} == dict(claimed)
     until(lambda: live.feed("fuzzed")["degraded"] == [])

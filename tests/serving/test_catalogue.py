@@ -26,7 +26,7 @@ from schemas.topics import ITEM_FEATURES, ITEMS
 from serving.catalogue import LiveCatalogue
 from streams import wire
 from tests.bundles import put_in_force, write_bundle
-from tests.serving.conftest import until
+from tests.live import until
 from tests.serving.made import Api, catalogue, install, model, person, pipeline, popular
 
 

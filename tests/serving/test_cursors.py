@@ -46,14 +46,27 @@ def test_the_largest_fits_into_a_url() -> None:
     assert len(KEYED.encode(cursor(), NOW)) < 2500, "that of a second page"
 
 
-def test_a_cursor_that_no_request_may_send_is_not_given() -> None:
+@pytest.mark.parametrize("given_", [300, 500, MOST_GIVEN - 1])
+def test_a_cursor_that_no_request_may_send_has_the_first_of_those_that_are_left(given_: int) -> None:
     """Sources of a surface with more than 14 retrievers take 4 bytes each."""
-    wide = cursor(MOST_GIVEN - 1, MOST_LEFT, 1 << 20)
-    assert len(KEYED.encode(wide, NOW)) > LONGEST
-    assert KEYED.next(wide, NOW) is None
-    most = KEYED.next(cursor(450, MOST_LEFT, 1 << 20), NOW)
-    assert most is not None
-    assert len(most) <= LONGEST
+    wide = cursor(given_, MOST_LEFT, 1 << 20)
+    is_long = len(KEYED.encode(wide, NOW)) > LONGEST
+    assert is_long == (given_ == MOST_GIVEN - 1)
+    text = KEYED.next(wide, NOW)
+    assert text is not None
+    assert len(text) <= LONGEST
+    found = KEYED.decode(text, BOUND, NOW)
+    n = len(found.left)
+    assert same(found, wide._replace(left=wide.left[:n], sources=wide.sources[:n]))
+    if is_long:
+        assert n < MOST_LEFT
+        one_more = wide._replace(left=wide.left[: n + 2], sources=wide.sources[: n + 2])
+        assert len(KEYED.encode(one_more, NOW)) > LONGEST, "no more are cut than have to be"
+    else:
+        assert n == MOST_LEFT
+
+
+def test_the_page_that_reaches_the_most_is_the_last() -> None:
     assert KEYED.next(cursor(MOST_GIVEN, 3), NOW) is None
     assert KEYED.next(cursor(MOST_GIVEN - 1, MOST_LEFT), NOW) is not None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -115,6 +117,42 @@ def test_every_type_of_answer_is_printed(document: dict[str, Any]) -> None:
     said = {operation(document, call)[0] for call in PRINTED}
     there = {path for path in document["paths"] if path.startswith("/v1/")}
     assert there - said - {path for path in there if "{name}" in path} == WITHOUT
+
+
+SENT = r"""
+set -eu
+make() { :; }
+date() { [ "$*" = +%s ] || exit 1; command date +%s; }
+curl() { printf '%s\0%s\0' "${2#localhost:8000}" "${@: -1}"; }
+"""
+"""path and body of each call instead of the call; of `date` what every system has"""
+
+
+def test_what_the_docs_add_is_accepted_whole(api: Api) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", (DOCS / "answers.md").read_text(), re.DOTALL)
+    done = subprocess.run(["bash", "-c", SENT + block], capture_output=True, text=True, check=True, timeout=60)
+    said = done.stdout.split("\0")[:-1]
+    people = set()
+    for path, body in zip(said[::2], said[1::2], strict=True):
+        documents = json.loads(body)
+        receipt = api.post(path, documents).raise_for_status().json()
+        assert receipt["rejected"] == []
+        people |= {
+            each["user_id"]
+            for each in ([documents] if isinstance(documents, dict) else documents)
+            if path == "/v1/events"
+        }
+    assert people == {
+        "anna",
+        "ben",
+        "carla",
+        "dave",
+        "emil",
+        "frida",
+        "gina",
+        "hugo",
+        *(f"guest-{n}" for n in range(100)),
+    }
 
 
 # -- the comparison itself --------------------------------------------------------------------------

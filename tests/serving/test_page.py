@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.serving.conftest import Live
+from tests.live import Live
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

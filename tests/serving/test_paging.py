@@ -190,6 +190,7 @@ def test_an_item_that_can_be_had_again_comes_on_a_later_page(two: Two, surface: 
     shown, cursor = {*ids(first), *ids(second)}, second.json()["next"]
     while len(shown) < 200:
         answer = ask(two.apis[0], surface, n=20, next=cursor)
+        assert ids(answer)
         assert not shown & {*ids(answer)}
         shown |= {*ids(answer)}
         cursor = answer.json()["next"]

@@ -154,7 +154,28 @@ def test_no_more_people_wait_to_be_read_again_than_are_kept() -> None:
     for n in range(0, 9, 3):
         world.active(*(f"p{n + k}" for k in range(3)))
         world.index.refresh()
-    assert sorted(world.index._later) == ["p6", "p7", "p8"]
+    reads = len(world.reads)
+    world.now += AGAIN_S
+    world.index.refresh()
+    assert sum(map(len, world.reads[reads:])) == 3
+
+
+def test_who_is_active_again_is_read_again_though_all_others_were_read_in_vain() -> None:
+    world = World(most=3)
+    world.rows["known"] = row_of("i01")
+    world.active("a", "b", "c")
+    for _ in range(5):
+        world.index.refresh()
+        world.now += AGAIN_S
+    world.active("known")
+    world.index.refresh()
+    world.now += 1
+    world.active("known")
+    world.index.refresh()
+    reads = len(world.reads)
+    world.now += AGAIN_S
+    world.index.refresh()
+    assert ["known"] in world.reads[reads:]
 
 
 def test_who_is_active_is_read_once_in_a_while_and_in_batches() -> None:

@@ -73,7 +73,7 @@ def test_searches_while_people_come_and_go() -> None:
         except Exception as error:
             problems.append(error)
 
-    threads = [threading.Thread(target=change) for _ in range(2)]
+    threads = [threading.Thread(target=change, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):

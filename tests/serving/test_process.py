@@ -23,7 +23,7 @@ from freshet.local.stack import Stack
 from freshet.settings import Settings, setting_name
 from serving.siblings import ProcessState
 from serving.tokens import Token
-from tests.serving.conftest import until
+from tests.live import until
 
 THREADS = """
 import json, runpy
@@ -49,12 +49,19 @@ def test_a_server_that_is_started_by_hand_has_one_thread_of_linear_algebra(chose
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, Redis and a server of two processes."""
     settings = Settings(home=tmp_path_factory.mktemp("several"), server_processes=2, **free_ports())
     with Stack(settings, report=print) as stack:
         stack.up(["kafka", "redis", "server"])
         yield stack
+
+
+@pytest.fixture
+def several(started: Stack) -> Stack:
+    """All of them up, also after a test that has taken the server away."""
+    started.up(["kafka", "redis", "server"])
+    return started
 
 
 def click(user: str) -> dict[str, object]:

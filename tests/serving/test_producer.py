@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.partitioner import murmur2
 
+from follow import to_end
 from follow.connection import Connection
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
@@ -359,20 +360,10 @@ def test_a_killed_broker_loses_nothing_that_was_claimed_and_the_producer_goes_on
     with Stack(settings, report=print) as stack:
         stack.up(["kafka"])
         asyncio.run(outage(stack))
-        consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
         found: dict[str, list[str]] = {}
-        for topic in (INTERACTIONS, IMPRESSIONS):
-            partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning()
-            ends = consumer.end_offsets(partitions)
-            while any(consumer.position(p) < end for p, end in ends.items()):
-                for records in consumer.poll(timeout_ms=500).values():
-                    found.setdefault(topic, []).extend(
-                        getattr(event, "event_id", "") or event.request_id
-                        for event in (codec.decode(topic, record.value) for record in records)
-                    )
-        consumer.close()
+        for message in to_end.read(settings.connection, [INTERACTIONS, IMPRESSIONS]):
+            event = codec.decode(message.topic, message.value or b"")
+            found.setdefault(message.topic, []).append(getattr(event, "event_id", "") or event.request_id)
     assert set(claimed) <= set(found[INTERACTIONS])
     assert set(found[IMPRESSIONS]) == {f"r{n}" for n in range(20)}
     assert (counted["stored"], counted["dropped"]) == (20, 0)

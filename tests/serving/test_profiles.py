@@ -12,7 +12,7 @@ from follow.to_end import Message
 from schemas import codec
 from schemas.events import User
 from serving import profiles
-from tests.serving.conftest import Live
+from tests.live import Live
 from tests.serving.made import Api
 
 

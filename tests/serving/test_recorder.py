@@ -118,7 +118,7 @@ def test_a_request_does_not_wait_for_a_thread_that_changes_the_columns(api: Api)
             held.set()
             done.wait(10)
 
-    thread = threading.Thread(target=change)
+    thread = threading.Thread(target=change, daemon=True)
     thread.start()
     held.wait(10)
     started_at = time.monotonic()
@@ -282,7 +282,7 @@ def test_answers_are_equal_while_columns_change(tmp_path: Path) -> None:
             of.on_record(ITEM_FEATURES, b"", item_rows.encode(row))
             changes[0] += 1
 
-    thread = threading.Thread(target=change)
+    thread = threading.Thread(target=change, daemon=True)
     thread.start()
     found = []
     try:

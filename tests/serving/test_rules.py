@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from schemas.errors import InvalidEvent
 from schemas.events import Impression, Item
 from schemas.rules import HISTORY, RuleChange
 from schemas.topics import RULES
+from serving.producer import KafkaAway
 from tests.serving.made import Api, person, popular
 
 ITEMS = [
@@ -151,6 +153,63 @@ def test_a_third_change_that_comes_before_the_first_is_written_again_is_the_last
     assert stored[-1] == third, "the last one is what compaction keeps: a server that starts later reads no other"
 
 
+@pytest.mark.parametrize("fault", [KafkaAway("away"), RuntimeError("boom")], ids=["away", "a fault"])
+def test_where_kafka_goes_away_before_the_first_is_written_again_it_is_written_in_the_background(
+    api: Api, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr("serving.rule_writer.FIRST_RETRY_S", 0.01)
+    put(api, "sale", HIDE)
+    other = rules.change(api.services.rules.latest("sale"), "sale", rules.parse({**HIDE, "note": "other"}), "ben", 7)
+    append, fails, writer = api.log.append, [fault, KafkaAway("away")], api.services.rule_writer
+
+    async def failing(events: Any) -> Any:
+        if events[0].by == "anna":
+            await append([other])
+        elif fails:
+            raise fails.pop()
+        return await append(events)
+
+    async def settled() -> None:
+        async with asyncio.timeout(10):
+            while not writer.health.up:
+                await asyncio.sleep(0.01)
+
+    api.log.append = failing  # type: ignore[method-assign]
+    assert "changed by ben" in problem(put(api, "sale", {**HIDE, "note": "late"}, '"1"'), 412)["detail"]
+    assert not writer.health.up, "which the health of the server says"
+    api.run(settled())
+    assert (writer.health.errors, not fails) == (2, True)
+    stored = [event for _, event in api.log.stored if isinstance(event, RuleChange)]
+    assert [event.by for event in stored] == ["anna", "ben", "anna", "ben"]
+    assert stored[-1] == other, "the last one is what compaction keeps"
+    assert api.get("/v1/rules/sale").json()["rule"]["note"] == "other"
+
+
+def test_a_change_whose_fate_is_unknown_does_not_stay_behind_the_one_in_force(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.rule_writer.FIRST_RETRY_S", 0.01)
+    put(api, "sale", HIDE)
+    other = rules.change(api.services.rules.latest("sale"), "sale", rules.parse({**HIDE, "note": "other"}), "ben", 7)
+    append = api.log.append
+
+    async def stored_without_an_answer(events: Any) -> Any:
+        if events[0].by == "anna":
+            await append([other, *events])
+            raise KafkaAway("no report in time")
+        return await append(events)
+
+    async def settled() -> None:
+        async with asyncio.timeout(10):
+            while not api.services.rule_writer.health.up:
+                await asyncio.sleep(0.01)
+
+    api.log.append = stored_without_an_answer  # type: ignore[method-assign]
+    problem(put(api, "sale", {**HIDE, "note": "late"}, '"1"'), 503)
+    api.run(settled())
+    assert [event for _, event in api.log.stored if isinstance(event, RuleChange)][-1] == other
+
+
 @pytest.mark.parametrize(
     ("name", "rule", "field"),
     [
@@ -189,7 +248,7 @@ def test_without_kafka_nothing_is_changed(api: Api) -> None:
 
 
 def test_a_change_that_is_not_read_back_is_not_called_in_force(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.rules.READ_BACK_S", 0.01)
+    monkeypatch.setattr("serving.rule_writer.READ_BACK_S", 0.01)
     api.log.readers.clear()
     assert "not in force on this server yet" in problem(put(api, "a", HIDE), 503)["detail"]
 

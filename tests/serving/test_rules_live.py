@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ import pytest
 
 from freshet.local.ports import free_ports
 from freshet.local.stack import Stack
-from tests.serving.conftest import until
+from tests.live import end, until
 
 ROUNDS = 20
 LEFT, RIGHT = BRANDS = "left of rules", "right of rules"
@@ -53,8 +54,7 @@ def servers(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for client in clients:
             client.close()
         for process in running:
-            process.terminate()
-            process.wait(20)
+            end(process)
 
 
 def _ready(client: httpx.Client) -> bool:
@@ -72,8 +72,27 @@ def _shown(client: httpx.Client) -> list[str]:
     return [entry["item_id"] for entry in answer.json()["items"]]
 
 
-def _version(client: httpx.Client) -> int:
-    return client.get("/v1/rules/brand").json().get("version", 0)  # type: ignore[no-any-return]
+def _version(client: httpx.Client) -> int | None:
+    """Of the rule, or None where it is not there."""
+    answer = client.get("/v1/rules/brand")
+    if answer.status_code == 404:
+        return None
+    return answer.raise_for_status().json()["version"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def ruled(servers: list[httpx.Client]) -> Iterator[list[httpx.Client]]:
+    """The servers; the rule is on none of them afterwards."""
+    yield servers
+    one, two = servers
+    if _version(one) is not None:
+        _delete(one)
+    until(lambda: _version(two) is None, 5)
+
+
+def _delete(client: httpx.Client) -> None:
+    answer = client.delete("/v1/rules/brand", params={"by": "anna"}, headers={"If-Match": "*"})
+    assert answer.status_code == 204, answer.text
 
 
 def _put(client: httpx.Client, rule: Any, version: int | None) -> httpx.Response:
@@ -84,9 +103,9 @@ def _put(client: httpx.Client, rule: Any, version: int | None) -> httpx.Response
 @pytest.mark.proof
 @pytest.mark.integration
 def test_a_rule_put_on_one_server_is_in_force_on_another_and_never_half(
-    servers: list[httpx.Client],
+    ruled: list[httpx.Client],
 ) -> None:
-    one, two = servers
+    one, two = ruled
     sets = {brand: {f"ruled{k}" for k in range(40) if BRANDS[k % 2] == brand} for brand in BRANDS}
     whole = set.union(*sets.values())
     torn, stop, asked = [], threading.Event(), [0]
@@ -99,10 +118,10 @@ def test_a_rule_put_on_one_server_is_in_force_on_another_and_never_half(
                 if found not in (whole, *sets.values()):
                     torn.append(found)
 
-    load = [threading.Thread(target=ask, args=(str(client.base_url),)) for client in servers]
+    load = [threading.Thread(target=ask, args=(str(client.base_url),), daemon=True) for client in ruled]
     for thread in load:
         thread.start()
-    took, version = [], None
+    took, version = [], _version(one)
     try:
         for number in range(ROUNDS):
             hidden = BRANDS[number % 2]
@@ -116,18 +135,19 @@ def test_a_rule_put_on_one_server_is_in_force_on_another_and_never_half(
     finally:
         stop.set()
         for thread in load:
-            thread.join()
+            thread.join(60)
+    assert not any(thread.is_alive() for thread in load)
     print(f"on the second server after {statistics.median(took):.3f} s, at most {max(took):.3f} s; {asked[0]} feeds")
     assert torn == []
-    assert one.delete("/v1/rules/brand", params={"by": "anna"}, headers={"If-Match": "*"}).status_code == 204
+    _delete(one)
     until(lambda: set(_shown(two)) == whole, 5)
 
 
 @pytest.mark.proof
 @pytest.mark.integration
-def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(servers: list[httpx.Client]) -> None:
-    one, two = servers
-    answer = _put(one, {"kind": "hide", "items": ["ruled0"]}, _version(one) or None)
+def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(ruled: list[httpx.Client]) -> None:
+    one, two = ruled
+    answer = _put(one, {"kind": "hide", "items": ["ruled0"]}, _version(one))
     assert answer.status_code == 200, answer.text
     version = answer.json()["version"]
     for number in range(5):
@@ -136,17 +156,15 @@ def test_of_changes_at_once_on_two_servers_one_is_in_force_on_both(servers: list
 
         def change(index: int, version: int = version, answers: Any = answers, number: int = number) -> None:
             answers[index] = _put(
-                servers[index], {"kind": "hide", "items": ["ruled0"], "note": f"{index} {number}"}, version
+                ruled[index], {"kind": "hide", "items": ["ruled0"], "note": f"{index} {number}"}, version
             )
 
-        threads = [threading.Thread(target=change, args=(index,)) for index in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(2) as threads:
+            for changed in [threads.submit(change, index) for index in range(2)]:
+                changed.result()
         assert sorted(each.status_code for each in answers.values()) == [200, 412]
         (winner,) = (each.json() for each in answers.values() if each.status_code == 200)
-        for client in servers:
-            until(lambda client=client, wanted=winner["version"]: _version(client) >= wanted, 5)
+        for client in ruled:
+            until(lambda client=client, wanted=winner["version"]: (_version(client) or 0) >= wanted, 5)
             assert client.get("/v1/rules/brand").json()["rule"]["note"] == winner["rule"]["note"]
         version = winner["version"]

@@ -79,7 +79,7 @@ class Running:
     def __init__(self, made: Supervisor) -> None:
         self.made = made
         self.code: int | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

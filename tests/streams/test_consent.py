@@ -40,6 +40,7 @@ from schemas.clock import now_ms
 from schemas.events import Event, Impression, Interaction, Item, LabelledExample, User
 from schemas.topics import EXAMPLES, IMPRESSIONS, INTERACTIONS, USERS
 from tests.bundles import write_bundle
+from tests.live import end
 from training import archive
 
 DEFINITIONS = "tests.streams.personal"
@@ -75,8 +76,7 @@ def server(settings: Settings) -> Iterator[None]:
         until(lambda: Server().is_ready(other), "the second server is ready")
         yield other.http_url
     finally:
-        process.terminate()
-        process.wait(30)
+        end(process, 30)
 
 
 class World:

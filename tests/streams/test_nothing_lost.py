@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -46,15 +47,15 @@ MET = [f for f in user.extra if f.name.startswith("seen")]
 """the other fields of the state may be encoded in several ways, by what had changed since when"""
 
 
-def squeezed(events: list[Interaction]) -> Iterator[Interaction]:
-    """The events over the last five days instead of seven months, so that windows hold some of them; of people of this
-    test alone, for the stack is shared."""
+def squeezed(events: list[Interaction], run: str) -> Iterator[Interaction]:
+    """The events over the last five days instead of seven months, so that windows hold some of them; with ids of this
+    run alone, for the stack is shared."""
     first, last = events[0].timestamp, events[-1].timestamp
     now = int(time.time() * 1000)
     for event in events:
         share = (last - event.timestamp) / (last - first)
-        who = f"lost-{event.user_id}"
-        yield structs.replace(event, user_id=who, timestamp=now - int(share * 5 * DAY))
+        at = now - int(share * 5 * DAY)
+        yield structs.replace(event, event_id=f"{run}-{event.event_id}", user_id=f"{run}-{event.user_id}", timestamp=at)
 
 
 def same(name: str, stored: Any, expected: Any) -> bool:
@@ -95,13 +96,13 @@ BEYOND = 4 * MINUTE + 10
 """past the window and what may come late; less than a client's clock may be ahead"""
 
 
-def visit(n: int, at: int) -> list[Event]:
+def visit(run: str, n: int, at: int) -> list[Event]:
     """Somebody new is shown three films, clicks one and likes another."""
-    shown = Impression(f"r{n}", f"guest-{n}", at, ["1", "2", "3"], model_version="v1", features=bytes(24))
+    shown = Impression(f"{run}-r{n}", f"{run}-guest-{n}", at, ["1", "2", "3"], model_version="v1", features=bytes(24))
     return [
         shown,
-        Interaction(f"c{n}", "click", shown.user_id, at + 1, "2", None, shown.request_id),
-        Interaction(f"l{n}", "like", shown.user_id, at + 2, "3", None, shown.request_id),
+        Interaction(f"{run}-c{n}", "click", shown.user_id, at + 1, "2", None, shown.request_id),
+        Interaction(f"{run}-l{n}", "like", shown.user_id, at + 2, "3", None, shown.request_id),
     ]
 
 
@@ -116,49 +117,93 @@ def examples_in_files(settings: Settings, lists: Sequence[str]) -> Counter[tuple
     return Counter(zip(*(found[name].to_pylist() for name in ("request_id", "position", "labels")), strict=True))
 
 
+def checkpoints(settings: Settings) -> set[Path]:
+    """Those that are complete."""
+    return set(settings.checkpoints.glob("*/chk-*/_metadata"))
+
+
+@pytest.fixture
+def quick(stack: Stack) -> Iterator[Callable[[int], None]]:
+    """Starts the job of the shared stack with so many slots, checkpoints every four seconds and a short attribution.
+    Afterwards it is stopped, and the next test that asks for a job starts one with the settings that all tests have."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def start(slots: int) -> None:
+            patch.setenv("FRESHET_PARALLELISM", str(slots))
+            patch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
+            patch.setenv("FRESHET_ATTRIBUTION_MINUTES", "2")
+            patch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "2")
+            # Not with a job that another test has left: it takes up the bundle a second later, and vectors begin anew
+            # then.
+            stack.restart("flink")
+
+        try:
+            yield start
+        finally:
+            stack.down(["flink"])
+
+
 @pytest.mark.integration
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.proof)])
-def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
-    data = datasets.movielens()
-    events = list(squeezed(data.interactions[:EVENTS]))
+def test_kill_flink_and_cut_redis(
+    stack: Stack, quick: Callable[[int], None], slots: int, request: pytest.FixtureRequest
+) -> None:
+    data, run = datasets.movielens(), f"lost{slots}"
+    events = list(squeezed(data.interactions[:EVENTS], run))
     version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
-    monkeypatch.setenv("FRESHET_PARALLELISM", str(slots))
-    monkeypatch.setenv("FRESHET_CHECKPOINT_SECONDS", "4")
-    monkeypatch.setenv("FRESHET_ATTRIBUTION_MINUTES", "2")
-    monkeypatch.setenv("FRESHET_ATTRIBUTION_LATE_MINUTES", "2")
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
     for item in data.items:
         producer.send(ITEMS, key=key_of(item), value=codec.encode(item))
     producer.flush()
-    # Not with a job that another test has left: it takes up the bundle a second later, and vectors begin anew then.
-    stack.restart("flink")
+    quick(slots)
 
     world = KnownItems(data.items)
     world.space = BundleSpace.of(bundle.load(stack.settings.bundles / version), world.item)
     replay = Replay(user_operator(world), item_operator(world))
     sent: list[Any] = []
-    resumed = threading.Event()
+    resumed, over = threading.Event(), threading.Event()
 
     def produce() -> None:
         started = time.monotonic()
         for n, event in enumerate(events):
+            if over.is_set():
+                return
             if n % 50 == 0:
                 time.sleep(max(0.0, started + n / RATE - time.monotonic()))
             if n == len(events) * 3 // 4:  # a busy machine may take long to start Flink again
                 resumed.wait(DEADLINE_S)
             sent.append(producer.send(INTERACTIONS, key=key_of(event), value=codec.encode(event)))
             if n % (len(events) // LISTS) == 0:
-                for each in visit(n, int(time.time() * 1000)):
+                for each in visit(run, n, int(time.time() * 1000)):
                     producer.send(topic_of(each), key=key_of(each), value=codec.encode(each))
         for n in range(0, len(events), len(events) // LISTS):  # what each guest does much later closes their list
-            late = Interaction(f"s{n}", "search", f"guest-{n}", int(time.time() * 1000) + BEYOND)
+            at = int(time.time() * 1000) + BEYOND
+            late = Interaction(f"{run}-s{n}", "search", f"{run}-guest-{n}", at)
             producer.send(INTERACTIONS, key=key_of(late), value=codec.encode(late))
         producer.flush()
 
-    thread = threading.Thread(target=produce)
+    thread = threading.Thread(target=produce, daemon=True)
+
+    def end() -> None:
+        """Nothing is sent any more where the test has failed."""
+        over.set()
+        resumed.set()
+        thread.join(30)
+        producer.close(timeout=30)
+
     thread.start()
-    while not list(stack.settings.checkpoints.glob("*/chk-*/_metadata")) or len(sent) < len(events) // 8:
+    request.addfinalizer(end)
+    deadline = time.monotonic() + DEADLINE_S
+    while len(sent) < len(events) // 8:
+        assert thread.is_alive(), "the producer has failed"
+        assert time.monotonic() < deadline, f"{len(sent)} events sent"
+        time.sleep(0.1)
+    # One of this job alone, with some of its events: earlier jobs of the stack have left theirs.
+    earlier = checkpoints(stack.settings)
+    while not checkpoints(stack.settings) - earlier:
+        assert thread.is_alive(), "the producer has failed"
+        assert time.monotonic() < deadline, "no checkpoint was completed"
         time.sleep(0.1)
     stack.kill("flink")
     stack.up(["flink"])
@@ -169,13 +214,13 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch,
         assert time.monotonic() < deadline
         time.sleep(0.01)
     resumed.set()
-    thread.join()
+    thread.join(DEADLINE_S + len(events) / RATE)
+    assert not thread.is_alive(), f"{len(sent)} events sent"
     client.close()
 
     for event, future in zip(events, sent, strict=True):
         placed = future.get(timeout=30)
         replay.feed(Record(event, INTERACTIONS, placed.partition, placed.offset))
-    producer.close()
     assert not replay.dead
     users = sorted(user_id for user_id, _ in replay.users)
     store = FeatureStore(config=config(stack.settings.feature_store))
@@ -186,7 +231,7 @@ def test_kill_flink_and_cut_redis(stack: Stack, monkeypatch: pytest.MonkeyPatch,
     counted = sum(sum(replay.user_row(u, int(time.time() * 1000))["events_7d"]) for u in users)
     assert counted == len(events)
 
-    lists = [f"r{n}" for n in range(0, len(events), len(events) // LISTS)]
+    lists = [f"{run}-r{n}" for n in range(0, len(events), len(events) // LISTS)]
     said = ["{}", '{"click":1}', '{"like":1}']
     expected = Counter({(r, position, labels): 1 for r in lists for position, labels in enumerate(said)})
     deadline = time.monotonic() + DEADLINE_S

@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import subprocess
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,9 +113,12 @@ def _consume(kafka: str, topic: str) -> list[Any]:
     consumer.assign([partition])
     consumer.seek(partition, 0)
     end, found = consumer.end_offsets([partition])[partition], []
+    answered = time.monotonic()
     while consumer.position(partition) < end:
         for records in consumer.poll(timeout_ms=500).values():
             found += records
+            answered = time.monotonic()
+        assert time.monotonic() < answered + 60, f"{topic}: Kafka gives nothing more before its end"
     consumer.close()
     return found
 

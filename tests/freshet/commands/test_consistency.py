@@ -10,6 +10,8 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from freshet.cli import main
 from freshet.local.ports import free_ports
 from freshet.settings import Settings
 from tests.freshet.commands.test_features import freshet, until_taken
+from tests.live import end
 
 SECONDS, RATE, FEEDS = 60, 150, 8
 """of load, interactions a second, feeds a second"""
@@ -120,19 +123,30 @@ def replayed(settings: Settings) -> dict[tuple[str, int], dict[str, int]]:
     return {(example.request_id, example.position): example.labels for example in found}
 
 
-def visited(settings: Settings, people: list[str]) -> tuple[int, dict[str, dict[int, Any]]]:
-    """People ask for feeds and click in them while others act. The clicks, and what each shown item got, by request."""
-    rng = random.Random(7)
+@contextmanager
+def others_act(settings: Settings) -> Iterator[None]:
+    """Other people act meanwhile, and until all that they are to do is sent."""
     others = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", LOAD, str(RATE), str(SECONDS + 5)],
         env={**os.environ, **{f"FRESHET_{n.upper()}": str(v) for n, v in settings.model_dump().items() if "port" in n}},
         stdout=subprocess.PIPE,
     )
     assert others.stdout
-    assert others.stdout.readline() == b"begun\n"
+    try:
+        assert others.stdout.readline() == b"begun\n"
+        yield
+        assert others.wait(timeout=200) == 0
+    finally:
+        end(others)
+        others.stdout.close()
+
+
+def visited(settings: Settings, people: list[str]) -> tuple[int, dict[str, dict[int, Any]]]:
+    """People ask for feeds and click in them while others act. The clicks, and what each shown item got, by request."""
+    rng = random.Random(7)
     shown: dict[str, dict[int, Any]] = {}
     clicks = 0
-    with httpx.Client(base_url=settings.http_url, timeout=30, trust_env=False) as client:
+    with others_act(settings), httpx.Client(base_url=settings.http_url, timeout=30, trust_env=False) as client:
         began = time.monotonic()
         for n in range(SECONDS * FEEDS):
             time.sleep(max(0.0, began + n / FEEDS - time.monotonic()))
@@ -151,8 +165,6 @@ def visited(settings: Settings, people: list[str]) -> tuple[int, dict[str, dict[
                     "properties": {"region": "DE"},
                 }  # fmt: skip
                 client.post("/v1/events", json=event).raise_for_status()
-    assert others.wait(timeout=200) == 0
-    others.stdout.close()
     return clicks, shown
 
 

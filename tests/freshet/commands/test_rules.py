@@ -17,14 +17,13 @@ import pytest
 from freshet.cli import main
 from freshet.commands import rules as command
 from schemas.events import Impression, Item
-from tests.serving.conftest import api  # noqa: F401 (a fixture)
 from tests.serving.made import NOW, Api, popular
 
 HIDE = {"kind": "hide", "items": ["i1"]}
 
 
 @pytest.fixture(autouse=True)
-def _served(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+def _served(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     api.stock([Item(f"i{k}") for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
     popular(api.services.catalogue, {f"i{k}": float(k) for k in range(30)})
 
@@ -91,7 +90,7 @@ def test_a_file_that_cannot_be_is_refused(
 def test_a_trial_shows_whose_answers_change_and_how(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    api: Api,  # noqa: F811
+    api: Api,
 ) -> None:
     first = api.get("/v1/users/u1/feed").json()["items"][0]["item_id"]
     file = written(

@@ -16,7 +16,6 @@ from freshet.commands import surfaces as command
 from recommend.surfaces import SURFACES
 from recommend.trace import StageTrace
 from schemas.events import Impression, Item
-from tests.serving.conftest import api  # noqa: F401 (a fixture)
 from tests.serving.made import Api
 from tests.serving.surfaces import ANCHOR, stock
 
@@ -27,7 +26,7 @@ ABOUT = {
 
 
 @pytest.fixture(autouse=True)
-def _served(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def _served(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     stock(api, [Item(f"i{k}", f"Title {k}") for k in range(30)], {f"i{k}": [1, k, 0, 0] for k in range(30)})
 
     @contextmanager
@@ -80,7 +79,7 @@ def test_show_says_what_a_surface_is_made_of(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize("name", [surface.name for surface in SURFACES])
 def test_every_surface_can_be_shown_and_previewed(
-    api: Api,  # noqa: F811
+    api: Api,
     capsys: pytest.CaptureFixture[str],
     name: str,
 ) -> None:
@@ -111,7 +110,7 @@ def test_a_preview_says_what_every_stage_did(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_stage_that_fails_is_an_exit_status_of_1(
-    api: Api,  # noqa: F811
+    api: Api,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     api.services.catalogue.put_item(Item("bare"))

@@ -28,10 +28,9 @@ from recommend.digest import DigestPlan, MessageCap
 from recommend.surface import Paging, Surface
 from recommend.surfaces.email import email
 from recommend.surfaces.friends import friends
-from schemas import digests
+from schemas import codec, digests
 from schemas.clock import now_ms
 from schemas.events import Impression, Item
-from tests.serving.conftest import api  # noqa: F401 (a fixture)
 from tests.serving.made import Api, met, person
 from tests.serving.surfaces import stock
 
@@ -62,7 +61,7 @@ class Outbox:
 class World:
     """A catalogue, people, and what the topic has; time stands where it is put."""
 
-    def __init__(self, api: Api) -> None:  # noqa: F811
+    def __init__(self, api: Api) -> None:
         self.api, self.outbox, self.now = api, Outbox(), now_ms()
         stock(
             api, [Item(item, f"Title {item}") for item in ITEMS], {item: [1, k, 0, 0] for k, item in enumerate(ITEMS)}
@@ -96,7 +95,7 @@ class World:
 
 
 @pytest.fixture
-def world(api: Api) -> World:  # noqa: F811
+def world(api: Api) -> World:
     found = World(api)
     found.add(*(f"u{n}" for n in range(12)))
     return found
@@ -120,6 +119,17 @@ def test_each_person_gets_the_surface_s_answer_and_an_impression_of_it(world: Wo
     assert shown.model_version == digest.model_version == "v1"
     feed = world.api.get("/v1/users/u0/feed", surface="email", n=5, dry_run="true").json()
     assert [each["item_id"] for each in feed["items"]] == digest.items
+
+
+def test_items_in_sponsored_positions_are_labelled(world: World) -> None:
+    world.run(["u0"])
+    rule = {"kind": "sponsor", "items": ["i29"], "positions": [1], "label": "Advertisement"}
+    assert world.api.ask("PUT", "/v1/rules/ad?by=anna", json=rule).status_code == 200
+    world.run(["u1"])
+    before, digest = world.outbox.digests
+    assert before.sponsored is None
+    assert (digest.items[1], digest.sponsored) == ("i29", ["", "Advertisement", "", "", ""])
+    assert codec.decode("digests", codec.encode(digest)) == digest
 
 
 def test_nobody_gets_a_second_one_of_the_period_and_the_next_obeys_the_caps(world: World) -> None:

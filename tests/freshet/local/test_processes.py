@@ -57,16 +57,24 @@ def test_a_recycled_pid_is_never_signalled(tmp_path: Path, started: list[process
     assert started[0].leader() is not None
 
 
-def test_what_ignores_the_request_is_killed_after_its_grace(tmp_path: Path) -> None:
+def test_what_ignores_the_request_is_killed_after_its_grace(
+    tmp_path: Path, started: list[processes.ProcessRecord]
+) -> None:
     record = spawn(tmp_path, STUBBORN)
+    started.append(record)
+    deadline = time.monotonic() + 20
     while "on" not in (tmp_path / "one.log").read_text():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     assert not processes.end(record, 0.2)
     assert record.members() == []
 
 
-def test_children_of_a_crashed_leader_are_found_and_ended(tmp_path: Path) -> None:
+def test_children_of_a_crashed_leader_are_found_and_ended(
+    tmp_path: Path, started: list[processes.ProcessRecord]
+) -> None:
     record = spawn(tmp_path, [*ORPHAN, SLEEP[2]])
+    started.append(record)
     deadline = time.monotonic() + 10
     while record.leader() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -42,7 +42,20 @@ def test_bits_are_the_results_of_the_tests(tests: int) -> None:
         bits = found.bits(rows)
         for number in range(tests):
             assert bits.of(number).tolist() == (rows % (number + 1) == 0).tolist()
+            assert bits.positions(number).tolist() == np.flatnonzero(rows % (number + 1) == 0).tolist()
         assert found.visible(found.key([tests - 1])).tolist() == (rows % tests > 0).tolist()
+
+
+def test_positions_of_several_tests_at_once_are_those_of_each() -> None:
+    found = Matches(columns_of(300), [EveryNth(n) for n in (1, 7, 400, 3, 64, 500, 2)])  # type: ignore[misc]
+    bits = found.bits(np.arange(1, 300))
+    asked = [6, 2, 0, 3, 4]
+    listed = bits.listed(asked)
+    assert 2 not in listed
+    for test in set(asked) - {2}:
+        assert listed[test].tolist() == bits.positions(test).tolist()
+    assert found.bits(np.zeros(0, np.int64)).listed(asked) == {}
+    assert bits.listed([]) == {}
 
 
 def test_many_tests_of_many_items_take_little_more_memory_than_their_bits() -> None:
