@@ -25,7 +25,9 @@ LEAST = 0.01
 """Weight below which the prior is left out. With HALF that is so from 49 events on; with any, from LAST_EVENTS on,
 which a row has at most."""
 SAID = 10
-"""events that stated interests count for: who says what they like sees it"""
+"""events that stated interests count for"""
+STATED = 1.0
+"""what being of stated interests alone counts for, in doublings of popularity: who says what they like sees it"""
 LIFT = 10.0
 """what a cosine of 1 to the difference in taste of people alike counts for, in doublings of popularity"""
 
@@ -37,8 +39,9 @@ class Cautious(Ranker):
     those of `of` alone.
 
     The prior is log2 of popularity relative to the most popular item, a mean of the decayed one and of how many people
-    have ever met the item, by the share that training found (training/lasting.py); and `lift` times the cosine of the
-    item and the taste that people with a profile like the person's have more than others.
+    have ever met the item, by the share that training found (training/lasting.py); `lift` times the cosine of the item
+    and the taste that people with a profile like the person's have more than others; and `stated` times the share of
+    the item's categories that the person has stated as interests.
     """
 
     name: str = "model"
@@ -46,6 +49,7 @@ class Cautious(Ranker):
     strength: float = STRENGTH
     half: float = HALF
     lift: float = LIFT
+    stated: float = STATED
 
     def score(self, query: Query, rows: Rows) -> Scores:
         return self._with_prior(query, rows, self.of.score(query, rows))
@@ -70,13 +74,14 @@ class Cautious(Ranker):
         known = len(query.user["recent_items"])
         if known >= LAST_EVENTS:
             return 0.0
-        if len(query.user["interests"]) or query.controls.interests:
+        if interests_of(query):
             known += SAID
         weight = self.strength * 2.0 ** (-known / self.half)
         return weight if weight >= LEAST else 0.0
 
     def _prior(self, query: Query, rows: Rows, table: Table, space: ItemSpace) -> npt.NDArray[np.float64]:
-        found, labels = popularity(Candidates(query.ranking, rows)), space.labels_of(rows)
+        candidates = Candidates(query.ranking, rows)
+        found, labels = popularity(candidates), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         lasting = float(table[LASTING][0]) if LASTING in table else EVEN
         if known.all():
@@ -85,6 +90,8 @@ class Cautious(Ranker):
             found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
+        if stated := interests_of(query):
+            found += self.stated * candidates.category_mean(stated, [1.0] * len(stated))
         return found
 
     def heads(self, parts: Parts) -> tuple[str, ...]:
@@ -93,3 +100,8 @@ class Cautious(Ranker):
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         return self.of.wanted_pairs(query, rows)
+
+
+def interests_of(query: Query) -> list[str]:
+    """The categories that the person has stated as interests, in the profile or by a control."""
+    return list(dict.fromkeys((*query.user["interests"], *query.controls.interests)))

@@ -20,7 +20,7 @@ from recommend.pipeline import Pipeline
 from recommend.priors import POPULARITY, PRIORS, TOKENS, VECTORS, difference, difference_of, tokens_of
 from recommend.query import Query
 from recommend.rankers import Cautious
-from recommend.rankers.cautious import HALF, HEAD, SAID, STRENGTH
+from recommend.rankers.cautious import HALF, HEAD, SAID, STATED, STRENGTH
 from recommend.stage import Ranker, Scores
 from recommend.surfaces import home
 from schemas.events import Item
@@ -87,6 +87,8 @@ def test_the_prior_falls_with_events() -> None:
     endless = Cautious(of=Flat(name="flat"), half=1e6).score(query_of({PRIORS: TABLE}, recent=events), np.arange(4))
     assert not endless.values[:, -1].any(), "a row has no more events than these"
     said = prior_of(query_of({PRIORS: TABLE}, interests=["a"]))
+    assert said == pytest.approx((new + STRENGTH * STATED) * 2 ** (-SAID / HALF)), "all items are of that category"
+    said = prior_of(query_of({PRIORS: TABLE}, interests=["none of them has"]))
     assert said == pytest.approx(new * 2 ** (-SAID / HALF))
 
 
