@@ -41,7 +41,8 @@ class Cautious(Ranker):
     The prior is log2 of popularity relative to the most popular item, a mean of the decayed one and of how many people
     have ever met the item, by the share that training found (training/lasting.py); `lift` times the cosine of the item
     and the taste that people with a profile like the person's have more than others; and `stated` times the share of
-    the item's categories that the person has stated as interests.
+    the item's categories that the person has stated as interests. An item that came after training counts as popular as
+    the median of the other candidates, or more if it is by now.
     """
 
     name: str = "model"
@@ -88,6 +89,8 @@ class Cautious(Ranker):
             found = (1 - lasting) * found + lasting * table[POPULARITY].take(labels)
         else:
             found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
+            if known.any():  # nothing is known yet of an item that came after training: that is no fault of it
+                found[~known] = np.maximum(found[~known], np.median(found[known]))
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
         if stated := interests_of(query):

@@ -92,6 +92,14 @@ def test_the_prior_falls_with_events() -> None:
     assert said == pytest.approx(new * 2 ** (-SAID / HALF))
 
 
+def test_an_item_that_came_after_training_is_neither_good_nor_bad() -> None:
+    """As popular as the median of the others, where events do not say more."""
+    short = {**TABLE, POPULARITY: TABLE[POPULARITY][:3]}
+    prior = prior_of(query_of({PRIORS: short}))
+    assert prior[3] == pytest.approx(np.median(prior[:3]))
+    assert np.diff(prior[:3]).tolist() == pytest.approx([-STRENGTH / 2] * 2)
+
+
 def test_a_profile_moves_the_prior_and_only_where_it_may_be_read() -> None:
     attributes = msgspec.msgpack.encode({"age": 20})
     query = query_of({PRIORS: TABLE}, **{ATTRIBUTES: attributes})
