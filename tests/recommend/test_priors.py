@@ -95,7 +95,9 @@ def test_the_prior_falls_with_events() -> None:
 def test_an_item_that_came_after_training_is_neither_good_nor_bad() -> None:
     """As popular as the median of the others, where events do not say more."""
     short = {**TABLE, POPULARITY: TABLE[POPULARITY][:3]}
-    prior = prior_of(query_of({PRIORS: short}))
+    query = query_of({PRIORS: short})
+    query.columns.popularity[:4] = 50, 50, 50, -1e9
+    prior = prior_of(query)
     assert prior[3] == pytest.approx(np.median(prior[:3]))
     assert np.diff(prior[:3]).tolist() == pytest.approx([-STRENGTH / 2] * 2)
 
