@@ -97,6 +97,7 @@ def test_an_item_that_came_after_training_is_neither_good_nor_bad() -> None:
     short = {**TABLE, POPULARITY: TABLE[POPULARITY][:3]}
     query = query_of({PRIORS: short})
     query.columns.popularity[:4] = 50, 50, 50, -1e9
+    query.columns.leaders[""] = 50.0
     prior = prior_of(query)
     assert prior[3] == pytest.approx(np.median(prior[:3]))
     assert np.diff(prior[:3]).tolist() == pytest.approx([-STRENGTH / 2] * 2)
