@@ -21,8 +21,8 @@ from recommend.stage import Ranker, Scores
 
 HEAD = "prior"
 STRENGTH, HALF = 8.0, 5.0
-LEAST = 0.01
-"""Weight below which the prior is left out. With HALF that is so from 49 events on; with any, from LAST_EVENTS on,
+LEAST = 0.05
+"""Weight below which the prior is left out. With HALF that is so from 37 events on; with any, from LAST_EVENTS on,
 which a row has at most."""
 SAID = 10
 """events that stated interests count for"""
