@@ -42,7 +42,8 @@ class Cautious(Ranker):
     have ever met the item, by the share that training found (training/lasting.py); `lift` times the cosine of the item
     and the taste that people with a profile like the person's have more than others; and `stated` times the share of
     the item's categories that the person has stated as interests. An item that came after training counts as popular as
-    the median of the other candidates, or more if it is by now.
+    the median of the other candidates, or more if it is by now; as the most popular where all of its categories are
+    stated interests.
     """
 
     name: str = "model"
@@ -85,17 +86,19 @@ class Cautious(Ranker):
         found, labels = popularity(candidates), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         lasting = float(table[LASTING][0]) if LASTING in table else EVEN
+        stated = interests_of(query)
+        share = candidates.category_mean(stated, [1.0] * len(stated)) if stated else np.zeros(len(rows))
         if known.all():
             found = (1 - lasting) * found + lasting * table[POPULARITY].take(labels)
-        else:
-            found[known] = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
-            if known.any():  # nothing is known yet of an item that came after training: that is no fault of it
-                found[~known] = np.maximum(found[~known], np.median(found[known]))
+        elif known.any():
+            of_all = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
+            found[known] = of_all
+            # Nothing is known yet of an item that came after training, which is no fault of it.
+            middle = np.median(of_all)
+            found[~known] = np.maximum(found[~known], middle + (of_all.max() - middle) * share[~known])
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
-        if stated := interests_of(query):
-            found += self.stated * candidates.category_mean(stated, [1.0] * len(stated))
-        return found
+        return found + self.stated * share
 
     def heads(self, parts: Parts) -> tuple[str, ...]:
         own = self.of.heads(parts)

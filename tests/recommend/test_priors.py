@@ -101,6 +101,11 @@ def test_an_item_that_came_after_training_is_neither_good_nor_bad() -> None:
     prior = prior_of(query)
     assert prior[3] == pytest.approx(np.median(prior[:3]))
     assert np.diff(prior[:3]).tolist() == pytest.approx([-STRENGTH / 2] * 2)
+    wanted = query_of({PRIORS: short}, interests=["a"])
+    wanted.columns.popularity[:4] = 50, 50, 50, -1e9
+    wanted.columns.leaders[""] = 50.0
+    prior = prior_of(wanted)
+    assert prior[3] == pytest.approx(prior[:3].max()), "it is of what the person has asked for"
 
 
 def test_a_profile_moves_the_prior_and_only_where_it_may_be_read() -> None:
