@@ -38,6 +38,8 @@ Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
 Out = Annotated[Path, Parameter(help="Folder for the picture.")]
 Attempts = Annotated[int, Parameter(help="How often a round is measured at most, where the machine disturbs it.")]
+Items = Annotated[int, Parameter(help="Size of the catalogue.")]
+Users = Annotated[int, Parameter(help="How many people ask.")]
 OUT = Path(".freshet/bench")
 
 
@@ -255,8 +257,8 @@ def reactions(*, changes: int = 200, attempts: Attempts = 2, json: Json = False,
 @app.command
 def adding(
     *,
-    items: Annotated[int, Parameter(help="Size of the catalogue.")] = 100_000,
-    users: Annotated[int, Parameter(help="How many people ask.")] = 500,
+    items: Items = 100_000,
+    users: Users = 500,
     rate: Annotated[float, Parameter(help="New items a second.")] = 500,
     seconds: Annotated[float, Parameter(help="How long items are added, and how long not.")] = 60,
     attempts: Attempts = 2,
@@ -273,8 +275,8 @@ def adding(
 @app.command
 def bundles(
     *,
-    items: Annotated[int, Parameter(help="Size of the catalogue.")] = 100_000,
-    users: Annotated[int, Parameter(help="How many people ask.")] = 2_000,
+    items: Items = 100_000,
+    users: Users = 2_000,
     rate: Annotated[float, Parameter(help="Feeds a second.")] = 75,
     seconds: Annotated[float, Parameter(help="How long the load is steady before the third bundle is published.")] = 30,
     attempts: Attempts = 2,

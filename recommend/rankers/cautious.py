@@ -76,7 +76,7 @@ class Cautious(Ranker):
         known = len(query.user["recent_items"])
         if known >= LAST_EVENTS:
             return 0.0
-        if interests_of(query):
+        if len(query.user["interests"]):
             known += SAID
         weight = self.strength * 2.0 ** (-known / self.half)
         return weight if weight >= LEAST else 0.0
@@ -86,16 +86,13 @@ class Cautious(Ranker):
         found, labels = popularity(candidates), space.labels_of(rows)
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         lasting = float(table[LASTING][0]) if LASTING in table else EVEN
-        stated = interests_of(query)
+        stated = list(query.user["interests"])
         share = candidates.category_mean(stated, [1.0] * len(stated)) if stated else np.zeros(len(rows))
-        if known.all():
-            found = (1 - lasting) * found + lasting * table[POPULARITY].take(labels)
-        elif known.any():
-            of_all = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
-            found[known] = of_all
-            # Nothing is known yet of an item that came after training, which is no fault of it.
-            middle = np.median(of_all)
-            found[~known] = np.maximum(found[~known], middle + (of_all.max() - middle) * share[~known])
+        if known.any():
+            found[known] = of_all = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
+            if not known.all():  # nothing is known yet of an item that came after training: that is no fault of it
+                middle = np.median(of_all)
+                found[~known] = np.maximum(found[~known], middle + (of_all.max() - middle) * share[~known])
         if (towards := difference_of(query)) is not None:
             found += self.lift * (query.vectors(rows) @ towards)
         return found + self.stated * share
@@ -106,8 +103,3 @@ class Cautious(Ranker):
 
     def wanted_pairs(self, query: Query, rows: Rows) -> dict[str, list[str]]:
         return self.of.wanted_pairs(query, rows)
-
-
-def interests_of(query: Query) -> list[str]:
-    """The categories that the person has stated as interests, in the profile or by a control."""
-    return list(dict.fromkeys((*query.user["interests"], *query.controls.interests)))
