@@ -111,7 +111,9 @@ def test_redis_is_away_for_30_seconds(live: Live) -> None:
         token = live.post("events", live.event("u2", "click", clicked))["token"]
         assert clicked not in ids(live.feed("u2", after=token))
         health = live.http.get("/readyz")
-        assert (health.status_code, health.json()["degraded"]) == (200, ["store"])
+        missing = set(health.json()["degraded"])
+        # The index of people is read from Redis now and then, and is missing too if that fell due while Redis is away.
+        assert health.status_code == 200 and {"store"} <= missing <= {"store", "people"}
         time.sleep(max(0.0, AWAY_S - (time.monotonic() - gone)))
         returning = time.monotonic()
         live.stack.up(["redis"])
