@@ -79,7 +79,7 @@ class Found:
 
 def found(surface: Surface, query: Query, trace: RecordingTrace, kept: Rows) -> Found:
     """The same, with no more rows of fallbacks than were needed."""
-    return Found(surface, query, trimmed(surface, trace.runs, kept), kept, trace.failures)
+    return Found(surface, query, trimmed(surface, trace.runs, kept, trace.failures), kept, trace.failures)
 
 
 class RecordingTrace(Trace):
@@ -175,38 +175,25 @@ class HeldPopular(Popular):
         return self._held
 
 
-def rows_read(query: Query, runs: Sequence[StageRun], kept: Rows) -> Rows:
-    """The rows (n,), ascending, that the stages of an answer read: those that were found (of a fallback's, which may be
-    the whole catalogue, those among `kept` alone), and those that the query, the person's row and rules name."""
-    columns, listed = query.columns, query.listed
-    names = [*query.user["recent_items"], *query.controls.targets(*(each.kind for each in query.controls.found))]
-    if query.has_rules:
-        names += query.ruling.plan.pins
-    found = [kept, query.given, query.cart, query.excluded[:1], columns.rows(names)]
-    found += [run.result for run in runs if isinstance(run.stage, Retriever) and run.result is not None]
-    if listed is not None:
-        found.append(listed.rows)
-    if query.item >= 0:
-        found.append(np.array([query.item]))
-    found.append(columns.partners.of(bought_with(query)).partners)
-    return np.unique(np.concatenate(found)).astype(np.int64)
-
-
-def bought_with(query: Query) -> list[int]:
-    """Rows of the items whose partners in baskets the stages read."""
-    return list(dict.fromkeys([*query.cart.tolist(), *([query.item] if query.item >= 0 else [])]))
-
-
-def trimmed(surface: Surface, runs: Sequence[StageRun], kept: Rows) -> list[StageRun]:
+def trimmed(
+    surface: Surface, runs: Sequence[StageRun], kept: Rows, failures: Sequence[StageFailure] = ()
+) -> list[StageRun]:
     """The runs, with those rows alone of the fallback's that have become candidates, `kept`: the filters have removed
-    the others, or they were not needed."""
+    the others, or they were not needed. Where none has, and a stage failed on portions of such rows, the first one is
+    left, so that there is a portion for it to fail on again."""
     fallbacks = []
     fallback = surface.fallback
     while fallback is not None:
         fallbacks.append(fallback)
         fallback = fallback.fallback
+    least = int(any(each.aside for each in failures))
+
+    def trim(rows: Rows) -> Rows:
+        found = rows[np.isin(rows, kept)]
+        return found if len(found) else rows[:least]
+
     return [
-        StageRun(run.stage, run.applied, run.result[np.isin(run.result, kept)], run.failed)
+        StageRun(run.stage, run.applied, trim(run.result), run.failed)
         if run.result is not None and any(run.stage is each for each in fallbacks)
         else run
         for run in runs
