@@ -23,7 +23,7 @@ from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
 from recommend.rules.ruling import REMOVED, RuleEffect
-from recommend.stage import Retriever, Stage, StageError
+from recommend.stage import Stage, StageError
 from recommend.steps import CATALOGUE_FILTER
 from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
@@ -59,6 +59,8 @@ class StageFailure(Struct, frozen=True):
 class StageRun:
     """The same as it happened, over the live columns."""
 
+    step: str
+    """one of GIVEN"""
     stage: Stage
     applied: bool
     result: Any
@@ -104,7 +106,7 @@ class RecordingTrace(Trace):
         result, record = super().run(step, stage, query, work, candidates)
         failed = record.failed if record else None
         if step in GIVEN:
-            self.runs.append(StageRun(stage, record is not None, result, failed))
+            self.runs.append(StageRun(step, stage, record is not None, result, failed))
             return result, record
         if failed is not None:
             run = 0 if self._aside else self._times[step, stage.name]
@@ -193,7 +195,7 @@ def trimmed(
         return found if len(found) else rows[:least]
 
     return [
-        StageRun(run.stage, run.applied, trim(run.result), run.failed)
+        StageRun(run.step, run.stage, run.applied, trim(run.result), run.failed)
         if run.result is not None and any(run.stage is each for each in fallbacks)
         else run
         for run in runs
@@ -205,7 +207,7 @@ def outcomes(runs: Sequence[StageRun], rows: Rows) -> list[StageOutcome]:
     return [
         StageOutcome(
             run.stage.name, run.applied,
-            np.searchsorted(rows, run.result) if isinstance(run.stage, Retriever) and run.result is not None
+            np.searchsorted(rows, run.result) if run.step == "retrieve" and run.result is not None
             else run.result,
             run.failed,
         )

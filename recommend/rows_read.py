@@ -10,7 +10,6 @@ from feature_repo.columns import Rows
 from feature_repo.partners import Pairs
 from recommend.query import Query
 from recommend.recorded import Found
-from recommend.stage import Retriever
 
 
 def rows_read(found: Sequence[Found], partners: Mapping[int, Pairs]) -> Rows:
@@ -24,14 +23,15 @@ def rows_read(found: Sequence[Found], partners: Mapping[int, Pairs]) -> Rows:
     for each in found:
         query = each.query
         rows += each.kept, query.given, query.cart, query.excluded[:1]
-        rows += [run.result for run in each.runs if isinstance(run.stage, Retriever) and run.result is not None]
+        retrieved = [run for run in each.runs if run.step == "retrieve"]
+        rows += [run.result for run in retrieved if run.result is not None]
         if query.has_rules:
             names += query.ruling.plan.pins
         if query.listed is not None:
             rows.append(query.listed.rows)
         if query.item >= 0:
             single.append(query.item)
-        if any(run.failed is not None and isinstance(run.stage, Retriever) for run in each.runs):
+        if any(run.failed is not None for run in retrieved):
             rows.append(np.flatnonzero(query.allowed)[:1])  # what takes the place of a fallback begins with it
     rows += columns.rows(names), np.array(single, np.int64)
     rows += [each.partners for each in partners.values()]
