@@ -169,8 +169,8 @@ def _items(settings: Settings) -> int:
 def items_of(metrics: str) -> int:
     """The number of items in the columns, from the text of `/metrics`; of several processes, of the one that has the
     fewest. Raises Unsound where it is not there."""
-    families = text_string_to_metric_families(metrics)
-    found = [int(sample.value) for family in families if family.name == "freshet_items" for sample in family.samples]
+    samples = (sample for family in text_string_to_metric_families(metrics) for sample in family.samples)
+    found = [int(sample.value) for sample in samples if sample.name == "freshet_items"]
     if not found:
         raise Unsound("the server's metrics have no freshet_items")
     return min(found)

@@ -19,7 +19,8 @@ def rows_read(found: Sequence[Found], partners: Mapping[int, Pairs]) -> Rows:
     first = found[0].query
     columns, controls = first.columns, first.controls
     names = [*first.user["recent_items"], *controls.targets(*(each.kind for each in controls.found))]
-    rows, single = [], []
+    rows: list[Rows] = []
+    single: list[int] = []
     for each in found:
         query = each.query
         rows += each.kept, query.given, query.cart, query.excluded[:1]
