@@ -34,7 +34,7 @@ def test_what_is_written_in_other_languages_is_refused_with_a_hint() -> None:
     columns.put_item(Item("i1", attributes={"cast": ["Weaver"]}))
     filters = ItemFilters(columns)
     table = TEXT.split("| written | write |\n|---|---|\n")[1].split("\n\n")[0]
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for row in table.splitlines():
         wrong, right = (re.findall(r"`(.+?)`", cell) for cell in row.strip("|").split(" | "))
         pairs += zip(wrong, right, strict=True)
