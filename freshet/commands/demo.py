@@ -31,7 +31,8 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         Do not stop at showing the page: take a real person's feed, click three films, take the feed again and print
         both. Exit status 0 only if the feed changed because of the clicks.
     """
-    settings = Settings(list_users=True)  # the data set's people are public, and the page offers them
+    settings = Settings()
+    _allow_profiles(settings)
     stack = Stack(settings, report=_say)
     stack.up(["kafka", "redis"])
     dataset = datasets.movielens()
@@ -44,6 +45,13 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
     status = demo_check.check(settings, dataset, console) if check else 0
     console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`make down` stops everything)")
     return status
+
+
+def _allow_profiles(settings: Settings) -> None:
+    """The data set's people are public, and the page offers them: after a later `freshet up`, too."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    settings.public_people.touch()
+    settings.list_users = True
 
 
 def _prepared(dataset: datasets.Dataset, folder: Path) -> dict[str, Path]:
