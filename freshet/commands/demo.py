@@ -11,10 +11,12 @@ from rich.console import Console
 from freshet.commands import demo_check
 from freshet.commands.load import run as load
 from freshet.errors import ComponentError
+from freshet.local import background
 from freshet.local.processes import base_env
 from freshet.local.stack import Stack
 from freshet.settings import Settings
 from schemas import bundle, topics
+from schemas.errors import BundleError
 from training import datasets
 
 console = Console(highlight=False)
@@ -39,9 +41,11 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
     paths = _prepared(dataset, settings.root / "data" / datasets.NAME)
     if load(settings, [(topic, paths[topic]) for topic in (topics.ITEMS, topics.USERS, topics.INTERACTIONS)]):
         raise ComponentError("lines of MovieLens-100K were rejected: the installed data set is another one")
-    if bundle.current_name(settings.bundles) is None:
+    if not _has_model(settings):
         _train(settings)
     stack.up()
+    for line in background.problems(settings, {"server", "flink"}):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
     status = demo_check.check(settings, dataset, console) if check else 0
     console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`make down` stops everything)")
     return status
@@ -58,6 +62,15 @@ def _prepared(dataset: datasets.Dataset, folder: Path) -> dict[str, Path]:
     """The data set as files for import. Kept once written, as a rewritten file would be imported again."""
     paths = {name: folder / f"{name}.jsonl.gz" for name in dataset._fields}
     return paths if all(path.exists() for path in paths.values()) else datasets.write(dataset, folder)
+
+
+def _has_model(settings: Settings) -> bool:
+    """Whether a model that can be read is published."""
+    try:
+        return bundle.current(settings.bundles) is not None
+    except BundleError as error:
+        _say(f"the published model cannot be used, and another is fitted: {error}")
+        return False
 
 
 def _train(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from freshet.local import mini_cluster
 from freshet.local.flink import Flink
 from freshet.local.server import Server
 from freshet.settings import Settings, check_all, setting_name
+from tests.bundles import write_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -152,3 +153,13 @@ def test_a_server_that_has_lost_its_key_says_what_to_set(monkeypatch: pytest.Mon
     assert "set FRESHET_API_KEY in the environment or in .env, then `freshet down --only server`" in said[0]
     assert not [path for path in Settings().root.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
     assert _server(Settings())[1] == [], "it is said once"
+
+
+def test_the_demo_fits_a_model_where_the_published_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings()
+    assert not demo._has_model(settings)
+    version = write_bundle(settings.bundles, ["i1"])
+    assert demo._has_model(settings)
+    (settings.bundles / version / "spaces" / "items" / "ids.jsonl").write_text("[]")
+    assert not demo._has_model(settings)
+    assert "checksum differs" in capsys.readouterr().out
