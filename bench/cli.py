@@ -33,8 +33,8 @@ def numbers(least: int) -> Callable[[type[Any], Sequence[Token]], tuple[int, ...
     return convert
 
 
-Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1)]
-Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1)]
+Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1, negative=())]
+Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1, negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
 Out = Annotated[Path, Parameter(help="Folder for the picture.")]
 Attempts = Annotated[int, Parameter(help="How often a round is measured at most, where the machine disturbs it.")]
