@@ -19,7 +19,7 @@ CHECK_S = 5.0
 """how often the broker is asked for the partitions and their ends: new partitions are read from then on, and a broker
 that does not answer is an error. A poll alone says nothing of either"""
 MOST_AT_ONCE = 5_000
-PACE_S = 0.01
+PACE_S = 0.02
 """between two polls that find records: with hundreds of records a second, one fetch each would take the processor more
 time, here and at the broker, than the records do"""
 
