@@ -73,16 +73,21 @@ class CandidateSet:
 
     def first(self, n: int) -> CandidateSet:
         """The first n candidates, all where there are fewer."""
-        if len(self.rows) <= n:
-            return self
+        return self if len(self.rows) <= n else self._part(slice(0, n))
+
+    def after(self, n: int) -> CandidateSet:
+        """The candidates behind the first n."""
+        return self._part(slice(n, None))
+
+    def _part(self, part: slice) -> CandidateSet:
         scores, heads, features = self.scores, self.heads, self.features
         return CandidateSet(
-            self.rows[:n],
-            self.sources[:n],
+            self.rows[part],
+            self.sources[part],
             self.names,
-            None if scores is None else scores[:n],
-            None if heads is None else heads[:n],
-            None if features is None else features[:n],
+            None if scores is None else scores[part],
+            None if heads is None else heads[part],
+            None if features is None else features[part],
             self.head_names,
             self.feature_names,
         )
