@@ -43,6 +43,10 @@ def test_the_first_candidates_are_what_their_positions_choose() -> None:
             np.testing.assert_array_equal(found.heads, heads[:n])
             np.testing.assert_array_equal(found.features, features[:n])
             assert (found.names, found.head_names, found.feature_names) == (("a",), ("x", "y"), ("f", "g", "h"))
+        rest, chosen = whole.after(n), whole.take(np.arange(n, 9))
+        for name in ("rows", "sources", "scores", "heads", "features"):
+            np.testing.assert_array_equal(getattr(rest, name), getattr(chosen, name))
+        assert (rest.names, rest.head_names, rest.feature_names) == (("a",), ("x", "y"), ("f", "g", "h"))
 
 
 def test_lists_of_ever_new_lengths_take_no_more_memory() -> None:
