@@ -43,11 +43,8 @@ class Likeness(NamedTuple):
 def similarity(query: Query, rows: Rows) -> Likeness:
     """How alike the query's item, which has a vector, and the rows (n,) are."""
     space, both = query.parts.space, np.concatenate([(query.item,), rows])
-    if space is None:
-        vectors, learned = query.vectors(both), np.zeros(len(both), bool)
-    else:
-        labels = space.labels_of(both)
-        vectors, learned = space.by_label(labels), space.learned_by_label(labels)
+    vectors = query.vectors(both)
+    learned = np.zeros(len(both), bool) if space is None else space.learned(both)
     cosine = vectors[1:] @ vectors[0]
     confidence = _confidence(query, rows)
     behaviour = cosine if confidence is None else np.maximum(cosine, confidence)
