@@ -14,6 +14,7 @@ class Afterwards(BackgroundTask):
     def __init__(self, work: Callable[[], object]) -> None:
         """`work` takes a fraction of a millisecond and does not block."""
         super().__init__(work)
+        self._work = work
 
     async def __call__(self) -> None:
-        self.func()
+        self._work()
