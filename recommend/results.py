@@ -6,7 +6,6 @@ from collections.abc import Sized
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from feature_repo.columns import Rows
 from recommend.stage import StageError
@@ -24,12 +23,3 @@ def of_length(result: S, n: int) -> S:
     if len(result) != n:
         raise StageError(f"the result is of {len(result)} candidates instead of {n}")
     return result
-
-
-def best_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Positions (n,) of the finite scores (n,), the largest first; equal ones keep their order. A stable sort takes
-    three times as long, and few lists have equal scores."""
-    negated = -scores
-    order = negated.argsort()
-    found = negated.take(order)
-    return negated.argsort(kind="stable") if (found[1:] == found[:-1]).any() else order

@@ -19,7 +19,7 @@ from recommend.filters.everywhere import filters_of
 from recommend.objective import weights_of
 from recommend.price_level import priced
 from recommend.query import Query
-from recommend.results import best_first, of_length
+from recommend.results import of_length
 from recommend.rotating import rotated
 from recommend.rules.stages import ADDED, arranged, with_pinned
 from recommend.stage import NONE, Mask, Ranker, Reason, Scores, Stage
@@ -116,7 +116,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     values = rotated(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
-    return candidates.take(best_first(values))
+    return candidates.take((-values).argsort(kind="stable"))
 
 
 def rerank(

@@ -8,7 +8,6 @@ from feature_repo.columns import Rows
 from operators.time import DAY
 from recommend.query import Query
 from recommend.rerankers.recency import NEW_DAYS
-from recommend.results import best_first
 from recommend.retrievers.allowance import allowance
 from recommend.stage import NONE, Retriever, StageError
 
@@ -37,5 +36,5 @@ class New(Retriever):
         rows = rows[query.allowed.take(rows)]
         cosines = query.vectors(rows) @ vector
         suits = (cosines >= SUITS).nonzero()[0]  # few of them
-        best = best_first(cosines.take(suits))[: self.quota + allowance(query)]
+        best = (-cosines.take(suits)).argsort(kind="stable")[: self.quota + allowance(query)]
         return rows.take(suits.take(best))
