@@ -124,6 +124,10 @@ def _both(
 def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     """One set of the rows of all retrievers (parallel to `names`): each row once, with every source that found it,
     ordered by its best position in any, so that a cut takes the best of all."""
+    filled = [place for place, each in enumerate(found) if len(each)]
+    if len(filled) == 1 and _are_different(found[filled[0]]):
+        rows = np.array(found[filled[0]], np.int64)
+        return CandidateSet(rows, np.full(len(rows), 1 << filled[0], np.uint32), names)
     turns, bits = _in_turn(tuple(len(each) for each in found))
     if not len(turns):
         return CandidateSet(np.zeros(0, np.int64), np.zeros(0, np.uint32), names)
@@ -141,6 +145,12 @@ def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     first = order.take(starts)  # of equal rows the one that comes first
     best = first.argsort()
     return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
+
+
+def _are_different(rows: Rows) -> bool:
+    """Whether no row stands twice among `rows` (n,)."""
+    ordered = np.sort(rows)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 @functools.lru_cache(1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,15 @@ def test_a_merge_takes_the_lists_in_turn_and_each_row_once(found: list[list[int]
         assert merged.sources_of(position) == [
             name for name, rows in zip(names, found, strict=True) if row in rows
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [[7, 3, 5], [7, 3, 7, 5, 3]])
+def test_candidates_of_one_source_alone_are_a_copy_of_it_with_each_row_once(rows: list[int]) -> None:
+    own, none = np.array(rows), np.zeros(0, np.int64)
+    merged = candidate_set.merge([none, own, none], ("a", "b", "c"))
+    own[:] = 0
+    assert (merged.rows.tolist(), merged.sources.tolist()) == ([7, 3, 5], [2, 2, 2])
+    assert (merged.rows.dtype, merged.sources.dtype) == (np.int64, np.uint32)
 
 
 def test_the_first_candidates_are_what_their_positions_choose() -> None:
