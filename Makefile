@@ -69,6 +69,7 @@ bench: setup  ## freshness, ingest, throughput, history, feed, bundles, filters,
 	$(BIN)/freshet bench bundles
 	$(BIN)/freshet bench filters
 	$(BIN)/freshet bench rules
+	$(BIN)/freshet bench served-rules
 	$(BIN)/freshet bench reactions
 	$(BIN)/freshet bench adding
 	$(BIN)/freshet bench digests

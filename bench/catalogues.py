@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hnswlib
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import psutil
@@ -42,6 +43,7 @@ EF_CONSTRUCTION = 60
 are as many, but lead to fewer of the nearest"""
 POPULAR = 5000
 CHUNK = 100_000
+NO_OTHERS: Mapping[str, Callable[[int], str]] = {}
 
 
 def catalogue(n: int) -> Iterator[Item]:
@@ -53,6 +55,18 @@ def catalogue(n: int) -> Iterator[Item]:
             f"i{k}", f"Item number {k}", [f"c{c}" for c in sorted(chance.sample(range(CATEGORIES), 2))],
             f"b{chance.randrange(BRANDS)}", round(chance.uniform(1, 99), 2), now - chance.randrange(900) * DAY,
         )  # fmt: skip
+
+
+def attributed(n: int, others: Mapping[str, Callable[[int], str]] = NO_OTHERS) -> list[Item]:
+    """The items of `catalogue(n)`, each with a `chance` of 0 … 1 and with `others` (name → value by number) among its
+    attributes."""
+    chance = np.random.default_rng(8).permutation(n) / n
+    return [
+        msgspec.structs.replace(
+            item, attributes={"chance": float(chance[k]), **{name: of_number(k) for name, of_number in others.items()}}
+        )
+        for k, item in enumerate(catalogue(n))
+    ]
 
 
 def space(n: int, seed: int = 4) -> factors.FittedSpace:

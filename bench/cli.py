@@ -33,8 +33,8 @@ def numbers(least: int) -> Callable[[type[Any], Sequence[Token]], tuple[int, ...
     return convert
 
 
-Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1)]
-Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1)]
+Numbers = Annotated[tuple[int, ...], Parameter(converter=numbers(1), n_tokens=1, negative=())]
+Features = Annotated[tuple[int, ...], Parameter(converter=numbers(0), n_tokens=1, negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Nothing but the JSON line on standard output.")]
 Out = Annotated[Path, Parameter(help="Folder for the picture.")]
 Attempts = Annotated[int, Parameter(help="How often a round is measured at most, where the machine disturbs it.")]
@@ -205,7 +205,7 @@ def surfaces(
 def rules(
     *, items: int = 100_000, requests: int = 2_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
 ) -> int:
-    """Feeds with 200 rules of merchandisers in force, compared with feeds without any.
+    """The pipeline with 200 rules of merchandisers in force, compared with it without any, in this process.
 
     Parameters
     ----------
@@ -218,6 +218,28 @@ def rules(
     from bench.rules import run
 
     return run(items, requests, attempts, _say).show(out, json)
+
+
+@app.command
+def served_rules(
+    *, items: int = 100_000, users: int = 2_000, seconds: float = 30.0, attempts: Attempts = 2, json: Json = False,
+    out: Out = OUT,
+) -> int:  # fmt: skip
+    """Feeds of a running server with 200 rules of merchandisers in force, compared with feeds without any.
+
+    Parameters
+    ----------
+    items
+        Size of the catalogue.
+    users
+        How many people ask.
+    seconds
+        How long feeds of each kind are asked for, one at a time.
+    """
+    quiet()
+    from bench.served_rules import run
+
+    return run(items, users, seconds, attempts, _say).show(out, json)
 
 
 @app.command

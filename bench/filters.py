@@ -131,20 +131,14 @@ def _percent(share: float) -> str:
     return f"{share * 100:g}".replace(".", "_")
 
 
-def made_world(n: int, folder: Path, attributes: Mapping[str, Callable[[int], str]] | None = None) -> FilteredCatalogue:
-    """A catalogue of n items, each with a `chance` of 0 … 1 and with `attributes` (name → value by number), a model of
-    them, and people."""
+def made_world(
+    n: int, folder: Path, attributes: Mapping[str, Callable[[int], str]] = catalogues.NO_OTHERS
+) -> FilteredCatalogue:
+    """A catalogue of n items with these attributes (see `catalogues.attributed`), a model of them, and people."""
     catalogues.publish(n, folder)
     found = bundle.current(folder)
     assert found is not None
-    others = attributes or {}
-    chance = np.random.default_rng(8).permutation(n) / n
-    items = [
-        msgspec.structs.replace(
-            item, attributes={"chance": float(of), **{name: of_number(k) for name, of_number in others.items()}}
-        )
-        for k, (item, of) in enumerate(zip(catalogues.catalogue(n), chance, strict=True))
-    ]
+    items = catalogues.attributed(n, attributes)
     catalogue = Catalogue()
     catalogue.serve(catalogue.load(found))
     for item in items:

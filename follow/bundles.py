@@ -13,6 +13,8 @@ from schemas import bundle
 from schemas.bundle import Bundle
 from schemas.errors import BundleError
 
+WATCH = "bundles"
+"""name of the thread that watches the folder"""
 EVERY_S = 1.0
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
@@ -74,7 +76,7 @@ class BundleWatch(Looping):
         self._name: str | None = None
         self._retry: Retry | None = None
         """of the bundle that was published last, until it is in force"""
-        self._loop = Loop("bundles", self._look, every_s, longest_s=every_s)
+        self._loop = Loop(WATCH, self._look, every_s, longest_s=every_s)
 
     def check(self) -> bool:
         """Checks once, in the caller's thread. Whether the bundle in force is the one that was published last."""

@@ -19,6 +19,9 @@ CHECK_S = 5.0
 """how often the broker is asked for the partitions and their ends: new partitions are read from then on, and a broker
 that does not answer is an error. A poll alone says nothing of either"""
 MOST_AT_ONCE = 5_000
+PACE_S = 0.01
+"""between two polls that find records: with hundreds of records a second, one fetch each would take the processor more
+time, here and at the broker, than the records do"""
 
 OnRecord = Callable[[str, bytes, bytes | None], object]
 """(topic, key, value); a value of None means that the key was deleted"""
@@ -55,7 +58,7 @@ class Follower(Looping):
         self._consumer: KafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
-        self._checked = 0.0
+        self._checked = self._found_at = 0.0
         self._complete = False
         self._told = False
         self.caught_up = threading.Event()
@@ -109,7 +112,11 @@ class Follower(Looping):
             self._ends = {partition: self._ends.get(partition, end) for partition, end in ends.items()}
 
     def _poll(self, consumer: KafkaConsumer) -> None:
+        """Takes what there is, after a pause where there was something a moment ago; waits where there is nothing."""
+        time.sleep(max(0.0, self._found_at + PACE_S - time.monotonic()))
         batches: dict[TopicPartition, list[Any]] = consumer.poll(timeout_ms=self._poll_ms, max_records=MOST_AT_ONCE)
+        if batches and sum(map(len, batches.values())) < MOST_AT_ONCE:
+            self._found_at = time.monotonic()
         for records in batches.values():
             for record in records:
                 try:

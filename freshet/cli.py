@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group
 
+from freshet import usage
 from schemas.errors import FreshetError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         near = get_close_matches(tokens[0], names, 1)
         return _fail(f"no command {tokens[0]!r}" + (f", did you mean {near[0]!r}?" if near else "; see --help"), 2)
     try:
-        result = app(tokens, exit_on_error=False, result_action="return_value")
+        result = app(tokens, exit_on_error=False, result_action="return_value", error_formatter=usage.panel)
     except FreshetError as error:
         return _fail(str(error), 1)
     except ValidationError as error:

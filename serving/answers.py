@@ -28,6 +28,9 @@ SCORE = (
     + ". trending by velocity: how many times its own baseline the item gains events now, at least, with a probability "
     "of 95 %"
 )
+NEXT = "the cursor of the page that follows, null where nothing is left"
+NextPage = Annotated[str | None, Meta(description=NEXT)]
+"""the last field of an answer: whoever reads the answer in a terminal has the rest above some 2,000 characters"""
 VELOCITY = "how many times its own baseline it gains events now: 1 where it gains as always, or too little is known"
 
 
@@ -67,18 +70,16 @@ class FeedItem(Struct, frozen=True):
 
 
 class SurfaceAnswer(Struct, frozen=True, kw_only=True):
-    """What the answers of all surfaces have.
+    """What the answers of all surfaces have, besides `next`, which each declares as its last field.
 
-    `unknown_items` are ids of the request that no item has: the answer does without them. `next` is the cursor of the
-    page that follows, null where nothing is left. `degraded` names the steps of which a stage failed; `trace`, there
-    with explain=full, says which and why. `filter` and `min_score` are there where the request has them, `left_out`
-    with explain=events.
+    `unknown_items` are ids of the request that no item has: the answer does without them. `degraded` names the steps
+    of which a stage failed; `trace`, there with explain=full, says which and why. `filter` and `min_score` are there
+    where the request has them, `left_out` with explain=events.
     """
 
     request_id: str
     surface: str
     unknown_items: list[str]
-    next: str | None
     model_version: str | None
     variant: str
     degraded: list[str]
@@ -95,6 +96,7 @@ class FeedAnswer(SurfaceAnswer, frozen=True, kw_only=True):
     user_id: str
     items: list[FeedItem]
     freshness: Freshness
+    next: NextPage
 
 
 class RelatedItem(Struct, frozen=True):
@@ -115,6 +117,7 @@ class Related(SurfaceAnswer, frozen=True, kw_only=True):
     """Items, best first."""
 
     items: list[RelatedItem]
+    next: NextPage
 
 
 class TogetherAnswer(SurfaceAnswer, frozen=True, kw_only=True):
@@ -127,6 +130,7 @@ class TogetherAnswer(SurfaceAnswer, frozen=True, kw_only=True):
     items: list[FeedItem]
     user_id: str | None
     freshness: Freshness | None
+    next: NextPage
 
 
 class RankedItem(FeedItem, frozen=True, kw_only=True):
@@ -142,6 +146,7 @@ class RankAnswer(SurfaceAnswer, frozen=True, kw_only=True):
     items: list[RankedItem]
     user_id: str | None
     freshness: Freshness | None
+    next: NextPage
 
 
 def feed_items(answer: Answer, chosen: Pictures | None = None) -> list[FeedItem]:

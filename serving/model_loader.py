@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from feature_repo.crosses import Cross
-from follow.bundles import EVERY_S, Retry
+from follow.bundles import EVERY_S, WATCH, Retry
 from follow.loop import Loop, Looping
 from recommend.filtering import ItemFilters
 from recommend.model import Model
@@ -49,7 +49,7 @@ class ModelLoader(Looping):
         self._popular = Popular(catalogue.columns, time.monotonic)
         self._filters = ItemFilters(catalogue.columns)
         self._lock = threading.Lock()
-        self._loop = Loop("bundles", self._step, every_s, longest_s=every_s)
+        self._loop = Loop(WATCH, self._step, every_s, longest_s=every_s)
         self._retries: dict[str, Retry] = {}
         """bundles that could not be read, by the name of their folder"""
         self._loaded: dict[str, Model] = {}

@@ -67,6 +67,12 @@ class Problem(Exception):
         return Response(msgspec.json.encode(document), self.status, self.headers, MEDIA_TYPE)
 
 
+WHERE_SET = (
+    "It is set where the server is started, for `freshet up` in the environment or in `.env`; a running server is "
+    "started anew by `freshet down --only server` and `freshet up`."
+)
+
+
 class BadRequest(Problem):
     status, type, title = 400, "/problems/bad-request", "The request cannot be read"
 
@@ -83,6 +89,10 @@ class Unauthorized(Problem):
 
 class Forbidden(Problem):
     status, type, title = 403, "/problems/forbidden", "The server is not set up to allow this"
+
+    def __init__(self, detail: str) -> None:
+        """`detail` names the setting that would allow it."""
+        super().__init__(f"{detail} {WHERE_SET}")
 
 
 class NotFound(Problem):

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-LAYOUT = 2
+LAYOUT = 3
 """of the tables; a file of another one is emptied"""
 TABLES = f"""
 DROP TABLE IF EXISTS made_of;

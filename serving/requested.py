@@ -20,7 +20,7 @@ from recommend.surface import Surface
 from recommend.wording import DEFAULT
 from schemas.clock import now_ms
 from serving.bodies import Around, Kind
-from serving.cursors import Cursor, Cursors, InvalidCursor, digest
+from serving.cursors import LEFT_BITS, Cursor, Cursors, InvalidCursor, digest
 from serving.hydrate import Person
 from serving.parameters import Parameter
 from serving.problems import Fault, Forbidden, Unprocessable
@@ -84,7 +84,7 @@ class Requested:
         asked, cursor = self.asked, self.cursor
         excluded, listed = self._excluded, None
         if cursor is not None:
-            rows = self._rows.find(cursor.left)
+            rows = self._rows.find(cursor.left, LEFT_BITS)
             listed = Listed(rows[rows >= 0], cursor.sources[rows >= 0], cursor.relaxed)
             # Half of a hash may be that of an item on the list, too.
             given = np.setdiff1d(self._rows.find_all(cursor.given), listed.rows)
@@ -137,11 +137,11 @@ class Requested:
         hashes, cursor = answer.query.columns.hashes, self.cursor
         shown = hashes[answer.candidates.rows]
         given = (shown >> np.uint64(32)).astype(np.uint32)
-        left, sources = hashes[answer.rest.rows], answer.rest.sources
+        left, sources = hashes[answer.rest.rows] & LEFT_BITS, answer.rest.sources
         if cursor is not None:
             given = np.concatenate([cursor.given, given])
             # What cannot be shown at the moment stays on the list.
-            held = ~np.isin(cursor.left, np.concatenate([shown, left]))
+            held = ~np.isin(cursor.left, np.concatenate([shown & LEFT_BITS, left]))
             left, sources = np.concatenate([left, cursor.left[held]]), np.concatenate([sources, cursor.sources[held]])
         return self._cursors.next(
             Cursor(self.bound, answer.relaxed, given, left[:MOST_LEFT], sources[:MOST_LEFT]), self.now

@@ -9,6 +9,7 @@ from feature_repo.columns import ItemColumns, Rows
 
 NEW = 4096
 """rows that are not in the sorted ones yet, beyond which all are sorted anew"""
+WHOLE = np.uint64(0xFFFFFFFFFFFFFFFF)
 LOWER = np.uint64(0xFFFFFFFF)
 
 Hashes = npt.NDArray[np.uint64]
@@ -26,13 +27,14 @@ class RowsByHash:
         self._hashes: Hashes = np.zeros(0, np.uint64)
         self._rows: Rows = np.zeros(0, np.int64)
 
-    def find(self, hashes: Hashes) -> Rows:
-        """Rows (n,) of hashes (n,), -1 where no item has it."""
+    def find(self, hashes: Hashes, mask: np.uint64 = WHOLE) -> Rows:
+        """Rows (n,) of hashes (n,), -1 where no item has it. Of `hashes` only the bits of `mask`, the first ones, are
+        given; the others are 0."""
         found = np.full(len(hashes), -1)
         for known, rows in self._parts():
             if len(known):
                 place = np.searchsorted(known, hashes).clip(max=len(known) - 1)
-                found = np.where(known[place] == hashes, rows[place], found)
+                found = np.where(known[place] & mask == hashes, rows[place], found)
         return found
 
     def find_all(self, upper: npt.NDArray[np.uint32]) -> Rows:

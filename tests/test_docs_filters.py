@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from feature_repo.attribute_columns import MOST_COLUMNS
 from feature_repo.columns import ItemColumns
-from recommend.filtering import ItemFilters, RequestValues
+from recommend.filtering import FilterError, ItemFilters, RequestValues
 from recommend.filtering.check import FUNCTIONS, METHODS
 from recommend.filtering.cost import MOST_COST
 from recommend.filtering.fields import ITEM, REQUEST_FIELDS, USER
-from recommend.filtering.syntax import DEEPEST, LONGEST, MOST_NODES
+from recommend.filtering.syntax import DEEPEST, LONGEST, MOST_NODES, parse
 from schemas.events import Item
 
 TEXT = (Path(__file__).parent.parent / "docs" / "filters.md").read_text()
@@ -25,6 +27,29 @@ def test_every_example_is_a_filter() -> None:
     assert len(examples) > 5
     for example in examples:
         filters.compile(example).mask(RequestValues({}, 1_767_225_600_000))
+
+
+def test_what_is_written_in_other_languages_is_refused_with_a_hint() -> None:
+    columns = ItemColumns()
+    columns.put_item(Item("i1", attributes={"cast": ["Weaver"]}))
+    filters = ItemFilters(columns)
+    table = TEXT.split("| written | write |\n|---|---|\n")[1].split("\n\n")[0]
+    pairs: list[tuple[str, str]] = []
+    for row in table.splitlines():
+        wrong, right = (re.findall(r"`(.+?)`", cell) for cell in row.strip("|").split(" | "))
+        pairs += zip(wrong, right, strict=True)
+    assert len(pairs) > 8
+    for wrong, right in pairs:
+        with pytest.raises(FilterError, match=r"write|did you mean"):
+            filters.compile(_whole(wrong))
+        if right.startswith("item."):
+            filters.compile(_whole(right))
+        else:
+            parse(_whole(right))
+
+
+def _whole(example: str) -> str:
+    return example.replace("(…)", "(c, c == 'a')")
 
 
 def test_every_field_and_function_is_there() -> None:

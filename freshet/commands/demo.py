@@ -11,10 +11,12 @@ from rich.console import Console
 from freshet.commands import demo_check
 from freshet.commands.load import run as load
 from freshet.errors import ComponentError
+from freshet.local import background
 from freshet.local.processes import base_env
 from freshet.local.stack import Stack
 from freshet.settings import Settings
 from schemas import bundle, topics
+from schemas.errors import BundleError
 from training import datasets
 
 console = Console(highlight=False)
@@ -31,25 +33,44 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         Do not stop at showing the page: take a real person's feed, click three films, take the feed again and print
         both. Exit status 0 only if the feed changed because of the clicks.
     """
-    settings = Settings(list_users=True)  # the data set's people are public, and the page offers them
+    settings = Settings()
+    _allow_profiles(settings)
     stack = Stack(settings, report=_say)
     stack.up(["kafka", "redis"])
     dataset = datasets.movielens()
     paths = _prepared(dataset, settings.root / "data" / datasets.NAME)
     if load(settings, [(topic, paths[topic]) for topic in (topics.ITEMS, topics.USERS, topics.INTERACTIONS)]):
         raise ComponentError("lines of MovieLens-100K were rejected: the installed data set is another one")
-    if bundle.current_name(settings.bundles) is None:
+    if not _has_model(settings):
         _train(settings)
     stack.up()
+    for line in background.problems(settings, {"server", "flink"}):
+        console.print(line, style="yellow", soft_wrap=True, markup=False)
     status = demo_check.check(settings, dataset, console) if check else 0
     console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`make down` stops everything)")
     return status
+
+
+def _allow_profiles(settings: Settings) -> None:
+    """The data set's people are public, and the page offers them: after a later `freshet up`, too."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    settings.public_people.touch()
+    settings.list_users = True
 
 
 def _prepared(dataset: datasets.Dataset, folder: Path) -> dict[str, Path]:
     """The data set as files for import. Kept once written, as a rewritten file would be imported again."""
     paths = {name: folder / f"{name}.jsonl.gz" for name in dataset._fields}
     return paths if all(path.exists() for path in paths.values()) else datasets.write(dataset, folder)
+
+
+def _has_model(settings: Settings) -> bool:
+    """Whether a model that can be read is published."""
+    try:
+        return bundle.current(settings.bundles) is not None
+    except BundleError as error:
+        _say(f"the published model cannot be used, and another is fitted: {error}")
+        return False
 
 
 def _train(settings: Settings) -> None:

@@ -62,7 +62,10 @@ def load(
         files.check(path)
     if not named:
         raise InputError("nothing to import: name a file with --items, --users, --interactions or --impressions")
-    return run(Settings(), named, rejects=rejects, restart=restart, wait=wait)
+    settings = Settings()
+    if users is not None:
+        settings.public_people.unlink(missing_ok=True)  # the next server does not list profiles to everybody
+    return run(settings, named, rejects=rejects, restart=restart, wait=wait)
 
 
 def run(

@@ -19,6 +19,7 @@ from freshet.local.redis import Redis
 from freshet.local.server import Server
 from freshet.local.stack import Stack
 from freshet.settings import Settings, check_all
+from freshet.usage import Words
 
 console = Console(highlight=False)
 
@@ -31,7 +32,7 @@ _MEANINGS = {
 }
 
 
-def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
+def up(*, only: Words = (), without: Words = (), restore: bool = True) -> int:
     """Start the local stack and return when every component is healthy; running components are left as they
     are, with the settings that they were started with.
 
@@ -52,7 +53,7 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
         console.print(problem, style="yellow", soft_wrap=True)
     components = (Kafka(), Redis(), Flink(restore=restore), Server())
     stack = Stack(settings, report=_say, components=components)
-    stack.up(_names(only) or None, _names(without))
+    stack.up(only or None, without)
     running = {status.name for status in stack.status() if status.state == "running"}
     if "server" in running:
         console.print(f"the page is at {settings.http_url}, the API at {settings.http_url}/docs")
@@ -66,7 +67,7 @@ def up(*, only: str = "", without: str = "", restore: bool = True) -> int:
     return 0
 
 
-def down(*, only: str = "") -> int:
+def down(*, only: Words = ()) -> int:
     """Stop everything in reverse order. The Flink job leaves a savepoint, from which the next `up` resumes.
 
     Parameters
@@ -75,7 +76,7 @@ def down(*, only: str = "") -> int:
         Stop these alone, as in `--only server`: the next `up` starts them with the settings of then.
     """
     stack = Stack(Settings(), report=_say)
-    stack.down(_names(only) or None)
+    stack.down(only or None)
     return 0
 
 
@@ -172,7 +173,3 @@ def _show(path: Path, line: str, *, several: bool) -> None:
 
 def _say(message: str) -> None:
     console.print(message, soft_wrap=True)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

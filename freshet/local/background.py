@@ -7,10 +7,16 @@ from typing import Any
 
 import httpx
 
+from follow.bundles import WATCH
 from freshet.local import components, server
 from freshet.settings import Settings
+from schemas.errors import BundleError
+from schemas.traffic import TRAFFIC
 
 JOB_ERRORS = "freshet.user.background.errors"
+REFUSED = f"{BundleError.__name__}: "
+"""begins the last error of the thread `bundles` where what a bundle holds is wrong"""
+TRAIN = "`freshet train`"
 
 
 def problems(settings: Settings, running: Collection[str]) -> list[str]:
@@ -42,7 +48,7 @@ def _server(settings: Settings) -> Iterator[str]:
     for process in several:
         yield from (f"process {process['number']} {line}" for line in _process(process))
     if not several:
-        yield from _threads(health["background"])
+        yield from _threads(health["background"], health["degraded"])
 
 
 def _process(process: dict[str, Any]) -> Iterator[str]:
@@ -51,15 +57,34 @@ def _process(process: dict[str, Any]) -> Iterator[str]:
         yield f"does not serve ({process['state']}): {how}"
     elif process["restarts"]:
         yield f"was started again, {process['restarts']} times so far; the last time it {process['last_exit']}"
-    yield from (f"(pid {process['pid']}): {line}" for line in _threads(process["background"] or ()))
+    yield from (
+        f"(pid {process['pid']}): {line}" for line in _threads(process["background"] or (), process["degraded"] or ())
+    )
 
 
-def _threads(threads: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _threads(threads: Iterable[dict[str, Any]], degraded: Collection[str]) -> Iterator[str]:
     for thread in threads:
-        if not thread["up"]:
+        if not thread["up"] and thread["name"] == WATCH and thread["last_error"].startswith(REFUSED):
+            yield _refused(thread["last_error"].removeprefix(REFUSED), degraded)
+        elif not thread["up"]:
             yield f"{thread['name']} fails and is tried again: {thread['last_error']}"
         elif thread["errors"]:
             yield f"{thread['name']} works; {thread['errors']} errors so far, the last: {thread['last_error']}"
+
+
+def _refused(cause: str, degraded: Collection[str]) -> str:
+    """Which bundle is refused and why, and the command or file that mends it."""
+    if cause.startswith(TRAFFIC):
+        return f"the shares of models are refused: {cause}; correct that file in the folder of bundles"
+    until = "feeds are of popular items until then" if "model" in degraded else "the one before is used until then"
+    variants = [name.removeprefix("variant ") for name in degraded if name.startswith("variant ")]
+    if variants:
+        remedy = f"correct {TRAFFIC} (variant {', '.join(variants)}), or publish another model with {TRAIN}"
+    elif TRAIN in cause:
+        return f"a published model is refused: {cause}; {until}"
+    else:
+        remedy = f"publish another one with {TRAIN}"
+    return f"a published model is refused: {cause}; {remedy}, {until}"
 
 
 def _flink(settings: Settings) -> Iterator[str]:

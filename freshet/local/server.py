@@ -39,6 +39,7 @@ class Server:
         }
         if settings.api_key:
             env["FRESHET_API_KEY"] = settings.api_key.get_secret_value()
+        _report_access(settings, report)
         return Launch([sys.executable, "-m", "serving"], env)
 
     def is_ready(self, settings: Settings) -> bool:
@@ -72,6 +73,26 @@ class Server:
 
     def before_stop(self, settings: Settings, report: Reporter) -> None:
         return None
+
+
+def _report_access(settings: Settings, report: Reporter) -> None:
+    """Reports that the server has lost its API key since its last start, and that it lists profiles to everybody."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    if settings.api_key:
+        settings.had_key.touch()
+        return
+    if settings.had_key.exists():
+        report(
+            "server: it had an API key at its last start and has none now, so that everybody may call it, and what is "
+            f"for callers with the key is refused (403); set {setting_name('api_key')} in the environment or in .env, "
+            "then `freshet down --only server` and `freshet up`"
+        )
+        settings.had_key.unlink()
+    if settings.list_users and settings.public_people.exists():
+        report(
+            "server: profiles are listed without an API key, since they are those of the demo's public data set "
+            f"({setting_name('list_users')}=false stops it)"
+        )
 
 
 def processes(settings: Settings) -> list[ProcessState]:

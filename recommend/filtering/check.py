@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from feature_repo.attribute_columns import AttributeColumns
-from recommend.filtering import operations
+from recommend.filtering import operations, slips
 from recommend.filtering.comprehension import over_list, over_rows
 from recommend.filtering.cost import (
     CALCULATED,
@@ -22,9 +22,9 @@ from recommend.filtering.cost import (
 )
 from recommend.filtering.cost_of import membership, strings, values
 from recommend.filtering.errors import FilterError
-from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, user_field
+from recommend.filtering.fields import NOW, FieldRead, Run, item_field, request_field, unknown, unknown_name, user_field
 from recommend.filtering.moments import moment
-from recommend.filtering.syntax import Call, Constant, ListLiteral, MemberAccess, Name, Node, Operation
+from recommend.filtering.nodes import Call, Constant, ListLiteral, MemberAccess, Name, Node, Operation
 from recommend.filtering.typed import (
     ELEMENT,
     LIST_OF,
@@ -96,7 +96,7 @@ class Checker:
                 raise FilterError(node.at, "now is a timestamp, which has no fields")
             found = NOW
         elif root.name not in ("item", "user", "request"):
-            raise FilterError(root.at, unknown("", root.name, ["item", "user", "request", "now", *self.variables]))
+            raise FilterError(root.at, unknown_name(root.name, self.columns, self.variables))
         elif path in ([], ["attributes"]):
             whole = ".".join([root.name, *path])
             raise FilterError(root.at, f"{whole} alone has no value; write {whole}.NAME")
@@ -137,6 +137,8 @@ class Checker:
             return self._quantified(node, node.of)
         _count(node, 1)
         target, argument = self.typed(node.of), self.typed(node.arguments[0])
+        if Kind.STRINGS in target.runs and Kind.STRING not in target.runs:
+            raise FilterError(node.at, f"{node.name} is of a string; this is {target.kinds}{slips.of_list(node)}")
         a = target.as_kind(Kind.STRING, f"{node.name} is of")
         b = argument.as_kind(Kind.STRING, f"{node.name} takes")
         test = operations.TEXT[node.name]
@@ -258,7 +260,7 @@ class Checker:
         kinds = [kind for kind in LIST_OF if kind in a.runs and LIST_OF[kind] in b.runs]
         if not kinds:
             if not any(kind in b.runs for kind in ELEMENT):
-                more = "; write contains(…) for a part of a string" if Kind.STRING in b.runs else ""
+                more = slips.no_list(node.operands[1]) if Kind.STRING in b.runs else ""
                 raise FilterError(b.at, f"in takes a list; this is {b.kinds}{more}")
             raise FilterError(a.at, f"in looks for {a.kinds} in {b.kinds}")
         self.cost.add(node.at, sum(membership(a, b, kind) for kind in kinds))
@@ -284,7 +286,8 @@ def _count(node: Call, wanted: int, given: int | None = None) -> None:
 def _unknown_call(name: str, known: Sequence[str], others: Sequence[str], how: str) -> str:
     if name in others:
         return f"{name} is written {how}{name}(…)"
-    return unknown("", name, known)
+    instead = slips.call(name)
+    return f"{name} is not known; write {instead}" if instead else unknown("", name, known)
 
 
 Checked: TypeAlias = tuple[Run, Mapping[str, tuple[int, FieldRead]]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,15 @@ class ItemFilter:
         """Which of `rows` (n,) pass, or of all rows; evaluated anew."""
         return self._evaluate(request, rows, self._of.columns.n if rows is None else len(rows))
 
-    def reads(self, request: RequestValues) -> tuple[Any, ...]:
-        """Everything that the result depends on, of a filter that reads no field of items; a `repr` tells 1 from
-        True."""
-        return (self.text, *[value if type(value) is str else repr(value) for value in self._given(request)])
+    @cached_property
+    def fields(self) -> str:
+        """The fields of the person and the request that it reads: filters of the same ones have the same `reads`."""
+        return " ".join(read.path for read in self._reads)
+
+    def reads(self, request: RequestValues) -> tuple[str, ...]:
+        """The values of `fields`, which with its text are all that the result depends on, of a filter that reads no
+        field of items; a `repr` tells 1 from True."""
+        return tuple([value if type(value) is str else repr(value) for value in self._given(request)])
 
     def _given(self, request: RequestValues) -> list[Any]:
         return [read.given(request) for read in self._reads]

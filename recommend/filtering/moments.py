@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from recommend.filtering.errors import FilterError
-from recommend.filtering.syntax import Call, Constant, Node
+from recommend.filtering.nodes import Call, Constant, Node
 from recommend.filtering.typed import Typed
 from recommend.filtering.values import Kind
 

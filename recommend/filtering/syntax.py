@@ -12,14 +12,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from celpy.celparser import CELParseError, CELParser
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
 
+from recommend.filtering import slips
 from recommend.filtering.errors import FilterError
+from recommend.filtering.nodes import Call, Constant, ListLiteral, MemberAccess, Name, Node, Operation
 
 LONGEST = 2000
 """characters"""
@@ -27,59 +28,11 @@ DEEPEST = 32
 """operators, calls and brackets within one another"""
 MOST_NODES = 500
 BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
-INSTEAD = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!", "is": "==", "<>": "!="}
-"""what people write from other languages, and what it is here"""
-
 _LEVELS = {
     "relation_lt": "<", "relation_le": "<=", "relation_gt": ">", "relation_ge": ">=", "relation_eq": "==",
     "relation_ne": "!=", "relation_in": "in", "addition_add": "+", "addition_sub": "-", "multiplication_mul": "*",
     "multiplication_div": "/", "multiplication_mod": "%",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A part of a filter; `at` is its offset in the text."""
-
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Constant(Node):
-    value: float | str | bool
-
-
-@dataclass(frozen=True, slots=True)
-class ListLiteral(Node):
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Name(Node):
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class MemberAccess(Node):
-    of: Node
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Node):
-    """A call of a function, or of a method where `of` is given."""
-
-    name: str
-    of: Node | None
-    arguments: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Node):
-    """An operator and its operands; && and || have two or more."""
-
-    operator: str
-    operands: tuple[Node, ...]
 
 
 def parse(text: str) -> Node:
@@ -114,7 +67,7 @@ def _unexpected(text: str, error: CELParseError) -> FilterError:
     found = str(cause.token) if isinstance(cause, UnexpectedToken) else text[at : at + 1]
     if found in ('"', "'"):
         return FilterError(at, "the text is not closed")
-    instead = INSTEAD.get(found)
+    instead = slips.operator(text, at, found)
     return FilterError(at, f"unexpected {found!r}" + (f"; write {instead}" if instead else ""))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from recommend.filtering import operations
 from recommend.filtering.errors import FilterError
 from recommend.filtering.fields import Run
-from recommend.filtering.syntax import Constant, Node
+from recommend.filtering.nodes import Constant, Node
 from recommend.filtering.values import Evaluation, Kind, Strings, Value
 
 SUMS: dict[tuple[str, Kind, Kind], Kind] = {

@@ -26,6 +26,9 @@ WORD = 64
 """bits that are read at once, and tests that are evaluated at once"""
 MOST_STALE = 4096
 """marked rows from which on all of them are evaluated at once"""
+STALE_MS = 100
+"""after which all marked rows are evaluated at once: a test costs about as much for one row as for a hundred, so where
+items change all the time, few requests evaluate any"""
 MASKS = 16
 """masks of visible items that are kept"""
 BEST = 500
@@ -139,6 +142,8 @@ class Matches:
         version = columns.filterable.version if known is None else known._version
         n = columns.n if known is None else min(known._n, len(known._bits), len(known._stale))
         self._version = version
+        self._evaluated_at = 0
+        """when all marked rows were evaluated, by the times of requests in epoch ms"""
         self.broken: dict[int, str] = {}
         """tests that raised, which match nothing since: number → why"""
         self._n = n
@@ -165,10 +170,13 @@ class Matches:
             found[test >> 3] |= np.uint8(1 << (test & 7))
         return found
 
-    def bits(self, rows: Rows) -> RowBits:
-        """The results for these rows."""
+    def bits(self, rows: Rows, at: int) -> RowBits:
+        """The results for these rows, for a request of that time in epoch ms."""
         self._note_changes()
-        if self._n_stale:
+        if self._n_stale and not 0 <= at - self._evaluated_at < STALE_MS:
+            self._evaluated_at = at
+            self._evaluate(np.flatnonzero(self._stale))
+        elif self._n_stale:
             stale = rows[self._stale.take(rows)]
             if len(stale):
                 self._evaluate(np.unique(stale))

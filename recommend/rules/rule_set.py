@@ -16,8 +16,8 @@ from recommend.rules.ruling import Ruling
 from schemas.errors import InvalidEvent
 from schemas.rules import Rule
 
-PLANS, SEGMENTS = 256, 16_384
-"""plans, and results of segments, that are kept"""
+PLANS, SEGMENTS = 256, 4096
+"""plans, and sets of values that segments read with the results of those, that are kept"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,8 @@ class RuleSet:
     _conditional: dict[str, list[PlacedRule]] = field(default_factory=dict)
     """by surface"""
     _plans: LRUCache[Hashable, RulePlan] = field(default_factory=lambda: LRUCache(PLANS))
-    _segments: LRUCache[Hashable, bool] = field(default_factory=lambda: LRUCache(SEGMENTS))
+    _segments: LRUCache[Hashable, dict[str, bool]] = field(default_factory=lambda: LRUCache(SEGMENTS))
+    """fields and their values → result by text of those segments that read these fields"""
 
     def ruling(self, surface: str, request: RequestValues) -> Ruling:
         """The rules in force for a request. Never raises: a rule whose condition fails is skipped, and named."""
@@ -46,6 +47,7 @@ class RuleSet:
             conditional = [each for each in self.rules if each.conditional and _is_of(each, surface)]
             self._conditional[surface] = conditional
         failed: list[tuple[PlacedRule, str]] = []
+        results: dict[str, dict[str, bool]] = {}
         now, region, device = request.now, request.region, request.device
         met = [
             each
@@ -53,7 +55,7 @@ class RuleSet:
             if each.starts <= now < each.until
             and (not each.regions or region in each.regions)
             and (not each.devices or device in each.devices)
-            and (each.segment is None or self._in_segment(each, request, failed))
+            and (each.segment is None or self._in_segment(each, request, results, failed))
         ]
         key = (surface, *map(id, met))
         plan = self._plans.get(key)
@@ -65,15 +67,28 @@ class RuleSet:
             ruling.fail(each, why)
         return ruling
 
-    def _in_segment(self, each: PlacedRule, request: RequestValues, failed: list[tuple[PlacedRule, str]]) -> bool:
-        """Where that cannot be found out, a policy applies, and another rule does not."""
+    def _in_segment(
+        self,
+        each: PlacedRule,
+        request: RequestValues,
+        results: dict[str, dict[str, bool]],
+        failed: list[tuple[PlacedRule, str]],
+    ) -> bool:
+        """Where that cannot be found out, a policy applies, and another rule does not. `results` are those of this
+        request by the fields that segments read, whose values are read once."""
         segment = each.segment
         assert segment is not None
         try:
-            key = segment.reads(request)
-            found = self._segments.get(key)
+            of_fields = results.get(segment.fields)
+            if of_fields is None:
+                key = segment.fields, segment.reads(request)
+                of_fields = self._segments.get(key)
+                if of_fields is None:
+                    of_fields = self._segments[key] = {}
+                results[segment.fields] = of_fields
+            found = of_fields.get(segment.text)
             if found is None:
-                found = self._segments[key] = segment.holds(request)
+                found = of_fields[segment.text] = segment.holds(request)
             return found
         except Exception as error:
             failed.append((each, type(error).__name__))

@@ -58,7 +58,9 @@ class Ruling:
 
     def bits(self, rows: Rows) -> RowBits:
         """The results of all tests for these rows."""
-        return RowBits(np.zeros((len(rows), 0), np.uint8)) if self.matches is None else self.matches.bits(rows)
+        if self.matches is None:
+            return RowBits(np.zeros((len(rows), 0), np.uint8))
+        return self.matches.bits(rows, self.request.now)
 
     def visible(self) -> Mask | None:
         """Which rows (n,) no rule hides, to narrow a search: see `Matches.visible`. None where that is all."""

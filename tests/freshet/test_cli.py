@@ -84,3 +84,30 @@ def test_warnings_of_libraries_are_shown_on_demand_alone(options: tuple[str, ...
     )
     done = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=True)
     assert ("of a library" in done.stderr) is shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bench feed --item 10", "Unknown option: --item. Did you mean --items?"),
+        ("up --files x", "Unknown option: --files. It takes --only, --without, --restore."),
+        ("features list --files", "It takes no options."),
+        ("import a.jsonl", "Unused Tokens: ['a.jsonl']. It takes --items, --users,"),
+        ("bench throughput --features 0 40", "Several values are separated by commas: --features 0,40"),
+        ("bench feed --items=10 20 30 --users 5", "Several values are separated by commas: --items 10,20,30"),
+        ("bench feed --users 5 6", "It takes --items, --users,"),
+        ("up --only kafka redis", "Several values are separated by commas: --only kafka,redis"),
+    ],
+)
+def test_a_wrong_option_gets_the_near_or_the_known_ones(
+    words: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(words.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_names_of_components_are_separated_by_commas(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down", "--only", "kafka, redis,"]) == 0
+    assert main(["down", "--only", "kafka,zookeeper"]) == 1
+    assert "no component is named zookeeper" in capsys.readouterr().err

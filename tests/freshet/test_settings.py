@@ -4,11 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from follow.connection import Connection
+from freshet.commands import demo, load
 from freshet.features import feast
 from freshet.local import mini_cluster
 from freshet.local.flink import Flink
 from freshet.local.server import Server
 from freshet.settings import Settings, check_all, setting_name
+from tests.bundles import write_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +102,64 @@ def test_brokers_of_ones_own_are_used_where_they_are_named(monkeypatch: pytest.M
     monkeypatch.setenv("FRESHET_KAFKA", "one:9092,two:9092")
     assert Settings().connection.bootstrap == "one:9092,two:9092"
     assert Settings().own_kafka == "127.0.0.1:19092"
+
+
+def _server(settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """The environment that the server is started with, and what is reported."""
+    said: list[str] = []
+    return dict(Server().prepare(settings, said.append).env), said
+
+
+def test_profiles_of_the_demo_are_listed_after_a_later_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _server(Settings())[0]["FRESHET_LIST_USERS"] == "false"
+    monkeypatch.setattr(demo, "Stack", _Stopped)
+    with pytest.raises(_Stopped):
+        demo.demo()
+    env, said = _server(Settings())
+    assert env["FRESHET_LIST_USERS"] == "true"
+    assert len(said) == 1
+    assert "FRESHET_LIST_USERS=false" in said[0]
+    monkeypatch.setenv("FRESHET_LIST_USERS", "false")
+    assert _server(Settings()) == ({**env, "FRESHET_LIST_USERS": "false"}, [])
+
+
+class _Stopped(Exception):
+    """Instead of a stack: what comes before it has happened."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise self
+
+
+def test_profiles_that_are_imported_are_not_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    settings.root.mkdir()
+    file = Path("people.jsonl")
+    file.write_text('{"user_id": "u1"}\n')
+    monkeypatch.setattr(load, "run", lambda settings, *_, **__: 0)
+    for chosen, listed in (("interactions", True), ("users", False)):
+        settings.public_people.touch()
+        assert load.load(**{chosen: file}) == 0
+        assert Settings().list_users is listed
+
+
+def test_a_server_that_has_lost_its_key_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _server(Settings())[1] == []
+    monkeypatch.setenv("FRESHET_API_KEY", "s3cret")
+    env, said = _server(Settings())
+    assert (env["FRESHET_API_KEY"], said) == ("s3cret", [])
+    monkeypatch.delenv("FRESHET_API_KEY")
+    env, said = _server(Settings())
+    assert "FRESHET_API_KEY" not in env
+    assert "set FRESHET_API_KEY in the environment or in .env, then `freshet down --only server`" in said[0]
+    assert not [path for path in Settings().root.rglob("*") if path.is_file() and b"s3cret" in path.read_bytes()]
+    assert _server(Settings())[1] == [], "it is said once"
+
+
+def test_the_demo_fits_a_model_where_the_published_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings()
+    assert not demo._has_model(settings)
+    version = write_bundle(settings.bundles, ["i1"])
+    assert demo._has_model(settings)
+    (settings.bundles / version / "spaces" / "items" / "ids.jsonl").write_text("[]")
+    assert not demo._has_model(settings)
+    assert "checksum differs" in capsys.readouterr().out

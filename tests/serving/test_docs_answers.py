@@ -113,6 +113,14 @@ def test_answers_are_short_and_say_nothing_of_the_machine(call: Call) -> None:
     assert call.printed == text_of(call.printed_value) + "\n", "as `make docs-answers` writes it"
 
 
+def test_the_cursor_is_the_last_field() -> None:
+    answers = [call.printed_value for call in PRINTED]
+    answers += [each["body"] for answer in answers for each in answer.get("answers", ()) if isinstance(each, dict)]
+    paged = [[key for key in answer if key != CUT] for answer in answers if "next" in answer]
+    assert len(paged) > 15
+    assert all(keys[-1] == "next" for keys in paged)
+
+
 def test_every_type_of_answer_is_printed(document: dict[str, Any]) -> None:
     said = {operation(document, call)[0] for call in PRINTED}
     there = {path for path in document["paths"] if path.startswith("/v1/")}

@@ -86,6 +86,7 @@ def test_ten_pages_with_clicks_new_items_and_a_new_model_between_them(two: Two, 
         answer = ask(two.apis[page % 2], surface, n=20, **cursor)
         assert len(ids(answer)) == 20
         found = answer.json()
+        assert [*found][-1] == "next", "it is long, and what follows it is lost in a terminal"
         assert [entry["rank"] for entry in found["items"]] == list(range(20))
         shown += ids(answer)
         requests.add(found["request_id"])

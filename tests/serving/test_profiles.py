@@ -61,6 +61,7 @@ def test_without_a_key_profiles_are_not_listed(api: Api, monkeypatch: pytest.Mon
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
     assert "FRESHET_API_KEY" in answer.json()["detail"]
     assert "FRESHET_LIST_USERS" in answer.json()["detail"]
+    assert "`freshet down --only server` and `freshet up`" in answer.json()["detail"]
 
 
 def test_with_a_key_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from feature_repo.columns import ItemColumns
 from operators.hashes import hash64
 from serving import rows_by_hash
+from serving.cursors import LEFT_BITS
 from serving.rows_by_hash import RowsByHash
 
 
@@ -34,3 +35,15 @@ def test_of_half_a_hash_all_items_that_have_it_are_found(monkeypatch: pytest.Mon
     found = RowsByHash(columns)
     assert found.find_all(np.array([0xFFFFFFFF], np.uint32)).tolist() == [0, 1]
     assert found.find_all(np.array([0], np.uint32)).tolist() == [2]
+
+
+def test_a_row_is_found_by_the_first_bytes_of_its_hash() -> None:
+    columns = ItemColumns()
+    for k in range(3):
+        columns.row(f"i{k}")
+    for row, value in enumerate((0xFFFFFFFF_00021234, 0xFFFFFFFF_00011234, 0x00000001_00000007)):
+        columns.hashes[row] = value
+    found = RowsByHash(columns)
+    first = np.array([0xFFFFFFFF_00010000, 0xFFFFFFFF_00020000, 0xFFFFFFFF_00030000, 1 << 32, 2 << 32], np.uint64)
+    assert found.find(first, LEFT_BITS).tolist() == [1, 0, -1, 2, -1]
+    assert found.find(first).tolist() == [-1, -1, -1, -1, -1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +12,8 @@ import pytest
 from freshet.local import background
 from freshet.local.ports import free_ports
 from freshet.settings import Settings
+from tests.bundles import write_bundle
+from tests.serving.made import Api
 
 THREADS = [
     {"name": "follow-items", "up": False, "errors": 3, "last_error": "OSError: refused"},
@@ -41,7 +45,9 @@ def settings() -> Settings:
 def test_threads_with_errors_are_named(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     real = httpx.Client
     monkeypatch.setattr(
-        httpx, "get", lambda *_, **__: httpx.Response(503, json={"background": THREADS, "processes": []})
+        httpx,
+        "get",
+        lambda *_, **__: httpx.Response(503, json={"background": THREADS, "degraded": [], "processes": []}),
     )
     monkeypatch.setattr(
         httpx, "Client", lambda base_url, **_: real(base_url=base_url, transport=httpx.MockTransport(answer))
@@ -51,6 +57,60 @@ def test_threads_with_errors_are_named(monkeypatch: pytest.MonkeyPatch, settings
         "server: bundles works; 1 errors so far, the last: BundleError: broken",
         "flink: 2 errors so far in the threads that follow the catalogue and the bundles (`freshet logs flink`)",
     ]
+
+
+def refused(said: str, degraded: list[str], monkeypatch: pytest.MonkeyPatch, settings: Settings) -> list[str]:
+    threads = [{"name": "bundles", "up": False, "errors": 1, "last_error": said}]
+    document = {"background": threads, "degraded": degraded, "processes": []}
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=document))
+    return background.problems(settings, {"server"})
+
+
+POPULAR, BEFORE = "feeds are of popular items until then", "the one before is used until then"
+
+
+@pytest.mark.parametrize(
+    ("cause", "degraded", "line"),
+    [
+        ("v1: a.npy: checksum differs", ["model", "bundles"], f"publish another one with `freshet train`, {POPULAR}"),
+        ("v1: a.npy: checksum differs", ["bundles"], f"publish another one with `freshet train`, {BEFORE}"),
+        ("v1 has format 1: train again (`freshet train`)", ["model", "bundles"], POPULAR),
+        (
+            "v2: no manifest.json", ["bundles", "variant new"],
+            f"correct traffic.json (variant new), or publish another model with `freshet train`, {BEFORE}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refused_bundle_is_named_with_the_command_that_replaces_it(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, cause: str, degraded: list[str], line: str
+) -> None:
+    found = refused(f"BundleError: {cause}", degraded, monkeypatch, settings)
+    assert found == [f"server: a published model is refused: {cause}; {line}"]
+
+
+def test_wrong_shares_of_models_are_not_mended_by_training(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    (found,) = refused("BundleError: traffic.json: too much", ["bundles", "traffic"], monkeypatch, settings)
+    assert found.startswith("server: the shares of models are refused: traffic.json: too much; correct that file")
+
+
+@pytest.mark.parametrize("harm", ["format", "checksum"])
+def test_a_server_with_a_refused_bundle_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path, harm: str
+) -> None:
+    version = write_bundle(tmp_path, ["i1"])
+    if harm == "format":
+        manifest = tmp_path / version / "manifest.json"
+        manifest.write_text(re.sub(r'"format":\s*\d+', '"format": 1', manifest.read_text()))
+    else:
+        (tmp_path / version / "spaces" / "items" / "ids.jsonl").write_text("[]")
+    api = Api(tmp_path)
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=api.get("/readyz").json()))
+    (line,) = background.problems(settings, {"server"})
+    api.close()
+    assert line.startswith(f"server: a published model is refused: {version}")
+    assert line.count("`freshet train`") == 1
+    assert line.endswith(POPULAR)
+    assert "\n" not in line
 
 
 def process(number: int, state: str, restarts: int, last_exit: str, threads: Any) -> dict[str, Any]:
@@ -68,7 +128,7 @@ def test_processes_are_counted_and_what_befell_them_is_said(
         process(2, "ended", 1, "ended with status 3", None),
         process(3, "serving", 0, "", THREADS[:1]),
     ]
-    document = {"background": THREADS[2:], "processes": several}
+    document = {"background": THREADS[2:], "degraded": [], "processes": several}
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(200, json=document))
     assert background.processes(settings, {"server"}) == "server: 2 of 3 processes serve (pid 71, 73)"
     assert background.processes(settings, {"kafka"}) == ""

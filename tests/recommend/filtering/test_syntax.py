@@ -7,18 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommend.filtering.errors import FilterError
-from recommend.filtering.syntax import (
-    DEEPEST,
-    LONGEST,
-    MOST_NODES,
-    Call,
-    Constant,
-    ListLiteral,
-    MemberAccess,
-    Name,
-    Operation,
-    parse,
-)
+from recommend.filtering.nodes import Call, Constant, ListLiteral, MemberAccess, Name, Operation
+from recommend.filtering.syntax import DEEPEST, LONGEST, MOST_NODES, parse
 
 
 def error(text: str) -> tuple[int, str]:
@@ -88,6 +78,26 @@ def test_calls_methods_lists_and_names_in_brackets() -> None:
         ('a == "\\q"', 5, "stands for no character"),
         ("日 == 1", 0, "unexpected '日'"),
         ("a ==\n== b", 5, "unexpected '=='"),
+        ("a == 1 AND b", 7, "unexpected 'AND'; write &&"),
+        ("a OR b", 2, "unexpected 'OR'; write ||"),
+        ("not a", 4, "unexpected 'a'; write ! instead of not"),
+        ("b && NOT a", 9, "write ! instead of not"),
+        ("a NOT IN [1]", 2, "unexpected 'NOT'; write !(x in list)"),
+        ("a not\nin [1]", 2, "write !(x in list)"),
+        ("a IN [1]", 2, "unexpected 'IN'; write in, in lower case"),
+        ("a in (1, 2)", 7, "unexpected ','; write a list in []"),
+        ("a in {1, 2}", 7, "write a list in []"),
+        ("a LIKE '%x'", 2, "unexpected 'LIKE'; write x.contains("),
+        ("a <> 1", 3, "unexpected '>'; write !="),
+        ("a !== 1", 4, "unexpected '='; write != alone"),
+        ("a === 1", 4, "unexpected '='; write =="),
+        ("a IS NULL", 2, "unexpected 'IS'; write !has(x)"),
+        ("a is not null", 2, "unexpected 'is'; write has(x)"),
+        ("a is 3", 2, "unexpected 'is'; write =="),
+        ("a BETWEEN 1 AND 2", 2, "write x >= a && x <= b"),
+        ("a contains 'x'", 2, 'write text.contains("…"), or "…" in list'),
+        ("a == 'O''Hara'", 8, "write \\ before a quote within a text"),
+        ("a == “b”", 5, "unexpected '“'; write \""),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_place(text: str, at: int, says: str) -> None:
