@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench import additions, catalogues, servers
 from bench.additions import Added, AddingAnswers
@@ -162,10 +163,17 @@ def _turn(served: ServedItems, seconds: float, adds: bool) -> Turn:
 def _items(settings: Settings) -> int:
     """How many items the server has."""
     answer = httpx.get(f"{settings.http_url}/metrics", timeout=PATIENCE_S, trust_env=False)
-    for line in answer.text.splitlines():
-        if line.startswith("freshet_items "):
-            return int(float(line.split()[1]))
-    raise Unsound("the server's metrics have no freshet_items")
+    return items_of(answer.text)
+
+
+def items_of(metrics: str) -> int:
+    """The number of items in the columns, from the text of `/metrics`; of several processes, of the one that has the
+    fewest. Raises Unsound where it is not there."""
+    samples = (sample for family in text_string_to_metric_families(metrics) for sample in family.samples)
+    found = [int(sample.value) for sample in samples if sample.name == "freshet_items"]
+    if not found:
+        raise Unsound("the server's metrics have no freshet_items")
+    return min(found)
 
 
 # -- the report ------------------------------------------------------------------------------------

@@ -222,20 +222,10 @@ def rules(
 
 @app.command
 def served_rules(
-    *, items: int = 100_000, users: int = 2_000, seconds: float = 30.0, attempts: Attempts = 2, json: Json = False,
-    out: Out = OUT,
+    *, items: Items = 100_000, users: Users = 2_000, seconds: Annotated[float, Parameter(help="Of each kind.")] = 30.0,
+    attempts: Attempts = 2, json: Json = False, out: Out = OUT,
 ) -> int:  # fmt: skip
-    """Feeds of a running server with 200 rules of merchandisers in force, compared with feeds without any.
-
-    Parameters
-    ----------
-    items
-        Size of the catalogue.
-    users
-        How many people ask.
-    seconds
-        How long feeds of each kind are asked for, one at a time.
-    """
+    """Feeds of a running server with 200 rules of merchandisers in force, compared with feeds without any."""
     quiet()
     from bench.served_rules import run
 
@@ -244,14 +234,12 @@ def served_rules(
 
 @app.command
 def digests(
-    *, items: int = 20_000, people: int = 1_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
+    *, items: Items = 20_000, people: int = 1_000, attempts: Attempts = 2, json: Json = False, out: Out = OUT
 ) -> int:
     """People a second that digests are sent to, compared with the same answers by the pipeline alone.
 
     Parameters
     ----------
-    items
-        Size of the catalogue.
     people
         How many people get a digest, in each of four rounds.
     """

@@ -41,7 +41,7 @@ TARGETS = (Target("p50_ratio", "≤", 1.2), Target("p99_ratio", "≤", 1.2))
 
 
 @dataclass
-class Asked:
+class RuledFeeds:
     """Feeds of one kind."""
 
     ms: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Asked:
 
 def run(items: int, users: int, seconds: float, attempts: int, say: Say) -> Report:
     """Feeds one at a time for `seconds` of each kind."""
-    rounds, asked = Rounds(say, attempts), {False: Asked(), True: Asked()}
+    rounds, asked = Rounds(say, attempts), {False: RuledFeeds(), True: RuledFeeds()}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, quiet) as client, own_stack(say, start_timeout=servers.START_S) as stack:
         settings = stack.settings
@@ -110,7 +110,7 @@ def _ask(stack: Stack, people: list[str], client: Executor, seconds: float) -> c
     return client.submit(clients.feeds, settings.host, [settings.http_port], people, 1, seconds, OTHER_CORE).result()
 
 
-def report(plain: Asked, ruled: Asked, items: int, rounds: Rounds | None = None) -> Report:
+def report(plain: RuledFeeds, ruled: RuledFeeds, items: int, rounds: Rounds | None = None) -> Report:
     """The figures: latency of each kind, and the ratio of the two."""
     failures = []
     for name, each in (("without rules", plain), ("with rules", ruled)):

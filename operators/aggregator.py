@@ -70,6 +70,8 @@ class Aggregator:
         self.view = view
         self._all = cast(tuple[CellAggregation[Any], ...], view.aggregations)
         self._split = split
+        self._updates = tuple(None if type(a).update is CellAggregation.update else a.update for a in self._all)
+        """None for those that signals do not change"""
         self._encode = msgspec.msgpack.Encoder().encode
         heads: Any = tuple[tuple(a.head for a in self._all)]  # type: ignore[misc]
         self._decode = msgspec.msgpack.Decoder(
@@ -130,8 +132,9 @@ class Aggregator:
         return tuple(found)
 
     def update(self, state: KeyedState, signal: Signal, world: World) -> None:
-        for aggregation, part in zip(self._all, state.parts, strict=True):
-            aggregation.update(part, signal, world)
+        for update, part in zip(self._updates, state.parts, strict=True):
+            if update is not None:
+                update(part, signal, world)
 
     def values(self, state: KeyedState, at: int) -> tuple[Any, ...]:
         found: list[Any] = []

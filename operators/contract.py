@@ -156,6 +156,10 @@ class CellAggregation(Aggregation[State], Protocol[State]):
     that an event rewrites the head and few of the cells. Without a long memory the head is the whole state.
     """
 
+    def update(self, state: State, signal: Signal, world: World) -> None:
+        """As in `Aggregation`. Not to be defined where signals change nothing: it is called for each of them else."""
+        return
+
     @property
     def head(self) -> type[Any]:
         """The type of the head, as msgspec reads it."""

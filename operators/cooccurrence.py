@@ -94,9 +94,6 @@ class Basket(CellAggregation[BasketState]):
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateError(f"{CELL}: {error}") from None
 
-    def update(self, state: BasketState, signal: Signal, world: World) -> None:
-        return
-
     def take(self, state: BasketState, signal: Signal) -> list[Signal]:
         """Applies an interaction, and returns the signals for the items of its basket: none where it adds no item."""
         item, at = signal.item_id, signal.timestamp

@@ -48,6 +48,8 @@ class AffinitySharesState(Struct, array_like=True, gc=False):
     base: bytes = b""
     ranked: list[tuple[float, str]] | None = None
     """(-sum, name) in order: the largest sum first; None where it has to be made from `sums`"""
+    read: bool = False
+    """whether `ranked` has been read since the last event"""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AffinitySharesState) and (self.head.origin, self.sums) == (
@@ -134,7 +136,9 @@ class AffinityShares(CellAggregation[AffinitySharesState]):
             head.origin, age = signal.timestamp, 0.0
             state.ranked = None
         gain = weight / len(names) * 2.0**age
-        ranked = state.ranked
+        if not state.read:  # in a backlog: sorting once for the next read takes less than keeping order at each event
+            state.ranked = None
+        state.read, ranked = False, state.ranked
         for name in names:
             before = sums.get(name)
             sums[name] = changed[name] = after = (before or 0.0) + gain
@@ -155,6 +159,7 @@ class AffinityShares(CellAggregation[AffinitySharesState]):
             return [], []
         if state.ranked is None:
             state.ranked = sorted((-value, name) for name, value in sums.items())
+        state.read = True
         best = state.ranked[: self.top]
         return [name for _, name in best], [-value / total for value, _ in best]
 
@@ -221,6 +226,8 @@ class Popularity(CellAggregation[PopularityState]):
 def weight_of(weights: Weights, signal: Signal) -> float:
     """The weight of the signal's type; a rating's is scaled from -1 (no star) over 0 (2.5) to 1 (5 stars)."""
     weight = weights.get(signal.event_type, 0.0)
-    if weight and signal.event_type == "rating" and signal.rating is not None:
-        return weight * max(-1.0, min(1.0, (signal.rating - 2.5) / 2.5))
+    if weight and signal.rating is not None and signal.event_type == "rating":
+        stars = (signal.rating - 2.5) / 2.5
+        # Called several times an event; `min` and `max` take as long as all the rest.
+        return weight * (1.0 if stars > 1.0 else -1.0 if stars < -1.0 else stars)
     return weight

@@ -70,7 +70,7 @@ class HashLog:
 
     def contains(self, hashed: int, since: int = 0) -> bool:
         """Whether the hash is at a position from `since` on."""
-        skipped = max(since - self.first, 0)
+        skipped = since - self.first if since > self.first else 0
         if self.n - self.first <= SHORT:
             packed, wanted = self.hashes.tobytes(), _N.pack(hashed)
             at = packed.find(wanted, skipped * WIDTH)

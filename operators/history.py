@@ -93,13 +93,13 @@ class CurrentSession(CellAggregation[SessionState]):
             state.items = HashLog(ITEMS)
         if signal.event_type in self.types:
             head.counts[self.types.index(signal.event_type)] += 1
-        if signal.item_id and len(state.items) < MOST_ITEMS:
+        items = state.items
+        if signal.item_id and items.n < MOST_ITEMS:
             hashed = hash64(signal.item_id)
-            if not state.items.contains(hashed):
-                state.items.append(hashed)
-        latest = signal.categories
-        if latest:
-            head.categories = list(dict.fromkeys((*latest, *head.categories)))[: self.categories]
+            if not items.n or not items.contains(hashed):
+                items.append(hashed)
+        if signal.categories:
+            head.categories = list(dict.fromkeys((*signal.categories, *head.categories)))[: self.categories]
 
     def values(self, state: SessionState, at: int) -> tuple[Any, ...]:
         head = state.head
@@ -185,11 +185,11 @@ class Recent(CellAggregation[RecentState]):
             place += 1
         if place >= self.k:
             return
-        full = len(state.times) >= self.k
         for column, value in zip(columns, entry, strict=True):
-            if full:
-                column.pop()
             column.insert(place, value)
+        if len(state.times) > self.k:
+            for column in columns:
+                column.pop()
 
     def values(self, state: RecentState, at: int) -> tuple[Any, ...]:
         return state.items.copy(), state.types.copy(), state.times.copy(), state.tastes.copy()
@@ -232,7 +232,8 @@ class Applied(CellAggregation[AppliedState]):
         if signal.offset >= 0:
             state.partition, state.offset = signal.partition, signal.offset
             state.read_partition, state.read_offset = signal.partition, signal.offset
-        state.last = max(state.last, signal.timestamp)
+        if signal.timestamp > state.last:
+            state.last = signal.timestamp
 
     def refuse(self, state: AppliedState, partition: int, offset: int) -> None:
         """Notes an interaction that was refused: a reader who waits for it need not wait any longer."""

@@ -102,7 +102,7 @@ class LeaveOut:
 
     def _affinity(self, opposite: AffinityShares, state: AffinitySharesState, signal: Signal) -> AffinitySharesState:
         ranked = None if state.ranked is None else list(state.ranked)
-        found = AffinitySharesState(AffinityHead(state.head.origin, {}), dict(state.sums), ranked=ranked)
+        found = AffinitySharesState(AffinityHead(state.head.origin, {}), dict(state.sums), ranked=ranked, read=True)
         opposite.update(found, signal, self._world)
         for name in found.head.changed:
             after, before = found.sums.get(name), state.sums.get(name)

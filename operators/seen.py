@@ -63,7 +63,8 @@ class Seen(CellAggregation[HashLog]):
             hashed = hash64(signal.item_id)
             if not state.contains(hashed, state.n - self.keep):
                 state.append(hashed)
-                state.drop_before(state.n - self.keep)
+                if state.n > self.keep:
+                    state.drop_before(state.n - self.keep)
 
     def values(self, state: HashLog, at: int) -> tuple[Any, ...]:
         return ()

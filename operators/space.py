@@ -141,6 +141,7 @@ class BundleSpace:
         self._vectors = vectors
         self._label_of = {item_id: label for label, item_id in enumerate(item_ids)}
         self._origins = np.zeros(len(vectors), np.uint64) if origins is None else origins
+        self._learned: list[bool] = (self._origins == LEARNED).tolist()
         self._item = item
         self._made: dict[str, tuple[Item, Vector | None]] = {}
 
@@ -163,7 +164,7 @@ class BundleSpace:
     def vector(self, item_id: str) -> Vector | None:
         """Unit vector (dim,), or None where neither training nor the catalogue says anything of the item."""
         label = self._label_of.get(item_id)
-        if label is not None and self._origins[label] == LEARNED:
+        if label is not None and self._learned[label]:
             return self._vectors[label]
         item = self._item(item_id)
         if item is None:

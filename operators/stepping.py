@@ -73,13 +73,13 @@ def apply(
             for part in operator.parts(key, following):
                 one(part, following)
     taken = record.taken
-    return [_not_ahead(signal, taken) for signal in signals] if taken else signals
+    return _not_ahead(signals, taken) if taken else signals
 
 
-def _not_ahead(signal: Signal, taken: int) -> Signal:
-    """The signal as other keys get it: of an event from a clock that is ahead, it has the time of being taken. Other
-    people's events are in those keys too, and a window that one clock moved ahead would lack them."""
-    return signal if signal.timestamp <= taken else signal._replace(timestamp=taken)
+def _not_ahead(signals: list[Signal], taken: int) -> list[Signal]:
+    """The signals as other keys get them: of an event from a clock that is ahead, they have the time of being taken.
+    Other people's events are in those keys too, and a window that one clock moved ahead would lack them."""
+    return [signal if signal.timestamp <= taken else signal._replace(timestamp=taken) for signal in signals]
 
 
 def _drop(

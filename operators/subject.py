@@ -66,9 +66,6 @@ class Profile(CellAggregation[ProfileState]):
     def of_row(self, head: None, row: Mapping[str, Any]) -> ProfileState:
         return ProfileState(*(row[field.name] for field in self.fields))
 
-    def update(self, state: ProfileState, signal: Signal, world: World) -> None:
-        return
-
     def take(self, state: ProfileState, record: Record, consent: bool, given: bool) -> None:
         """Takes the record of a profile in, instead of an earlier one; `consent` and `given` are the fields of those
         names from then on. Without consent nothing of the profile is kept but its place."""

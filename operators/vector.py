@@ -88,8 +88,10 @@ class UserVector(CellAggregation[VectorState]):
         space = world.space  # once: another thread may put a new one in force meanwhile
         self._embed(state, space)
         state.recent.append((signal.timestamp, signal.item_id, weight))
-        state.later = min(state.later + 1, self.k)
-        del state.recent[: -self.k]
+        if state.later < self.k:
+            state.later += 1
+        if len(state.recent) > self.k:
+            del state.recent[: -self.k]
         self._add(state, signal.timestamp, signal.item_id, weight, space)
 
     def split(self, state: VectorState) -> tuple[VectorHead, Cells]:

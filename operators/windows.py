@@ -18,6 +18,9 @@ from operators.contract import CellAggregation, Cells, Field, Signal, World
 from operators.time import DAY, HOUR, MINUTE, SECOND, label
 from schemas.errors import StateError
 
+MOST_PENDING = 64
+"""events of a key that wait for the next read"""
+
 TILES = ((5 * MINUTE, 15 * SECOND), (HOUR, MINUTE), (DAY, 30 * MINUTE), (7 * DAY, 4 * HOUR))
 
 
@@ -62,9 +65,13 @@ class Window(Struct, gc=False):
 
 
 class CountsState(Struct, gc=False):
-    """In the order of the windows."""
+    """In the order of the windows. `pending` are the events, (time, type's position), that no window has yet."""
 
     windows: list[Window]
+    pending: list[tuple[int, int]] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CountsState) and (self.windows, self.pending) == (other.windows, other.pending)
 
 
 Newest = list[tuple[int, dict[int, int]]]
@@ -76,7 +83,11 @@ _unpack = msgspec.msgpack.Decoder(tuple[int, list[int]]).decode
 
 @dataclass(frozen=True)
 class Counts(CellAggregation[CountsState]):
-    """Events by type over each window: int64[] in the order of `types`, and ratios between them."""
+    """Events by type over each window: int64[] in the order of `types`, and ratios between them.
+
+    Whatever their order, the same events leave the same counts in each window. So windows take them when something is
+    read: those of a backlog, of which many come between two reads, move a window on to its newest tile once.
+    """
 
     name: str
     types: tuple[str, ...]
@@ -131,6 +142,7 @@ class Counts(CellAggregation[CountsState]):
     def split(self, state: CountsState) -> tuple[Newest, Cells]:
         k = len(self.types)
         head, cells = [], {}
+        self._settle(state)
         for name, window in zip(self._cells, state.windows, strict=True):
             if window.encoded is None:
                 window.encoded = _sealed(window.tiles, window.newest * k)
@@ -151,36 +163,40 @@ class Counts(CellAggregation[CountsState]):
         kind = self._index.get(signal.event_type)
         if kind is None:
             return
-        k, time = len(self.types), signal.timestamp
+        state.pending.append((signal.timestamp, kind))
+        if len(state.pending) >= MOST_PENDING:  # of a log that is replayed, nothing may be read before its end
+            self._settle(state)
+
+    def _settle(self, state: CountsState) -> None:
+        """Counts the pending events in each window."""
+        pending = state.pending
+        if not pending:
+            return
+        state.pending = []
+        k = len(self.types)
+        latest = max(pending)[0]
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
-            at, newest = time // tile, window.newest
-            if at > newest:
-                tiles = window.tiles
-                if newest <= at - n:  # all have left the window
-                    tiles.clear()
+            if latest // tile > window.newest:
+                _move(window, latest // tile, n, k)
+            newest = window.newest * k
+            first = newest - (n - 1) * k
+            for time, kind in pending:
+                key = time // tile * k + kind
+                if key >= newest:
+                    window.latest[kind] = window.latest.get(kind, 0) + 1
+                elif key >= first:
+                    window.tiles[key] = window.tiles.get(key, 0) + 1
+                    window.encoded = None
                 else:
-                    first, place = (at - n + 1) * k, newest * k
-                    for each, count in window.latest.items():
-                        tiles[place + each] = count
-                    for each in [each for each in tiles if each < first]:
-                        del tiles[each]
-                window.newest, window.latest, window.encoded, window.first = at, {kind: 1}, None, -1
-                continue
-            key = at * k + kind
-            if at == newest:
-                window.latest[kind] = window.latest.get(kind, 0) + 1
-            elif at <= newest - n:
-                continue  # already out of the window
-            else:
-                window.tiles[key] = window.tiles.get(key, 0) + 1
-                window.encoded = None
-            if key >= window.first >= 0:
-                window.totals[kind] += 1
-                if window.oldest is None or key < window.oldest:
-                    window.oldest = key
+                    continue  # already out of the window
+                if key >= window.first >= 0:
+                    window.totals[kind] += 1
+                    if window.oldest is None or key < window.oldest:
+                        window.oldest = key
 
     def values(self, state: CountsState, at: int) -> tuple[Any, ...]:
         out: list[Any] = []
+        self._settle(state)
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
             self._total(window, at // tile - n + 1)
             totals = window.totals
@@ -192,6 +208,7 @@ class Counts(CellAggregation[CountsState]):
     def due(self, state: CountsState, at: int) -> int | None:
         k = len(self.types)
         soonest: int | None = None
+        self._settle(state)
         for window, (n, tile) in zip(state.windows, self._spans, strict=True):
             self._total(window, at // tile - n + 1)
             if window.oldest is not None:
@@ -221,12 +238,26 @@ class Counts(CellAggregation[CountsState]):
         window.first, window.totals, window.oldest = first, totals, oldest
 
 
+def _move(window: Window, newest: int, n: int, k: int) -> None:
+    """Makes `newest` the newest tile of a window of n tiles of k types, and drops those that leave it."""
+    tiles = window.tiles
+    if window.newest <= newest - n:  # all have left
+        tiles.clear()
+    else:
+        first, place = (newest - n + 1) * k, window.newest * k
+        for kind, count in window.latest.items():
+            tiles[place + kind] = count
+        for key in [key for key in tiles if key < first]:
+            del tiles[key]
+    window.newest, window.latest, window.encoded, window.first = newest, {}, None, -1
+
+
 def _sealed(tiles: dict[int, int], before: int) -> bytes:
     """The counts of keys below `before`, each key as its distance from there."""
     numbers: list[int] = []
-    for key, count in tiles.items():
+    for key in sorted(tiles):  # whose order depends on when they were read
         if key < before:
-            numbers += (before - key, count)
+            numbers += (before - key, tiles[key])
     return _pack((before, numbers)) if numbers else b""
 
 

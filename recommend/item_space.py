@@ -204,7 +204,10 @@ class ItemSpace:
     def differs(self, rows: Rows) -> Mask:
         """Which rows (n,) have another vector than the bundle gave them, or none."""
         labels = self.labels_of(rows)
-        return (labels < 0) | (labels >= self._bundled) | np.isin(labels, np.fromiter(self._moved, np.int64))
+        found: Mask = (labels < 0) | (labels >= self._bundled)
+        if self._moved:  # a lookup for each of the rows: there may be many more that have moved
+            found |= np.fromiter(map(self._moved.__contains__, labels.tolist()), bool, len(labels))
+        return found
 
     # -- changes -------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from recommend.pipeline import Answer, Pipeline
 from recommend.popular import Popular
 from recommend.query import Query
 from recommend.rules.ruling import REMOVED, RuleEffect
-from recommend.stage import Retriever, Stage, StageError
+from recommend.stage import Stage, StageError
 from recommend.steps import CATALOGUE_FILTER
 from recommend.surface import Surface
 from recommend.trace import StageTrace, Trace
@@ -59,6 +59,8 @@ class StageFailure(Struct, frozen=True):
 class StageRun:
     """The same as it happened, over the live columns."""
 
+    step: str
+    """one of GIVEN"""
     stage: Stage
     applied: bool
     result: Any
@@ -79,7 +81,7 @@ class Found:
 
 def found(surface: Surface, query: Query, trace: RecordingTrace, kept: Rows) -> Found:
     """The same, with no more rows of fallbacks than were needed."""
-    return Found(surface, query, trimmed(surface, trace.runs, kept), kept, trace.failures)
+    return Found(surface, query, trimmed(surface, trace.runs, kept, trace.failures), kept, trace.failures)
 
 
 class RecordingTrace(Trace):
@@ -104,7 +106,7 @@ class RecordingTrace(Trace):
         result, record = super().run(step, stage, query, work, candidates)
         failed = record.failed if record else None
         if step in GIVEN:
-            self.runs.append(StageRun(stage, record is not None, result, failed))
+            self.runs.append(StageRun(step, stage, record is not None, result, failed))
             return result, record
         if failed is not None:
             run = 0 if self._aside else self._times[step, stage.name]
@@ -175,38 +177,25 @@ class HeldPopular(Popular):
         return self._held
 
 
-def rows_read(query: Query, runs: Sequence[StageRun], kept: Rows) -> Rows:
-    """The rows (n,), ascending, that the stages of an answer read: those that were found (of a fallback's, which may be
-    the whole catalogue, those among `kept` alone), and those that the query, the person's row and rules name."""
-    columns, listed = query.columns, query.listed
-    names = [*query.user["recent_items"], *query.controls.targets(*(each.kind for each in query.controls.found))]
-    if query.has_rules:
-        names += query.ruling.plan.pins
-    found = [kept, query.given, query.cart, query.excluded[:1], columns.rows(names)]
-    found += [run.result for run in runs if isinstance(run.stage, Retriever) and run.result is not None]
-    if listed is not None:
-        found.append(listed.rows)
-    if query.item >= 0:
-        found.append(np.array([query.item]))
-    found.append(columns.partners.of(bought_with(query)).partners)
-    return np.unique(np.concatenate(found)).astype(np.int64)
-
-
-def bought_with(query: Query) -> list[int]:
-    """Rows of the items whose partners in baskets the stages read."""
-    return list(dict.fromkeys([*query.cart.tolist(), *([query.item] if query.item >= 0 else [])]))
-
-
-def trimmed(surface: Surface, runs: Sequence[StageRun], kept: Rows) -> list[StageRun]:
+def trimmed(
+    surface: Surface, runs: Sequence[StageRun], kept: Rows, failures: Sequence[StageFailure] = ()
+) -> list[StageRun]:
     """The runs, with those rows alone of the fallback's that have become candidates, `kept`: the filters have removed
-    the others, or they were not needed."""
+    the others, or they were not needed. Where none has, and a stage failed on portions of such rows, the first one is
+    left, so that there is a portion for it to fail on again."""
     fallbacks = []
     fallback = surface.fallback
     while fallback is not None:
         fallbacks.append(fallback)
         fallback = fallback.fallback
+    least = int(any(each.aside for each in failures))
+
+    def trim(rows: Rows) -> Rows:
+        found = rows[np.isin(rows, kept)]
+        return found if len(found) else rows[:least]
+
     return [
-        StageRun(run.stage, run.applied, run.result[np.isin(run.result, kept)], run.failed)
+        StageRun(run.step, run.stage, run.applied, trim(run.result), run.failed)
         if run.result is not None and any(run.stage is each for each in fallbacks)
         else run
         for run in runs
@@ -218,7 +207,7 @@ def outcomes(runs: Sequence[StageRun], rows: Rows) -> list[StageOutcome]:
     return [
         StageOutcome(
             run.stage.name, run.applied,
-            np.searchsorted(rows, run.result) if isinstance(run.stage, Retriever) and run.result is not None
+            np.searchsorted(rows, run.result) if run.step == "retrieve" and run.result is not None
             else run.result,
             run.failed,
         )

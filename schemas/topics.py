@@ -59,6 +59,9 @@ JOB_EVENTS, JOB_CATALOGUE = f"{JOB_GROUP}-events", f"{JOB_GROUP}-catalogue"
 """the job's consumer groups: one for the topics keyed by user, one for items. Offsets are committed at checkpoints."""
 
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def dlq(topic: str) -> str:
     """The dead-letter topic of an event topic."""
     return f"{topic}.dlq"
@@ -66,7 +69,7 @@ def dlq(topic: str) -> str:
 
 def features_key(view: str, key: Sequence[str]) -> str:
     """The Kafka key of a row of ITEM_FEATURES; JSON, since ids may hold any character that would stand between them."""
-    return json.dumps((view, *key), ensure_ascii=False)
+    return _json((view, *key))
 
 
 def topic_of(event: AvroRecord) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from operators.follows import following
 from recommend.favourites import ALIKE, FRIENDS, Favourites, Likes, favourites, likes
-from serving.answer_record import NOBODY
+from serving.captured import NOBODY
 from serving.people_space import Near
 from serving.services import Services
 from serving.store import StoreAway

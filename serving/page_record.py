@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from operators.hashes import Hashes
 from recommend import page as pages
 from recommend import recorded
 from recommend.favourites import Likes
@@ -16,9 +17,10 @@ from recommend.page_rows import KINDS, RowPlan
 from recommend.pictures import Pictures
 from recommend.pipeline import Pipeline
 from recommend.query import Query
-from recommend.recorded import Found, GivenTrace, RecordingTrace
-from serving.answer_record import NOBODY, AnswerRecord, Capture, RecordedPage, RecordedRow, facts_of, undrawn
+from recommend.recorded import Found, GivenTrace, RecordingTrace, StageFailure, StageRun
+from serving.answer_record import AnswerRecord, RecordedPage, RecordedRow, undrawn
 from serving.bodies import Around
+from serving.captured import NOBODY, Capture, Facts, facts_of
 
 
 class UnknownRow(ValueError):
@@ -46,34 +48,51 @@ def capture(
     body: bytes | memoryview,
     people: Mapping[str, Likes],
 ) -> Capture:
-    """The facts of a page, none of which changes any more; what was `found` is that of the rows that were considered,
-    in their order. What rows were planned is a fact, too: it depends on the names of all categories."""
+    """The facts of a page; what was `found` is that of the rows that were considered, in their order. What rows were
+    planned is a fact, too: it depends on the names of all categories."""
     begun, page = taken.begun, taken.page
     assert isinstance(begun.trace, RecordingTrace)
     query = begun.query
     pictured = [row.answer.candidates.rows for row, of in zip(page.rows, taken.chosen, strict=True) if any(of.images)]
     facts = facts_of(query, found, pictured)
-    rows = [
-        RecordedRow(
-            kind=kind.name, title=plan.title, anchor=facts.position(plan.anchor), about=_about(plan, facts.position),
-            resting=facts.resting(of.query), outcomes=recorded.outcomes(of.runs, facts.rows),
-            failures=of.failures, n_allowed=of.query.__dict__.get("n_allowed"),
-        )
-        for (kind, plan, _), of in zip(begun.begun, found, strict=True)
-    ]  # fmt: skip
+    resting, failures = query.resting, begun.trace.failures
     traces = [row.answer.trace for row in page.rows] if query.explains_all else []
-    return Capture(
-        AnswerRecord(
-            around=around, rules=rules, shares=shares, resting=facts.resting(query), listed=None, outcomes=[],
+    size, chosen, is_logged, unplanned = (begun.rows, begun.per_row), taken.chosen, taken.is_logged, taken.unplanned
+    considered = [
+        _Considered(kind.name, plan, of.query.resting, of.runs, of.failures, of.query.__dict__.get("n_allowed"))
+        for (kind, plan, _), of in zip(begun.begun, found, strict=True)
+    ]
+
+    def record() -> AnswerRecord:
+        return AnswerRecord(
+            around=around, rules=rules, shares=shares, resting=facts.among(resting), listed=None, outcomes=[],
             failures=[], trace=[],
-            undrawn=undrawn(taken.chosen), rest=b"", sha256="", **facts.fields,
+            undrawn=undrawn(chosen), rest=b"", sha256="", **facts.fields(),
             page=RecordedPage(
-                size=(begun.rows, begun.per_row), logged=taken.is_logged, failed=taken.unplanned, rows=rows,
-                failures=begun.trace.failures, traces=traces,
+                size=size, logged=is_logged, failed=unplanned, rows=[each.row(facts) for each in considered],
+                failures=failures, traces=traces,
             ),
-        ),
-        body, people if query.others else NOBODY,
-    )  # fmt: skip
+        )  # fmt: skip
+
+    return Capture(around, record, body, people if query.others else NOBODY)
+
+
+class _Considered(NamedTuple):
+    """A row that was considered for a page."""
+
+    kind: str
+    plan: RowPlan
+    resting: Hashes
+    runs: Sequence[StageRun]
+    failures: list[StageFailure]
+    n_allowed: int | None
+
+    def row(self, facts: Facts) -> RecordedRow:
+        return RecordedRow(
+            kind=self.kind, title=self.plan.title, anchor=facts.position(self.plan.anchor),
+            about=_about(self.plan, facts.position), resting=facts.among(self.resting),
+            outcomes=recorded.outcomes(self.runs, facts.rows), failures=self.failures, n_allowed=self.n_allowed,
+        )  # fmt: skip
 
 
 def again(pipeline: Pipeline, query: Query, record: RecordedPage) -> tuple[Page, str]:

@@ -1,8 +1,8 @@
 """Records a share of the answers, so that they can be computed again later (`freshet explain`).
 
 Nothing changes the item columns while a recorded answer is made: the threads that follow Kafka and load bundles wait
-for it. Its facts are taken at the end and go through a bounded queue to a thread, which encodes and stores them. Where
-the queue is full, or the columns are not free at once, the answer is not recorded, and that is counted.
+for it. Its facts are taken at the end and go through a bounded queue to a thread, which makes, encodes and stores the
+record. Where the queue is full, or the columns are not free at once, the answer is not recorded, and that is counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from operators.time import DAY
 from recommend.rules.rule_set import NO_RULES, RuleSet
 from schemas.clock import now_ms
 from serving import answer_record
-from serving.answer_record import Capture, RecordTooLarge
+from serving.answer_record import RecordTooLarge
+from serving.captured import Capture
 from serving.hydrate import Person
 from serving.record_store import RecordStore, StoredRecord
 from serving.recording import NOT_RECORDED, Recording
@@ -124,7 +125,7 @@ class Recorder:
             self.count("dropped", 1)
 
     def _is_withdrawn(self, captured: Capture) -> bool:
-        around, withdrawn = captured.record.around, self.withdrawals
+        around, withdrawn = captured.around, self.withdrawals
         return around.user_id in withdrawn or any(each in withdrawn for each in captured.people)
 
     def _forget(self, user_id: str, until: int) -> None:
@@ -148,8 +149,8 @@ class Recorder:
         return digest
 
     def flush(self) -> None:
-        """Encodes and stores what waits. Raises what the store does; what was taken from the queue is then lost, and
-        counted."""
+        """Makes, encodes and stores the records that wait. Raises what the store does; what was taken from the queue is
+        then lost, and counted."""
         with self._lock:
             self._flush()
 
@@ -174,14 +175,16 @@ class Recorder:
         entries: list[StoredRecord] = []
         while self._waiting:
             at, captured = self._waiting.popleft()
-            around, found = captured.record.around, captured.record
+            around = captured.around
             person = around.user_id or ""
             if self._is_withdrawn(captured) or any(
                 at <= forgotten.get(each, -1) for each in (person, *captured.people)
             ):
                 continue
             try:
-                data = answer_record.encode(captured)
+                found = captured.record()
+                data = answer_record.encode(found, captured.body)
+                made_of = captured.made_of(found)
             except RecordTooLarge:
                 self.count("too_large", 1)
                 continue
@@ -189,7 +192,7 @@ class Recorder:
                 self._loop.note(error, "a record was lost")
                 self.count("failed", 1)
                 continue
-            entries.append(StoredRecord(around.request_id, person, at, found.rules, data, captured.made_of()))
+            entries.append(StoredRecord(around.request_id, person, at, found.rules, data, made_of))
         if not entries:
             return
         try:

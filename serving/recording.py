@@ -18,9 +18,9 @@ from recommend.query import Query
 from recommend.recorded import Found, RecordingTrace
 from recommend.rules.rule_set import RuleSet
 from recommend.trace import Trace
-from serving import answer_record, page_record
-from serving.answer_record import NOBODY, Capture
+from serving import captured, page_record
 from serving.bodies import Around
+from serving.captured import NOBODY, Capture
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Recording:
 
         def capture(shares: npt.NDArray[np.float64], rules: str) -> Capture:
             (found,) = self._found
-            return answer_record.capture(around, answer, found, shares, rules, body, chosen, people)
+            return captured.capture(around, answer, found, shares, rules, body, chosen, people)
 
         self._take(around, answer.query, capture)
 

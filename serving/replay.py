@@ -126,7 +126,7 @@ def replay(
     if found.page is not None:
         return _page(found, found.page, pipeline, query)
     answer, differs = recorded.recommend(pipeline, surface, query, GivenTrace(found.outcomes, found.failures))
-    rest = answer_record.rest_of(answer.query, answer.rest)
+    rest = answer_record.rest_of(columns, answer.rest.rows, answer.rest.sources)
     answer, made = _body(found, answer)
     if not differs and rest != found.rest:
         differs = "the items that stay for later pages"

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 from pyflink.common import Types
@@ -55,9 +56,8 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         interpreter.share()
         settings = self._settings
-        found = world.shared(settings.connection, settings.bundles)
         declared = registry.load(settings.definitions)
-        self._operator = self.operator(found, declared, now_ms())
+        self._operator = self.operator(world.shared(settings.connection, settings.bundles), declared, now_ms())
         self._flushing = self.flushing()
         self._backfilled = Backfilled(settings.backfilled, self.name)
         self._sent = None if declared.others else SENT
@@ -103,7 +103,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
 
     # -- Flink -----------------------------------------------------------------------------------
 
-    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[Any]:
+    def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterable[Any]:
         now = now_ms()
         key, *_, arrived = message = tuple(value)  # each access to a Flink row is a call
         self._counts.publish(now)
@@ -111,18 +111,18 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         try:
             records = wire.records(message, now)
         except EventError as error:
-            yield from self._refused(message, error, self.withholds(key, now, ctx))
-            return
+            return self._refused(message, error, self.withholds(key, now, ctx))
         entry = self._entry(key, now, ctx)
         entry.arrived = max(entry.arrived, arrived)
+        refused: Iterable[Any] = ()
         try:
             self._apply(key, entry, records)
             self._counts.add("accepted", len(records))
         except EventError as error:
-            yield from self._refused(message, error)
+            refused = self._refused(message, error)
             if not entry.changed:
-                return
-        yield from self._take(key, entry, message, now, ctx)
+                return refused
+        return chain(refused, self._take(key, entry, message, now, ctx))
 
     def on_timer(self, timestamp: int, ctx: KeyedProcessFunction.OnTimerContext) -> Iterator[Any]:
         keys = self._due.pop(timestamp, None)

@@ -30,6 +30,7 @@ class UserFunction(OperatorFunction):
 
     def open(self, context: RuntimeContext) -> None:
         super().open(context)
+        self._archives = self._settings.archives
         self._counts.follow("background.errors", world.errors)
 
     def operator(self, found: World, declared: Repository, now: int) -> Operator[Any]:
@@ -47,7 +48,7 @@ class UserFunction(OperatorFunction):
         event = record.event
         if isinstance(event, Interaction) and event.item_id and self._world.item(event.item_id) is None:
             self._counts.add("unlisted")
-        if not self._settings.archives:
+        if not self._archives:
             return
         if isinstance(event, User) and self._operator.withholds(entry.states):
             # That they have withdrawn is what training has to read; their attributes are not.

@@ -9,7 +9,7 @@ time, so that a replay in this order gives what a server had.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,13 +18,10 @@ from typing import NamedTuple
 from operators.contract import NEVER, Record, View
 from operators.keyed import UserOperator
 from operators.space import EmptySpace
-from operators.time import DAY, DEFAULT_LATENESS
+from operators.time import DEFAULT_LATENESS
 from schemas.errors import Duplicate, EventError
 from schemas.events import Impression, Interaction, Item, User
-
-IMPORTED = DAY
-"""An event that the broker had so long after it happened, ms, is one of an imported history, in which the order of
-events and profiles says nothing."""
+from training.profile_times import ProfileTimes
 
 
 class TimedEvent(NamedTuple):
@@ -133,37 +130,19 @@ class Log:
         admission, consent = LogAdmission(lateness), Consent(opt_in)
         accepted: list[tuple[Interaction | Impression, int]] = []
         profiles: list[tuple[int, User, int]] = []
-        latest: dict[str, int] = {}
-        """person → effective time of what their next profile comes after"""
-        live_since: dict[str, int] = {}
-        """person → when the broker had the first of their events that was sent as it happened"""
-        live_latest: dict[str, int] = {}
-        """person → the latest time of such events"""
+        times: defaultdict[str, ProfileTimes] = defaultdict(ProfileTimes)
         ahead: dict[tuple[str, str], int] = {}
         for record in records:
             event = record.event
             if isinstance(event, User):
                 consent.take(event, record.arrived)
-                # A first one holds from the start: profiles and histories are imported in no common order, and the
-                # job takes topics in any order. One that the broker had after a live event was not known to it.
-                first = event.user_id not in latest
-                at = max(latest.get(event.user_id, 0), record.arrived if record.arrived < NEVER else 0)
-                if first and record.arrived <= live_since.get(event.user_id, NEVER):
-                    at = 0
-                elif first:
-                    at = max(at, live_latest[event.user_id])
-                profiles.append((at, event, record.arrived))
-                latest.setdefault(event.user_id, 0)
+                profiles.append((times[event.user_id].profile(record.arrived), event, record.arrived))
             elif isinstance(event, (Interaction, Impression)) and admission.accepts(record):
                 accepted.append((event, record.arrived))
                 taken = record.taken or record.arrived
                 if taken < event.timestamp:
                     ahead[identity(event)] = taken
-                if event.user_id in latest:
-                    latest[event.user_id] = max(latest[event.user_id], event.timestamp)
-                if record.arrived - event.timestamp < IMPORTED:
-                    live_since[event.user_id] = min(record.arrived, live_since.get(event.user_id, NEVER))
-                    live_latest[event.user_id] = max(event.timestamp, live_latest.get(event.user_id, 0))
+                times[event.user_id].event(event.timestamp, record.arrived)
         consent.withdraw(withdrawn)
         profiles = [profile for profile in profiles if consent.covers(profile[1].user_id, profile[2])]
         profiles.sort(key=lambda profile: profile[0])

@@ -15,6 +15,7 @@ import pytest
 from bench import adding, additions, catalogues, searching_server
 from bench.adding import MeasuredAdditions, Turn
 from bench.additions import Added, AddingAnswers
+from bench.errors import Unsound
 from bench.searching_server import ComparedSearches, compare, recalls
 from feature_repo.inputs import INPUTS
 from schemas.events import Item
@@ -23,6 +24,32 @@ from tests.serving.made import catalogue
 
 ITEMS = [Item(f"i{k}") for k in range(400)]
 VECTORS = np.random.default_rng(4).normal(size=(400, 4))
+
+
+METRICS = """\
+# HELP freshet_items_total Items
+# TYPE freshet_items_total counter
+freshet_items_total 3.0
+# HELP freshet_items Items in the columns
+# TYPE freshet_items gauge
+"""
+
+
+@pytest.mark.parametrize(
+    ("samples", "items"),
+    [
+        ("freshet_items 1.00002e+06\n", 1_000_020),
+        ('freshet_items{process="1"} 7.0\nfreshet_items{process="2"} 5.0\n', 5),
+    ],
+    ids=["one process", "several"],
+)
+def test_the_items_of_a_server_are_read_from_its_metrics(samples: str, items: int) -> None:
+    assert adding.items_of(METRICS + samples) == items
+
+
+def test_metrics_without_items_make_no_figure() -> None:
+    with pytest.raises(Unsound, match="no freshet_items"):
+        adding.items_of(METRICS)
 
 
 def turn(ms: float, sent: int = 0, recall: float = 1.0, **others: Any) -> Turn:

@@ -43,7 +43,9 @@ def columns(seed: int) -> ItemColumns:
 def test_columns_of_a_slice_have_what_the_columns_had(seed: int) -> None:
     of, chance = columns(seed), random.Random(seed)
     rows = np.array(sorted(chance.sample(range(of.n), 25)))
-    taken = item_slice.take(of, rows, chance.choice(["DE", "FR", ""]), rows[:3].tolist())
+    taken = item_slice.copied(
+        of, rows, chance.choice(["DE", "FR", ""]), {row: of.partners.of([row]) for row in rows[:3].tolist()}
+    ).slice()
     made = item_slice.restore(packed.unpack(packed.pack(taken), ItemSlice))
     assert made.ids == [of.ids[row] for row in rows]
     assert made.items == [of.items[row] for row in rows]
@@ -77,7 +79,7 @@ def test_columns_of_a_slice_have_what_the_columns_had(seed: int) -> None:
 def test_a_slice_has_nothing_that_is_of_this_process_alone() -> None:
     of = columns(1)
     of.signatures(np.arange(of.n))
-    assert "signatures" not in item_slice.take(of, np.arange(5)).columns
+    assert "signatures" not in item_slice.copied(of, np.arange(5)).slice().columns
 
 
 def test_arrays_are_packed_as_they_are_and_objects_are_refused() -> None:
@@ -110,7 +112,7 @@ def test_a_slice_has_what_bandits_had_counted_of_its_items_alone() -> None:
     for name in ("home/c/1", "homely/c/1"):
         of.put_features(Row(policy_model.name, (name,), (at, 3.0, [3.0], [1.0])))
     arms = of.arms.take({1: 0, 4: 1}, {4: 1}, "home")
-    taken = item_slice.take(of, np.array([1, 4]), arms=arms)
+    taken = item_slice.copied(of, np.array([1, 4]), arms=arms).slice()
     made = item_slice.restore(packed.unpack(packed.pack(taken), ItemSlice))
     for now, then in zip(made.arms.counts([0, 1], at), of.arms.counts([1, 4], at), strict=True):
         np.testing.assert_array_equal(now, then)

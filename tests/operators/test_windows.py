@@ -7,7 +7,7 @@ from hypothesis import given
 
 from operators.contract import Signal
 from operators.time import DAY, HOUR, MINUTE, SECOND
-from operators.windows import Counts, Ratio, tile_of
+from operators.windows import MOST_PENDING, Counts, Ratio, tile_of
 from schemas.events import EVENT_TYPES
 from tests.operators import oracles
 from tests.operators.signals import T0, Anywhere, changes, later, latest, logs, run
@@ -48,8 +48,28 @@ def test_the_order_of_arrival_does_not_matter(signals: list[Signal]) -> None:
 @given(logs(EVENT_TYPES))
 def test_state_holds_no_more_tiles_than_its_windows(signals: list[Signal]) -> None:
     state = run(COUNTS, signals)
+    COUNTS.split(state)  # windows take their events when they are read
+    assert not state.pending
     for window, tiles in zip(COUNTS.windows, state.windows, strict=True):
         assert len(tiles.tiles) <= window // tile_of(window)
+
+
+@given(logs(SEEN))
+def test_what_is_read_between_events_changes_no_byte_of_the_state(signals: list[Signal]) -> None:
+    """Windows take events when they are read, so that a flush after each event encodes what one after all does."""
+    state = COUNTS.new()
+    for signal in signals:
+        COUNTS.update(state, signal, Anywhere())
+        COUNTS.split(state)
+    once = run(COUNTS, signals, save=len(signals))
+    assert COUNTS.split(state) == COUNTS.split(once)
+    assert state == once
+
+
+def test_a_log_that_is_never_read_leaves_few_events_pending() -> None:
+    state = run(COUNTS, [Signal("click", T0 + n) for n in range(3 * MOST_PENDING)], save=3 * MOST_PENDING)
+    assert len(state.pending) < MOST_PENDING
+    assert COUNTS.values(state, T0 + 3 * MOST_PENDING)[0][COUNTS.types.index("click")] == 3 * MOST_PENDING
 
 
 def test_an_event_is_counted_for_the_window_less_its_place_in_the_tile() -> None:

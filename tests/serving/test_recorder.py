@@ -23,7 +23,7 @@ from schemas.clock import now_ms
 from schemas.events import Item
 from schemas.topics import ITEM_FEATURES
 from schemas.topics import ITEMS as OF_ITEMS
-from serving import answer_record, recorder
+from serving import answer_record, captured, recorder
 from serving.record_store import PERSON_BYTES, RecordStore, StoredRecord
 from tests.serving.made import Api, person
 from tests.serving.surfaces import PATHS, ask, stock
@@ -143,7 +143,7 @@ def test_an_answer_that_cannot_be_recorded_is_given(api: Api, monkeypatch: pytes
     def broken(*args: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(answer_record, "capture", broken)
+    monkeypatch.setattr(captured, "capture", broken)
     assert ask(api, "home").status_code == 200
     assert counted(api, "failed") == 1
     assert api.services.catalogue.hold(0)

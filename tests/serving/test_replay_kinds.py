@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import sqlite3
+import threading
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +18,7 @@ import httpx
 import pytest
 
 from feature_repo import item_rows, views
+from feature_repo.item_slice import CopiedRows, ItemSlice
 from operators.contract import Row
 from operators.decay import POPULARITY_ORIGIN
 from operators.time import DAY
@@ -29,8 +33,9 @@ from schemas import codec
 from schemas.clock import now_ms
 from schemas.events import Impression, Item, User
 from schemas.topics import INTERACTIONS, ITEM_FEATURES, USERS, features_key
-from serving.answer_record import Capture
+from serving.answer_record import encode
 from serving.app import endpoints_of
+from serving.captured import Capture
 from serving.page_answers import PageAnswer
 from serving.recorder import Recorder
 from tests.serving import made
@@ -175,6 +180,54 @@ def test_an_answer_is_the_same_when_the_world_has_changed(api: Api, kind: str, q
     assert {counted(api, result) for result in ("failed", "dropped", "too_large")} == {0}
 
 
+@pytest.mark.parametrize("query", [{}, {"explain": "full"}], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_that_is_made_later_has_what_was_at_the_answer(
+    api: Api, kind: str, query: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ruled(api, "up", "gone", "paid", "one", "lately")
+    taken: list[Capture] = []
+    monkeypatch.setattr(Recorder, "put", lambda self, captured: taken.append(captured))
+    KINDS[kind](api, **query)
+    (captured,) = taken
+    at_once = encode(captured.record(), captured.body)
+    change(api)
+    later = captured.record()
+    assert encode(later, captured.body) == at_once
+    assert captured.made_of(later) == captured.made_of(captured.record())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_event_loop_takes_facts_and_another_thread_makes_the_record(
+    api: Api, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits to be made holds no query, and so none of its masks of the whole catalogue."""
+    queries, made_in, made, init = list[weakref.ref[Query]](), set[str](), CopiedRows.slice, Query.__init__
+
+    def begin(self: Query, *args: Any, **others: Any) -> None:
+        init(self, *args, **others)
+        queries.append(weakref.ref(self))
+
+    monkeypatch.setattr(Query, "__init__", begin)
+
+    def note(self: CopiedRows) -> ItemSlice:
+        made_in.add(threading.current_thread().name)
+        return made(self)
+
+    monkeypatch.setattr(CopiedRows, "slice", note)
+    api.services.recorder.stop()
+    KINDS[kind](api)
+    gc.collect()
+    assert not made_in
+    assert len(api.services.recorder._waiting) == 1
+    assert queries
+    assert all(each() is None for each in queries)
+    api.services.recorder.start()
+    api.services.recorder.stop()
+    assert made_in == {"records"}
+    assert counted(api, "stored") == 1
+
+
 def test_the_answers_of_these_tests_have_what_they_are_to_show(api: Api) -> None:
     """Drawn slots, pictures, favourites of both kinds of people, something to buy again."""
     rows = {row["algorithm"]: row for row in KINDS["page"](api).json()["rows"]}
@@ -275,6 +328,47 @@ def test_stages_that_failed_while_a_list_was_filled_up_are_facts(
         patch.setattr(Trace, "run", run)
         answer = KINDS[kind](api, explain="full", n=60)
     assert runs[0] > first, "some have failed"
+    same(api, answer, surfaces=EXPLORING)
+
+
+@pytest.mark.parametrize("finds", [True, False], ids=["found", "none found"])
+@pytest.mark.parametrize("explain", ["reason", "full"])
+@pytest.mark.parametrize(("left", "later"), [(0, True), (0, False), (2, False)], ids=["later page", "none", "two"])
+def test_a_filter_that_failed_on_candidates_of_which_none_was_left_is_a_fact(
+    api: Api, left: int, later: bool, explain: str, finds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what fills a list up a record has those that are on it, which are none here: the person has met all others, or
+    all that are popular."""
+    monkeypatch.setattr("recommend.popular.LENGTH", 5)
+    query: dict[str, Any] = {"explain": explain, "n": 5}
+    available = api.services.catalogue.columns.available
+    if later:  # which ends the list where nothing is left, and gives up no filter
+        available[-5:] = False
+        query["next"] = KINDS["home"](api, **query).json()["next"]
+        available[:] = finds
+        available[-5:] = True
+    api.rows.of["u1"] = {**api.rows.of["u1"], **made.met([ANCHOR, *(f"i{k}" for k in range(left, N))])}
+    real_aside, real, asides = RecordingTrace.aside, Trace.run, list[Trace]()
+
+    def aside(self: RecordingTrace) -> Trace:
+        asides.append(real_aside(self))
+        return asides[-1]
+
+    def run(self: Trace, step: str, stage: Stage, query: Query, work: Callable[[], Any], candidates: int = 0) -> Any:
+        def broken() -> Any:
+            raise OSError("broken")
+
+        fails = any(self is each for each in asides) and stage.name == "disliked"
+        fails |= not finds and step == "retrieve"
+        return real(self, step, stage, query, broken if fails else work, candidates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingTrace, "aside", aside)
+        patch.setattr(Trace, "run", run)
+        answer = KINDS["home"](api, **query)
+    assert "filter" in answer.json()["degraded"]
+    assert later is (answer.json()["items"] == [])
+    change(api)
     same(api, answer, surfaces=EXPLORING)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from freshet.local.ports import free_ports
 from serving import impressions, process, producer, supervisor
 from serving.siblings import STATES
 from serving.supervisor import Supervisor
+from tests.live import until
 
 SERVES = """
 import socket, sys, time
@@ -63,14 +64,6 @@ for n in range(3000):
 """
 """a supervisor of no processes that is stopped by a signal at thousands of different moments of its loop"""
 FAILS = "raise SystemExit(3)"
-
-
-def until(check: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 class Running:

@@ -35,6 +35,7 @@ from freshet.settings import Settings
 from schemas import codec
 from schemas.events import Interaction, Item
 from serving.producer import EventProducer
+from tests.live import until
 from tests.secured import PASSWORD, REDIS_PASSWORD, SecuredKafka, certificates, settings_of
 from training.taken import TakenLog
 
@@ -43,6 +44,9 @@ pytestmark = [
     # kafka-python leaves the socket of a TLS handshake that has failed to the collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+START_S = 120
+"""for the job to start and write a row"""
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +62,6 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def click(user: str, item: str = "i1") -> Interaction:
     return Interaction(uuid.uuid4().hex, "click", user, int(time.time() * 1000), item)
-
-
-def until(check: Any, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found
 
 
 def test_every_client_gets_in(secured: Stack) -> None:
@@ -113,11 +109,11 @@ def test_an_event_goes_all_the_way_and_no_secret_is_seen(secured: Stack) -> None
         event = {"event_id": "e1", "event_type": "click", "user_id": "u1", "item_id": "i1",
                  "timestamp": int(time.time() * 1000)}  # fmt: skip
         assert http.post("/v1/events", json=event).status_code == 202
-        until(lambda: http.get("/v1/users/u1/features").json().get("recent"))
+        until(lambda: http.get("/v1/users/u1/features").json().get("recent"), START_S)
         assert http.get("/readyz").json()["degraded"] in ([], ["model"])
     reader = UserReader(settings.feature_store, 5.0, access=settings.redis_access)
     # The server answers with events that the job has not written yet.
-    row = until(lambda: reader.read("u1"))
+    row = until(lambda: reader.read("u1"), START_S)
     assert row["recent_items"] == ["i1"]
     reader.close()
     for secret in (PASSWORD, REDIS_PASSWORD):
