@@ -73,16 +73,21 @@ class CandidateSet:
 
     def first(self, n: int) -> CandidateSet:
         """The first n candidates, all where there are fewer."""
-        if len(self.rows) <= n:
-            return self
+        return self if len(self.rows) <= n else self._part(slice(0, n))
+
+    def after(self, n: int) -> CandidateSet:
+        """The candidates behind the first n."""
+        return self._part(slice(n, None))
+
+    def _part(self, part: slice) -> CandidateSet:
         scores, heads, features = self.scores, self.heads, self.features
         return CandidateSet(
-            self.rows[:n],
-            self.sources[:n],
+            self.rows[part],
+            self.sources[part],
             self.names,
-            None if scores is None else scores[:n],
-            None if heads is None else heads[:n],
-            None if features is None else features[:n],
+            None if scores is None else scores[part],
+            None if heads is None else heads[part],
+            None if features is None else features[part],
             self.head_names,
             self.feature_names,
         )
@@ -119,6 +124,10 @@ def _both(
 def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     """One set of the rows of all retrievers (parallel to `names`): each row once, with every source that found it,
     ordered by its best position in any, so that a cut takes the best of all."""
+    filled = [place for place, each in enumerate(found) if len(each)]
+    if len(filled) == 1 and _are_different(found[filled[0]]):
+        rows = np.array(found[filled[0]], np.int64)
+        return CandidateSet(rows, np.full(len(rows), 1 << filled[0], np.uint32), names)
     turns, bits = _in_turn(tuple(len(each) for each in found))
     if not len(turns):
         return CandidateSet(np.zeros(0, np.int64), np.zeros(0, np.uint32), names)
@@ -136,6 +145,12 @@ def merge(found: list[Rows], names: tuple[str, ...]) -> CandidateSet:
     first = order.take(starts)  # of equal rows the one that comes first
     best = first.argsort()
     return CandidateSet(rows.take(first.take(best)), sources.take(best), names)
+
+
+def _are_different(rows: Rows) -> bool:
+    """Whether no row stands twice among `rows` (n,)."""
+    ordered = np.sort(rows)
+    return bool((ordered[1:] != ordered[:-1]).all())
 
 
 @functools.lru_cache(1024)

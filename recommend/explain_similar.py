@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from recommend.candidate_set import CandidateSet
 from recommend.explain import RELATED
@@ -34,18 +33,17 @@ class SimilarReasons(Explainer):
         if candidates.head_names != HEADS or heads is None or features is None:
             popular = reason(query, "popular")
             return [of_control or popular for of_control in asked]
-        behaviour, content = heads.T
-        learned, confidence = features[:, 0] > 0, features[:, 1]
-        by_behaviour = (learned & (behaviour >= RELATED)) | (confidence >= OFTEN)
-        by_content = content >= np.where(learned, ALIKE, RELATED)
-        by_behaviour |= ~by_content & learned & (behaviour >= content)
         item = query.columns.items[query.item]
         title = (item.title if item else "") or item_id
-        by = {
-            (True, True): reason(query, "similar_by_both", item_id, title=title),
-            (True, False): reason(query, "similar_by_behaviour", item_id, title=title),
-            (False, True): reason(query, "similar_by_content", item_id, title=title),
-        }
-        by[False, False] = by[False, True]
-        pairs = zip(by_behaviour.tolist(), by_content.tolist(), strict=True)
-        return [of_control or by[each] for of_control, each in zip(asked, pairs, strict=True)]
+        said = functools.cache(lambda code: reason(query, code, item_id, title=title))
+        numbers = zip(asked, heads.tolist(), features.tolist(), strict=True)
+        return [of_control or said(_code(*of_heads, *known)) for of_control, of_heads, known in numbers]
+
+
+def _code(behaviour: float, content: float, learned: float, confidence: float) -> str:
+    """The code of the reason of one item, of the heads and the features of `Blended`."""
+    by_content = content >= (ALIKE if learned else RELATED)
+    by_behaviour = (learned and behaviour >= RELATED) or confidence >= OFTEN
+    if by_behaviour or (learned and not by_content and behaviour >= content):
+        return "similar_by_both" if by_content else "similar_by_behaviour"
+    return "similar_by_content"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,9 +26,9 @@ class CartReasons(Explainer):
     def explain(self, query: Query, candidates: CandidateSet) -> Sequence[Reason | None]:
         found = query.together
         because = dict(zip(found.rows.tolist(), found.because.tolist(), strict=True))
+        bought = functools.cache(functools.partial(_bought, query))  # few items of the cart lead to all
         return [
-            of_control
-            or (_bought(query, because[row]) if row in because else _similar(query, row) or reason(query, "popular"))
+            of_control or (bought(because[row]) if row in because else _similar(query, row) or reason(query, "popular"))
             for row, of_control in zip(candidates.rows.tolist(), as_asked(query, candidates.rows), strict=True)
         ]
 

@@ -213,10 +213,7 @@ class ItemSpace:
 
     def learned(self, rows: Rows) -> Mask:
         """Which rows (n,) have a vector that behaviour is part of: their catalogue entries do not change it."""
-        return self.learned_by_label(self.labels_of(rows))
-
-    def learned_by_label(self, labels: npt.NDArray[np.signedinteger[Any]]) -> Mask:
-        """The same of labels (n,), -1 where the space has none."""
+        labels = self.labels_of(rows)
         if not self._bundled:
             return np.zeros(len(labels), bool)
         origins = self._origins.take(labels, mode="clip")

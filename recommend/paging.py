@@ -81,6 +81,9 @@ def page(surface: Surface, query: Query, ranked: CandidateSet, trace: Trace) -> 
             ranked = held.then(new).first(query.length)
     # What is explored comes from the list, so that the last page of it has all that is left.
     shown = explored(surface.exploration, surface.name, query, shown, held, trace, surface.rerankers)
+    n = len(shown)
+    if np.array_equal(shown.rows, ranked.rows[:n]):  # nothing has moved
+        return shown, ranked.after(n)
     return shown, ranked.take(~among(ranked.rows, np.sort(shown.rows)))
 
 

@@ -104,7 +104,11 @@ def pictures(query: Query, rows: Rows, seed: int | None) -> Pictures:
     """The pictures of the items at `rows` (n,); without a seed those with the largest expected rate. Of an item with
     fewer than two pictures nothing but that is looked at."""
     items = query.columns.items
-    choices = [(place, row, found) for place, row in enumerate(rows.tolist()) if (found := images_of(items[row]))]
+    choices = [
+        (place, row, found)
+        for place, row in enumerate(rows.tolist())
+        if (item := items[row]) is not None and ATTRIBUTE in item.attributes and (found := images_of(item))
+    ]
     images: list[str | None] = [None] * len(rows)
     if not choices:
         return Pictures(images, "")

@@ -42,12 +42,9 @@ class Likeness(NamedTuple):
 
 def similarity(query: Query, rows: Rows) -> Likeness:
     """How alike the query's item, which has a vector, and the rows (n,) are."""
-    space, both = query.parts.space, np.concatenate([[query.item], rows])
-    if space is None:
-        vectors, learned = query.vectors(both), np.zeros(len(both), bool)
-    else:
-        labels = space.labels_of(both)
-        vectors, learned = space.by_label(labels), space.learned_by_label(labels)
+    space, both = query.parts.space, np.concatenate([(query.item,), rows])
+    vectors = query.vectors(both)
+    learned = np.zeros(len(both), bool) if space is None else space.learned(both)
     cosine = vectors[1:] @ vectors[0]
     confidence = _confidence(query, rows)
     behaviour = cosine if confidence is None else np.maximum(cosine, confidence)
@@ -82,8 +79,9 @@ def _confidence(query: Query, rows: Rows) -> Values | None:
     if not len(found.partners):
         return None
     baskets = 2.0 ** (query.columns.baskets[query.item] - (query.at - POPULARITY_ORIGIN) / HALF_LIFE)
-    order = np.argsort(found.partners)
-    partners = found.partners[order]
-    place = np.searchsorted(partners, rows).clip(max=len(partners) - 1)
-    shares = np.where(partners[place] == rows, found.shares[order][place], np.float32(0))
+    order = found.partners.argsort()
+    partners = found.partners.take(order)
+    place = partners.searchsorted(rows)
+    shares = found.shares.take(order).take(place, mode="clip")
+    shares *= partners.take(place, mode="clip") == rows
     return np.asarray(shares * np.float32(baskets / (baskets + FEW)))

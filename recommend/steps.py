@@ -116,7 +116,7 @@ def rank(surface: Surface, query: Query, candidates: CandidateSet, trace: Trace)
     values = rotated(query, candidates.rows, values, trace)
     candidates.scores, candidates.heads, candidates.features = values, scores.values, scores.features
     candidates.head_names, candidates.feature_names = scores.heads, scores.names
-    return candidates.take(np.argsort(-values, kind="stable"))
+    return candidates.take((-values).argsort(kind="stable"))
 
 
 def rerank(

@@ -110,7 +110,10 @@ class Batches:
             asked = _read(given)
             inner = _request(request, asked)
             endpoint = self._endpoint(asked, inner)
-            return await endpoint.handler(inner)
+            answer = await endpoint.handler(inner)
+            if answer.background is not None:
+                await answer.background()
+            return answer
         except Problem as problem:
             return problem.response()
         except HTTPException as error:

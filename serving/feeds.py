@@ -17,6 +17,7 @@ from recommend.slots import seed_of
 from recommend.surface import Surface
 from recommend.surfaces import PERSONAL, home, onboarding, similar, trending
 from serving import parameters
+from serving.afterwards import Afterwards
 from serving.answers import FeedAnswer, Related
 from serving.bodies import body, degraded_of
 from serving.endpoint import FOR_USER, ITEM_ID, REGION, USER_ID, Endpoint
@@ -137,10 +138,14 @@ class Feeds:
             around = requested.around("feed", answer, request_id, timings, user_id, person, found.hydrated)
             response = document(body(around, answer, chosen=chosen))
             recording.take(around, answer, response.body, chosen, others.people)
-        observe(services, surface, answer, timings, found.degraded)
-        services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        if answer.item_ids and shows:
-            services.log_shown(impression(request_id, user_id, requested, answer, chosen, found))
+
+        def note() -> None:
+            observe(services, surface, answer, timings, found.degraded)
+            services.metrics.lag.observe(person.freshness.lag_ms / 1000)
+            if answer.item_ids and shows:
+                services.log_shown(impression(request_id, user_id, requested, answer, chosen, found))
+
+        response.background = Afterwards(note)
         return response
 
     async def similar(self, request: Request) -> Response:
@@ -180,9 +185,13 @@ class Feeds:
             )  # fmt: skip
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
-        observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
-        if shows and answer.item_ids:
-            self._services.log_shown(impression(request_id, user_id, requested, answer))
+
+        def note() -> None:
+            observe(self._services, requested.surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+            if shows and answer.item_ids:
+                self._services.log_shown(impression(request_id, user_id, requested, answer))
+
+        response.background = Afterwards(note)
         return response
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from schemas import controls as names
 from schemas.clock import now_ms
 from schemas.events import Item
 from serving import parameters
+from serving.afterwards import Afterwards
 from serving.again import AgainAnswer, again_body
 from serving.bodies import Around, degraded_of
 from serving.endpoint import USER_ID, Endpoint
@@ -143,7 +145,8 @@ class History:
             )  # fmt: skip
             response = document(again_body(around, answer))
             recording.take(around, answer, response.body)
-        observe(self._services, AGAIN, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+        degraded = degraded_of(around.hydrated, answer)
+        response.background = Afterwards(partial(observe, self._services, AGAIN, answer, answer.timings_ms, degraded))
         return response
 
     async def segments(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from recommend.pictures import Pictures
 from recommend.surfaces import home
 from schemas.events import Impression
 from serving import parameters
+from serving.afterwards import Afterwards
 from serving.bodies import Around
 from serving.endpoint import REGION, USER_ID, Endpoint
 from serving.feeds import observe
@@ -116,10 +117,14 @@ class Pages:
             answer = page_body(around, query, page, chosen, (rows, per_row))
             response = document(answer)
             recording.take_page(around, begun, page, chosen, shows, response.body, others.people)
-        self._observe(page, timings, answer.degraded)
-        services.metrics.lag.observe(person.freshness.lag_ms / 1000)
-        if shows:
-            self._log(requested, person, page, answer.rows, chosen, bool(answer.degraded))
+
+        def note() -> None:
+            self._observe(page, timings, answer.degraded)
+            services.metrics.lag.observe(person.freshness.lag_ms / 1000)
+            if shows:
+                self._log(requested, person, page, answer.rows, chosen, bool(answer.degraded))
+
+        response.background = Afterwards(note)
         return response
 
     def _observe(self, page: Page, timings: dict[str, float], degraded: Sequence[str]) -> None:

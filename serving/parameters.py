@@ -126,14 +126,14 @@ class FilterText(Parameter):
 
 def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
     """Name → value, defaults filled in. Raises Unprocessable naming every parameter at fault."""
-    given = request.query_params
-    path = request.path_params
+    given, path = request.query_params, request.path_params
+    last = dict(given.multi_items())  # whose `get` does not raise and catch for each parameter that is left out
     values: dict[str, Any] = {}
     faults: list[Fault] = []
     known = 0
     for parameter in parameters:
         name = parameter.name
-        text: str | None = path.get(name) if parameter.path else given.get(name)
+        text: str | None = path.get(name) if parameter.path else last.get(name)
         if text is None:
             if parameter.required:
                 faults.append(Fault(name, f"is required: {parameter.doc}"))
@@ -144,7 +144,7 @@ def read(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
             values[name] = parameter.read_all(given.getlist(name)) if parameter.repeated else parameter.read(text)
         except ValueError as error:
             faults.append(Fault(name, str(error)))
-    if known < len(given):
+    if known < len(last):
         names = [p.name for p in parameters if not p.path]
         faults += [Fault(name[:100], _unknown(name, names)) for name in given if name not in names]
     if faults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -15,6 +16,7 @@ from recommend.surfaces import rank
 from recommend.surfaces.rank import MOST
 from schemas.events import Id
 from serving import parameters
+from serving.afterwards import Afterwards
 from serving.answers import RankAnswer
 from serving.bodies import body, degraded_of
 from serving.body import read_object
@@ -84,5 +86,6 @@ class Ranking:
             around = requested.around("rank", answer, request_id, timings, user_id, person, not failed)
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
-        observe(services, rank, answer, timings, degraded_of(around.hydrated, answer))
+        degraded = degraded_of(around.hydrated, answer)
+        response.background = Afterwards(partial(observe, services, rank, answer, timings, degraded))
         return response

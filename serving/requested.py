@@ -177,7 +177,7 @@ class Requests:
         columns = variant.pipeline.columns
         excluded = asked.get("exclude", ())
         unknown = [item_id for item_id in dict.fromkeys((*items, *excluded)) if item_id not in columns.row_of]
-        common = {p.name: asked[p.name] for p in parameters if p.name not in FREE}
+        common = {p.name: asked[p.name] for p in parameters if asked[p.name] is not None and p.name not in FREE}
         common |= {"surface": surface.name, **(body or {})}
         bound = {name: digest(value) for name, value in common.items() if value not in (None, ())}
         return Requested(

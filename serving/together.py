@@ -16,6 +16,7 @@ from recommend.slots import seed_of
 from recommend.surfaces import bought_together, cart
 from schemas.events import Id
 from serving import parameters
+from serving.afterwards import Afterwards
 from serving.answers import TogetherAnswer
 from serving.bodies import body, degraded_of
 from serving.body import read_object
@@ -80,9 +81,13 @@ class Carts:
             around = requested.around("together", answer, request_id, answer.timings_ms, user_id, person, hydrated)
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
-        observe(self._services, surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
-        if shows and user_id is not None and answer.item_ids:
-            self._services.log_shown(impression(request_id, user_id, requested, answer))
+
+        def note() -> None:
+            observe(self._services, surface, answer, answer.timings_ms, degraded_of(around.hydrated, answer))
+            if shows and user_id is not None and answer.item_ids:
+                self._services.log_shown(impression(request_id, user_id, requested, answer))
+
+        response.background = Afterwards(note)
         return response
 
     async def cart(self, request: Request) -> Response:
@@ -113,7 +118,11 @@ class Carts:
             )
             response = document(body(around, answer))
             recording.take(around, answer, response.body)
-        observe(services, surface, answer, timings, degraded_of(around.hydrated, answer))
-        if shows and user_id is not None and answer.item_ids:
-            services.log_shown(impression(request_id, user_id, requested, answer))
+
+        def note() -> None:
+            observe(services, surface, answer, timings, degraded_of(around.hydrated, answer))
+            if shows and user_id is not None and answer.item_ids:
+                services.log_shown(impression(request_id, user_id, requested, answer))
+
+        response.background = Afterwards(note)
         return response

@@ -8,6 +8,7 @@ import numpy as np
 
 from feature_repo.columns import Rows
 from feature_repo.contents import shared_at_most
+from recommend.among import among
 from recommend.query import Query
 from recommend.stage import Filter, Mask
 
@@ -23,7 +24,7 @@ class NotInCart(Filter):
     relaxable: bool = False
 
     def keep(self, query: Query, rows: Rows) -> Mask:
-        return (rows[:, None] != query.cart).all(axis=1)
+        return ~among(rows, np.sort(query.cart))
 
 
 @dataclass(frozen=True, kw_only=True)

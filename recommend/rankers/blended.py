@@ -37,4 +37,6 @@ class Blended(Ranker):
         features[:, 0] = found.learned
         if found.confidence is not None:
             features[:, 1] = found.confidence
-        return Scores(np.stack([found.behaviour, found.content], axis=1), HEADS, None, features, FEATURES)
+        values = np.empty((len(rows), len(HEADS)), np.float32)
+        values[:, 0], values[:, 1] = found.behaviour, found.content
+        return Scores(values, HEADS, None, features, FEATURES)

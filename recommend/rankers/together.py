@@ -21,10 +21,11 @@ class ByCooccurrence(Ranker):
 
     def score(self, query: Query, rows: Rows) -> Scores:
         found = query.together
-        order = np.argsort(found.rows)
-        known = found.rows[order]
-        if not len(known):
+        if not len(found.rows):
             return Scores(np.zeros((len(rows), 1), np.float32))
-        place = np.searchsorted(known, rows).clip(max=len(known) - 1)
-        scores = np.where(known[place] == rows, found.scores[order][place], np.float32(0))
-        return Scores(scores.astype(np.float32)[:, None])
+        order = found.rows.argsort()
+        known = found.rows.take(order)
+        place = known.searchsorted(rows)
+        scores = found.scores.take(order).take(place, mode="clip")
+        scores *= known.take(place, mode="clip") == rows
+        return Scores(scores[:, None])

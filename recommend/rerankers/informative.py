@@ -40,19 +40,22 @@ class Informative(Tradeoff):
             met[:] = 1.0
         met *= LIKELY / met.max()
         chances = met ** (1 / d)
-        centred = vectors - np.average(vectors, axis=0, weights=met)
-        covariance = (centred * met[:, None]).T @ centred / met.sum()
-        left = np.ones(len(rows), bool)
+        total = met.sum()
+        centred = vectors - met @ vectors / total
+        covariance = (centred * met[:, None]).T @ centred / total
         chosen: list[int] = []
-        spread = vectors @ covariance  # (m, dim): C v of each
+        spread = vectors @ covariance  # (m, dim): C v of each, before any item is chosen
         variance = np.einsum("md,md->m", spread, vectors)
-        for _ in range(n):
-            gains = np.where(left, np.log1p(chances * np.maximum(variance, 0) / NOISE), -1.0)
+        # C is what it was less the outer products of these, one for each item chosen: of its C v an item needs its own.
+        removed = np.empty((n, vectors.shape[1]))
+        weights = chances / NOISE
+        for k in range(n):
+            gains = np.log1p(weights * np.maximum(variance, 0))
+            gains[chosen] = -1.0
             best = int(gains.argmax())
             chosen.append(best)
-            left[best] = False
-            along = spread[best] / np.sqrt(NOISE / max(chances[best], 1e-12) + variance[best])
-            shares = vectors @ along
-            spread -= shares[:, None] * along
+            found = spread[best] - (removed[:k] @ vectors[best]) @ removed[:k]
+            removed[k] = found / np.sqrt(NOISE / max(chances[best], 1e-12) + variance[best])
+            shares = vectors @ removed[k]
             variance -= shares * shares
         return chosen

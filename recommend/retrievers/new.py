@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from feature_repo.columns import Rows
 from operators.time import DAY
 from recommend.query import Query
@@ -37,5 +35,6 @@ class New(Retriever):
         rows = rows[rows < len(query.allowed)]
         rows = rows[query.allowed.take(rows)]
         cosines = query.vectors(rows) @ vector
-        best = np.argsort(-cosines, kind="stable")[: self.quota + allowance(query)]
-        return rows[best[cosines[best] >= SUITS]]
+        suits = (cosines >= SUITS).nonzero()[0]  # few of them
+        best = (-cosines.take(suits)).argsort(kind="stable")[: self.quota + allowance(query)]
+        return rows.take(suits.take(best))

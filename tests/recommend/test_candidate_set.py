@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,15 @@ def test_a_merge_takes_the_lists_in_turn_and_each_row_once(found: list[list[int]
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("rows", [[7, 3, 5], [7, 3, 7, 5, 3]])
+def test_candidates_of_one_source_alone_are_a_copy_of_it_with_each_row_once(rows: list[int]) -> None:
+    own, none = np.array(rows), np.zeros(0, np.int64)
+    merged = candidate_set.merge([none, own, none], ("a", "b", "c"))
+    own[:] = 0
+    assert (merged.rows.tolist(), merged.sources.tolist()) == ([7, 3, 5], [2, 2, 2])
+    assert (merged.rows.dtype, merged.sources.dtype) == (np.int64, np.uint32)
+
+
 def test_the_first_candidates_are_what_their_positions_choose() -> None:
     rng = np.random.default_rng(1)
     rows, sources = rng.integers(0, 99, 9), rng.integers(0, 7, 9).astype(np.uint32)
@@ -43,6 +53,10 @@ def test_the_first_candidates_are_what_their_positions_choose() -> None:
             np.testing.assert_array_equal(found.heads, heads[:n])
             np.testing.assert_array_equal(found.features, features[:n])
             assert (found.names, found.head_names, found.feature_names) == (("a",), ("x", "y"), ("f", "g", "h"))
+        rest, chosen = whole.after(n), whole.take(np.arange(n, 9))
+        for name in ("rows", "sources", "scores", "heads", "features"):
+            np.testing.assert_array_equal(getattr(rest, name), getattr(chosen, name))
+        assert (rest.names, rest.head_names, rest.feature_names) == (("a",), ("x", "y"), ("f", "g", "h"))
 
 
 def test_lists_of_ever_new_lengths_take_no_more_memory() -> None:
