@@ -84,7 +84,7 @@ class ByEvents(Stage):
         inexact = [OLDER] if len(query.user["recent_items"]) >= KEPT else []
         if query.parts.ranker is not None and query.parts.ranker.reads_declared:
             inexact.append(DECLARED)
-        if not changes or not len(rows):
+        if not changes or not len(rows) or not surface.ranker.applies(query):  # then no event of theirs counts
             return Moved([[] for _ in rows], LeftOut(len(changes), inexact))
         queries = [query, *(_of_person(query, each) for each in changes)]
         objective, _ = weights_of(surface, query)

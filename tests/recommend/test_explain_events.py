@@ -12,6 +12,7 @@ from operators.time import MINUTE
 from recommend.explain_events import DECLARED, LATEST, MOST, OLDER
 from recommend.pipeline import Answer, Pipeline
 from recommend.surfaces import home
+from recommend.surfaces.friends import friends
 from tests.operators.test_leave_out import ITEMS, VECTORS, event, row_of
 from tests.serving.made import catalogue, pipeline, popular
 
@@ -88,6 +89,16 @@ def test_a_person_without_events_is_moved_by_none() -> None:
     assert answer.moved is not None
     assert answer.moved.left_out.events == 0
     assert not any(answer.moved.effects)
+
+
+def test_where_the_ranker_does_not_apply_no_event_moves_anything() -> None:
+    """Nobody's favourites are known, so that friends' favourites are popular items."""
+    events = [event(0), event(1)]
+    at, of = events[-1].timestamp + MINUTE, world(score=scores)
+    answer = of.recommend(friends, of.query(at=at, user=row_of(events, at), explain="events"))
+    assert answer.item_ids
+    assert answer.moved is not None
+    assert (list(answer.moved.effects), answer.degraded) == ([[]] * len(answer.item_ids), [])
 
 
 def test_what_is_not_exact_is_named() -> None:
