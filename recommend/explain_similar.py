@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from recommend.candidate_set import CandidateSet
 from recommend.explain import RELATED
@@ -35,15 +36,26 @@ class SimilarReasons(Explainer):
             return [of_control or popular for of_control in asked]
         item = query.columns.items[query.item]
         title = (item.title if item else "") or item_id
-        said = functools.cache(lambda code: reason(query, code, item_id, title=title))
+        said = functools.cache(partial(_reason, query, item_id, title))
         numbers = zip(asked, heads.tolist(), features.tolist(), strict=True)
-        return [of_control or said(_code(*of_heads, *known)) for of_control, of_heads, known in numbers]
+        return [of_control or said(*_near_by(*of_heads, *known)) for of_control, of_heads, known in numbers]
 
 
-def _code(behaviour: float, content: float, learned: float, confidence: float) -> str:
-    """The code of the reason of one item, of the heads and the features of `Blended`."""
+def _reason(query: Query, item_id: str, title: str, by_behaviour: bool, by_content: bool) -> Reason:
+    """The reason of an item that is near to the item of this id and title."""
+    if by_behaviour and by_content:
+        return reason(query, "similar_by_both", item_id, title=title)
+    if by_behaviour:
+        return reason(query, "similar_by_behaviour", item_id, title=title)
+    return reason(query, "similar_by_content", item_id, title=title)
+
+
+def _near_by(behaviour: float, content: float, learned: float, confidence: float) -> tuple[bool, bool]:
+    """Whether one item is near by behaviour, and whether by content, of the heads and the features of `Blended`: at
+    least one of the two."""
     by_content = content >= (ALIKE if learned else RELATED)
     by_behaviour = (learned and behaviour >= RELATED) or confidence >= OFTEN
-    if by_behaviour or (learned and not by_content and behaviour >= content):
-        return "similar_by_both" if by_content else "similar_by_behaviour"
-    return "similar_by_content"
+    if not by_behaviour and not by_content:
+        by_behaviour = bool(learned) and behaviour >= content
+        by_content = not by_behaviour
+    return bool(by_behaviour), by_content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import ast
 import string
 from pathlib import Path
 
@@ -32,8 +32,19 @@ def test_every_code_of_the_source_has_a_text_and_no_other() -> None:
     found: set[str] = set()
     for room in ("recommend", "serving"):
         for path in (SOURCES / room).rglob("*.py"):
-            found |= set(re.findall(r"\breason\(\s*query,\s*\"([a-z_]+)\"", path.read_text("utf-8")))
+            source = path.read_text("utf-8")
+            if "from recommend.wording import" in source:
+                found |= codes(ast.parse(source), path.name)
     assert found == {key.partition(".")[0] for key in wording.TEXTS["en"]}
+
+
+def codes(tree: ast.Module, name: str) -> set[str]:
+    """The codes in the calls of `reason`; each must be written there as a text, or it would not be found."""
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and ast.unparse(each.func) == "reason"]
+    found = [call.args[1] if len(call.args) > 1 else None for call in calls]
+    texts = [code.value for code in found if isinstance(code, ast.Constant) and isinstance(code.value, str)]
+    assert len(texts) == len(calls), f"{name}: write the code as a text in each call of reason"
+    return set(texts)
 
 
 def test_what_a_positive_event_is_called() -> None:
