@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
         near = get_close_matches(tokens[0], names, 1)
         return _fail(f"no command {tokens[0]!r}" + (f", did you mean {near[0]!r}?" if near else "; see --help"), 2)
     try:
-        result = app(tokens, exit_on_error=False, result_action="return_value", error_formatter=usage.panel)
+        result = app(tokens, exit_on_error=False, result_action="return_value", print_error=False)
     except FreshetError as error:
         return _fail(str(error), 1)
     except ValidationError as error:
@@ -82,8 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         return _fail("interrupted", 130)
     except BrokenPipeError:
         return 0  # `freshet logs | head` closes our output early
-    except CycloptsError:
-        return 2  # cyclopts has printed what is wrong with the command line
+    except CycloptsError as error:
+        usage.show(error)
+        return 2
     return result if isinstance(result, int) else 0
 
 

@@ -9,7 +9,6 @@ from cyclopts import Parameter, Token, UnknownOptionError, UnusedCliTokensError
 
 if TYPE_CHECKING:
     from cyclopts import ArgumentCollection, CycloptsError
-    from rich.panel import Panel
 
 
 def _split(kind: type[Any], tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -20,13 +19,15 @@ Words = Annotated[tuple[str, ...], Parameter(converter=_split, n_tokens=1, negat
 """an option with several words, separated by commas"""
 
 
-def panel(error: CycloptsError) -> Panel:
-    """The error as cyclopts shows it, with a hint."""
+def show(error: CycloptsError) -> None:
+    """Prints the error as cyclopts does, with a hint, wrapped to the width of the terminal."""
     from cyclopts import CycloptsPanel
+    from rich.console import Console
 
     text = error.__rich__()
     text.append(_hint(error))
-    return CycloptsPanel(text)
+    text.overflow = "fold"  # a word longer than a line goes on in the next one
+    Console(stderr=True).print(CycloptsPanel(text))  # one of its own: cyclopts's keeps the width of its first use
 
 
 def _hint(error: CycloptsError) -> str:
@@ -34,16 +35,32 @@ def _hint(error: CycloptsError) -> str:
         return "" if "Did you mean" in str(error) else _there_are(error.argument_collection)
     if isinstance(error, UnusedCliTokensError) and error.app and error.root_input_tokens and error.unused_tokens:
         known = error.app.assemble_argument_collection()
-        words = error.root_input_tokens
-        first = words.index(error.unused_tokens[0])
-        option = next((word for word in reversed(words[:first]) if word.startswith("-")), "")
-        name, _, value = option.partition("=")
-        several = [each for each in known if name in each.names and get_origin(each.hint) is tuple]
-        if several:
-            given = [value] if value else words[words.index(option) + 1 : first]
-            return f" Several values are separated by commas: {name} {','.join([*given, *error.unused_tokens])}"
-        return _there_are(known)
+        return _with_commas(known, error.root_input_tokens, error.unused_tokens) or _there_are(known)
     return ""
+
+
+def _with_commas(known: ArgumentCollection, words: Sequence[str], unused: Sequence[str]) -> str:
+    """How the unused words are written as further values of the option before them; "" where it has one value."""
+    first = _place(known, words, unused)
+    at = next((place for place in reversed(range(first)) if words[place].startswith("-")), None)
+    if at is None:
+        return ""
+    name, _, value = words[at].partition("=")
+    if not any(name in each.names and get_origin(each.hint) is tuple for each in known):
+        return ""
+    given = [value] if value else words[at + 1 : first]
+    return f" Several values are separated by commas: {name} {','.join([*given, *unused])}"
+
+
+def _place(known: ArgumentCollection, words: Sequence[str], unused: Sequence[str]) -> int:
+    """Where the first unused word stands; 0 where that is not clear. A word may stand in the command line several
+    times: the unused ones are looked for from the end, and not where they are the value of an option."""
+    valued = {name for each in known if each.hint is not bool for name in each.names}
+    place = len(words)
+    for token in reversed(unused):
+        free = (at for at in reversed(range(1, place)) if words[at] == token and words[at - 1] not in valued)
+        place = next(free, 0)
+    return place
 
 
 def _there_are(known: ArgumentCollection) -> str:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -96,15 +97,33 @@ def test_warnings_of_libraries_are_shown_on_demand_alone(options: tuple[str, ...
         ("bench throughput --features 0 40", "Several values are separated by commas: --features 0,40"),
         ("bench feed --items=10 20 30 --users 5", "Several values are separated by commas: --items 10,20,30"),
         ("bench feed --users 5 6", "It takes --items, --users,"),
+        ("bench feed --users 5 --items 10 5", "Several values are separated by commas: --items 10,5"),
+        ("bench feed --items 1 --items 10 20", "Several values are separated by commas: --items 10,20"),
+        ("bench feed 5 --users 5", "It takes --items, --users,"),
         ("up --only kafka redis", "Several values are separated by commas: --only kafka,redis"),
     ],
 )
 def test_a_wrong_option_gets_the_near_or_the_known_ones(
-    words: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
     assert main(words.split()) == 2
-    assert message in capsys.readouterr().err
+    assert together(message) in together(capsys.readouterr().err)
+
+
+def together(said: str) -> str:
+    """What is said in a panel, however it is wrapped."""
+    return re.sub(r"[\s│╭╮╰╯─]", "", said)
+
+
+def test_a_wrong_option_is_shown_in_full_at_the_width_of_now(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width in (80, 200, 25, 12):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert main(["up", "--only", "kafka", "redis-of-a-long-name"]) == 2
+        shown = capsys.readouterr().err
+        assert {len(line) for line in shown.splitlines()} == {width}
+        assert together("are separated by commas: --only kafka,redis-of-a-long-name") in together(shown)
 
 
 def test_names_of_components_are_separated_by_commas(capsys: pytest.CaptureFixture[str]) -> None:
