@@ -64,12 +64,6 @@ class Settings(BaseSettings):
             self.kafka = self.own_kafka
         return self
 
-    @model_validator(mode="after")
-    def _people_of_the_demo(self) -> Self:
-        if "list_users" not in self.model_fields_set and self.public_people.exists():
-            self.list_users = True
-        return self
-
     @property
     def own_kafka(self) -> str:
         """The address of the local stack's broker."""
@@ -133,12 +127,6 @@ class Settings(BaseSettings):
     def declared(self) -> Path:
         """The file with the declarations of the job's last start (freshet/features/declared.py)."""
         return self.root / "features.json"
-
-    @property
-    def public_people(self) -> Path:
-        """A file that is there while all people of this home are those of the demo's public data set: the server lists
-        their profiles without an API key, unless the setting `list_users` says otherwise."""
-        return self.root / "public-people"
 
     @property
     def had_key(self) -> Path:

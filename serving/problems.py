@@ -68,8 +68,8 @@ class Problem(Exception):
 
 
 WHERE_SET = (
-    "It is set where the server is started, for `freshet up` in the environment or in `.env`; a running server is "
-    "started anew by `freshet down --only server` and `freshet up`."
+    "Settings are read when the server starts: export them, or write them to `.env`, and start it anew by "
+    "`freshet down --only server` and `freshet up`."
 )
 
 

@@ -16,8 +16,8 @@ from follow.connection import Connection, KafkaSecurity
 
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+")
 WHERE_SHOWN = (
-    "where the server has an API key (FRESHET_API_KEY), or where FRESHET_LIST_USERS=true allows everybody to read "
-    "profiles"
+    "where the server has an API key (FRESHET_API_KEY), or where FRESHET_LIST_USERS=true, fit for public data "
+    "only, allows everybody to read profiles"
 )
 """ends a sentence about what is refused where profiles are not shown"""
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -14,12 +14,16 @@ from freshet.errors import ComponentError
 from freshet.local import background
 from freshet.local.processes import base_env
 from freshet.local.stack import Stack
-from freshet.settings import Settings
+from freshet.settings import Settings, setting_name
 from schemas import bundle, topics
 from schemas.errors import BundleError
 from training import datasets
 
 console = Console(highlight=False)
+LATER = (
+    f"a later `freshet up` lists these people on the page if you `export {setting_name('list_users')}=true` before it: "
+    "fit for public data only, as everybody can then read all profiles"
+)
 
 
 def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
@@ -34,7 +38,8 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         both. Exit status 0 only if the feed changed because of the clicks.
     """
     settings = Settings()
-    _allow_profiles(settings)
+    listed = settings.list_users or settings.api_key is not None
+    settings.list_users = True  # the data set's people are public, and the page offers them
     stack = Stack(settings, report=_say)
     stack.up(["kafka", "redis"])
     dataset = datasets.movielens()
@@ -48,14 +53,9 @@ def demo(*, check: Annotated[bool, Parameter(negative=())] = False) -> int:
         console.print(line, style="yellow", soft_wrap=True, markup=False)
     status = demo_check.check(settings, dataset, console) if check else 0
     console.print(f"\nthe page is at [bold]{settings.http_url}[/bold] (`make down` stops everything)")
+    if not listed:
+        _say(LATER)
     return status
-
-
-def _allow_profiles(settings: Settings) -> None:
-    """The data set's people are public, and the page offers them: after a later `freshet up`, too."""
-    settings.root.mkdir(parents=True, exist_ok=True)
-    settings.public_people.touch()
-    settings.list_users = True
 
 
 def _prepared(dataset: datasets.Dataset, folder: Path) -> dict[str, Path]:

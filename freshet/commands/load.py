@@ -62,10 +62,7 @@ def load(
         files.check(path)
     if not named:
         raise InputError("nothing to import: name a file with --items, --users, --interactions or --impressions")
-    settings = Settings()
-    if users is not None:
-        settings.public_people.unlink(missing_ok=True)  # the next server does not list profiles to everybody
-    return run(settings, named, rejects=rejects, restart=restart, wait=wait)
+    return run(Settings(), named, rejects=rejects, restart=restart, wait=wait)
 
 
 def run(

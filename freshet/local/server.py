@@ -76,7 +76,7 @@ class Server:
 
 
 def _report_access(settings: Settings, report: Reporter) -> None:
-    """Reports that the server has lost its API key since its last start, and that it lists profiles to everybody."""
+    """Reports that the server has lost its API key since its last start."""
     settings.root.mkdir(parents=True, exist_ok=True)
     if settings.api_key:
         settings.had_key.touch()
@@ -88,11 +88,6 @@ def _report_access(settings: Settings, report: Reporter) -> None:
             "then `freshet down --only server` and `freshet up`"
         )
         settings.had_key.unlink()
-    if settings.list_users and settings.public_people.exists():
-        report(
-            "server: profiles are listed without an API key, since they are those of the demo's public data set "
-            f"({setting_name('list_users')}=false stops it)"
-        )
 
 
 def processes(settings: Settings) -> list[ProcessState]:

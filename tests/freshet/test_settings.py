@@ -1,10 +1,11 @@
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from follow.connection import Connection
-from freshet.commands import demo, load
+from freshet.commands import demo
 from freshet.features import feast
 from freshet.local import mini_cluster
 from freshet.local.flink import Flink
@@ -110,36 +111,32 @@ def _server(settings: Settings) -> tuple[dict[str, str], list[str]]:
     return dict(Server().prepare(settings, said.append).env), said
 
 
-def test_profiles_of_the_demo_are_listed_after_a_later_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _server(Settings())[0]["FRESHET_LIST_USERS"] == "false"
-    monkeypatch.setattr(demo, "Stack", _Stopped)
-    with pytest.raises(_Stopped):
-        demo.demo()
-    env, said = _server(Settings())
-    assert env["FRESHET_LIST_USERS"] == "true"
-    assert len(said) == 1
-    assert "FRESHET_LIST_USERS=false" in said[0]
-    monkeypatch.setenv("FRESHET_LIST_USERS", "false")
-    assert _server(Settings()) == ({**env, "FRESHET_LIST_USERS": "false"}, [])
+@pytest.mark.parametrize("variable", ["", "FRESHET_LIST_USERS", "FRESHET_API_KEY"])
+def test_profiles_of_the_demo_are_listed_by_its_own_server_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str
+) -> None:
+    started: list[str] = []
 
+    class Started:
+        def __init__(self, settings: Settings, **_: object) -> None:
+            self._settings = settings
 
-class _Stopped(Exception):
-    """Instead of a stack: what comes before it has happened."""
+        def up(self, names: object = None) -> None:
+            started.append(_server(self._settings)[0]["FRESHET_LIST_USERS"])
 
-    def __init__(self, *_: object, **__: object) -> None:
-        raise self
-
-
-def test_profiles_that_are_imported_are_not_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings()
-    settings.root.mkdir()
-    file = Path("people.jsonl")
-    file.write_text('{"user_id": "u1"}\n')
-    monkeypatch.setattr(load, "run", lambda settings, *_, **__: 0)
-    for chosen, listed in (("interactions", True), ("users", False)):
-        settings.public_people.touch()
-        assert load.load(**{chosen: file}) == 0
-        assert Settings().list_users is listed
+    if variable:
+        monkeypatch.setenv(variable, "true")
+    monkeypatch.setattr(demo, "Stack", Started)
+    monkeypatch.setattr(demo, "load", lambda *_: 0)
+    monkeypatch.setattr(demo, "_has_model", lambda _: True)
+    monkeypatch.setattr(demo, "_prepared", lambda *_: defaultdict(Path))
+    monkeypatch.setattr(demo.datasets, "movielens", lambda: None)
+    monkeypatch.setattr(demo.background, "problems", lambda *_: [])
+    assert demo.demo() == 0
+    assert started == ["true", "true"]
+    assert ("export FRESHET_LIST_USERS=true" in capsys.readouterr().out) is not bool(variable)
+    after = {**_server(Settings())[0]}
+    assert after["FRESHET_LIST_USERS"] == str(variable == "FRESHET_LIST_USERS").lower()
 
 
 def test_a_server_that_has_lost_its_key_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def test_without_a_key_profiles_are_not_listed(api: Api, monkeypatch: pytest.Mon
     monkeypatch.setattr(profiles, "latest", lambda connection, opt_in: [User("u1")])
     answer = api.get("/v1/users")
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
-    assert "FRESHET_API_KEY" in answer.json()["detail"]
-    assert "FRESHET_LIST_USERS" in answer.json()["detail"]
+    assert "(FRESHET_API_KEY), or where FRESHET_LIST_USERS=true, fit for public data only," in answer.json()["detail"]
+    assert ". Settings are read when the server starts: export them" in answer.json()["detail"]
     assert "`freshet down --only server` and `freshet up`" in answer.json()["detail"]
 
 
