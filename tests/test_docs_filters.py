@@ -40,12 +40,35 @@ def test_what_is_written_in_other_languages_is_refused_with_a_hint() -> None:
         pairs += zip(wrong, right, strict=True)
     assert len(pairs) > 8
     for wrong, right in pairs:
-        with pytest.raises(FilterError, match=r"write|did you mean"):
+        with pytest.raises(FilterError, match=r"write|did you mean") as raised:
             filters.compile(_whole(wrong))
-        if right.startswith("item."):
+        assert _is_hint(str(raised.value), wrong, right), f"{wrong}: {raised.value}"
+        if "item." in right:
             filters.compile(_whole(right))
         else:
             parse(_whole(right))
+
+
+OPERATOR = re.compile(r"[=!<>]=|&&|\|\||[!<>]|\bin\b|\w+\(")
+
+
+def _is_hint(said: str, wrong: str, right: str) -> bool:
+    """Whether the message names a field of the right side, or has an alternative with exactly those of its operators
+    and functions that the wrong side lacks."""
+    if field := re.search(r"did you mean ([\w.]+)\?", said):
+        return field[1] in right
+    hint = said.rpartition("write ")[2]
+    missing = set(OPERATOR.findall(right)) - set(OPERATOR.findall(wrong))
+    return missing in [set(OPERATOR.findall(each)) for each in re.split(", | or ", hint)]
+
+
+def test_a_hint_of_another_operator_is_no_hint_for_the_right_side() -> None:
+    for hint, right in [
+        ("has(x)", "!has(x)"), ("in", '!(x in ["a"])'), ("==", "a != 1"), ("||", "a && b"), ("size(…)", "x.exists(…)"),
+        ("x > a && x < b", "x >= 1 && x <= 5"), ("a list", '"a" in item.cast'),
+    ]:  # fmt: skip
+        assert not _is_hint(f"character 1: unexpected; write {hint}", "", right)
+    assert not _is_hint("did you mean item.prize?", "price < 20", "item.price < 20")
 
 
 def _whole(example: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from feature_repo.attribute_columns import AttributeColumns
-from recommend.filtering import operations, slips
+from recommend.filtering import hints, operations
 from recommend.filtering.comprehension import over_list, over_rows
 from recommend.filtering.cost import (
     CALCULATED,
@@ -138,7 +138,7 @@ class Checker:
         _count(node, 1)
         target, argument = self.typed(node.of), self.typed(node.arguments[0])
         if Kind.STRINGS in target.runs and Kind.STRING not in target.runs:
-            raise FilterError(node.at, f"{node.name} is of a string; this is {target.kinds}{slips.of_list(node)}")
+            raise FilterError(node.at, f"{node.name} is of a string; this is {target.kinds}{hints.of_list(node)}")
         a = target.as_kind(Kind.STRING, f"{node.name} is of")
         b = argument.as_kind(Kind.STRING, f"{node.name} takes")
         test = operations.TEXT[node.name]
@@ -260,7 +260,7 @@ class Checker:
         kinds = [kind for kind in LIST_OF if kind in a.runs and LIST_OF[kind] in b.runs]
         if not kinds:
             if not any(kind in b.runs for kind in ELEMENT):
-                more = slips.no_list(node.operands[1]) if Kind.STRING in b.runs else ""
+                more = hints.no_list(node.operands[1]) if Kind.STRING in b.runs else ""
                 raise FilterError(b.at, f"in takes a list; this is {b.kinds}{more}")
             raise FilterError(a.at, f"in looks for {a.kinds} in {b.kinds}")
         self.cost.add(node.at, sum(membership(a, b, kind) for kind in kinds))
@@ -286,7 +286,7 @@ def _count(node: Call, wanted: int, given: int | None = None) -> None:
 def _unknown_call(name: str, known: Sequence[str], others: Sequence[str], how: str) -> str:
     if name in others:
         return f"{name} is written {how}{name}(…)"
-    instead = slips.call(name)
+    instead = hints.call(name)
     return f"{name} is not known; write {instead}" if instead else unknown("", name, known)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from feature_repo.attribute_columns import AttributeColumns, Type
 from feature_repo.columns import ItemColumns
-from recommend.filtering import slips
+from recommend.filtering import hints
 from recommend.filtering.cost import COLUMN, STEP, TITLES
 from recommend.filtering.errors import FilterError
 from recommend.filtering.values import Evaluation, Kind, Lists, RequestValues, Strings, Unindexed, Value, of_request
@@ -215,11 +215,11 @@ def unknown_name(name: str, columns: AttributeColumns, variables: Iterable[str])
     language, or a text without quotes."""
     fields = [f"item.{each}" for each in (*ITEM, *columns.names)]
     fields += [*(f"user.{each}" for each in USER), *(f"request.{each}" for each in REQUEST_FIELDS)]
-    hint = slips.name(name, fields)
+    hint = hints.name(name, fields)
     if hint:
         return f"{name[:100]} is not known; {hint}"
     near = unknown("", name, ["item", "user", "request", "now", *variables])
-    return near if "did you mean" in near else f"{near}; {slips.text(name)}"
+    return near if "did you mean" in near else f"{near}; {hints.text(name)}"
 
 
 def unknown(of: str, name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from celpy.celparser import CELParseError, CELParser
 from lark import Token, Tree
 from lark.exceptions import UnexpectedToken
 
-from recommend.filtering import slips
+from recommend.filtering import hints
 from recommend.filtering.errors import FilterError
 from recommend.filtering.nodes import Call, Constant, ListLiteral, MemberAccess, Name, Node, Operation
 
@@ -67,7 +67,7 @@ def _unexpected(text: str, error: CELParseError) -> FilterError:
     found = str(cause.token) if isinstance(cause, UnexpectedToken) else text[at : at + 1]
     if found in ('"', "'"):
         return FilterError(at, "the text is not closed")
-    instead = slips.operator(text, at, found)
+    instead = hints.operator(text, at, found)
     return FilterError(at, f"unexpected {found!r}" + (f"; write {instead}" if instead else ""))
 
 
@@ -152,7 +152,7 @@ class _Reader:
             if not math.isfinite(value):
                 raise FilterError(at, "the number is too large")
             return Constant(at, value)
-        what = "null; write has(…) to ask whether a field is there" if token.type == "NULL_LIT" else "bytes"
+        what = f"null; write {hints.PRESENCE}" if token.type == "NULL_LIT" else "bytes"
         raise FilterError(at, f"the filter language has no {what}")
 
 

@@ -64,7 +64,7 @@ def test_calls_methods_lists_and_names_in_brackets() -> None:
         ("item.price <", 12, "the filter ends too early"),
         ('x == "abc', 5, "the text is not closed"),
         ("a ? b : c", 0, "no ? : operator"),
-        ("a == null", 5, "no null; write has"),
+        ("a == null", 5, "no null; write has(x) for a field that is there, !has(x) for a missing one"),
         ('a == b"x"', 5, "no bytes"),
         ('{"a": 1}', 1, "no maps"),
         ("a.b{c: 1}", 0, "no objects"),

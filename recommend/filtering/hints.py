@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -22,9 +23,9 @@ _NOT_IN = re.compile(r"not\s+in\b", re.IGNORECASE)
 _IS_NULL = re.compile(r"is\s+(not\s+)?null\b", re.IGNORECASE)
 _AFTER_NOT = re.compile(r"\bnot\s+$", re.IGNORECASE)
 _IN_OTHER_BRACKETS = re.compile(r"\bin\s*[({][^(){}\[\]]*$", re.IGNORECASE)
+PRESENCE = "has(x) for a field that is there, !has(x) for a missing one"
 _VALUES = {
-    "true": "true", "false": "false", "null": "!has(x) for a missing field", "none": "!has(x) for a missing field",
-    "nil": "!has(x) for a missing field", "undefined": "!has(x) for a missing field",
+    "true": "true", "false": "false", "null": PRESENCE, "none": PRESENCE, "nil": PRESENCE, "undefined": PRESENCE,
 }  # fmt: skip
 _CALLS = {
     "len": "size(…)", "length": "size(…)", "count": "size(…)", "any": "list.exists(c, …)", "some": "list.exists(c, …)",
@@ -95,5 +96,9 @@ def spelled(node: Node | None) -> str:
         return node.name
     if isinstance(node, MemberAccess):
         of = spelled(node.of)
-        return f"{of}.{node.name}" if node.name.isidentifier() else f'{of}["{node.name}"]'
-    return f'"{node.value}"' if isinstance(node, Constant) and isinstance(node.value, str) else "…"
+        return f"{of}.{node.name}" if node.name.isidentifier() else f"{of}[{_quoted(node.name)}]"
+    return _quoted(node.value) if isinstance(node, Constant) and isinstance(node.value, str) else "…"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
