@@ -16,7 +16,6 @@ from schemas.traffic import TRAFFIC
 JOB_ERRORS = "freshet.user.background.errors"
 REFUSED = f"{BundleError.__name__}: "
 """begins the last error of the thread `bundles` where what a bundle holds is wrong"""
-TRAIN = "`freshet train`"
 
 
 def problems(settings: Settings, running: Collection[str]) -> list[str]:
@@ -73,18 +72,16 @@ def _threads(threads: Iterable[dict[str, Any]], degraded: Collection[str]) -> It
 
 
 def _refused(cause: str, degraded: Collection[str]) -> str:
-    """Which bundle is refused and why, and the command or file that mends it."""
-    if cause.startswith(TRAFFIC):
-        return f"the shares of models are refused: {cause}; correct that file in the folder of bundles"
-    until = "feeds are of popular items until then" if "model" in degraded else "the one before is used until then"
-    variants = [name.removeprefix("variant ") for name in degraded if name.startswith("variant ")]
-    if variants:
-        remedy = f"correct {TRAFFIC} (variant {', '.join(variants)}), or publish another model with {TRAIN}"
-    elif TRAIN in cause:
-        return f"a published model is refused: {cause}; {until}"
+    """Which bundle is refused and why, what serves meanwhile, and what mends it. `degraded` are the parts that the
+    server serves without."""
+    if "model" in degraded:
+        meanwhile = "no model is in force, and feeds are of popular items"
+    elif variants := [name.removeprefix("variant ") for name in degraded if name.startswith("variant ")]:
+        meanwhile = f"variant {', '.join(variants)} does not serve"
     else:
-        remedy = f"publish another one with {TRAIN}"
-    return f"a published model is refused: {cause}; {remedy}, {until}"
+        meanwhile = "the one before is in force"
+    mend = f"correct {TRAFFIC} in the folder of bundles" if "traffic" in degraded else "`freshet train` makes another"
+    return f"what is published is refused: {cause}; {meanwhile}; {mend}"
 
 
 def _flink(settings: Settings) -> Iterator[str]:
