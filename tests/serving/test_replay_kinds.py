@@ -403,7 +403,7 @@ def test_a_filter_that_failed_on_a_later_portion_only_is_a_fact(
     one."""
     monkeypatch.setattr("recommend.popular.LENGTH", 5)
     short = {
-        name: replace(each, paging=replace(each.paging, depth=5)) if each.paging else each
+        name: replace(each, paging=each.paging._replace(depth=5)) if each.paging else each
         for name, each in EXPLORING.items()
     }
     object.__setattr__(api.services, "surfaces", tuple(short.values()))
