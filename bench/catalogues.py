@@ -153,9 +153,11 @@ def replayed(
     return replay
 
 
-def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
+def people(
+    settings: Settings, items: Sequence[Item], n: int, attributes: Callable[[int], dict[str, Any]] | None = None
+) -> list[str]:
     """Rows of `n` people and of the items that they met, as the job would write them with the bundle in force, made by
-    the replay driver. Returns the people's ids."""
+    the replay driver; with `attributes` of the profile, by number. Returns the people's ids."""
     now = now_ms()
     found = bundle.current(settings.bundles)
     assert found is not None
@@ -164,7 +166,12 @@ def people(settings: Settings, items: Sequence[Item], n: int) -> list[str]:
     feast.apply(settings, lambda _: None)
     writer = Writer(settings.feature_store, clock=now_ms)
     names = [f.name for f in user.fields]
-    rows = [Row(user.name, (u,), tuple(replay.user_row(u, now)[name] for name in names)) for u in users]
+    rows = []
+    for k, who in enumerate(users):
+        row = replay.user_row(who, now)
+        if attributes is not None:
+            row["profile_attributes"] = msgspec.msgpack.encode(attributes(k))
+        rows.append(Row(user.name, (who,), tuple(row[name] for name in names)))
     for start in range(0, len(rows), 200):
         writer.write(rows[start : start + 200])
     with Producer(settings) as producer:

@@ -149,13 +149,18 @@ def made_world(
     return FilteredCatalogue(catalogue, Pipeline(catalogue.columns, catalogue.model, lists), people, in_stock)
 
 
+def luck(k: int) -> dict[str, Any]:
+    """Attributes of the person of a number, by which filters and segments choose."""
+    return {"luck": 0.0105 + k / 1e6}
+
+
 def _people(found: bundle.Bundle, items: Sequence[Item], catalogue: Catalogue) -> list[dict[str, Any]]:
     """Rows of people after a history, and the features of the items that they met, by the replay driver."""
     now, users = now_ms(), [f"u{k}" for k in range(PEOPLE)]
     replay = catalogues.replayed(found, items, users, now, ("DE",))
     for (item_id, part), state in replay.items.items():
         catalogue.columns.put_features(replay.item_operator.row(item_id, part, state, now))
-    attributes = (msgspec.msgpack.encode({"luck": 0.0105 + k / 1e6}) for k in range(PEOPLE))
+    attributes = (msgspec.msgpack.encode(luck(k)) for k in range(PEOPLE))
     return [
         {**replay.user_row(who, now), "profile_attributes": packed}
         for who, packed in zip(users, attributes, strict=True)

@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import catalogues, clients, servers
 from bench.errors import Unsound
+from bench.filters import luck
 from bench.machine import Rounds
 from bench.quiet import quiet
 from bench.report import Report, Target, ratio, summary
@@ -33,8 +34,8 @@ from schemas.topics import RULES
 TURNS = 6
 """of each kind"""
 SERVER_CORE, OTHER_CORE = 0, 1
-IN_FORCE_S, COMPILED_S = 60.0, 3.0
-"""how long rules may take until they have been read, and the time that they then have to be compiled"""
+IN_FORCE_S, COMPILED_S = 60.0, 1.0
+"""how long rules may take until they are in force, and the time that what is kept of them then has to be made"""
 FELL_BACK = 0.01
 """greatest share of feeds with a stage that fell back: a feed with less in it takes less time"""
 TARGETS = (Target("p50_ratio", "≤", 1.2), Target("p99_ratio", "≤", 1.2))
@@ -64,7 +65,7 @@ def run(items: int, users: int, seconds: float, attempts: int, say: Say) -> Repo
         catalogues.publish(items, settings.bundles)
         made = catalogues.attributed(items, SERIES)
         send(settings, made)
-        people = catalogues.people(settings, made, users)
+        people = catalogues.people(settings, made, users, luck)
         stack.up(["server"])
         servers.pin(settings, ("kafka", "redis"), [OTHER_CORE])
         servers.pin(settings, ("server",), [SERVER_CORE])
@@ -97,12 +98,22 @@ class _RuleChanges:
             change = rules.RuleChange(name, self._version, "bench", now_ms(), text)
             self._kafka.produce(RULES, key=name.encode(), value=codec.encode(change))
         self._kafka.flush()
-        wanted, deadline = [self._version] * len(self._documents) * enabled, time.monotonic() + IN_FORCE_S
-        while [each["version"] for each in self._http.get("/v1/rules").raise_for_status().json()["rules"]] != wanted:
+        wanted, deadline = [(self._version, "in_force")] * len(self._documents) * enabled, time.monotonic() + IN_FORCE_S
+        while self._listed() != wanted or self._acts() != enabled:
             if time.monotonic() > deadline:
                 raise Unsound(f"{len(wanted)} rules are not in force after {IN_FORCE_S:.0f} s")
             time.sleep(0.1)
         time.sleep(COMPILED_S)
+
+    def _listed(self) -> list[tuple[int, str]]:
+        found = self._http.get("/v1/rules").raise_for_status().json()["rules"]
+        return [(each["version"], each["state"]) for each in found]
+
+    def _acts(self) -> bool:
+        """Whether rules have an effect on a feed."""
+        asked = {"n": 20, "explain": "full", "dry_run": "true"}
+        found = self._http.get("/v1/users/u0/feed", params=asked).raise_for_status().json()
+        return any(stage.get("rules") for stage in found["trace"])
 
 
 def _ask(stack: Stack, people: list[str], client: Executor, seconds: float) -> clients.FeedAnswers:

@@ -19,9 +19,8 @@ CHECK_S = 5.0
 """how often the broker is asked for the partitions and their ends: new partitions are read from then on, and a broker
 that does not answer is an error. A poll alone says nothing of either"""
 MOST_AT_ONCE = 5_000
-PACE_S = 0.02
-"""between two polls that find records: with hundreds of records a second, one fetch each would take the processor more
-time, here and at the broker, than the records do"""
+PAUSE_S = 0.02
+"""a pause for followers of busy topics whose records are not waited for"""
 
 OnRecord = Callable[[str, bytes, bytes | None], object]
 """(topic, key, value); a value of None means that the key was deleted"""
@@ -45,9 +44,13 @@ class Follower(Looping):
         poll_ms: int = POLL_MS,
         last: int | None = None,
         times: bool = False,
+        pause_s: float = 0.0,
     ) -> None:
         """`on_caught_up` is called once, in the same thread, when every record that existed at the start is read; with
-        `last`, only about so many of each topic's, the latest. With `times`, `on_record` is one with times."""
+        `last`, only about so many of each topic's, the latest. With `times`, `on_record` is one with times.
+        `pause_s` is the least time between two polls that find records: with hundreds of records a second, one fetch
+        each takes the processor more time, here and at the broker, than the records do."""
+        self._pause_s = pause_s
         self._connection = connection
         self._topics = topics
         self._on_record: Callable[..., object] = on_record
@@ -113,7 +116,7 @@ class Follower(Looping):
 
     def _poll(self, consumer: KafkaConsumer) -> None:
         """Takes what there is, after a pause where there was something a moment ago; waits where there is nothing."""
-        time.sleep(max(0.0, self._found_at + PACE_S - time.monotonic()))
+        time.sleep(max(0.0, self._found_at + self._pause_s - time.monotonic()))
         batches: dict[TopicPartition, list[Any]] = consumer.poll(timeout_ms=self._poll_ms, max_records=MOST_AT_ONCE)
         if batches and sum(map(len, batches.values())) < MOST_AT_ONCE:
             self._found_at = time.monotonic()

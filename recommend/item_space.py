@@ -31,7 +31,7 @@ LABEL_COST = 20
 """what a label fetched from the graph costs, in vectors of an exact product: 1.1 µs and 0.05 µs, measured on one core
 with 100,000 items of 64 dimensions"""
 MARGIN = 1.2
-"""how many more labels are fetched than should do by the share of items that pass"""
+"""how many more labels are fetched at most than should do by the share of items that pass"""
 PRODUCT = 65_536
 """vectors multiplied at once"""
 
@@ -153,7 +153,7 @@ class ItemSpace:
             return self._exact(vectors, k, None) if labels is None else self._rows[labels].astype(np.int64)
         passing = int(np.count_nonzero(keep)) if n_kept is None else n_kept
         share = passing / max(len(keep), 1)
-        fetched = k if passing == len(keep) else math.ceil(MARGIN * k / max(share, 1e-9))
+        fetched = _fetched(k, share)
         if passing <= LABEL_COST * fetched:
             return self._exact(vectors, k, keep)
         while fetched <= max(MOST_FETCHED, k):
@@ -278,6 +278,13 @@ class ItemSpace:
         self._labels[row] = -1
         self._moved.pop(label, None)
         self._dropped[row] = label
+
+
+def _fetched(k: int, share: float) -> int:
+    """How many labels to ask for so that k of them pass, where that share of all does: their mean (of a negative
+    binomial) and three standard deviations, or MARGIN times the mean where that is less."""
+    mean = k / max(share, 1e-9)
+    return math.ceil(min(MARGIN * mean, mean + 3.0 * math.sqrt((1.0 - share) * k) / max(share, 1e-9)))
 
 
 def _passes(rows: Rows, keep: Mask) -> Mask:

@@ -14,7 +14,7 @@ from typing import Any
 
 from feature_repo import registry
 from feature_repo.repository import Repository
-from follow.follower import Follower
+from follow.follower import PAUSE_S, Follower
 from follow.loop import LoopHealth
 from recommend import discovery
 from recommend.item_space import ItemSpace
@@ -244,7 +244,7 @@ class Services:
         self._quiet_since = time.monotonic()  # bundles and the store may have taken longer than `catalogue_wait_s`
         if follow:
             self._follower = Follower(
-                self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up
+                self.settings.connection, [ITEMS, ITEM_FEATURES], self._on_record, self._on_caught_up, pause_s=PAUSE_S
             ).start()
             self.rules.start()
             self._rules_follower = Follower(
@@ -255,7 +255,7 @@ class Services:
             if self._follows_people:
                 self._people_follower = Follower(
                     self.settings.connection, [*([INTERACTIONS] if self.settings.people else []), USERS],
-                    self.on_record_of_person, self.recorder.withdrawals.set_live, last=LAST, times=True,
+                    self.on_record_of_person, self.recorder.withdrawals.set_live, last=LAST, times=True, pause_s=PAUSE_S
                 ).start()  # fmt: skip
 
     async def stop(self) -> None:

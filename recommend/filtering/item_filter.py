@@ -67,9 +67,9 @@ class ItemFilter:
         return self._evaluate(request, rows, self._of.columns.n if rows is None else len(rows))
 
     @cached_property
-    def fields(self) -> str:
+    def fields(self) -> tuple[str, ...]:
         """The fields of the person and the request that it reads: filters of the same ones have the same `reads`."""
-        return " ".join(read.path for read in self._reads)
+        return tuple(read.path for read in self._reads)
 
     def reads(self, request: RequestValues) -> tuple[str, ...]:
         """The values of `fields`, which with its text are all that the result depends on, of a filter that reads no

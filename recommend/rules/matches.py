@@ -173,7 +173,7 @@ class Matches:
     def bits(self, rows: Rows, at: int) -> RowBits:
         """The results for these rows, for a request of that time in epoch ms."""
         self._note_changes()
-        if self._n_stale and not 0 <= at - self._evaluated_at < STALE_MS:
+        if self._n_stale and abs(at - self._evaluated_at) >= STALE_MS:  # requests come in no strict order
             self._evaluated_at = at
             self._evaluate(np.flatnonzero(self._stale))
         elif self._n_stale:

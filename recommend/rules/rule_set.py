@@ -16,7 +16,7 @@ from recommend.rules.ruling import Ruling
 from schemas.errors import InvalidEvent
 from schemas.rules import Rule
 
-PLANS, SEGMENTS = 256, 4096
+PLANS, SEGMENTS = 256, 512
 """plans, and sets of values that segments read with the results of those, that are kept"""
 
 
@@ -47,7 +47,7 @@ class RuleSet:
             conditional = [each for each in self.rules if each.conditional and _is_of(each, surface)]
             self._conditional[surface] = conditional
         failed: list[tuple[PlacedRule, str]] = []
-        results: dict[str, dict[str, bool]] = {}
+        results: dict[tuple[str, ...], dict[str, bool]] = {}
         now, region, device = request.now, request.region, request.device
         met = [
             each
@@ -71,7 +71,7 @@ class RuleSet:
         self,
         each: PlacedRule,
         request: RequestValues,
-        results: dict[str, dict[str, bool]],
+        results: dict[tuple[str, ...], dict[str, bool]],
         failed: list[tuple[PlacedRule, str]],
     ) -> bool:
         """Where that cannot be found out, a policy applies, and another rule does not. `results` are those of this

@@ -97,6 +97,22 @@ def topics(stack: Stack) -> tuple[str, str]:
     return names
 
 
+def test_small_fetches_are_some_time_apart_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = [100.0], list[float]()
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "sleep", slept.append)
+    found: list[dict[Any, list[Any]]] = []
+    consumer: Any = SimpleNamespace(poll=lambda **_: found.pop(0), assignment=lambda: ())
+    for pause_s, wanted in ((0.02, [0.0, 0.0, 0.015, 0.0]), (0.0, [0.0] * 4)):
+        found[:] = [{}, {TopicPartition("a", 0): [ConsumerRecord(0)]}, {}, {}]
+        slept.clear()
+        follower = Follower(Connection("nowhere:1"), ["a"], Copy().on_record, pause_s=pause_s)
+        for step in (0.0, 0.0, 0.005, 0.5):
+            now[0] += step
+            follower._poll(consumer)
+        assert slept == pytest.approx(wanted)
+
+
 def test_all_that_is_there_then_all_that_comes(stack: Stack, topics: tuple[str, str]) -> None:
     a, b = topics
     there = [(f"k{n}".encode(), f"v{n}".encode()) for n in range(500)]

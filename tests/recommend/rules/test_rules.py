@@ -241,6 +241,19 @@ def test_not_again_for_some_days() -> None:
     assert numbers(ask(rule_set(STOCK, a={**days, "items": ["i58"]}), user=user))[:2] == [59, 57]
 
 
+def test_segments_that_read_the_same_of_a_person_each_have_their_own_result() -> None:
+    found = rule_set(
+        STOCK,
+        a={"kind": "hide", "items": ["i59"], "segment": 'user.country == "DE"'},
+        b={"kind": "hide", "items": ["i58"], "segment": 'user.country != "FR"'},
+        c={"kind": "hide", "items": ["i57"], "segment": 'user.country == "DE" && request.region == "A"'},
+    )
+    hidden = {"DE": {59, 58}, "FR": set(), "AT": {58}}
+    for country in ("DE", "FR", "AT", "DE", "FR", "AT"):
+        user = person([]) | {"profile_attributes": msgspec.msgpack.encode({"country": country})}
+        assert {57, 58, 59} - set(numbers(ask(found, user=user, n=N))) == hidden[country], country
+
+
 CONDITIONS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"surfaces": ["home"]}, {}),
     ({"regions": ["DE"]}, {"region": "FR"}),
