@@ -71,7 +71,7 @@ class Aggregator:
         self._all = cast(tuple[CellAggregation[Any], ...], view.aggregations)
         self._split = split
         self._updates = tuple(None if type(a).update is CellAggregation.update else a.update for a in self._all)
-        """None for those that signals do not change"""
+        """None for those that leave `update` out, since signals do not change them: they are skipped"""
         self._encode = msgspec.msgpack.Encoder().encode
         heads: Any = tuple[tuple(a.head for a in self._all)]  # type: ignore[misc]
         self._decode = msgspec.msgpack.Decoder(

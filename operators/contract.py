@@ -157,7 +157,7 @@ class CellAggregation(Aggregation[State], Protocol[State]):
     """
 
     def update(self, state: State, signal: Signal, world: World) -> None:
-        """As in `Aggregation`. Not to be defined where signals change nothing: it is called for each of them else."""
+        """As in `Aggregation`. Leave it out where signals change nothing: the aggregator then skips it."""
         return
 
     @property

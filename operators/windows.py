@@ -70,9 +70,6 @@ class CountsState(Struct, gc=False):
     windows: list[Window]
     pending: list[tuple[int, int]] = []
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, CountsState) and (self.windows, self.pending) == (other.windows, other.pending)
-
 
 Newest = list[tuple[int, dict[int, int]]]
 """of each window the newest tile's index, and its counts by the type's position"""

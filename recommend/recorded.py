@@ -181,8 +181,9 @@ def trimmed(
     surface: Surface, runs: Sequence[StageRun], kept: Rows, failures: Sequence[StageFailure] = ()
 ) -> list[StageRun]:
     """The runs, with those rows alone of the fallback's that have become candidates, `kept`: the filters have removed
-    the others, or they were not needed. Where none has, and a stage failed on portions of such rows, the first one is
-    left, so that there is a portion for it to fail on again."""
+    the others, or they were not needed. Where none has, and a stage failed on portions of such rows, the last one is
+    left, so that there is a portion for it to fail on again: of an earlier portion the stage may have removed rows
+    before it failed."""
     fallbacks = []
     fallback = surface.fallback
     while fallback is not None:
@@ -192,7 +193,7 @@ def trimmed(
 
     def trim(rows: Rows) -> Rows:
         found = rows[np.isin(rows, kept)]
-        return found if len(found) else rows[:least]
+        return found if len(found) else rows[len(rows) - least :]
 
     return [
         StageRun(run.step, run.stage, run.applied, trim(run.result), run.failed)

@@ -33,7 +33,7 @@ def rows_read(found: Sequence[Found], partners: Mapping[int, Pairs]) -> Rows:
         if query.item >= 0:
             single.append(query.item)
         if any(run.failed is not None for run in retrieved):
-            rows.append(np.flatnonzero(query.allowed)[:1])  # what takes the place of a fallback begins with it
+            rows.append(np.flatnonzero(query.allowed)[-1:])  # what takes the place of a fallback ends with it
     rows += columns.rows(names), np.array(single, np.int64)
     rows += [each.partners for each in partners.values()]
     return np.unique(np.concatenate(rows)).astype(np.int64)

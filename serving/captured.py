@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -65,7 +65,7 @@ class Facts:
     """name of OF_ROWS → rows"""
     item: int
     user: Mapping[str, Any]
-    with_state: bool
+    """what a record may have of the person's row, defaults included"""
     seen: Hashes
     others: Mapping[str, Favourites]
     pairs: dict[str, dict[str, Any]]
@@ -98,7 +98,7 @@ class Facts:
         return {
             "query": self.plain,
             "rows": {name: np.searchsorted(rows, each[np.isin(each, rows)]) for name, each in self.inside.items()},
-            "item": self.position(self.item), "person": _person(self.user, self.with_state),
+            "item": self.position(self.item), "person": _without_defaults(self.user),
             "seen": self.among(self.seen),
             "others": {whose: recorded.held_favourites(each, kept, rows) for whose, each in self.others.items()},
             "pairs": self.pairs, "slice": self.copies.slice(), "vectors": self.vectors, "n_allowed": self.n_allowed,
@@ -153,8 +153,8 @@ def facts_of(query: Query, found: Sequence[Found], pictured: Sequence[Rows]) -> 
     return Facts(
         copies=item_slice.copied(columns, rows, query.region, partners, arms), kept=[each.kept for each in found],
         plain={name: getattr(query, name) for name in PLAIN} | {"filter": query.filter and query.filter.text},
-        inside={name: getattr(query, name) for name in OF_ROWS}, item=query.item, user=query.user,
-        with_state=query.explain == "events", seen=query.seen, others=query.others,
+        inside={name: getattr(query, name) for name in OF_ROWS}, item=query.item, user=_of_person(query),
+        seen=query.seen, others=query.others,
         pairs={view: dict(known) for view, known in getattr(query.pairs, "read", {}).items()},
         vectors=vectors, n_allowed=query.__dict__.get("n_allowed"),
     )  # fmt: skip
@@ -172,14 +172,20 @@ def changed_vectors(space: ItemSpace, rows: Rows) -> dict[int, Any]:
     }  # fmt: skip
 
 
-def _person(user: Mapping[str, Any], with_state: bool) -> dict[str, Any]:
-    """The person's row without defaults, without those whom the person follows and, unless the answer takes it apart,
-    without the operators' state."""
-    return {
-        name: value
-        for name, value in user.items()
-        if name not in OF_OTHERS and (with_state or not name.startswith(STATE)) and not _is_default(name, value)
-    }
+def _of_person(query: Query) -> dict[str, Any]:
+    """The person's row without those whom the person follows and, unless the answer takes it apart, without the
+    operators' state: the rest is not to be held until the record is made."""
+    is_left_out = OF_OTHERS.__contains__ if query.explain == "events" else _is_left_out
+    return {name: value for name, value in query.user.items() if not is_left_out(name)}
+
+
+@cache  # as many as fields are declared
+def _is_left_out(name: str) -> bool:
+    return name in OF_OTHERS or name.startswith(STATE)
+
+
+def _without_defaults(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not _is_default(name, value)}
 
 
 def _is_default(name: str, value: Any) -> bool:

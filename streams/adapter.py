@@ -32,7 +32,7 @@ from operators.stepping import LINGERS, apply, deleted, refuse
 from schemas.clock import now_ms
 from schemas.errors import EventError, NoConsent
 from schemas.events import LabelledExample
-from streams import examples, interpreter, wire, world
+from streams import examples, flink_rows, interpreter, wire, world
 from streams.backfilled import Backfilled
 from streams.counts import PUBLISH_MS, JobCounters
 from streams.entry import Entries, Entry
@@ -61,8 +61,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._flushing = self.flushing()
         self._backfilled = Backfilled(settings.backfilled, self.name)
         self._sent = None if declared.others else SENT
-        # Flink's converter turns a byte array into a tuple of numbers; pickled bytes stay bytes.
-        pickled = Types.PICKLED_BYTE_ARRAY()
+        pickled = Types.PICKLED_BYTE_ARRAY()  # Flink's converter turns any other byte array into a tuple of numbers
         self._saved = SavedCells(context.get_map_state(MapStateDescriptor("parts", Types.STRING(), pickled)), self.name)
         self._tail = context.get_list_state(ListStateDescriptor("tail", pickled))
         self._sink: RowSink = (
@@ -74,6 +73,7 @@ class OperatorFunction(KeyedProcessFunction):  # type: ignore[misc]
         self._due: defaultdict[int, list[str]] = defaultdict(list)
         """flush time → keys"""
         self._counts = JobCounters(context.get_metrics_group().add_group("freshet").add_group(self.name))
+        self._counts.add("row_conversion", flink_rows.install())
 
     # -- what a subclass says --------------------------------------------------------------------
 

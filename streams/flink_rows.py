@@ -30,9 +30,12 @@ def to_internal(converter: Any, value: tuple[int, tuple[Any, ...]] | None) -> Ro
     return row
 
 
-def install() -> None:
-    """Makes PyFlink convert rows in this way, in all operators of a Flink worker. Does nothing outside of one."""
-    if "_pemja" in sys.modules:
-        from pyflink.fn_execution.embedded.converters import RowDataConverter
+def install() -> bool:
+    """Makes PyFlink convert rows in this way, in all operators of a Flink worker, and returns whether it does. Does
+    nothing outside of a worker. PyFlink looks the method up for each row, so that open operators are changed, too."""
+    if "_pemja" not in sys.modules:
+        return False
+    from pyflink.fn_execution.embedded.converters import RowDataConverter
 
-        RowDataConverter.to_internal = to_internal
+    RowDataConverter.to_internal = to_internal
+    return True

@@ -18,9 +18,6 @@ from schemas import messages
 from schemas.clock import now_ms
 from schemas.errors import EventError
 from schemas.topics import REFRESH, dlq, features_key
-from streams import flink_rows
-
-flink_rows.install()
 
 _REFRESH = frozenset(REFRESH.values())
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())

@@ -17,21 +17,21 @@ from hypothesis import strategies as st
 from feature_repo import builders, views
 from operators.aggregator import STATE, Aggregator, KeyedState
 from operators.contexts import contexts_of
-from operators.contract import Record, Signal, View
-from operators.cooccurrence import OF_BASKETS
+from operators.contract import CellAggregation, Record, Signal, View
+from operators.cooccurrence import OF_BASKETS, Basket
 from operators.decay import Popularity
 from operators.features import WithFeatures
 from operators.item import SENT, ItemOperator
 from operators.keyed import UserOperator
 from operators.seen import seen_hashes
-from operators.subject import CatalogueEntry
+from operators.subject import CatalogueEntry, Profile
 from operators.time import DAY, HOUR, MINUTE, minutes
 from operators.windows import Counts
 from schemas.errors import Duplicate, EventError, InvalidEvent, StateError, TooFarInFuture, TooLate
 from schemas.events import MAX_FUTURE_MS, Impression, Interaction, Item, User
 from tests.operators import oracles, records
 from tests.operators.records import LATENESS, World, judge
-from tests.operators.signals import T0, MadeSpace
+from tests.operators.signals import ITEMS, T0, MadeSpace
 
 (SESSION, COUNTS, RECENT, CATEGORIES, BRANDS, VECTOR, SEEN, _, _, _) = views.user.aggregations
 NAMES = {v.name: [f.name for f in v.fields] for v in (views.user, views.item, views.item_region)}
@@ -275,6 +275,20 @@ def test_views_of_equal_shape_are_told_apart() -> None:
         expected.append(oracles.popularity(declared, signals))
         assert operator.row("i1", part, state, T0 + DAY).values[0] == pytest.approx(expected[-1])
     assert expected[0] != pytest.approx(expected[1])
+
+
+# -- skipped ---------------------------------------------------------------------------------------
+
+
+def test_aggregations_that_signals_do_not_change_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[type] = []
+    monkeypatch.setattr(CellAggregation, "update", lambda self, *_: called.append(type(self)))
+    monkeypatch.setattr(Counts, "update", lambda self, *_: called.append(type(self)))
+    found = aggregator()
+    found.update(found.new(), Signal("click", T0, ITEMS[3]), World())
+    assert called == [Counts]
+    without = {type(each) for each in views.user.aggregations if "update" not in vars(type(each))}
+    assert {Profile, Basket} <= without
 
 
 # -- state -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import weakref
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from schemas.events import Impression, Item, User
 from schemas.topics import INTERACTIONS, ITEM_FEATURES, USERS, features_key
 from serving.answer_record import encode
 from serving.app import endpoints_of
-from serving.captured import Capture
+from serving.captured import OF_OTHERS, STATE, Capture, Facts
 from serving.page_answers import PageAnswer
 from serving.recorder import Recorder
 from tests.serving import made
@@ -228,6 +229,28 @@ def test_the_event_loop_takes_facts_and_another_thread_makes_the_record(
     assert counted(api, "stored") == 1
 
 
+@pytest.mark.parametrize("kind", ["home", "page", "friends"])
+def test_what_waits_holds_of_the_person_what_the_record_may_have(
+    api: Api, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither whom they follow nor, but for an answer that takes it apart, the operators' state."""
+    held: list[Facts] = []
+    real = Facts.__init__
+
+    def note(self: Facts, **facts: Any) -> None:
+        real(self, **facts)
+        held.append(self)
+
+    monkeypatch.setattr(Facts, "__init__", note)
+    KINDS[kind](api)
+    assert not [name for name in held[-1].user if name in OF_OTHERS or name.startswith(STATE)]
+    assert held[-1].user["recent_items"]
+    if kind != "page":
+        KINDS[kind](api, explain="events")
+        assert {"state", "seen"} <= held[-1].user.keys()
+        assert not held[-1].user.keys() & OF_OTHERS
+
+
 def test_the_answers_of_these_tests_have_what_they_are_to_show(api: Api) -> None:
     """Drawn slots, pictures, favourites of both kinds of people, something to buy again."""
     rows = {row["algorithm"]: row for row in KINDS["page"](api).json()["rows"]}
@@ -370,6 +393,59 @@ def test_a_filter_that_failed_on_candidates_of_which_none_was_left_is_a_fact(
     assert later is (answer.json()["items"] == [])
     change(api)
     same(api, answer, surfaces=EXPLORING)
+
+
+@pytest.mark.parametrize("broken_filter", ["disliked", "seen"])
+@pytest.mark.parametrize("explain", ["reason", "full"])
+def test_a_filter_that_failed_on_a_later_portion_only_is_a_fact(
+    api: Api, explain: str, broken_filter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone had removed the first item, in a portion before: what is recorded of what was gone through is not that
+    one. It is the most popular one, or, where nothing can be retrieved, the first of the catalogue."""
+    monkeypatch.setattr("recommend.popular.LENGTH", 5)
+    short = {
+        name: replace(each, paging=each.paging._replace(depth=5)) if each.paging else each
+        for name, each in EXPLORING.items()
+    }
+    object.__setattr__(api.services, "surfaces", tuple(short.values()))
+    for name in ("named", "personal", "trending_by"):
+        api.services.__dict__.pop(name, None)
+    query: dict[str, Any] = {"explain": explain, "n": 5}
+    available = api.services.catalogue.columns.available
+    available[:1] = available[-5:] = False
+    query["next"] = KINDS["home"](api, **query).json()["next"]
+    available[:] = True
+    all_items = [ANCHOR, *(f"i{k}" for k in range(N))]
+    disliked, met = (all_items[-1:], all_items[:-1]) if broken_filter == "disliked" else (all_items[1:], [ANCHOR])
+    api.rows.of["u1"] = person([("dislike", each) for each in disliked], consent=True, **made.met(met))
+    real_aside, real, asides, failed = RecordingTrace.aside, Trace.run, Counter[int](), Counter[str]()
+    kept: list[Trace] = []
+
+    def aside(self: RecordingTrace) -> Trace:
+        kept.append(real_aside(self))
+        asides[id(kept[-1])] = 0
+        return kept[-1]
+
+    def run(self: Trace, step: str, stage: Stage, query: Query, work: Callable[[], Any], candidates: int = 0) -> Any:
+        def broken() -> Any:
+            failed[step] += 1
+            raise OSError("broken")
+
+        fails = step == "retrieve" and broken_filter == "seen"
+        if id(self) in asides and stage.name == broken_filter:
+            asides[id(self)] += 1
+            fails = asides[id(self)] > 1
+        return real(self, step, stage, query, broken if fails else work, candidates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingTrace, "aside", aside)
+        patch.setattr(Trace, "run", run)
+        answer = KINDS["home"](api, **query)
+    assert failed["filter"] == 1, "it has failed on a second portion"
+    assert "filter" in answer.json()["degraded"]
+    assert answer.json()["items"] == []
+    change(api)
+    same(api, answer, surfaces=short)
 
 
 def test_how_many_items_a_row_might_have_is_a_fact(api: Api) -> None:

@@ -13,6 +13,9 @@ import pytest
 from pyflink.common import Row, RowKind
 
 from streams import flink_rows
+from streams.counts import JobCounters
+from tests.operators.records import World
+from tests.streams.mini_flink import MiniFlink, Store
 
 MODULE = "pyflink.fn_execution.embedded.converters"
 
@@ -56,8 +59,21 @@ def test_rows_equal_those_of_pyflink(converters: ModuleType, value: Any) -> None
         assert pickle.loads(pickle.dumps(found)) == expected
 
 
+@pytest.mark.parametrize("name", ["user", "item"])
+def test_an_operator_installs_it_when_it_is_opened(
+    converters: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyflinks = converters.RowDataConverter.to_internal
+    assert pyflinks is not flink_rows.to_internal
+    counted: dict[str, int] = {}
+    monkeypatch.setattr(JobCounters, "add", lambda self, name, n=1: counted.update({name: n}))
+    MiniFlink(name, World(), Store(), monkeypatch)
+    assert converters.RowDataConverter.to_internal is flink_rows.to_internal
+    assert counted == {"row_conversion": 1}
+
+
 def test_nothing_is_installed_outside_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "_pemja", raising=False)
-    flink_rows.install()
+    assert not flink_rows.install()
     assert MODULE not in sys.modules
     assert Row(1)[0] == 1

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 
+from bench import jobs
 from bench.stacks import send
 from feature_repo import registry
 from feature_repo.builders import item_operator, user_operator
@@ -25,6 +26,7 @@ from schemas import bundle
 from schemas.events import EVENT_TYPES, Interaction, Item
 from schemas.topics import INTERACTIONS
 from tests.bundles import write_bundle
+from tests.live import until
 from training.replay import KnownItems, Replay
 
 EVERYTHING = "tests.streams.everything"
@@ -84,6 +86,10 @@ def test_whatever_is_declared_is_read_with_feast_while_the_job_runs(
             if not wrong or time.monotonic() > deadline:
                 break
             time.sleep(1)
+        for operator in ("user", "item"):
+            with jobs.running(settings, operator, ("row_conversion",)) as job:
+                tasks = until(lambda job=job: job.counts()["row_conversion"])
+                assert tasks >= 1, f"{operator}: rows are converted by streams.flink_rows"
     assert wrong == []
     assert read == {feature.name for features in declared.features.values() for feature in features}
 
