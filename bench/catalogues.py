@@ -168,10 +168,10 @@ def people(
     names = [f.name for f in user.fields]
     rows = []
     for k, who in enumerate(users):
-        row = replay.user_row(who, now)
+        values = replay.user_row(who, now)
         if attributes is not None:
-            row["profile_attributes"] = msgspec.msgpack.encode(attributes(k))
-        rows.append(Row(user.name, (who,), tuple(row[name] for name in names)))
+            values["profile_attributes"] = msgspec.msgpack.encode(attributes(k))
+        rows.append(Row(user.name, (who,), tuple(values[name] for name in names)))
     for start in range(0, len(rows), 200):
         writer.write(rows[start : start + 200])
     with Producer(settings) as producer:

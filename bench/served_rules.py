@@ -111,7 +111,7 @@ class _RuleChanges:
 
     def _acts(self) -> bool:
         """Whether rules have an effect on a feed."""
-        asked = {"n": 20, "explain": "full", "dry_run": "true"}
+        asked = {"n": "20", "explain": "full", "dry_run": "true"}
         found = self._http.get("/v1/users/u0/feed", params=asked).raise_for_status().json()
         return any(stage.get("rules") for stage in found["trace"])
 
