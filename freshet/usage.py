@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
 from cyclopts import Parameter, Token, UnknownOptionError, UnusedCliTokensError
@@ -49,7 +50,8 @@ def _with_commas(known: ArgumentCollection, words: Sequence[str], unused: Sequen
     if not any(name in each.names and get_origin(each.hint) is tuple for each in known):
         return ""
     given = [value] if value else words[at + 1 : first]
-    return f" Several values are separated by commas: {name} {','.join([*given, *unused])}"
+    further = takewhile(lambda word: not word.startswith("-"), words[first:])
+    return f" Several values are separated by commas: {name} {','.join([*given, *further])}"
 
 
 def _place(known: ArgumentCollection, words: Sequence[str], unused: Sequence[str]) -> int:

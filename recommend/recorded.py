@@ -183,7 +183,8 @@ def trimmed(
     """The runs, with those rows alone of the fallback's that have become candidates, `kept`: the filters have removed
     the others, or they were not needed. Where none has, and a stage failed on portions of such rows, the last one is
     left, so that there is a portion for it to fail on again: of an earlier portion the stage may have removed rows
-    before it failed."""
+    before it failed. Where the fallback failed as well, every allowed row of the record is gone through again, and one
+    that the stage alone had removed before it failed is listed."""
     fallbacks = []
     fallback = surface.fallback
     while fallback is not None:

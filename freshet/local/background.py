@@ -72,15 +72,17 @@ def _threads(threads: Iterable[dict[str, Any]], degraded: Collection[str]) -> It
 
 
 def _refused(cause: str, degraded: Collection[str]) -> str:
-    """Which bundle is refused and why, what serves meanwhile, and what mends it. `degraded` are the parts that the
-    server serves without."""
-    if "model" in degraded:
+    """What is refused and why, what serves meanwhile, and what mends it. `degraded` are the parts that the server
+    serves without. Of several faults at once, `cause` is that of the bundle for everybody where that is one of them."""
+    variants = [name.removeprefix("variant ") for name in degraded if name.startswith("variant ")]
+    meanwhile, mend = "the one before is in force", "`freshet train` makes another"
+    if cause.startswith(f"{TRAFFIC}: "):
+        mend = f"correct {TRAFFIC} in the folder of bundles"
+    elif "model" in degraded:
         meanwhile = "no model is in force, and feeds are of popular items"
-    elif variants := [name.removeprefix("variant ") for name in degraded if name.startswith("variant ")]:
+    elif variants:
         meanwhile = f"variant {', '.join(variants)} does not serve"
-    else:
-        meanwhile = "the one before is in force"
-    mend = f"correct {TRAFFIC} in the folder of bundles" if "traffic" in degraded else "`freshet train` makes another"
+        mend = f"{mend}, and {TRAFFIC} in the folder of bundles names it"
     return f"what is published is refused: {cause}; {meanwhile}; {mend}"
 
 

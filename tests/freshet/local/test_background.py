@@ -68,6 +68,7 @@ def refused(said: str, degraded: list[str], monkeypatch: pytest.MonkeyPatch, set
 
 POPULAR, BEFORE = "no model is in force, and feeds are of popular items", "the one before is in force"
 TRAIN, CORRECT = "`freshet train` makes another", "correct traffic.json in the folder of bundles"
+NAME = f"{TRAIN}, and traffic.json in the folder of bundles names it"
 
 
 @pytest.mark.parametrize(
@@ -76,9 +77,9 @@ TRAIN, CORRECT = "`freshet train` makes another", "correct traffic.json in the f
         ("v1: a.npy: checksum differs", ["model", "bundles"], f"{POPULAR}; {TRAIN}"),
         ("v1: a.npy: checksum differs", ["bundles"], f"{BEFORE}; {TRAIN}"),
         ("v1 has format 1: train again (`freshet train`)", ["model", "bundles"], f"{POPULAR}; {TRAIN}"),
-        ("v2: no manifest.json", ["bundles", "variant new"], f"variant new does not serve; {TRAIN}"),
+        ("v2: no manifest.json", ["bundles", "variant new"], f"variant new does not serve; {NAME}"),
         ("traffic.json: too much", ["bundles", "traffic"], f"{BEFORE}; {CORRECT}"),
-        ("v1: no manifest.json", ["model", "bundles", "traffic"], f"{POPULAR}; {CORRECT}"),
+        ("v1: no manifest.json", ["model", "bundles", "traffic"], f"{POPULAR}; {TRAIN}"),
         ("traffic.json/manifest.json: no such bundle", ["bundles"], f"{BEFORE}; {TRAIN}"),
     ],
 )
