@@ -111,7 +111,7 @@ def test_a_wrong_option_gets_the_near_or_the_known_ones(
 
 
 def test_values_of_the_next_option_are_not_suggested(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main("bench feed --items 10 20 --users 5 6".split()) == 2
+    assert main(["bench", "feed", "--items", "10", "20", "--users", "5", "6"]) == 2
     assert together(capsys.readouterr().err).endswith(together("are separated by commas: --items 10,20"))
 
 
