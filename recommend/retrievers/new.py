@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from feature_repo.columns import Rows
 from operators.time import DAY
 from recommend.query import Query
@@ -14,11 +16,15 @@ from recommend.stage import NONE, Retriever, StageError
 NEW = 40
 SUITS = 0.2
 """least cosine of an item's vector and the person's"""
+GRADE = 0.1
+"""differences of cosines that are the same to a person: of items that suit as well, the newest come first, or where
+many are of the same categories the latest one would not be found"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class New(Retriever):
-    """The nearest to the person's vector of the items created within NEW_DAYS. A search of all items hardly finds one
+    """The nearest to the person's vector of the items created within NEW_DAYS, by cosines in steps of GRADE, and of
+    equal ones the newest. A search of all items hardly finds one
     that has a vector of its content alone among those that people's behaviour has put together. Fails where the model
     has no space for the surface."""
 
@@ -36,5 +42,6 @@ class New(Retriever):
         rows = rows[query.allowed.take(rows)]
         cosines = query.vectors(rows) @ vector
         suits = (cosines >= SUITS).nonzero()[0]  # few of them
-        best = (-cosines.take(suits)).argsort(kind="stable")[: self.quota + allowance(query)]
-        return rows.take(suits.take(best))
+        rows, grades = rows.take(suits), np.rint(cosines.take(suits) / GRADE)
+        best = np.lexsort((-query.columns.created_at.take(rows), -grades))[: self.quota + allowance(query)]
+        return rows.take(best)

@@ -161,7 +161,7 @@ def test_merged_each_once_with_every_source_by_its_best_position(found: list[lis
 
 
 def test_new_items_that_suit_the_person_nearest_first() -> None:
-    angles = {"old": 0.0, "near": 0.2, "nearer": 0.1, "far": 1.5, "sold out": 0.0, "coming": 0.0}
+    angles = {"old": 0.0, "near": 0.6, "nearer": 0.1, "far": 1.5, "sold out": 0.0, "coming": 0.0}
     created = {"old": NOW - 15 * DAY, "coming": NOW + DAY}
     items = [Item(i, available=i != "sold out", created_at=created.get(i, NOW - 1000)) for i in angles]
     made = catalogue(items, {i: [np.cos(a), np.sin(a), 0, 0] for i, a in angles.items()})
@@ -175,3 +175,14 @@ def test_new_items_that_suit_the_person_nearest_first() -> None:
     assert found() == []
     with pytest.raises(StageError, match="no model"):
         New().find(pipeline(catalogue(items)).query(at=NOW))
+
+
+def test_of_new_items_that_suit_as_well_the_newest_are_found() -> None:
+    """However many of the same categories are new, the latest is among the candidates."""
+    items = [Item(f"i{k}", created_at=NOW - (k * 7 % 60) * 1000) for k in range(60)]
+    vectors = {item.item_id: [np.cos(0.004 * k), np.sin(0.004 * k), 0, 0] for k, item in enumerate(items)}
+    q = pipeline(catalogue(items, vectors)).query(
+        at=NOW, user=person(vector_space="space-v1", vector=[np.cos(0.12), np.sin(0.12), 0, 0])
+    )
+    newest = sorted(items, key=lambda item: -(item.created_at or 0))
+    assert ids(q, New(quota=40).find(q)) == [item.item_id for item in newest[:40]]
