@@ -143,7 +143,7 @@ def reactions(place: Shop, n: int, seed: int) -> Reactions:
 
 def _new_item(found: Reactions, client: Client, place: Shop, chance: random.Random, name: str) -> None:
     """An item like a film of the catalogue, for a person who has stated an interest in its categories."""
-    film = chance.choice(place.items)
+    film = chance.choice([item for item in place.items if item.categories])
     item = msgspec.structs.replace(film, item_id=f"new-{name}", created_at=now_ms(), available=True)
     person = f"person-{name}"
     client.post("/v1/users", {"user_id": person, "interests": list(film.categories)})

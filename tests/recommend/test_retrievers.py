@@ -177,6 +177,20 @@ def test_new_items_that_suit_the_person_nearest_first() -> None:
         New().find(pipeline(catalogue(items)).query(at=NOW))
 
 
+def test_new_items_of_stated_interests_suit_whatever_else_their_vectors_have() -> None:
+    items = [Item(f"i{k}", categories=["drama"] if k == 3 else ["comedy"], created_at=NOW - k) for k in range(6)]
+    vectors = {item.item_id: [0.05, 1, 0, 0] if k == 3 else [0.3 + k / 10, 0.9, 0, 0] for k, item in enumerate(items)}
+    of = pipeline(catalogue(items, vectors))
+
+    def found(**row: object) -> list[str]:
+        q = of.query(at=NOW, user=person(interests=["drama"], **row))  # type: ignore[arg-type]
+        q.encoded = np.array([1, 0, 0, 0], np.float32)
+        return ids(q, New(quota=2).find(q))
+
+    assert found()[0] == "i3"
+    assert "i3" not in found(vector=[1.0, 0, 0, 0], vector_space="space-v1"), "what people do says more"
+
+
 def test_of_new_items_that_suit_as_well_the_newest_are_found() -> None:
     """However many of the same categories are new, the latest is among the candidates."""
     items = [Item(f"i{k}", created_at=NOW - (k * 7 % 60) * 1000) for k in range(60)]
