@@ -151,7 +151,7 @@ def test_kill_flink_and_cut_redis(
 ) -> None:
     data, run = datasets.movielens(), f"lost{slots}"
     events = list(squeezed(data.interactions[:EVENTS], run))
-    version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64)
+    version = write_bundle(stack.settings.bundles, [i.item_id for i in data.items[:1200]], dim=64, version=run)
     producer = KafkaProducer(bootstrap_servers=stack.settings.kafka, linger_ms=5, acks="all")
     for item in data.items:
         producer.send(ITEMS, key=key_of(item), value=codec.encode(item))
