@@ -20,6 +20,7 @@ import numpy as np
 
 from bench import catalogues, clients, servers
 from bench.errors import Unsound
+from bench.feed import FELL_BACK, OTHER_CORE, SERVER_CORE
 from bench.filters import luck
 from bench.machine import Rounds
 from bench.quiet import quiet
@@ -33,11 +34,8 @@ from schemas.topics import RULES
 
 TURNS = 6
 """of each kind"""
-SERVER_CORE, OTHER_CORE = 0, 1
 IN_FORCE_S, COMPILED_S = 60.0, 1.0
 """how long rules may take until they are in force, and the time that what is kept of them then has to be made"""
-FELL_BACK = 0.01
-"""greatest share of feeds with a stage that fell back: a feed with less in it takes less time"""
 TARGETS = (Target("p50_ratio", "≤", 1.2), Target("p99_ratio", "≤", 1.2))
 
 
