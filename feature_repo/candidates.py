@@ -174,6 +174,10 @@ class Candidates:
         weights = by_code(self.request.items.category_codes, codes, names, values)
         return weights.take(codes) @ ONES / self.n_categories
 
+    def category_share(self, names: Sequence[str]) -> Column:
+        """The share of each candidate's categories that are among these."""
+        return self.category_mean(names, [1.0] * len(names))
+
 
 def by_code(
     known: Mapping[str, int], codes: npt.NDArray[np.int64], names: Sequence[str], values: Sequence[float]

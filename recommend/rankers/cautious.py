@@ -87,7 +87,7 @@ class Cautious(Ranker):
         known = (labels >= 0) & (labels < len(table[POPULARITY]))
         lasting = float(table[LASTING][0]) if LASTING in table else EVEN
         stated = list(query.user["interests"])
-        share = candidates.category_mean(stated, [1.0] * len(stated)) if stated else np.zeros(len(rows))
+        share = candidates.category_share(stated) if stated else np.zeros(len(rows))
         if known.any():
             found[known] = of_all = (1 - lasting) * found[known] + lasting * table[POPULARITY][labels[known]]
             if not known.all():  # nothing is known yet of an item that came after training: that is no fault of it

@@ -44,8 +44,7 @@ class New(Retriever):
         rows = rows[query.allowed.take(rows)]
         fit = query.vectors(rows) @ vector
         if query.from_interests:
-            stated = list(query.user["interests"])
-            fit = np.maximum(fit, Candidates(query.ranking, rows).category_mean(stated, [1.0] * len(stated)))
+            fit = np.maximum(fit, Candidates(query.ranking, rows).category_share(query.user["interests"]))
         suits = (fit >= SUITS).nonzero()[0]  # few of them
         rows, grades = rows.take(suits), np.rint(fit.take(suits) / GRADE)
         best = np.lexsort((-query.columns.created_at.take(rows), -grades))[: self.quota + allowance(query)]
